@@ -1,0 +1,1 @@
+"""The words and the services that negotiate, events and producers share."""

@@ -1,0 +1,54 @@
+"""Table Storage: one client for the process, and its tables made when first needed."""
+
+import asyncio
+from functools import cache
+from typing import Any
+
+from azure.data.tables.aio import TableClient, TableServiceClient
+
+from realtime.settings import Settings, settings
+
+Row = dict[str, Any]
+
+
+class Tables:
+    """The app's tables by name: history, rooms, people, presence, streams."""
+
+    def __init__(self, service: TableServiceClient) -> None:
+        self._service = service
+        self._made: dict[str, asyncio.Task[TableClient]] = {}
+
+    async def __call__(self, name: str) -> TableClient:
+        """A table that exists. Concurrent first callers share the one request that makes it."""
+        if name not in self._made or self._failed(name):
+            self._made[name] = asyncio.ensure_future(self._make(name))
+        return await asyncio.shield(self._made[name])
+
+    def _failed(self, name: str) -> bool:
+        task = self._made[name]
+        return task.done() and (task.cancelled() or task.exception() is not None)
+
+    async def _make(self, name: str) -> TableClient:
+        return await self._service.create_table_if_not_exists(name)
+
+    async def ping(self) -> None:
+        """Raise unless the storage answers."""
+        await self._service.get_service_properties()
+
+    async def close(self) -> None:
+        await self._service.close()
+
+
+def connect(settings: Settings) -> Tables:
+    """By key where there is one, else by the app's managed identity."""
+    if settings.tables_connection_string:
+        return Tables(TableServiceClient.from_connection_string(settings.tables_connection_string))
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - half a second of import
+
+    return Tables(TableServiceClient(settings.tables_endpoint, credential=DefaultAzureCredential()))
+
+
+@cache
+def tables() -> Tables:
+    """This process's tables."""
+    return connect(settings())

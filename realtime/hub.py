@@ -66,7 +66,7 @@ class Hub:
         return any([hmac.compare_digest(o, e) for o in offered for e in expected])  # noqa: C419
 
     async def ticket(self, user: str, groups: Sequence[str], roles: Sequence[str]) -> Ticket:
-        """A token to connect as `user`, in `groups` from the start, allowed no more than `roles`."""
+        """A token to connect as `user`, in `groups` from the start, with only these roles."""
         answer = await self._client.get_client_access_token(
             user_id=user, groups=list(groups), roles=list(roles), minutes_to_expire=TOKEN_MINUTES
         )
@@ -148,7 +148,7 @@ def connect(settings: Settings) -> Hub:
             settings.webpubsub_connection_string, hub=settings.webpubsub_hub
         )
         return Hub(client, values["endpoint"], [values["accesskey"]])
-    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - half a second of import
+    from azure.identity.aio import DefaultAzureCredential  # half a second of import
 
     client = WebPubSubServiceClient(
         settings.webpubsub_endpoint, settings.webpubsub_hub, DefaultAzureCredential()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
+from msgspec import Struct, field
 
 T = TypeVar("T")
 
@@ -68,44 +69,36 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
         return self.status in {429, 503}
 
 
-class Frozen(msgspec.Struct, frozen=True, omit_defaults=False):
-    """A value that travels."""
-
-
-class Outgoing(Frozen, tag_field="type"):
-    """A value that a client hears; its `type` comes first on the wire."""
-
-
 # --- what a client says ---------------------------------------------------------------------
 
 
-class Join(Frozen):
+class Join(Struct, frozen=True):
     room: str
     after: int | None = None
     epoch: str | None = None
 
 
-class Leave(Frozen):
+class Leave(Struct, frozen=True):
     room: str
 
 
-class Say(Frozen):
+class Say(Struct, frozen=True):
     room: str
     content: str
     id: str
 
 
-class Direct(Frozen):
+class Direct(Struct, frozen=True):
     to: str
     content: str
     id: str
 
 
-class Typing(Frozen):
+class Typing(Struct, frozen=True):
     room: str
 
 
-class Read(Frozen):
+class Read(Struct, frozen=True):
     """How far somebody has read, in a room or in the conversation with one person (`to`)."""
 
     seq: int
@@ -116,27 +109,27 @@ class Read(Frozen):
 # --- what a client hears --------------------------------------------------------------------
 
 
-class Entry(Frozen):
+class Entry(Struct, frozen=True):
     """One message as its log keeps it."""
 
     seq: int
     id: str
-    sender: str = msgspec.field(name="from")
+    sender: str = field(name="from")
     content: str
     timestamp: str
 
 
-class Message(Outgoing, tag="message"):
+class Message(Struct, frozen=True, tag_field="type", tag="message"):
     room: str
     epoch: str
     seq: int
     id: str
-    sender: str = msgspec.field(name="from")
+    sender: str = field(name="from")
     content: str
     timestamp: str
 
 
-class Messages(Outgoing, tag="messages"):
+class Messages(Struct, frozen=True, tag_field="type", tag="messages"):
     """Several messages of one room in one frame: what one commit kept."""
 
     room: str
@@ -144,22 +137,22 @@ class Messages(Outgoing, tag="messages"):
     messages: list[Entry]
 
 
-class DirectMessage(Outgoing, tag="direct_message"):
+class DirectMessage(Struct, frozen=True, tag_field="type", tag="direct_message"):
     to: str
     epoch: str
     seq: int
     id: str
-    sender: str = msgspec.field(name="from")
+    sender: str = field(name="from")
     content: str
     timestamp: str
 
 
-class Present(Frozen):
+class Present(Struct, frozen=True):
     user_id: str
     connections: int
 
 
-class Joined(Outgoing, tag="joined"):
+class Joined(Struct, frozen=True, tag_field="type", tag="joined"):
     """The answer to `join`.
 
     With `recovered`, `messages` continues exactly where the client stood; without, it is the
@@ -176,29 +169,29 @@ class Joined(Outgoing, tag="joined"):
     read: int
 
 
-class Left(Outgoing, tag="left"):
+class Left(Struct, frozen=True, tag_field="type", tag="left"):
     room: str
 
 
-class System(Outgoing, tag="system"):
+class System(Struct, frozen=True, tag_field="type", tag="system"):
     room: str
     event: str
     user_id: str
     content: str
 
 
-class IsTyping(Outgoing, tag="typing"):
+class IsTyping(Struct, frozen=True, tag_field="type", tag="typing"):
     room: str
     user_id: str
 
 
-class HasRead(Outgoing, tag="read", omit_defaults=True):
+class HasRead(Struct, frozen=True, tag_field="type", tag="read", omit_defaults=True):
     seq: int
     room: str | None = None
     to: str | None = None
 
 
-class Refusal(Outgoing, tag="error", omit_defaults=True):
+class Refusal(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
     """A refused event; it is answered with HTTP 200, since an error may cost the connection."""
 
     event: str
@@ -210,7 +203,7 @@ class Refusal(Outgoing, tag="error", omit_defaults=True):
     retry_after_ms: int | None = None
 
 
-class Frame(Frozen):
+class Frame(Struct, frozen=True):
     """One tick of a stream. `full` is false where `data` holds only what has changed."""
 
     type: str

@@ -43,7 +43,7 @@ def connect(settings: Settings) -> Tables:
     """By key where there is one, else by the app's managed identity."""
     if settings.tables_connection_string:
         return Tables(TableServiceClient.from_connection_string(settings.tables_connection_string))
-    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - half a second of import
+    from azure.identity.aio import DefaultAzureCredential  # half a second of import
 
     return Tables(TableServiceClient(settings.tables_endpoint, credential=DefaultAzureCredential()))
 

@@ -44,3 +44,8 @@ def room_of(group: str) -> str | None:
 def conversation(one: str, other: str) -> str:
     """The name of the log that two people share, the same from both sides; never a room's name."""
     return ":".join(sorted((one, other)))
+
+
+def display_name(user: str) -> str:
+    """What a person is called: their id without the suffix that makes it theirs."""
+    return user.rpartition("_" if "_" in user else "-")[0] or user

@@ -38,6 +38,7 @@ class Settings:
     session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
     webhook_issuer: str = _setting("", "Managed identity: issuer of Web PubSub's Entra tokens.")
     webhook_audience: str = _setting("", "Managed identity: audience of Web PubSub's Entra tokens.")
+    rooms: str = _setting("open", "open: any name is a room; listed: only rooms made by REST.")
     barred: str = _setting("", "User ids that are kept out, separated by commas.")
     moderate: str = _setting("", "A moderation step, package.module:function.")
     moderate_failure: str = _setting("refuse", "When moderation fails or is late: refuse or pass.")
@@ -81,6 +82,7 @@ class Settings:
             "TABLES_CONNECTION_STRING (or TABLES_ENDPOINT) is missing",
         )
         self._check_identity(in_azure=in_azure)
+        _one_of("ROOMS", self.rooms, "open", "listed")
         _one_of("MODERATE_FAILURE", self.moderate_failure, "refuse", "pass")
         _one_of("STOCKS_PROVIDER", self.stocks_provider, "simulator", "twelvedata", "finnhub")
         _one_of("WEATHER_PROVIDER", self.weather_provider, "open-meteo", "weatherapi")
@@ -108,7 +110,7 @@ def settings() -> Settings:
     return Settings.read(os.environ)
 
 
-def running_in_azure_authentication() -> bool:
+def running_behind_authentication() -> bool:
     """Whether App Service Authentication stands before us and strips forged principal headers."""
     return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
 

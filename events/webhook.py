@@ -1,0 +1,137 @@
+"""From the webhook to the conversation and back: what is trusted, and how it is answered."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from azure.core.exceptions import AzureError
+
+from events import cloudevents, conversation
+from events.cloudevents import CloudEvent, Once
+from events.conversation import EVENTS, Reply, Speaker
+from realtime.answers import BODY_LIMIT, unavailable
+from realtime.channels import checked_user, room_of
+from realtime.hub import hub
+from realtime.messages import Refusal, Refused
+from realtime.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service gets back: a message for the client or none, and the connection's state."""
+
+    message: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Webhook:
+    """The upstream handler of one hub."""
+
+    def __init__(self) -> None:
+        self._once = Once()
+
+    def consent(self, headers: Mapping[str, str]) -> Answer:
+        """The answer to the handshake: our own service may send events, nobody else."""
+        origin = cloudevents.consent(headers, hub().host)
+        if origin is None:
+            log.warning("handshake refused: the origin is not %s", hub().host)
+            raise Refused("invalid_request", "Events are taken from our own Web PubSub only.")
+        return Answer(headers={"WebHook-Allowed-Origin": origin})
+
+    async def event(self, headers: Mapping[str, str], body: bytes) -> Answer:
+        """The answer to an event. Raises Refused where the service shall see a status."""
+        event = _authentic(headers, body)
+        return await self._once.act(event, lambda: _act(event))
+
+
+def _authentic(headers: Mapping[str, str], body: bytes) -> CloudEvent:
+    """The event, once it is certain that our service sent it. Nothing is written before that."""
+    if len(body) > BODY_LIMIT:
+        raise Refused("too_large", f"An event has at most {BODY_LIMIT} bytes.")
+    connection = cloudevents.connection_of(headers)
+    if not hub().signed_by_service(headers.get("ce-signature", ""), connection):
+        log.warning("event refused: the signature is not our service's")
+        raise Refused("unauthenticated", "The signature is not our service's.")
+    event = cloudevents.parse(headers, body)
+    if event.hub.lower() != settings().webpubsub_hub.lower():
+        log.warning("event refused: it is about the hub %s", event.hub)
+        raise Refused("invalid_request", "The event is about another hub.")
+    return event
+
+
+async def _act(event: CloudEvent) -> Answer:
+    if not event.system:
+        return await _user_event(event)
+    if event.name == "connect":
+        return await _connect(event)
+    speaker = Speaker(event.connection, event.user, event.rooms)
+    if event.name == "connected":
+        await conversation.connected(speaker)
+    if event.name == "disconnected":
+        await conversation.disconnected(speaker)
+    return Answer()
+
+
+async def _connect(event: CloudEvent) -> Answer:
+    asked = cloudevents.connecting(event)
+    if not event.user or asked.subject not in {"", event.user}:
+        raise Refused("unauthenticated", "The token names nobody, or somebody else.")
+    speaker = Speaker(event.connection, checked_user(event.user))
+    groups = await conversation.connect(speaker, asked.groups)
+    own = tuple(room for group in groups if (room := room_of(group)))
+    return Answer({"groups": groups}, cloudevents.state_header(own))
+
+
+async def _user_event(event: CloudEvent) -> Answer:
+    """What a browser says. A refusal is answered with 200: an error may cost the connection."""
+    try:
+        reply = await _heard(event)
+    except Refused as refused:
+        return Answer(_refusal(event, refused))
+    except AzureError as error:
+        log.warning("%s failed: %s", event.name, type(error).__name__)
+        return Answer(_refusal(event, unavailable()))
+    state = {} if reply.rooms == event.rooms else cloudevents.state_header(reply.rooms)
+    return Answer(reply.message, state)
+
+
+async def _heard(event: CloudEvent) -> Reply:
+    act = EVENTS.get(event.name)
+    if act is None:
+        raise Refused("unknown_event", f"Expected one of {', '.join(EVENTS)}.")
+    if not event.json:
+        raise Refused("invalid_request", "Send the event with dataType json.")
+    if event.stale:
+        raise Refused("stale_event", "The event is too old.")
+    return await act(Speaker(event.connection, checked_user(event.user), event.rooms), event.body)
+
+
+class _Named(msgspec.Struct):
+    """What names a refused event to its sender, as far as it can be read."""
+
+    id: Any = None
+    room: Any = None
+
+
+def _refusal(event: CloudEvent, refused: Refused) -> Refusal:
+    try:
+        named = msgspec.json.decode(event.body, type=_Named)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        named = _Named()
+    return Refusal(
+        event=event.name,
+        code=refused.code,
+        message=refused.message,
+        retry=refused.retry,
+        id=_short(named.id),
+        room=_short(named.room),
+        retry_after_ms=refused.retry_after_ms,
+    )
+
+
+def _short(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= 64 else None

@@ -1,0 +1,81 @@
+// Builds the page's elements: text goes in as text, never as markup.
+
+/**
+ * An element with its attributes, listeners (`onclick`) and children.
+ * @param {string} tag
+ * @param {Record<string, any>} [traits]
+ * @param {...(Node|string|number|null|undefined|false)} children
+ * @returns {any}
+ */
+export function el(tag, traits = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(traits)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "class") node.className = value;
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false).map((c) => (c instanceof Node ? c : String(c))));
+  return node;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** A drawing from the sheet in index.html; the text beside it says what it means. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** @param {string} id @returns {any} */
+export const at = (id) => document.getElementById(id);
+
+/** Sets a text only when it is another one, so that nothing is laid out for nothing. */
+export function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * Makes `parent` hold exactly `nodes`, in order, touching only what differs.
+ * @param {Element} parent
+ * @param {Node[]} nodes
+ */
+export function arrange(parent, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
+  let next = parent.firstChild;
+  for (const node of nodes) {
+    if (node === next) next = next.nextSibling;
+    else parent.insertBefore(node, next);
+  }
+}
+
+/**
+ * A drawing that is done at most once per animation frame, however often it is asked for.
+ * Browsers give a hidden tab no frames, so a hidden page keeps its state and draws nothing.
+ */
+export function perFrame(draw) {
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      draw();
+    });
+  };
+}
+
+/** Colours a person's monogram: always the same hue for the same name. */
+export function monogram(name, size = "") {
+  const mark = el("span", { class: `mono ${size}`, "aria-hidden": "true" }, [...name][0]?.toUpperCase() ?? "?");
+  let hue = 0;
+  for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
+  mark.style.setProperty("--hue", String(hue));
+  return mark;
+}

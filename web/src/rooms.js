@@ -1,0 +1,384 @@
+// The rooms and direct conversations of this person: what is in them, who is there, what is unread.
+import { Channel } from "./channel.js";
+import { Outbox } from "./outbox.js";
+import { nameOf } from "./words.js";
+
+/** @typedef {import("./channel.js").Entry} Entry */
+
+const PAGE = 50;
+const FILL = 200;
+/** Messages overtake each other for a moment; only a hole that stays is asked for. */
+const HOLD = 400;
+const TYPING_LASTS = 5_000;
+const TYPING_EVERY = 3_000;
+const READ_EVERY = 800;
+const NOTES = 30;
+const ROOM = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+export const LOBBY = "lobby";
+
+/** A room, or the conversation with one person. */
+class Place {
+  log = new Channel();
+  /** Presence, by user id: how many connections. @type {Map<string, number>} */
+  people = new Map();
+  peopleCount = 0;
+  /** Who is typing, and until when. @type {Map<string, number>} */
+  typing = new Map();
+  /** Comings and goings; they belong to no log. @type {{after: number, text: string, user: string, event: string}[]} */
+  notes = [];
+  read = 0;
+  unread = 0;
+  joined = false;
+  loading = false;
+  filling = false;
+  /** Why it cannot be used, in the server's words. */
+  trouble = null;
+
+  constructor(key) {
+    this.key = key;
+    this.isDirect = key.startsWith("@");
+    this.name = this.isDirect ? nameOf(key.slice(1)) : key;
+    this.who = this.isDirect ? key.slice(1) : null;
+    this.path = this.isDirect ? `/api/direct/${encodeURIComponent(this.who)}` : `/api/rooms/${encodeURIComponent(key)}`;
+    this.address = this.isDirect ? { to: this.who } : { room: key };
+  }
+}
+
+export class Rooms {
+  /** @type {Map<string, Place>} */
+  places = new Map();
+  /** @type {Place} */
+  current;
+  me = null;
+  /** How many messages came while away, counted until every room has answered. */
+  #missed = 0;
+  #awaiting = new Set();
+  #isFirst = true;
+  #typedAt = 0;
+  #readTimers = new Map();
+
+  /**
+   * @param {{get: (path: string) => Promise<any>}} http
+   * @param {(event: string, data: object) => Promise<any>} send
+   * @param {{changed: () => void, news: (place: Place, entries: Entry[]) => void, caughtUp: (missed: number) => void, trouble: (sentence: string) => void}} hear
+   * @param {Storage} storage
+   */
+  constructor(http, send, hear, storage = localStorage) {
+    Object.assign(this, { http, send, hear, storage });
+    this.outbox = new Outbox(
+      (key, { id, content }) => this.#post(this.place(key), id, content),
+      () => hear.changed(),
+    );
+    for (const key of this.#kept()) this.place(key);
+    this.current = this.place(LOBBY);
+  }
+
+  place(key) {
+    if (!this.places.has(key)) this.places.set(key, new Place(key));
+    return this.places.get(key);
+  }
+
+  get rooms() {
+    return [...this.places.values()].filter((place) => !place.isDirect);
+  }
+
+  get directs() {
+    return [...this.places.values()].filter((place) => place.isDirect);
+  }
+
+  get unread() {
+    return [...this.places.values()].reduce((sum, place) => sum + place.unread, 0);
+  }
+
+  /** Goes to a room, or to a person ("@ann-7f3kq2"), making or joining it when it is new here. */
+  open(key) {
+    if (!key.startsWith("@") && !ROOM.test(key)) throw new Error("A room's name is letters, digits, - and _, at most 64.");
+    const isNew = !this.places.has(key);
+    this.current = this.place(key);
+    if (isNew) this.#keep();
+    if (this.current.isDirect) this.#refresh(this.current);
+    else if (!this.current.joined) this.#join(this.current);
+    this.hear.changed();
+  }
+
+  leave(key) {
+    this.places.delete(key);
+    this.send("leave", { room: key }).catch(() => {});
+    if (this.current.key === key) this.current = this.place(LOBBY);
+    this.#keep();
+    this.hear.changed();
+  }
+
+  say(content) {
+    this.#typedAt = 0;
+    this.outbox.post(this.current.key, content);
+  }
+
+  typing() {
+    if (this.current.isDirect || Date.now() - this.#typedAt < TYPING_EVERY) return;
+    this.#typedAt = Date.now();
+    this.send("typing", { room: this.current.key }).catch(() => {});
+  }
+
+  /** The person has this conversation before their eyes, to its end. */
+  seen(place) {
+    if (!place.log.isStarted || place.read >= place.log.last) return;
+    place.read = place.log.last;
+    place.unread = 0;
+    this.hear.changed();
+    if (this.#readTimers.has(place.key)) return;
+    this.#readTimers.set(place.key, setTimeout(() => {
+      this.#readTimers.delete(place.key);
+      this.send("read", { ...place.address, seq: place.read }).catch(() => {});
+    }, READ_EVERY));
+  }
+
+  /** Fetches the page before what is here. */
+  async earlier(place) {
+    if (place.loading || !place.log.isStarted || !place.log.more) return;
+    place.loading = true;
+    this.hear.changed();
+    try {
+      const before = place.log.entries[0]?.seq ?? place.log.last + 1;
+      const page = await this.http.get(`${place.path}/history?limit=${PAGE * 2}&before=${before}`);
+      place.log.earlier(page.epoch, page.messages, page.more);
+    } catch (error) {
+      this.hear.trouble(`Older messages could not be fetched. ${error.message}`);
+    } finally {
+      place.loading = false;
+      this.hear.changed();
+    }
+  }
+
+  /** A new connection is in no room: join all again, from where each one left off. */
+  async connected(me) {
+    this.me = me;
+    this.#missed = 0;
+    for (const place of this.rooms) {
+      place.joined = false;
+      this.#join(place);
+    }
+    this.outbox.flushAll();
+    await this.#overview();
+  }
+
+  forget() {
+    this.storage.removeItem(this.#keepName);
+    this.places.clear();
+    this.current = this.place(LOBBY);
+    this.#isFirst = true;
+    this.me = null;
+  }
+
+  /** One frame from the server. @returns {boolean} whether it was about a conversation */
+  take(frame) {
+    const handle = this.#handlers[frame.type];
+    handle?.(frame);
+    if (handle) this.hear.changed();
+    return Boolean(handle);
+  }
+
+  #handlers = {
+    joined: (frame) => this.#joined(this.place(frame.room), frame),
+    left: ({ room }) => this.places.has(room) && (this.place(room).joined = false),
+    message: (frame) => this.#receive(this.place(frame.room), frame.epoch, [frame]),
+    messages: (frame) => this.#receive(this.place(frame.room), frame.epoch, frame.messages),
+    direct_message: (frame) => this.#direct(frame),
+    system: (frame) => this.#noted(this.place(frame.room), frame),
+    typing: ({ room, user_id }) => user_id !== this.me && this.#types(this.place(room), user_id),
+    read: (frame) => this.#readElsewhere(this.place(frame.room ?? `@${frame.to}`), frame.seq),
+    error: (frame) => this.#refused(frame),
+  };
+
+  #join(place) {
+    this.#awaiting.add(place.key);
+    const { epoch, last } = place.log;
+    this.send("join", { room: place.key, ...(epoch ? { after: last, epoch } : {}) }).catch(() => {});
+  }
+
+  #joined(place, { epoch, head, users, count, messages, recovered, read }) {
+    place.joined = true;
+    place.trouble = null;
+    place.people = new Map(users.map((user) => [user.user_id, user.connections]));
+    place.peopleCount = count;
+    place.read = Math.max(read ?? 0, place.log.epoch === epoch ? place.read : 0);
+    const had = place.log.epoch === epoch ? place.log.last : null;
+    if (recovered && had !== null) {
+      this.#receive(place, epoch, messages);
+      place.log.head = Math.max(place.log.head, head);
+      this.#mend(place);
+    } else {
+      place.log.start({ epoch, head, messages });
+      this.outbox.arrived(place.key, messages);
+    }
+    if (had !== null) this.#missed += Math.max(0, head - had);
+    this.#count(place);
+    this.#answered(place);
+  }
+
+  #answered(place) {
+    if (!this.#awaiting.delete(place.key) || this.#awaiting.size) return;
+    if (!this.#isFirst) this.hear.caughtUp(this.#missed);
+    this.#isFirst = false;
+  }
+
+  #receive(place, epoch, entries) {
+    if (!place.log.isStarted) return; // its first page is on the way, and will have them
+    if (epoch !== place.log.epoch) return this.#beginAnew(place);
+    const fresh = place.log.receive(epoch, entries);
+    for (const { from } of entries) place.typing.delete(from);
+    this.#fresh(place, fresh);
+    if (place.log.hasHole) this.#mend(place);
+  }
+
+  #fresh(place, entries) {
+    if (!entries.length) return;
+    this.outbox.arrived(place.key, entries);
+    this.#count(place);
+    const others = entries.filter((entry) => entry.from !== this.me);
+    if (others.length) this.hear.news(place, others);
+  }
+
+  #beginAnew(place) {
+    if (place.isDirect) return this.#refresh(place);
+    place.log = new Channel();
+    this.#join(place);
+  }
+
+  /** Fills a hole from the history, when it does not fill by itself in a moment. */
+  async #mend(place) {
+    if (place.filling) return;
+    place.filling = true;
+    await pause(HOLD);
+    try {
+      while (place.log.hasHole) {
+        const page = await this.http.get(`${place.path}/history?after=${place.log.last}&limit=${FILL}`);
+        if (page.epoch !== place.log.epoch) return this.#beginAnew(place);
+        const fresh = place.log.receive(page.epoch, page.messages);
+        this.#fresh(place, fresh.length ? fresh : place.log.skipHole());
+      }
+    } catch {
+      // The next message, or the next connection, tries again.
+    } finally {
+      place.filling = false;
+      this.hear.changed();
+    }
+  }
+
+  #direct(frame) {
+    const other = frame.from === this.me ? frame.to : frame.from;
+    const isNew = !this.places.has(`@${other}`);
+    const place = this.place(`@${other}`);
+    if (isNew) this.#keep();
+    if (!place.log.isStarted) {
+      place.log.start({ epoch: frame.epoch, head: frame.seq, messages: [frame] });
+      return this.#fresh(place, [frame]);
+    }
+    this.#receive(place, frame.epoch, [frame]);
+  }
+
+  /** Brings a direct conversation up to date: nobody joins it, so nobody is told. */
+  async #refresh(place) {
+    const { log } = place;
+    try {
+      const from = log.isStarted ? `after=${log.last}&limit=${FILL}` : `limit=${PAGE}`;
+      const page = await this.http.get(`${place.path}/history?${from}`);
+      if (page.epoch === log.epoch) this.#receive(place, page.epoch, page.messages);
+      else log.start(page);
+      log.head = Math.max(log.head, page.head);
+      this.outbox.arrived(place.key, page.messages);
+      this.#count(place);
+      if (log.hasHole) this.#mend(place);
+    } catch (error) {
+      place.trouble = error.message;
+    }
+    this.hear.changed();
+  }
+
+  async #overview() {
+    const { rooms, direct } = await this.http.get("/api/rooms").catch(() => ({ rooms: [], direct: [] }));
+    for (const { room, read } of rooms) {
+      const isNew = !this.places.has(room);
+      const place = this.place(room);
+      place.read = Math.max(place.read, read ?? 0);
+      if (isNew) this.#join(place);
+      else this.#count(place);
+    }
+    for (const { user_id, read, unread } of direct) {
+      const place = this.place(`@${user_id}`);
+      place.read = Math.max(place.read, read ?? 0);
+      if (!place.log.isStarted) place.unread = unread;
+    }
+    for (const place of this.directs) if (place.log.isStarted || place === this.current) this.#refresh(place);
+    this.hear.changed();
+  }
+
+  #noted(place, { event, user_id, content }) {
+    if (event === "joined") place.people.set(user_id, (place.people.get(user_id) ?? 0) + 1);
+    else place.people.delete(user_id);
+    place.peopleCount = Math.max(place.peopleCount + (event === "joined" ? 1 : -1), place.people.size);
+    place.typing.delete(user_id);
+    if (user_id === this.me) return;
+    // Somebody who reloads the page leaves and comes; that is no news.
+    const last = place.notes.at(-1);
+    if (last?.user === user_id && last.event !== event && last.after === place.log.last) place.notes.pop();
+    else place.notes.push({ after: place.log.last, text: content ?? `${nameOf(user_id)} ${event}`, user: user_id, event });
+    place.notes = place.notes.slice(-NOTES);
+  }
+
+  #types(place, userId) {
+    const until = Date.now() + TYPING_LASTS;
+    place.typing.set(userId, until);
+    setTimeout(() => {
+      if (place.typing.get(userId) === until && place.typing.delete(userId)) this.hear.changed();
+    }, TYPING_LASTS);
+  }
+
+  #readElsewhere(place, seq) {
+    place.read = Math.max(place.read, seq);
+    this.#count(place);
+  }
+
+  #refused(frame) {
+    if (frame.event === "message" || frame.event === "direct") return this.outbox.refused(frame);
+    if (frame.event !== "join") return;
+    const place = this.place(frame.room);
+    if (frame.retry) setTimeout(() => this.#join(place), frame.retry_after_ms ?? 1_000);
+    else {
+      place.trouble = frame.message;
+      this.#answered(place);
+    }
+  }
+
+  async #post(place, id, content) {
+    const event = place.isDirect ? "direct" : "message";
+    await this.send(event, { ...place.address, content, id });
+  }
+
+  /** Unread: what others said after what was read. Beyond the page that is here, by number alone. */
+  #count(place) {
+    const { entries, last } = place.log;
+    const first = entries[0]?.seq ?? last + 1;
+    const unseen = entries.filter((entry) => entry.seq > place.read && entry.from !== this.me).length;
+    place.unread = unseen + Math.max(0, first - 1 - place.read);
+  }
+
+  get #keepName() {
+    return "townsquare.rooms";
+  }
+
+  #kept() {
+    try {
+      const kept = JSON.parse(this.storage.getItem(this.#keepName));
+      return Array.isArray(kept) && kept.length ? kept : [LOBBY];
+    } catch {
+      return [LOBBY];
+    }
+  }
+
+  #keep() {
+    this.storage.setItem(this.#keepName, JSON.stringify([...this.places.keys()]));
+  }
+}
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));

@@ -1,0 +1,255 @@
+// Shows one conversation: a window of rows over the log, however long the log is.
+import { arrange, at, el, icon, monogram, perFrame, say } from "./dom.js";
+import { isOnlyEmoji, nodes } from "./text.js";
+import { clock, count, day, fullTime, list, nameOf } from "./words.js";
+
+/** So many messages are in the page at once; scrolling moves the window over the log. */
+const WINDOW = 150;
+const STEP = 50;
+/** Within this distance of its end the view follows what is new; of its edges, it fetches. */
+const NEAR = 48;
+const EDGE = 600;
+const GROUP_WITHIN = 5 * 60_000;
+const LONG = 1_200;
+const LONG_LINES = 18;
+
+export class Talk {
+  /** @type {Map<string, HTMLElement>} the rows that are in the page, by what they show */
+  #rows = new Map();
+  #place = null;
+  #epoch = null;
+  /** The seq of the window's first message, or null: the window follows the end. */
+  #top = null;
+  #follows = true;
+  /** Where "new" begins, as it was when this conversation was opened. */
+  #newAfter = null;
+  #unfolded = new Set();
+  #scrolls = new Map();
+
+  /** @param {import("./rooms.js").Rooms} rooms @param {(key: string) => void} go */
+  constructor(rooms, go) {
+    this.rooms = rooms;
+    this.go = go;
+    this.log = at("log");
+    this.draw = perFrame(() => this.#draw());
+    this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    at("newest").append(icon("down"), el("span"));
+    at("newest").addEventListener("click", () => this.toNewest());
+    at("leave").addEventListener("click", () => this.rooms.leave(this.rooms.current.key));
+    new ResizeObserver(() => this.#follows && this.#toEnd()).observe(this.log);
+  }
+
+  get seesNewest() {
+    return this.#follows && document.visibilityState === "visible" && this.log.clientHeight > 0;
+  }
+
+  toNewest() {
+    this.#top = null;
+    this.#follows = true;
+    this.draw();
+  }
+
+  #draw() {
+    const place = this.rooms.current;
+    if (place !== this.#place || place.log.epoch !== this.#epoch) this.#turnTo(place);
+    const mark = this.#follows ? null : this.#visibleRow();
+    arrange(at("messages"), this.#wanted(place));
+    this.#drawFrame(place);
+    if (this.#follows) this.#toEnd();
+    else if (mark?.row.isConnected) this.log.scrollTop += mark.row.getBoundingClientRect().top - mark.top;
+    if (this.seesNewest) this.rooms.seen(place);
+  }
+
+  #turnTo(place) {
+    const isOther = place !== this.#place;
+    if (isOther && this.#place) this.#scrolls.set(this.#place.key, this.#follows ? null : this.#top);
+    [this.#place, this.#epoch] = [place, place.log.epoch];
+    this.#rows.clear();
+    this.#top = null;
+    this.#follows = true;
+    if (isOther || this.#newAfter === null) this.#newAfter = place.log.isStarted ? place.read : null;
+  }
+
+  /** The rows that shall be in the page: those that are already there are the same elements. */
+  #wanted(place) {
+    const { entries } = place.log;
+    const [start, end] = this.#range(entries);
+    const rows = [];
+    const add = (key, make) => rows.push([key, this.#rows.get(key) ?? make()]);
+    const notes = place.notes;
+    let previous = entries[start - 1] ?? null;
+    const addNotes = (seq) => {
+      for (const note of notes) {
+        if (note.after !== seq) continue;
+        add(`note ${note.user} ${note.event} ${note.after}`, () => el("li", { class: "note" }, note.text));
+        previous = null;
+      }
+    };
+    if (start === 0) addNotes(0);
+    for (const entry of entries.slice(start, end)) {
+      const isNewDay = !previous || day(previous.timestamp) !== day(entry.timestamp);
+      if (isNewDay && (previous || start === 0 || entries[start] === entry)) {
+        const today = day(entry.timestamp);
+        if (!rows.some(([key]) => key === `day ${today}`)) add(`day ${today}`, () => el("li", { class: "day" }, el("span", {}, today)));
+      }
+      const isFirstNew = this.#newAfter !== null && this.#newAfter > 0 && entry.seq === this.#firstNew(entries);
+      if (isFirstNew) add(`new ${entry.seq}`, () => el("li", { class: "day new" }, el("span", {}, "New")));
+      const leads = isNewDay || isFirstNew || !continues(previous, entry);
+      add(`${entry.seq} ${leads} ${this.#unfolded.has(entry.seq)}`, () => this.#message(entry, leads));
+      previous = entry;
+      addNotes(entry.seq);
+    }
+    if (end === entries.length) {
+      for (const pending of this.rooms.outbox.of(place.key)) {
+        const leads = !previous || previous.from !== this.rooms.me;
+        add(`${pending.id} ${pending.state} ${leads}`, () => this.#pending(place, pending, leads));
+        previous = { from: this.rooms.me, timestamp: pending.timestamp };
+      }
+    }
+    this.#rows = new Map(rows);
+    return rows.map(([, node]) => node);
+  }
+
+  #firstNew(entries) {
+    return entries.find((entry) => entry.seq > this.#newAfter && entry.from !== this.rooms.me)?.seq;
+  }
+
+  /** @returns {[number, number]} the window, as indexes of the entries */
+  #range(entries) {
+    if (this.#top === null) return [Math.max(0, entries.length - WINDOW), entries.length];
+    const start = indexOf(entries, this.#top);
+    return [start, Math.min(entries.length, start + WINDOW)];
+  }
+
+  #message(entry, leads) {
+    const isOwn = entry.from === this.rooms.me;
+    return this.#row(entry, leads, isOwn, isOwn ? "msg own" : "msg");
+  }
+
+  #row({ seq, from, content, timestamp }, leads, isOwn, look) {
+    const name = nameOf(from);
+    const isLong = content.length > LONG || content.split("\n").length > LONG_LINES;
+    const isFolded = isLong && !this.#unfolded.has(seq);
+    const text = el("div", { class: `text${isOnlyEmoji(content) ? " emoji" : ""}${isFolded ? " folded" : ""}`, dir: "auto" }, ...nodes(content));
+    const time = el("time", { datetime: timestamp, title: fullTime(new Date(timestamp)) }, clock(new Date(timestamp)));
+    return el("li", { class: `${look}${leads ? " leads" : ""}`, "data-seq": seq },
+      !isOwn && leads && monogram(name),
+      el("div", { class: "bubble", title: leads ? null : fullTime(new Date(timestamp)) },
+        leads
+          ? el("p", { class: "by" }, isOwn ? el("span", { class: "aloud" }, "You ") : this.#author(name, from), " ", time)
+          : el("span", { class: "aloud" }, `${isOwn ? "You" : name}: `),
+        text,
+        isFolded && el("button", { class: "plain text more", onclick: () => this.#unfold(seq) }, "Show all")));
+  }
+
+  #author(name, userId) {
+    return el("button", { class: "name", title: `Talk to ${name} alone (${userId})`, onclick: () => this.go(`@${userId}`) }, name);
+  }
+
+  #pending(place, pending, leads) {
+    const row = this.#row({ ...pending, seq: pending.id, from: this.rooms.me }, leads, true, `msg own ${pending.state}`);
+    const { outbox } = this.rooms;
+    row.querySelector(".bubble").append(
+      pending.state === "failed"
+        ? el("p", { class: "fate", role: "alert" }, `Not sent. ${pending.reason} `,
+            pending.retry && el("button", { class: "plain text", onclick: () => outbox.retry(place.key, pending.id) }, "Try again"), " ",
+            el("button", { class: "plain text", onclick: () => outbox.discard(place.key, pending.id) }, "Discard"))
+        : el("span", { class: "fate aloud" }, pending.state === "sent" ? "Sent" : "Sending"));
+    return row;
+  }
+
+  #unfold(seq) {
+    this.#unfolded.add(seq);
+    this.#follows = false;
+    this.draw();
+  }
+
+  #drawFrame(place) {
+    const { log } = place;
+    const name = place.isDirect ? place.name : `#${place.name}`;
+    say(at("room-title"), name);
+    say(at("room-people"), place.isDirect ? "Between the two of you" : presence(place));
+    at("leave").hidden = place.isDirect || place.key === "lobby";
+    say(at("log-top"), topLine(place, name));
+    at("log-top").classList.toggle("empty", log.isStarted && !log.entries.length);
+    at("words").placeholder = `Message ${name}`;
+    const typing = [...place.typing.keys()].map(nameOf);
+    say(at("typing"), typing.length ? `${list(typing)} ${typing.length === 1 ? "is" : "are"} typing…` : "");
+    at("newest").hidden = this.#follows;
+    say(at("newest").lastChild, place.unread ? `${count(place.unread, "new message")}` : "Newest");
+  }
+
+  #scrolled() {
+    const { log } = this;
+    const entries = this.#place?.log.entries ?? [];
+    const [start, end] = this.#range(entries);
+    const below = log.scrollHeight - log.scrollTop - log.clientHeight;
+    const follows = below < NEAR && end === entries.length;
+    if (follows !== this.#follows) {
+      this.#follows = follows;
+      if (!follows && this.#top === null) this.#top = entries[start]?.seq ?? null;
+      if (follows) this.#top = null;
+      this.draw();
+    }
+    if (follows) return;
+    if (log.scrollTop < EDGE) this.#up(entries, start);
+    else if (below < EDGE && end < entries.length) this.#moveTo(entries, Math.min(start + STEP, entries.length - WINDOW));
+  }
+
+  async #up(entries, start) {
+    if (start > 0) return this.#moveTo(entries, start - STEP);
+    if (!this.#place.log.more || this.#place.loading) return;
+    const place = this.#place;
+    await this.rooms.earlier(place);
+    if (place === this.#place && this.log.scrollTop < EDGE) this.#moveTo(place.log.entries, indexOf(place.log.entries, this.#top) - STEP);
+  }
+
+  #moveTo(entries, start) {
+    const top = entries[Math.max(0, start)]?.seq ?? null;
+    if (top === this.#top) return;
+    this.#top = top;
+    this.draw();
+  }
+
+  /** The first row in view: it must stay where it is, whatever comes above it. */
+  #visibleRow() {
+    const edge = this.log.getBoundingClientRect().top;
+    for (const row of at("messages").children) {
+      const { top, bottom } = row.getBoundingClientRect();
+      if (bottom > edge && row.dataset.seq) return { row, top };
+    }
+    return null;
+  }
+
+  #toEnd() {
+    this.log.scrollTop = this.log.scrollHeight;
+  }
+}
+
+const continues = (previous, entry) =>
+  previous?.from === entry.from && Date.parse(entry.timestamp) - Date.parse(previous.timestamp) < GROUP_WITHIN;
+
+/** The index of a seq, or of the first after it. */
+function indexOf(entries, seq) {
+  let [low, high] = [0, entries.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (entries[middle].seq < seq) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function presence(place) {
+  const number = Math.max(place.peopleCount, place.people.size);
+  return number ? `${count(number, "person", "people")} here` : "";
+}
+
+function topLine(place, name) {
+  if (place.trouble) return place.trouble;
+  if (!place.log.isStarted) return "Fetching what was said…";
+  if (place.loading) return "Fetching older messages…";
+  if (place.log.more) return "";
+  if (place.log.entries.length) return `This is where ${name} begins.`;
+  return place.isDirect ? `Nothing said yet between you and ${place.name}.` : `It is quiet in ${name}. Say the first word.`;
+}

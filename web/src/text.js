@@ -1,0 +1,42 @@
+// Turns what a person wrote into nodes: plain text, with http and https addresses as links.
+import { el } from "./dom.js";
+
+const ADDRESS = /\bhttps?:\/\/[^\s<>"'`]+/giu;
+const EMOJI = /^(\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u200d|\ufe0f|[\u{1f1e6}-\u{1f1ff}\u{1f3fb}-\u{1f3ff}]|\s)+$/u;
+
+/** @param {string} content @returns {(Node|string)[]} */
+export function nodes(content) {
+  const out = [];
+  let done = 0;
+  for (const found of content.matchAll(ADDRESS)) {
+    const written = withoutTail(found[0]);
+    const href = safe(written);
+    if (!href) continue;
+    out.push(content.slice(done, found.index));
+    out.push(el("a", { href, target: "_blank", rel: "noopener noreferrer nofollow ugc" }, written));
+    done = found.index + written.length;
+  }
+  out.push(content.slice(done));
+  return out.filter((part) => part !== "");
+}
+
+/** A few emoji and nothing else are shown large. */
+export const isOnlyEmoji = (content) => content.length <= 24 && EMOJI.test(content) && [...new Intl.Segmenter().segment(content.replace(/\s/gu, ""))].length <= 5;
+
+/** A sentence's full stop, or the bracket around an address, is not part of the address. */
+function withoutTail(address) {
+  let tail = address.replace(/[.,;:!?…]+$/u, "");
+  for (const [open, close] of ["()", "[]", "{}"]) {
+    while (tail.endsWith(close) && tail.split(close).length > tail.split(open).length) tail = tail.slice(0, -1);
+  }
+  return tail;
+}
+
+function safe(address) {
+  try {
+    const url = new URL(address);
+    return url.protocol === "http:" || url.protocol === "https:" ? url.href : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,35 @@
+// Draws the weather: a card for every city.
+import { arrange, el, icon } from "./dom.js";
+import { ago, fixed } from "./words.js";
+
+/** WMO weather codes, as Open-Meteo gives them; other providers are read by their words. */
+const SKIES = [
+  ["storm", (code, words) => code >= 95 || /thunder|storm/.test(words)],
+  ["snow", (code, words) => (code >= 71 && code <= 77) || code === 85 || code === 86 || /snow|sleet|ice|hail/.test(words)],
+  ["rain", (code, words) => (code >= 51 && code <= 82) || /rain|drizzle|shower/.test(words)],
+  ["fog", (code, words) => code === 45 || code === 48 || /fog|mist|haze/.test(words)],
+  ["partly", (code, words) => code === 1 || code === 2 || /partly|mainly/.test(words)],
+  ["cloud", (code, words) => code === 3 || /cloud|overcast/.test(words)],
+  ["clear", () => true],
+];
+
+const skyOf = ({ code, condition }) => SKIES.find(([, fits]) => fits(code <= 99 ? code : NaN, (condition ?? "").toLowerCase()))[0];
+
+export class Weather {
+  root = el("ul", { class: "cities" });
+
+  draw({ frame }) {
+    arrange(this.root, frame.data.cities.map(city));
+  }
+}
+
+function city(now) {
+  const isKnown = now.temperature_c !== null;
+  return el("li", { class: now.stale ? "city stale" : "city" },
+    el("div", { class: "where" }, el("h3", {}, now.city), el("p", { class: "quiet" }, isKnown ? now.condition : "No word yet")),
+    isKnown && icon(`sky-${skyOf(now)}`),
+    el("p", { class: "degrees" }, isKnown ? `${fixed(now.temperature_c, 0).replace("-", "−")}°` : "–"),
+    el("p", { class: "quiet air" },
+      isKnown && `${fixed(now.humidity_percent, 0)} % humid · ${fixed(now.wind_kph, 0)} km/h`,
+      now.stale && el("span", { class: "old" }, isKnown && now.age_seconds ? ` · stale, ${ago(now.age_seconds)}` : " stale")));
+}

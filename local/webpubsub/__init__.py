@@ -1,0 +1,24 @@
+"""Azure Web PubSub on one desk: an emulator for development and tests.
+
+    async with webpubsub.serve(settings=Path("webpubsub.json")) as server:
+        WebPubSubServiceClient.from_connection_string(server.connection_string, hub="chat")
+
+Emulated, as the service's documentation and the official emulator have it: JSON, reliable JSON
+and raw WebSocket clients; groups, roles with wildcards, permissions; acknowledgements, replay
+after a lost socket, streams of the JavaScript client; the REST data plane 2024-12-01 with OData
+filters, message ttl and paging; event handlers over HTTP with validation, signature by both keys,
+retries, connection state and cookies, reloaded while running. Beyond the official emulator: ttl
+that expires, faults to order, and the limits of the Free tier.
+
+Not emulated: MQTT, Socket.IO, protobuf clients and bodies, event listeners (Event Hubs), Entra
+tokens and managed identity, Key Vault references, client certificates, anonymous clients,
+invocations, group state, presence events, several instances. Nothing is kept when it stops.
+
+The core (all but server.py and outbox.py) opens no socket and can be used without a network.
+"""
+
+from local.webpubsub.server import Server, serve
+from local.webpubsub.settings import Settings, load_settings, read_settings
+from local.webpubsub.upstream import Handler
+
+__all__ = ["Handler", "Server", "Settings", "load_settings", "read_settings", "serve"]

@@ -1,0 +1,38 @@
+"""The whole service: its keys, its name and its hubs."""
+
+import time
+from collections.abc import Callable
+
+from local.webpubsub.hub import RETENTION_SECONDS, Connection, Hub
+from local.webpubsub.tokens import Keys
+
+
+class Service:
+    """Hubs come into being when somebody first names them, as in Azure; names ignore case."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        farewell: Callable[[Connection, str], None] = lambda *_: None,
+        clock: Callable[[], float] = time.monotonic,
+        retention: float = RETENTION_SECONDS,
+    ) -> None:
+        self.keys = keys
+        self.clock = clock
+        self.hubs: dict[str, Hub] = {}
+        self._farewell = farewell
+        self._retention = retention
+
+    def hub(self, name: str) -> Hub:
+        name = name.lower()
+        if name not in self.hubs:
+            self.hubs[name] = Hub(name, self._farewell, clock=self.clock, retention=self._retention)
+        return self.hubs[name]
+
+    def connection_count(self) -> int:
+        return sum(len(hub.connections) for hub in self.hubs.values())
+
+    def sweep(self) -> None:
+        for hub in tuple(self.hubs.values()):
+            hub.sweep()

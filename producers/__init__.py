@@ -18,7 +18,7 @@ def add(stream: Stream) -> None:
     """Give a stream its place in the catalogue and its timer."""
     register(stream)
 
-    async def on_time(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the platform hands it in
+    async def on_time(timer: func.TimerRequest) -> None:
         await streams().run(stream, datetime.now(UTC))
 
     # Not monitored: a tick is about now, so one that was missed is not made up for.

@@ -107,11 +107,11 @@ class Pace:
         self.failures, self.reason = 0, ""
         self.next_at = now + timedelta(seconds=rest)
 
-    def failed(self, now: datetime, problem: Unreachable, rest: float) -> None:
+    def failed(self, now: datetime, problem: Unreachable) -> None:
         """Wait twice as long as the time before, with jitter, and never less than was asked."""
         self.failures, self.reason = self.failures + 1, problem.reason
         wait = min(self.longest, self.shortest * 2 ** min(self.failures - 1, 16))
-        wait = max(wait * (0.5 + self.chance() / 2), rest, min(problem.retry_after, 86_400))
+        wait = max(wait * (0.5 + self.chance() / 2), min(problem.retry_after, 86_400))
         self.next_at = now + timedelta(seconds=wait)
 
 
@@ -121,6 +121,6 @@ def number(value: object) -> float | None:
         return None
     try:
         parsed = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return parsed if abs(parsed) < float("inf") else None

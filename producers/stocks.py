@@ -31,6 +31,9 @@ PULL = 0.0005
 SHARES = 400
 """Shares traded in one step, on average."""
 
+QUIET = 0.3
+"""How often a symbol is not traded in a step, and so has not changed."""
+
 
 def simulate(symbols: Sequence[str], previous: Frame | None, tick: int, now: datetime) -> Data:
     """The next step of every symbol's walk: the same on every instance for the same tick."""
@@ -47,6 +50,8 @@ def simulate(symbols: Sequence[str], previous: Frame | None, tick: int, now: dat
 def step(symbol: str, before: Mapping[str, Any] | None, tick: int, *, new_day: bool) -> Data:
     """One step of one walk. A day opens with the price that the day before ended with."""
     chance = random.Random(f"{symbol}:{tick}")
+    if before and not new_day and chance.random() < QUIET:
+        return dict(before)
     home = KNOWN.get(symbol) or random.Random(symbol).uniform(20, 500)
     last = before["price"] if before else home
     drift = PULL * math.log(home / last)
@@ -60,8 +65,8 @@ def _since(opened: float, price: float) -> Data:
     return {
         "price": price,
         "open": opened,
-        "change": round(price - opened, 2),
-        "change_percent": round(100 * (price / opened - 1), 2),
+        "change": round(price - opened, 2) + 0.0,  # never -0.0
+        "change_percent": round(100 * (price / opened - 1), 2) + 0.0,
     }
 
 
@@ -195,13 +200,12 @@ class Quotes:
         """The symbols read longest ago; those never read come first."""
         oldest = sorted(self.symbols, key=lambda symbol: known.get(symbol, NEVER)["read_at"] or "")
         asked = oldest[: self.provider.batch]
-        rest = self.provider.rest * len(asked)
         try:
             quotes = await self.provider.read(asked)
         except Unreachable as problem:
-            self.pace.failed(now, problem, rest)
+            self.pace.failed(now, problem)
             return {}
-        self.pace.worked(now, rest)
+        self.pace.worked(now, self.provider.rest * len(asked))
         return {symbol: {**quote, "read_at": timestamp(now)} for symbol, quote in quotes.items()}
 
 

@@ -1,6 +1,7 @@
 """The weather in a list of cities: from Open-Meteo without a key, or from weatherapi.com."""
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[^\W\d_][\w .'-]{0,79}")
 """A city: letters of any script, and what stands between them. It goes into a provider's query."""
 
+logger = logging.getLogger(__name__)
+
 Place = tuple[float, float]
 """Latitude and longitude, in degrees."""
 
@@ -33,18 +36,19 @@ class City:
 
 def cities(text: str) -> list[City]:
     """The cities of `WEATHER_CITIES`: `Berlin,Oslo@59.91:10.75`. What is no name is left out."""
-    parsed = [_city(part.strip()) for part in text.split(",")]
-    return [city for city in parsed if city]
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    named = {city.name: city for city in map(_city, parts) if NAME.fullmatch(city.name)}
+    if len(named) < len(parts):
+        logger.warning("WEATHER_CITIES has %s entries, but %s cities.", len(parts), len(named))
+    return list(named.values())
 
 
-def _city(text: str) -> City | None:
+def _city(text: str) -> City:
     name, _, at = text.partition("@")
-    if not NAME.fullmatch(name):
-        return None
     latitude, longitude = map(number, [*at.split(":"), "", ""][:2])
-    if latitude is None or longitude is None:
-        return City(name)
-    return City(name, (latitude, longitude))
+    if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
+        return City(name.strip())
+    return City(name.strip(), (latitude, longitude))
 
 
 # --- the providers --------------------------------------------------------------------------
@@ -278,13 +282,12 @@ class Reports:
         )
 
     async def _read(self, now: datetime) -> dict[str, Data]:
-        rest = self.provider.rest * len(self.cities)
         try:
             read = await self.provider.read(self.cities)
         except Unreachable as problem:
-            self.pace.failed(now, problem, rest)
+            self.pace.failed(now, problem)
             return {}
-        self.pace.worked(now, rest)
+        self.pace.worked(now, self.provider.rest * len(self.cities))
         return read
 
 

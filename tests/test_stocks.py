@@ -1,0 +1,261 @@
+"""Stock prices: the simulator's walk, and the real providers at their pace."""
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.provider import Pace
+from producers.stocks import Finnhub, Quotes, TwelveData, simulate
+from realtime.messages import Frame, timestamp
+from realtime.stream import Data, Stale
+from tests import provider
+from tests.provider import Provider
+
+NOW = datetime(2026, 11, 20, 15, 30, tzinfo=UTC)
+TICK = int(NOW.timestamp())
+
+
+def frame(data: Data, at: datetime = NOW) -> Frame:
+    moment = timestamp(at)
+    return Frame("stock_update", "stock-prices", TICK, moment, stale=False, full=True, data=data)
+
+
+def walk(symbols: list[str], steps: int, start: datetime = NOW) -> list[Data]:
+    """A walk of so many seconds, each step made from the frame before."""
+    walked: list[Data] = []
+    previous = None
+    for second in range(steps):
+        now = start + timedelta(seconds=second)
+        walked.append(simulate(symbols, previous, int(now.timestamp()), now))
+        previous = frame(walked[-1], now)
+    return walked
+
+
+# --- the simulator --------------------------------------------------------------------------
+
+
+def test_the_same_tick_has_the_same_prices_in_another_process() -> None:
+    here = walk(["AAPL", "ZZZZ"], 20)
+
+    code = "import json, tests.test_stocks as t; print(json.dumps(t.walk(['AAPL', 'ZZZZ'], 20)))"
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+    assert json.loads(there.stdout) == here
+
+
+def test_a_walk_says_that_it_is_simulated() -> None:
+    assert walk(["AAPL"], 1)[0]["source"] == "simulator"
+
+
+def test_prices_continue_from_the_tick_before() -> None:
+    prices = [data["symbols"]["TSLA"]["price"] for data in walk(["TSLA"], 200)]
+
+    assert len(set(prices)) > 50
+    assert all(abs(math.log(b / a)) < 0.005 for a, b in pairwise(prices))
+
+
+def test_a_symbol_walks_the_same_whatever_others_are_listed() -> None:
+    alone, among = walk(["MSFT"], 30), walk(["AAPL", "MSFT", "NEW"], 30)
+
+    assert [data["symbols"]["MSFT"] for data in alone] == [
+        data["symbols"]["MSFT"] for data in among
+    ]
+
+
+def test_the_change_is_that_since_the_open() -> None:
+    last = walk(["AMZN"], 300)[-1]["symbols"]["AMZN"]
+
+    assert last["change"] == pytest.approx(last["price"] - last["open"], abs=0.006)
+    assert last["change_percent"] == pytest.approx(100 * last["change"] / last["open"], abs=0.02)
+
+
+def test_volume_grows_through_a_day_and_a_new_day_opens_where_the_last_one_closed() -> None:
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    days = walk(["AAPL"], 20, start=midnight - timedelta(seconds=10))
+    before, after = ([data["symbols"]["AAPL"] for data in half] for half in (days[:10], days[10:]))
+
+    volumes = [one["volume"] for one in before]
+    assert volumes == sorted(volumes)
+    assert after[0]["open"] == before[-1]["price"]
+    assert after[0]["volume"] < before[-1]["volume"]
+    assert {one["open"] for one in after} == {before[-1]["price"]}
+
+
+def test_a_walk_of_a_day_stays_plausible() -> None:
+    prices = [data["symbols"]["AAPL"]["price"] for data in walk(["AAPL"], 20_000)]
+
+    assert 150 < min(prices) < max(prices) < 350
+
+
+@given(st.text(min_size=1, max_size=12), st.integers(0, 2**40), st.floats(0.01, 1e6))
+def test_any_symbol_at_any_tick_has_a_price(symbol: str, tick: int, price: float) -> None:
+    last = {"price": price, "open": price, "change": 0.0, "change_percent": 0.0, "volume": 1}
+    before = frame({"source": "simulator", "symbols": {symbol: last}})
+
+    data = simulate([symbol], before, tick, NOW)["symbols"][symbol]
+
+    assert data["price"] >= 0.01
+    assert all(math.isfinite(value) for value in data.values())
+
+
+# --- the providers --------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def market() -> AsyncIterator[Provider]:
+    async with provider.serving() as served:
+        served.answers = {"/quote": provider.twelve_data, "/api/v1/quote": provider.finnhub}
+        yield served
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=1) as client:
+        yield client
+
+
+def twelve_data(market: Provider, client: httpx.AsyncClient, *symbols: str) -> Quotes:
+    return Quotes(TwelveData(client, "s3cret", market.base), symbols, Pace(chance=lambda: 1.0))
+
+
+def finnhub(market: Provider, client: httpx.AsyncClient, *symbols: str) -> Quotes:
+    return Quotes(Finnhub(client, "s3cret", market.base), symbols, Pace(chance=lambda: 1.0))
+
+
+async def data_of(quotes: Quotes, previous: Data | None, now: datetime) -> Data:
+    """The fresh data of a tick that must not be stale."""
+    said = await quotes.tick(frame(previous) if previous else None, now)
+    assert not isinstance(said, Stale), said
+    return said
+
+
+@pytest.mark.parametrize(("make", "volume"), [(twelve_data, 12345), (finnhub, None)])
+async def test_a_provider_gives_the_price_and_the_change_since_the_open(
+    market: Provider, client: httpx.AsyncClient, make: Any, volume: int | None
+) -> None:
+    quotes = make(market, client, "AAPL", "MSFT")
+
+    data = await data_of(quotes, None, NOW)
+
+    assert data["source"] == quotes.provider.source
+    assert data["symbols"]["AAPL"] == data["symbols"]["MSFT"]
+    assert data["symbols"]["AAPL"] == {
+        "price": 101.5,
+        "open": 100.0,
+        "change": 1.5,
+        "change_percent": 1.5,
+        "volume": volume,
+        "read_at": "2026-11-20T15:30:00.000Z",
+        "age_seconds": 0,
+    }
+
+
+async def test_a_single_symbol_is_answered_bare(
+    market: Provider, client: httpx.AsyncClient
+) -> None:
+    data = await data_of(twelve_data(market, client, "AAPL"), None, NOW)
+
+    assert data["symbols"]["AAPL"]["price"] == 101.5
+
+
+@pytest.mark.parametrize(("make", "calls_a_day"), [(twelve_data, 800), (finnhub, 86_400)])
+async def test_a_day_of_seconds_stays_within_the_free_terms(
+    market: Provider, client: httpx.AsyncClient, make: Any, calls_a_day: int
+) -> None:
+    quotes = make(market, client, "AAPL", "MSFT", "TSLA")
+    data = None
+
+    for second in range(600):
+        data = await data_of(quotes, data, NOW + timedelta(seconds=second))
+
+    spent = sum(len(call.query["symbol"].split(",")) for call in market.calls)
+    assert 3 < spent <= calls_a_day * 600 / 86_400 + 3
+
+
+async def test_between_two_readings_the_last_price_is_told_with_its_age(
+    market: Provider, client: httpx.AsyncClient
+) -> None:
+    quotes = twelve_data(market, client, "AAPL")
+    first = await data_of(quotes, None, NOW)
+
+    later = await data_of(quotes, first, NOW + timedelta(seconds=40))
+
+    assert later["symbols"]["AAPL"] == {**first["symbols"]["AAPL"], "age_seconds": 40}
+    assert len(market.calls) == 1
+
+
+async def test_more_symbols_than_one_call_may_hold_take_turns(
+    market: Provider, client: httpx.AsyncClient
+) -> None:
+    names = [f"S{number}" for number in range(12)]
+    quotes = twelve_data(market, client, *names)
+
+    first = await data_of(quotes, None, NOW)
+    second = await data_of(quotes, first, NOW + timedelta(seconds=8 * 108))
+
+    unread = [name for name in names if first["symbols"][name]["price"] is None]
+    assert len(unread) == 4
+    assert all(second["symbols"][name]["price"] == 101.5 for name in names)
+    assert set(unread) <= set(market.calls[1].query["symbol"].split(","))
+
+
+@pytest.mark.parametrize("make", [twelve_data, finnhub])
+async def test_an_unknown_symbol_has_no_values_and_the_others_go_on(
+    market: Provider, client: httpx.AsyncClient, make: Any
+) -> None:
+    data = await data_of(make(market, client, "AAPL", "NOPE"), None, NOW)
+
+    assert data["symbols"]["AAPL"]["price"] == 101.5
+    assert data["symbols"]["NOPE"]["price"] is None
+
+
+async def test_a_simulated_price_is_never_passed_on_as_a_real_one(
+    market: Provider, client: httpx.AsyncClient
+) -> None:
+    market.answer_all(provider.fails(500))
+    simulated = simulate(["AAPL"], None, TICK, NOW)
+
+    said = await finnhub(market, client, "AAPL").tick(frame(simulated), NOW)
+
+    assert isinstance(said, Stale)
+    assert said.data is not None
+    assert said.data["symbols"]["AAPL"]["price"] is None
+
+
+@pytest.mark.parametrize("make", [twelve_data, finnhub])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        provider.fails(429),
+        provider.fails(500),
+        provider.says({"code": 429, "message": "no credits left", "status": "error"}),
+        provider.says({}),
+        provider.says([1, 2]),
+        provider.says({"AAPL": {"close": "NaN", "open": "1"}, "c": "1e999", "o": 10**400}),
+        provider.sends_html,
+        provider.sends_ten_megabytes,
+    ],
+)
+async def test_a_provider_that_fails_leaves_the_last_price_marked_stale(
+    market: Provider, client: httpx.AsyncClient, make: Any, answer: provider.Answer
+) -> None:
+    quotes = make(market, client, "AAPL")
+    good = await data_of(quotes, None, NOW)
+    market.answer_all(answer)
+
+    said = await quotes.tick(frame(good), NOW + timedelta(hours=1))
+
+    assert isinstance(said, Stale)
+    assert said.data is not None
+    assert said.data["symbols"]["AAPL"] == {**good["symbols"]["AAPL"], "age_seconds": 3600}
+    assert "s3cret" not in said.reason

@@ -113,15 +113,14 @@ function drawState(state, why) {
   }
   if (state === "reconnecting") notice("The connection is lost. What you write is kept, and sent as soon as it is back.", Infinity);
   if (state === "connecting" && why) notice(`No connection yet. ${why.message}`, Infinity);
-  if (state === "live" && !at("notice").hidden) notice("", 0);
+  if (state === "live") notice("");
   if (state === "signed out" && why) signOut(why.message);
 }
 
 function notice(sentence, lasts = NOTICE_LASTS) {
   clearTimeout(noticeTimer);
   say(at("notice"), sentence);
-  at("notice").hidden = !sentence;
-  if (sentence && lasts !== Infinity) noticeTimer = setTimeout(() => notice("", 0), lasts);
+  if (lasts !== Infinity) noticeTimer = setTimeout(() => say(at("notice"), ""), lasts);
 }
 
 /** For those who listen to the page instead of looking at it. */

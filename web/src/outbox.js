@@ -65,6 +65,10 @@ export class Outbox {
     this.#keep(key, (pending) => pending.id !== id);
   }
 
+  forget() {
+    this.#lines.clear();
+  }
+
   /** After a new connection everything unacknowledged goes again. */
   flushAll() {
     for (const key of this.#lines.keys()) this.flush(key);

@@ -12,6 +12,7 @@ const HOLD = 400;
 const TYPING_LASTS = 5_000;
 const TYPING_EVERY = 3_000;
 const READ_EVERY = 800;
+const JOIN_AGAIN = 2_000;
 const NOTES = 30;
 const ROOM = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 export const LOBBY = "lobby";
@@ -24,11 +25,13 @@ class Place {
   peopleCount = 0;
   /** Who is typing, and until when. @type {Map<string, number>} */
   typing = new Map();
-  /** Comings and goings; they belong to no log. @type {{after: number, text: string, user: string, event: string}[]} */
+  /** Comings and goings; they belong to no log. @type {{id: number, after: number, text: string}[]} */
   notes = [];
   read = 0;
   unread = 0;
   joined = false;
+  /** Of a direct conversation: whether the other is connected, when last asked. @type {boolean|null} */
+  isOnline = null;
   loading = false;
   filling = false;
   /** Why it cannot be used, in the server's words. */
@@ -55,6 +58,7 @@ export class Rooms {
   #awaiting = new Set();
   #isFirst = true;
   #typedAt = 0;
+  #noteId = 0;
   #readTimers = new Map();
 
   /**
@@ -154,7 +158,8 @@ export class Rooms {
   async connected(me) {
     this.me = me;
     this.#missed = 0;
-    for (const place of this.rooms) {
+    const currentFirst = (a, b) => (b === this.current) - (a === this.current);
+    for (const place of this.rooms.sort(currentFirst)) {
       place.joined = false;
       this.#join(place);
     }
@@ -165,6 +170,7 @@ export class Rooms {
   forget() {
     this.storage.removeItem(this.#keepName);
     this.places.clear();
+    this.outbox.forget();
     this.current = this.place(LOBBY);
     this.#isFirst = true;
     this.me = null;
@@ -193,7 +199,10 @@ export class Rooms {
   #join(place) {
     this.#awaiting.add(place.key);
     const { epoch, last } = place.log;
-    this.send("join", { room: place.key, ...(epoch ? { after: last, epoch } : {}) }).catch(() => {});
+    this.send("join", { room: place.key, ...(epoch ? { after: last, epoch } : {}) }).catch(({ errorDetail }) => {
+      // Without a detail the connection went, and the next one joins.
+      if (errorDetail) setTimeout(() => this.places.get(place.key) === place && this.#join(place), JOIN_AGAIN);
+    });
   }
 
   #joined(place, { epoch, head, users, count, messages, recovered, read }) {
@@ -214,6 +223,7 @@ export class Rooms {
     if (had !== null) this.#missed += Math.max(0, head - had);
     this.#count(place);
     this.#answered(place);
+    this.outbox.flush(place.key);
   }
 
   #answered(place) {
@@ -281,6 +291,7 @@ export class Rooms {
   async #refresh(place) {
     const { log } = place;
     try {
+      place.isOnline = (await this.http.get(`/api/user/${encodeURIComponent(place.who)}`)).online;
       const from = log.isStarted ? `after=${log.last}&limit=${FILL}` : `limit=${PAGE}`;
       const page = await this.http.get(`${place.path}/history?${from}`);
       if (page.epoch === log.epoch) this.#receive(place, page.epoch, page.messages);
@@ -314,15 +325,13 @@ export class Rooms {
   }
 
   #noted(place, { event, user_id, content }) {
-    if (event === "joined") place.people.set(user_id, (place.people.get(user_id) ?? 0) + 1);
+    const isThere = place.people.has(user_id);
+    if (event === "joined") place.people.set(user_id, 1);
     else place.people.delete(user_id);
-    place.peopleCount = Math.max(place.peopleCount + (event === "joined" ? 1 : -1), place.people.size);
+    if (isThere !== (event === "joined")) place.peopleCount += event === "joined" ? 1 : -1;
     place.typing.delete(user_id);
     if (user_id === this.me) return;
-    // Somebody who reloads the page leaves and comes; that is no news.
-    const last = place.notes.at(-1);
-    if (last?.user === user_id && last.event !== event && last.after === place.log.last) place.notes.pop();
-    else place.notes.push({ after: place.log.last, text: content ?? `${nameOf(user_id)} ${event}`, user: user_id, event });
+    place.notes.push({ id: (this.#noteId += 1), after: place.log.last, text: content });
     place.notes = place.notes.slice(-NOTES);
   }
 
@@ -340,17 +349,27 @@ export class Rooms {
   }
 
   #refused(frame) {
+    if (frame.code === "not_in_room" && this.places.has(frame.room)) return this.#outside(frame);
     if (frame.event === "message" || frame.event === "direct") return this.outbox.refused(frame);
-    if (frame.event !== "join") return;
+    if (frame.event !== "join" || !this.places.has(frame.room)) return;
     const place = this.place(frame.room);
-    if (frame.retry) setTimeout(() => this.#join(place), frame.retry_after_ms ?? 1_000);
+    if (frame.retry) setTimeout(() => this.#join(place), frame.retry_after_ms ?? JOIN_AGAIN);
     else {
       place.trouble = frame.message;
       this.#answered(place);
     }
   }
 
+  /** The server has us outside a room that we think we are in: go in, and say it again. */
+  #outside(frame) {
+    if (frame.id) this.outbox.refused({ ...frame, retry: true });
+    const place = this.place(frame.room);
+    if (place.joined) this.#join(place);
+    place.joined = false;
+  }
+
   async #post(place, id, content) {
+    if (!place.isDirect && !place.joined) throw new Error("It goes when the room is joined.");
     const event = place.isDirect ? "direct" : "message";
     await this.send(event, { ...place.address, content, id });
   }

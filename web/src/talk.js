@@ -21,10 +21,9 @@ export class Talk {
   /** The seq of the window's first message, or null: the window follows the end. */
   #top = null;
   #follows = true;
-  /** Where "new" begins, as it was when this conversation was opened. */
+  /** The seq after which "new" begins: what was read when this was opened, or last looked at. */
   #newAfter = null;
   #unfolded = new Set();
-  #scrolls = new Map();
 
   /** @param {import("./rooms.js").Rooms} rooms @param {(key: string) => void} go */
   constructor(rooms, go) {
@@ -36,6 +35,7 @@ export class Talk {
     at("newest").append(icon("down"), el("span"));
     at("newest").addEventListener("click", () => this.toNewest());
     at("leave").addEventListener("click", () => this.rooms.leave(this.rooms.current.key));
+    document.addEventListener("visibilitychange", () => this.#lookedAway());
     new ResizeObserver(() => this.#follows && this.#toEnd()).observe(this.log);
   }
 
@@ -61,56 +61,59 @@ export class Talk {
   }
 
   #turnTo(place) {
-    const isOther = place !== this.#place;
-    if (isOther && this.#place) this.#scrolls.set(this.#place.key, this.#follows ? null : this.#top);
     [this.#place, this.#epoch] = [place, place.log.epoch];
     this.#rows.clear();
     this.#top = null;
     this.#follows = true;
-    if (isOther || this.#newAfter === null) this.#newAfter = place.log.isStarted ? place.read : null;
+    this.#newAfter = place.unread && place.read ? place.read : null;
   }
 
-  /** The rows that shall be in the page: those that are already there are the same elements. */
+  /** The rows that shall be in the page; those that are there already stay the same elements. */
   #wanted(place) {
+    const rows = new Map();
+    for (const [look, make] of this.#script(place)) rows.set(look, this.#rows.get(look) ?? make());
+    this.#rows = rows;
+    return [...rows.values()];
+  }
+
+  /** What is seen, from top to bottom: its look, which tells one row from any other, and its making. */
+  *#script(place) {
     const { entries } = place.log;
     const [start, end] = this.#range(entries);
-    const rows = [];
-    const add = (key, make) => rows.push([key, this.#rows.get(key) ?? make()]);
-    const notes = place.notes;
-    let previous = entries[start - 1] ?? null;
-    const addNotes = (seq) => {
-      for (const note of notes) {
-        if (note.after !== seq) continue;
-        add(`note ${note.user} ${note.event} ${note.after}`, () => el("li", { class: "note" }, note.text));
-        previous = null;
-      }
-    };
-    if (start === 0) addNotes(0);
+    const notes = Map.groupBy(place.notes, (note) => note.after);
+    const firstNew = this.#firstNew(entries);
+    let [above, today] = [null, null];
+    if (start === 0) yield* (notes.get(0) ?? []).map(noteRow);
     for (const entry of entries.slice(start, end)) {
-      const isNewDay = !previous || day(previous.timestamp) !== day(entry.timestamp);
-      if (isNewDay && (previous || start === 0 || entries[start] === entry)) {
-        const today = day(entry.timestamp);
-        if (!rows.some(([key]) => key === `day ${today}`)) add(`day ${today}`, () => el("li", { class: "day" }, el("span", {}, today)));
+      if (day(entry.timestamp) !== today) {
+        [above, today] = [null, day(entry.timestamp)];
+        yield dayRow(today, entry.seq);
       }
-      const isFirstNew = this.#newAfter !== null && this.#newAfter > 0 && entry.seq === this.#firstNew(entries);
-      if (isFirstNew) add(`new ${entry.seq}`, () => el("li", { class: "day new" }, el("span", {}, "New")));
-      const leads = isNewDay || isFirstNew || !continues(previous, entry);
-      add(`${entry.seq} ${leads} ${this.#unfolded.has(entry.seq)}`, () => this.#message(entry, leads));
-      previous = entry;
-      addNotes(entry.seq);
-    }
-    if (end === entries.length) {
-      for (const pending of this.rooms.outbox.of(place.key)) {
-        const leads = !previous || previous.from !== this.rooms.me;
-        add(`${pending.id} ${pending.state} ${leads}`, () => this.#pending(place, pending, leads));
-        previous = { from: this.rooms.me, timestamp: pending.timestamp };
+      if (entry.seq === firstNew) {
+        above = null;
+        yield [`new ${entry.seq}`, () => el("li", { class: "day new" }, el("span", {}, "New"))];
       }
+      const leads = !continues(above, entry);
+      yield [`${entry.seq} ${leads} ${this.#unfolded.has(entry.seq)}`, () => this.#message(entry, leads)];
+      above = entry;
+      if (!notes.has(entry.seq)) continue;
+      above = null;
+      yield* notes.get(entry.seq).map(noteRow);
     }
-    this.#rows = new Map(rows);
-    return rows.map(([, node]) => node);
+    if (end === entries.length) yield* this.#underway(place, above);
+  }
+
+  *#underway(place, above) {
+    for (const pending of this.rooms.outbox.of(place.key)) {
+      const own = { ...pending, from: this.rooms.me };
+      const leads = !continues(above, own);
+      above = own;
+      yield [`${pending.id} ${pending.state} ${leads}`, () => this.#pending(place, pending, leads)];
+    }
   }
 
   #firstNew(entries) {
+    if (this.#newAfter === null) return null;
     return entries.find((entry) => entry.seq > this.#newAfter && entry.from !== this.rooms.me)?.seq;
   }
 
@@ -139,7 +142,7 @@ export class Talk {
           ? el("p", { class: "by" }, isOwn ? el("span", { class: "aloud" }, "You ") : this.#author(name, from), " ", time)
           : el("span", { class: "aloud" }, `${isOwn ? "You" : name}: `),
         text,
-        isFolded && el("button", { class: "plain text more", onclick: () => this.#unfold(seq) }, "Show all")));
+        isFolded && el("button", { class: "link more", onclick: () => this.#unfold(seq) }, "Show all")));
   }
 
   #author(name, userId) {
@@ -152,8 +155,8 @@ export class Talk {
     row.querySelector(".bubble").append(
       pending.state === "failed"
         ? el("p", { class: "fate", role: "alert" }, `Not sent. ${pending.reason} `,
-            pending.retry && el("button", { class: "plain text", onclick: () => outbox.retry(place.key, pending.id) }, "Try again"), " ",
-            el("button", { class: "plain text", onclick: () => outbox.discard(place.key, pending.id) }, "Discard"))
+            pending.retry && el("button", { class: "link", onclick: () => outbox.retry(place.key, pending.id) }, "Try again"), " ",
+            el("button", { class: "link", onclick: () => outbox.discard(place.key, pending.id) }, "Discard"))
         : el("span", { class: "fate aloud" }, pending.state === "sent" ? "Sent" : "Sending"));
     return row;
   }
@@ -164,11 +167,15 @@ export class Talk {
     this.draw();
   }
 
+  #lookedAway() {
+    if (document.visibilityState === "hidden" && this.#place && !this.#place.unread) this.#newAfter = this.#place.log.last;
+  }
+
   #drawFrame(place) {
     const { log } = place;
     const name = place.isDirect ? place.name : `#${place.name}`;
     say(at("room-title"), name);
-    say(at("room-people"), place.isDirect ? "Between the two of you" : presence(place));
+    say(at("room-people"), place.isDirect ? company(place) : presence(place));
     at("leave").hidden = place.isDirect || place.key === "lobby";
     say(at("log-top"), topLine(place, name));
     at("log-top").classList.toggle("empty", log.isStarted && !log.entries.length);
@@ -226,6 +233,9 @@ export class Talk {
   }
 }
 
+const dayRow = (text, seq) => [`day ${text} ${seq}`, () => el("li", { class: "day" }, el("span", {}, text))];
+const noteRow = ({ id, text }) => [`note ${id}`, () => el("li", { class: "note" }, text)];
+
 const continues = (previous, entry) =>
   previous?.from === entry.from && Date.parse(entry.timestamp) - Date.parse(previous.timestamp) < GROUP_WITHIN;
 
@@ -238,6 +248,10 @@ function indexOf(entries, seq) {
     else high = middle;
   }
   return low;
+}
+
+function company({ isOnline }) {
+  return `Only you two${isOnline === null ? "" : isOnline ? " · here now" : " · away"}`;
 }
 
 function presence(place) {

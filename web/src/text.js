@@ -6,18 +6,22 @@ const EMOJI = /^(\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u200d|\ufe0f|
 
 /** @param {string} content @returns {(Node|string)[]} */
 export function nodes(content) {
+  return parts(content).map(({ text, href }) => (href ? el("a", { href, target: "_blank", rel: "noopener noreferrer nofollow ugc" }, text) : text));
+}
+
+/** The text in order, cut where a link begins or ends. @returns {{text: string, href?: string}[]} */
+export function parts(content) {
   const out = [];
   let done = 0;
   for (const found of content.matchAll(ADDRESS)) {
-    const written = withoutTail(found[0]);
-    const href = safe(written);
+    const text = withoutTail(found[0]);
+    const href = safe(text);
     if (!href) continue;
-    out.push(content.slice(done, found.index));
-    out.push(el("a", { href, target: "_blank", rel: "noopener noreferrer nofollow ugc" }, written));
-    done = found.index + written.length;
+    out.push({ text: content.slice(done, found.index) }, { text, href });
+    done = found.index + text.length;
   }
-  out.push(content.slice(done));
-  return out.filter((part) => part !== "");
+  out.push({ text: content.slice(done) });
+  return out.filter((part) => part.text);
 }
 
 /** A few emoji and nothing else are shown large. */

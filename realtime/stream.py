@@ -37,8 +37,11 @@ Data = dict[str, Any]
 EARLY = 0.05
 """Seconds that a timer may fire too early, as .NET's do, and still mean the tick that is due."""
 
-PATIENCE = (3.0, 20.0)
-"""The shortest and the longest time limit of a tick: with less, no provider could be reached."""
+PATIENCE = 3.0
+"""The shortest time limit of a tick, in seconds: with less, no provider could be reached."""
+
+LONGEST = 20.0
+"""The longest time limit of a tick, in seconds."""
 
 ASTRAY = 60.0
 """A kept tick that is further ahead than this many seconds comes from a wrong clock."""
@@ -92,12 +95,6 @@ class Stream:
         if self.schedule.startswith("%"):
             return shortest_interval(_setting(self.schedule.strip("%")))
         return shortest_interval(self.schedule)
-
-    @property
-    def patience(self) -> float:
-        """How long a tick may take: less than the interval, where the interval allows it."""
-        shortest, longest = PATIENCE
-        return min(max(shortest, 0.6 * self.interval_seconds), longest)
 
     def tick_at(self, now: datetime) -> int:
         """The number of the tick at a time, the same on every instance."""
@@ -161,10 +158,16 @@ class Streams:
     """
 
     def __init__(
-        self, tables: Tables, hub: Hub, clock: Callable[[], float] = time.monotonic
+        self,
+        tables: Tables,
+        hub: Hub,
+        *,
+        patience: float = PATIENCE,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tables = tables
         self._hub = hub
+        self._patience = patience
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._latest: dict[str, tuple[float, asyncio.Future[_Kept]]] = {}
@@ -233,12 +236,16 @@ class Streams:
         Nothing is made while nobody listens, or when another instance was first.
         """
         try:
-            async with asyncio.timeout(1.5 * stream.patience):
+            async with asyncio.timeout(1.5 * self._limit(stream)):
                 return await self._run(stream, now)
         except Exception as error:  # noqa: BLE001 - whatever fails here must not fail the others
             self._kept.pop(stream.name, None)
             self._tell(stream, reason(error))
             return None
+
+    def _limit(self, stream: Stream) -> float:
+        """How long a tick may take: less than the interval, where the interval allows it."""
+        return min(max(self._patience, 0.6 * stream.interval_seconds), LONGEST)
 
     async def _run(self, stream: Stream, now: datetime) -> Frame | None:
         if not await self._hub.heard(stream.group):
@@ -274,7 +281,7 @@ class Streams:
     ) -> Data | Stale | None:
         """The producer's answer; where it fails or is late, the last values stand in for it."""
         try:
-            async with asyncio.timeout(stream.patience):
+            async with asyncio.timeout(self._limit(stream)):
                 return await stream.tick(previous, now)
         except Exception as error:  # noqa: BLE001 - a producer may be anybody's file
             return Stale(previous.data if previous else None, reason(error))
@@ -407,12 +414,13 @@ def shortest_interval(schedule: str) -> int:
     https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
     """
     fields = schedule.split()
-    seconds, minutes, hours = (["0", *fields] if len(fields) == 5 else fields)[:3] or ("", "", "")
-    if len(fields) not in {5, 6}:
+    if len(fields) == 5:
+        fields = ["0", *fields]
+    if len(fields) != 6:
         raise _invalid(schedule)
     first = last = 0
     shortest = day = 24 * 3600
-    for unit, text, limit in ((1, seconds, 60), (60, minutes, 60), (3600, hours, 24)):
+    for unit, limit, text in zip((1, 60, 3600), (60, 60, 24), fields, strict=False):
         values = _values(text, limit, schedule)
         gaps = [(later - sooner) * unit - (last - first) for sooner, later in pairwise(values)]
         shortest = min([shortest, *gaps])
@@ -424,13 +432,13 @@ def _values(text: str, limit: int, schedule: str) -> list[int]:
     """What a field allows: `*`, `5`, `1-5`, `*/10`, `3/10` (from 3 on), and lists of these."""
     values: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/(\d+))?", part)
+        match = re.fullmatch(r"(\*|\d+)(?:-(\d+))?(?:/([1-9]\d*))?", part)
         if not match:
             raise _invalid(schedule)
-        start, end, step = (number and int(number) for number in match.groups())
-        only = start is not None and end is None and step is None
-        stop = start if only else limit - 1 if end is None else end
-        values.update(range(start or 0, (stop or 0) + 1, step or 1))
+        start, end, step = match.groups()
+        first = 0 if start == "*" else int(start)
+        last = int(end) if end else limit - 1 if start == "*" or step else first
+        values.update(range(first, last + 1, int(step or 1)))
     if not values or max(values) >= limit:
         raise _invalid(schedule)
     return sorted(values)

@@ -64,7 +64,7 @@ def run(ports: Ports, data: Path, *, keep: bool) -> None:
             part.wait()
             print(f"{part.name} is ready at {part.url}", flush=True)
         seconds = time.monotonic() - began
-        print(f"\nReady in {seconds:.1f} s. Open {desk.functions.url}/\n", flush=True)
+        print(f"\nReady in {seconds:.1f} s. Open {desk.url}/\n", flush=True)
         watch(desk)
     finally:
         print("\nStopping.", flush=True)

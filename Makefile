@@ -1,0 +1,69 @@
+# What one does with this project. Everything is installed below this folder, nothing elsewhere.
+#
+#   make start    run the whole product on this machine; Ctrl-C stops it
+#   make test     run all tests
+#   make bench    run the benchmarks
+#   make check    lint, formatting and types        make fix    what can be mended by itself
+#   make clean    remove what was installed, built and kept
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# Each of these files says "this was done"; make does it again when what it depends on is newer.
+PACKAGES := $(VENV)/installed
+AZURITE := local/node_modules/.package-lock.json
+PAGE_TOOLS := web/node_modules/.package-lock.json
+PAGE := web/dist/index.html
+
+QUIETLY := --no-audit --no-fund --loglevel=error
+
+.PHONY: start test bench check fix clean
+.DEFAULT_GOAL := start
+
+start: $(PACKAGES) $(AZURITE) $(PAGE)
+	@exec $(BIN)/python -m local
+
+test: $(PACKAGES) $(AZURITE) $(PAGE)
+	$(BIN)/pytest
+
+bench: $(PACKAGES) $(AZURITE)
+	$(BIN)/python -m benchmarks
+
+check: $(PACKAGES)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+fix: $(PACKAGES)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) .local local/node_modules web/node_modules web/dist
+	rm -rf .mypy_cache .pytest_cache .ruff_cache tests/output
+
+$(PACKAGES): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Townsquare needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	@echo 'Installing the Python packages, and Node with them (about a minute, once) ...'
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo 'This Python cannot make a venv. On Debian: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(AZURITE): local/package.json local/package-lock.json local/.npmrc $(PACKAGES)
+	@echo 'Installing Azurite, which is Table Storage on this machine ...'
+	@cd local && npm ci $(QUIETLY)
+	@touch $@
+
+$(PAGE_TOOLS): web/package.json web/package-lock.json $(PACKAGES)
+	@echo 'Installing what builds the page ...'
+	@cd web && npm ci $(QUIETLY)
+	@touch $@
+
+$(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/src/*) $(wildcard web/src/*/*)
+	@echo 'Building the page ...'
+	@node web/build.mjs
+	@touch $@

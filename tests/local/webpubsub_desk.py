@@ -180,5 +180,5 @@ def handled_by(
 async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask again until it is so, for as long as the deadline."""
     async with asyncio.timeout(DEADLINE):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - asks a server
             await asyncio.sleep(0.02)

@@ -3,7 +3,10 @@ import uPlot from "uplot";
 import { colour } from "./theme.js";
 
 const FONT = '12px ui-sans-serif, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const LABEL_HALF = 26;
+const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const toMinutes = new Intl.DateTimeFormat(undefined, clock);
+const toSeconds = new Intl.DateTimeFormat(undefined, { ...clock, second: "2-digit" });
 
 /** The chart of one line over time that fills its element and follows the theme. */
 export class PriceChart {
@@ -29,7 +32,7 @@ export class PriceChart {
   /** Colours are read when a chart is made. */
   repaint() {
     this.#plot?.destroy();
-    this.#plot = this.host.clientWidth ? this.#make() : null;
+    this.#plot = null;
   }
 
   #fit() {
@@ -52,7 +55,7 @@ export class PriceChart {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: line } },
         scales: { x: { time: true }, y: { range: (_, low, high) => around(low, high, this.#base) } },
         axes: [
-          { ...axis, grid: { show: false }, space: 72, size: 24, values: (_, ticks) => ticks.map((t) => clock.format(t * 1000)) },
+          { ...axis, grid: { show: false }, space: 72, size: 24, values: labels },
           { ...axis, side: 1, size: 52, space: 32 },
         ],
         series: [{}, { stroke: line, width: 2, fill: (plot) => shade(plot, line), points: { show: false } }],
@@ -89,6 +92,12 @@ export class PriceChart {
     }
     ctx.restore();
   }
+}
+
+/** Times below the chart; one that would be cut off at the left edge is left out. */
+function labels(plot, times, _, __, step) {
+  const format = step < 60 ? toSeconds : toMinutes;
+  return times.map((time) => (plot.valToPos(time, "x") < LABEL_HALF ? "" : format.format(time * 1000)));
 }
 
 /** A little air above and below, and the base line in view when it is near. */

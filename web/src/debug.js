@@ -26,8 +26,8 @@ export function begin({ connection, rooms }) {
     closed: (_, { code, reason }) => add("○", `closed ${code} ${reason}`),
     said: (_, data) => add("→", data),
     heard: (_, data) => {
-      const sentAt = /"timestamp":"([^"]+)"/.exec(data)?.[1];
-      if (sentAt) delay = Date.now() - Date.parse(sentAt);
+      const sentAt = Date.parse(JSON.parse(data).data?.timestamp);
+      if (sentAt) delay = Date.now() - sentAt;
       add("←", data);
     },
   });

@@ -8,6 +8,8 @@ import { ago } from "./words.js";
 
 /** Who draws which kind of frame. A stream of another kind is shown as it comes. */
 const FACES = { stock_update: Stocks, system_metrics: Metrics, weather_update: Weather };
+const ORDER = ["stock-prices", "system-metrics", "weather"];
+const rank = ({ stream }) => (ORDER.indexOf(stream.name) + 1 || ORDER.length + 1);
 
 export class Live {
   #cards = new Map();
@@ -17,19 +19,23 @@ export class Live {
     this.streams = streams;
     this.draw = perFrame(() => this.#draw());
     setInterval(() => document.visibilityState === "visible" && this.#ages(), 1_000);
-    onChange(() => {
-      for (const card of this.#cards.values()) card.repaint();
-      this.draw();
-    });
-    addEventListener("resize", this.draw);
+    onChange(() => this.#repaint());
+    new ResizeObserver(() => this.#repaint()).observe(at("live"));
   }
 
   #draw() {
     for (const stream of this.streams.all.values()) {
       if (!this.#cards.has(stream.name)) this.#cards.set(stream.name, new Card(stream, () => this.streams.toggle(stream)));
-      this.#cards.get(stream.name).draw();
     }
-    arrange(at("live"), [...this.#cards.values()].map((card) => card.root));
+    const cards = [...this.#cards.values()].sort((a, b) => rank(a) - rank(b));
+    arrange(at("live"), cards.map((card) => card.root));
+    for (const card of cards) card.draw();
+  }
+
+  /** Colours and sizes are read when something is drawn. */
+  #repaint() {
+    for (const card of this.#cards.values()) card.repaint();
+    this.draw();
   }
 
   #ages() {
@@ -58,7 +64,7 @@ class Card {
     this.switch.toggleAttribute("disabled", stream.isBusy);
     this.drawAge();
     if (!stream.frame) return arrange(this.body, [this.#empty()]);
-    if (this.#drawn === stream.frame && !this.#face?.wantsEveryDraw) return;
+    if (this.#drawn === stream.frame || !this.root.clientWidth) return;
     this.#face ??= new (FACES[stream.frame.type] ?? AsItComes)();
     arrange(this.body, [this.#face.root]);
     this.#face.draw(stream);

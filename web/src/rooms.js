@@ -107,6 +107,7 @@ export class Rooms {
 
   leave(key) {
     this.places.delete(key);
+    this.#awaiting.delete(key);
     this.send("leave", { room: key }).catch(() => {});
     if (this.current.key === key) this.current = this.place(LOBBY);
     this.#keep();
@@ -119,7 +120,7 @@ export class Rooms {
   }
 
   typing() {
-    if (this.current.isDirect || Date.now() - this.#typedAt < TYPING_EVERY) return;
+    if (!this.current.joined || Date.now() - this.#typedAt < TYPING_EVERY) return;
     this.#typedAt = Date.now();
     this.send("typing", { room: this.current.key }).catch(() => {});
   }
@@ -159,6 +160,7 @@ export class Rooms {
     this.me = me;
     this.#missed = 0;
     const currentFirst = (a, b) => (b === this.current) - (a === this.current);
+    this.#awaiting = new Set(this.rooms.map((place) => place.key));
     for (const place of this.rooms.sort(currentFirst)) {
       place.joined = false;
       this.#join(place);
@@ -197,7 +199,6 @@ export class Rooms {
   };
 
   #join(place) {
-    this.#awaiting.add(place.key);
     const { epoch, last } = place.log;
     this.send("join", { room: place.key, ...(epoch ? { after: last, epoch } : {}) }).catch(({ errorDetail }) => {
       // Without a detail the connection went, and the next one joins.

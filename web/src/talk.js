@@ -21,6 +21,7 @@ export class Talk {
   /** The seq of the window's first message, or null: the window follows the end. */
   #top = null;
   #follows = true;
+  #isMoving = false;
   /** The seq after which "new" begins: what was read when this was opened, or last looked at. */
   #newAfter = null;
   #unfolded = new Set();
@@ -56,8 +57,12 @@ export class Talk {
     arrange(at("messages"), this.#wanted(place));
     this.#drawFrame(place);
     if (this.#follows) this.#toEnd();
-    else if (mark?.row.isConnected) this.log.scrollTop += mark.row.getBoundingClientRect().top - mark.top;
+    else if (mark) this.#putBack(mark);
     if (this.seesNewest) this.rooms.seen(place);
+    if (this.#isMoving) {
+      this.#isMoving = false;
+      this.#scrolled(); // the window may have to go on
+    }
   }
 
   #turnTo(place) {
@@ -213,19 +218,25 @@ export class Talk {
 
   #moveTo(entries, start) {
     const top = entries[Math.max(0, start)]?.seq ?? null;
-    if (top === this.#top) return;
+    if (top === this.#top || this.#isMoving) return;
     this.#top = top;
+    this.#isMoving = true; // one step per drawing: the row that keeps its place must stay in the window
     this.draw();
   }
 
-  /** The first row in view: it must stay where it is, whatever comes above it. */
+  /** The first row in view: its lower edge must stay where it is, whatever comes above it. */
   #visibleRow() {
     const edge = this.log.getBoundingClientRect().top;
     for (const row of at("messages").children) {
-      const { top, bottom } = row.getBoundingClientRect();
-      if (bottom > edge && row.dataset.seq) return { row, top };
+      const { bottom } = row.getBoundingClientRect();
+      if (bottom > edge && row.dataset.seq) return { seq: row.dataset.seq, bottom };
     }
     return null;
+  }
+
+  #putBack({ seq, bottom }) {
+    const row = at("messages").querySelector(`[data-seq="${seq}"]`);
+    if (row) this.log.scrollTop += row.getBoundingClientRect().bottom - bottom;
   }
 
   #toEnd() {

@@ -9,9 +9,9 @@ import msgspec
 
 from events.webhook import Answer, Webhook
 from realtime import channels
-from realtime.answers import answering, body, json, nothing
-from realtime.channels import checked_id, checked_room, checked_user, group_of
-from realtime.history import Draft, Kept, history
+from realtime.answers import Access, endpoint, json, nothing
+from realtime.channels import checked_group, checked_id, checked_room, checked_user, group_of
+from realtime.history import Draft, history
 from realtime.hub import hub
 from realtime.messages import Refused, checked_content
 from realtime.people import people
@@ -23,12 +23,8 @@ bp = func.Blueprint()
 webhook = Webhook()
 log = logging.getLogger(__name__)
 
-KEY = func.AuthLevel.FUNCTION
 
-
-@bp.function_name("pubsub_events")
-@bp.route("api/pubsub/events", methods=["OPTIONS", "POST"], auth_level=KEY)
-@answering
+@endpoint(bp, "OPTIONS POST", "api/pubsub/events", Access.KEY)
 async def pubsub_events(req: func.HttpRequest) -> func.HttpResponse:
     """Web PubSub's upstream: its handshake, and its events."""
     if req.method == "OPTIONS":
@@ -60,75 +56,93 @@ class ServerMessage(msgspec.Struct, frozen=True):
         )
 
 
-@bp.function_name("room_message")
-@bp.route("api/rooms/{room}/message", methods=["POST"], auth_level=KEY)
-@answering
-async def room_message(req: func.HttpRequest) -> func.HttpResponse:
+class Sent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message in its place."""
+
+    status: str
+    seq: int
+    id: str
+    room: str | None = None
+    user_id: str | None = None
+
+
+@endpoint(bp, "POST", "api/rooms/{room}/message", Access.KEY)
+async def room_message(req: func.HttpRequest, body: ServerMessage) -> Sent:
     """Say something in a room; answered when it is kept and sent."""
     room = checked_room(req.route_params["room"])
-    kept = await history().keep(room, body(req, ServerMessage).draft())
-    return json(_sent(kept, room=room))
+    kept = await history().keep(room, body.draft())
+    return Sent("sent", kept.entry.seq, kept.entry.id, room=room)
 
 
-@bp.function_name("user_message")
-@bp.route("api/user/{user_id}/message", methods=["POST"], auth_level=KEY)
-@answering
-async def user_message(req: func.HttpRequest) -> func.HttpResponse:
+@endpoint(bp, "POST", "api/user/{user_id}/message", Access.KEY)
+async def user_message(req: func.HttpRequest, body: ServerMessage) -> Sent:
     """Say something to one person; it waits in their history when they are away."""
     user = checked_user(req.route_params["user_id"])
-    draft = body(req, ServerMessage).draft()
+    draft = body.draft()
     if draft.sender == user:
         raise Refused("direct_to_self", "A direct message goes to somebody else.")
     await people().introduce(draft.sender, user)
     kept = await history().keep(channels.conversation(draft.sender, user), draft)
-    return json(_sent(kept, user_id=user))
+    return Sent("sent", kept.entry.seq, kept.entry.id, user_id=user)
 
 
-def _sent(kept: Kept, **where: str) -> dict[str, Any]:
-    return {"status": "sent", **where, "seq": kept.entry.seq, "id": kept.entry.id}
+class Audience(msgspec.Struct, frozen=True):
+    """Who hears what is published: a group, a person, or with neither everyone."""
+
+    group: str | None = None
+    user: str | None = None
 
 
-@bp.function_name("publish")
-@bp.route("api/publish", methods=["POST"], auth_level=KEY)
-@answering
-async def publish(req: func.HttpRequest) -> func.HttpResponse:
+class Published(msgspec.Struct, frozen=True):
+    status: str
+    group: str | None
+    user: str | None
+
+
+@endpoint(bp, "POST", "api/publish", Access.KEY)
+async def publish(req: func.HttpRequest, query: Audience, body: dict[str, Any]) -> Published:
     """Send a JSON object as it is to a group, to a person, or to everyone; nothing is kept."""
-    message = body(req, dict[str, Any])
-    group, user = req.params.get("group"), req.params.get("user")
-    if group and user:
+    if query.group is not None and query.user is not None:
         raise Refused("invalid_request", "Expected a group or a user, not both.")
-    if group:
-        room = channels.room_of(group)
-        await hub().publish(group_of(checked_room(room)) if room else checked_room(group), message)
-    elif user:
-        await hub().tell(checked_user(user), message)
+    if query.group is not None:
+        await hub().publish(checked_group(query.group), body)
+    elif query.user is not None:
+        await hub().tell(checked_user(query.user), body)
     else:
-        await hub().broadcast(message)
-    return json({"status": "sent", "group": group, "user": user})
+        await hub().broadcast(body)
+    return Published("sent", query.group, query.user)
 
 
 # --- who may come in ------------------------------------------------------------------------
 
 
-class RoomShape(msgspec.Struct, frozen=True):
+class Shape(msgspec.Struct, frozen=True):
+    """What a room is like; into a private one only its members come."""
+
     private: bool = False
 
 
-@bp.function_name("room_make")
-@bp.route("api/rooms/{room}", methods=["PUT"], auth_level=KEY)
-@answering
-async def room_make(req: func.HttpRequest) -> func.HttpResponse:
+class Room(msgspec.Struct, frozen=True):
+    room: str
+    private: bool
+
+
+@endpoint(bp, "PUT", "api/rooms/{room}", Access.KEY)
+async def room_make(req: func.HttpRequest, body: Shape) -> Room:
     """Make a room, or open or close the one that is there."""
     room = checked_room(req.route_params["room"])
-    private = body(req, RoomShape).private
-    await rooms().make(room, private=private)
-    return json({"room": room, "private": private})
+    await rooms().make(room, private=body.private)
+    return Room(room, body.private)
 
 
-@bp.function_name("room_member")
-@bp.route("api/rooms/{room}/members/{user_id}", methods=["PUT", "DELETE"], auth_level=KEY)
-@answering
-async def room_member(req: func.HttpRequest) -> func.HttpResponse:
+class Member(msgspec.Struct, frozen=True):
+    room: str
+    user_id: str
+    member: bool
+
+
+@endpoint(bp, "PUT DELETE", "api/rooms/{room}/members/{user_id}", Access.KEY)
+async def room_member(req: func.HttpRequest) -> Member:
     """Let somebody into a private room, or put them out of it at once."""
     room = checked_room(req.route_params["room"])
     user = checked_user(req.route_params["user_id"])
@@ -138,13 +152,16 @@ async def room_member(req: func.HttpRequest) -> func.HttpResponse:
         await rooms().expel(room, user)
         await hub().remove_user(user, group_of(room))
         await presence().departed(room, user)
-    return json({"room": room, "user_id": user, "member": req.method == "PUT"})
+    return Member(room, user, req.method == "PUT")
 
 
-@bp.function_name("user_bar")
-@bp.route("api/user/{user_id}/bar", methods=["PUT", "DELETE"], auth_level=KEY)
-@answering
-async def user_bar(req: func.HttpRequest) -> func.HttpResponse:
+class Barred(msgspec.Struct, frozen=True):
+    user_id: str
+    barred: bool
+
+
+@endpoint(bp, "PUT DELETE", "api/user/{user_id}/bar", Access.KEY)
+async def user_bar(req: func.HttpRequest) -> Barred:
     """Keep somebody out, at once and until it is taken back."""
     user = checked_user(req.route_params["user_id"])
     if req.method == "PUT":
@@ -152,7 +169,7 @@ async def user_bar(req: func.HttpRequest) -> func.HttpResponse:
         await hub().disconnect(user, "barred")
     else:
         await people().unbar(user)
-    return json({"user_id": user, "barred": req.method == "PUT"})
+    return Barred(user, req.method == "PUT")
 
 
 # --- what the clock does --------------------------------------------------------------------

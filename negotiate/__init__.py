@@ -1,40 +1,39 @@
-"""Who comes in, and what they may hear: the page, tokens, streams, histories, who is here."""
+"""Who comes in, and what they may hear: tokens, streams, histories, who is here, the page."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Annotated
 
 import azure.functions as func
 import msgspec
+from msgspec import Meta, Struct
 
 from negotiate import web
-from negotiate.health import check
+from negotiate.health import Report, check
 from negotiate.identity import Caller, identity
-from realtime.answers import answering, body, json, number
+from realtime.answers import Access, endpoint, json
 from realtime.channels import checked_room, checked_user, conversation, group_of
-from realtime.history import PAGE, Head, Page, history
+from realtime.history import PAGE, Page, history
 from realtime.hub import hub
 from realtime.limits import Limit
-from realtime.messages import Entry, Refused, timestamp
-from realtime.people import Place, people
+from realtime.messages import Entry, Frame, Present, Refused, decode, timestamp
+from realtime.people import people
 from realtime.presence import presence
 from realtime.rooms import rooms
 from realtime.settings import settings
-from realtime.stream import Stream, catalogue, streams
+from realtime.stream import Status, Stream, catalogue, streams
 
 bp = func.Blueprint()
-
-OPEN = func.AuthLevel.ANONYMOUS
-"""Open to the platform; who may do what is decided here."""
 
 
 # --- coming in ------------------------------------------------------------------------------
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """What somebody asks for who wants to come in."""
+class Wish(Struct, frozen=True):
+    """What somebody asks for who wants to come in; also as a query, groups with commas."""
 
     user_id: str = ""
     room: str | None = None
@@ -51,8 +50,12 @@ class Wish(msgspec.Struct, frozen=True):
         return [by_group[name] for name in names]
 
 
-class Admission(msgspec.Struct, frozen=True):
-    """What somebody gets who may come in. `url` is complete; `latest` has each group's frame."""
+class Admission(Struct, frozen=True):
+    """What somebody gets who may come in.
+
+    `url` is complete; `expires_on` is the token's own; `session` proves a guest from now on;
+    `latest` has the last frame of each group.
+    """
 
     url: str
     token: str
@@ -61,15 +64,14 @@ class Admission(msgspec.Struct, frozen=True):
     room: str | None
     groups: list[str]
     session: str | None
-    latest: dict[str, Any]
+    latest: dict[str, Frame | None]
 
 
-@bp.function_name("negotiate")
-@bp.route("api/negotiate", methods=["GET", "POST"], auth_level=OPEN)
-@answering
-async def negotiate(req: func.HttpRequest) -> func.HttpResponse:
+@endpoint(bp, "GET POST", "api/negotiate", Access.OPEN)
+async def negotiate(req: func.HttpRequest) -> Admission:
     """A token to connect with, for one person and what they may hear."""
-    wish = body(req, Wish) if req.get_body() else msgspec.convert(dict(req.params), Wish)
+    body = req.get_body()
+    wish = decode(body, Wish) if body else msgspec.convert(dict(req.params), Wish)
     room = None if wish.room is None else checked_room(wish.room)
     asked = wish.streams()
     caller = await identity().enter(req.headers, wish.user_id)
@@ -77,7 +79,7 @@ async def negotiate(req: func.HttpRequest) -> func.HttpResponse:
     await people().admit(caller.user)
     if room:
         await rooms().enter(room, caller.user)
-    return json(await _admission(caller, room, asked))
+    return await _admission(caller, room, asked)
 
 
 async def _admission(caller: Caller, room: str | None, asked: Sequence[Stream]) -> Admission:
@@ -100,8 +102,10 @@ async def _admission(caller: Caller, room: str | None, asked: Sequence[Stream]) 
 
 
 def _address(req: func.HttpRequest) -> str:
-    """Where a newcomer calls from: the last hop that the platform's front end has written."""
-    return req.headers.get("x-forwarded-for", "").rpartition(",")[2].strip() or "unknown"
+    """Where a newcomer calls from: what the platform's front end has written last."""
+    last = req.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    with_port = re.fullmatch(r"([\d.]+|\[.+\]):\d+", last)
+    return with_port[1] if with_port else last
 
 
 @cache
@@ -112,48 +116,55 @@ def _negotiates() -> Limit:
 # --- streams --------------------------------------------------------------------------------
 
 
-@bp.function_name("stream_list")
-@bp.route("api/streams", methods=["GET"], auth_level=OPEN)
-@answering
-async def stream_list(req: func.HttpRequest) -> func.HttpResponse:
+class Streams(Struct, frozen=True):
+    streams: list[Status]
+
+
+@endpoint(bp, "GET", "api/streams", Access.OPEN)
+async def stream_list(req: func.HttpRequest) -> Streams:
     """Every stream, how it is, and its last frame."""
     now = datetime.now(UTC)
-    return json({"streams": [await streams().status(one, now) for one in catalogue.values()]})
+    return Streams([await streams().status(one, now) for one in catalogue.values()])
 
 
-@bp.function_name("stream_show")
-@bp.route("api/streams/{name}", methods=["GET"], auth_level=OPEN)
-@answering
-async def stream_show(req: func.HttpRequest) -> func.HttpResponse:
+@endpoint(bp, "GET", "api/streams/{name}", Access.OPEN)
+async def stream_show(req: func.HttpRequest) -> Status:
     """One stream, how it is, and its last frame."""
-    return json(await streams().status(_stream(req), datetime.now(UTC)))
+    return await streams().status(_stream(req), datetime.now(UTC))
 
 
-@bp.function_name("stream_subscribe")
-@bp.route("api/streams/{name}/subscribe", methods=["POST"], auth_level=OPEN)
-@answering
-async def stream_subscribe(req: func.HttpRequest) -> func.HttpResponse:
+class Subscribed(Struct, frozen=True):
+    subscribed: bool
+    stream: str
+    group: str
+    latest: Frame | None
+
+
+@endpoint(bp, "POST", "api/streams/{name}/subscribe", Access.WHO)
+async def stream_subscribe(req: func.HttpRequest) -> Subscribed:
     """Hear a stream, on every present and later connection of the caller."""
     stream, caller = _stream(req), await _caller(req)
     await streams().subscribe(caller.user, stream)
-    return json(
-        {
-            "subscribed": True,
-            "stream": stream.name,
-            "group": stream.group,
-            "latest": await streams().latest(stream),
-        }
+    return Subscribed(
+        subscribed=True,
+        stream=stream.name,
+        group=stream.group,
+        latest=await streams().latest(stream),
     )
 
 
-@bp.function_name("stream_unsubscribe")
-@bp.route("api/streams/{name}/unsubscribe", methods=["POST"], auth_level=OPEN)
-@answering
-async def stream_unsubscribe(req: func.HttpRequest) -> func.HttpResponse:
+class Unsubscribed(Struct, frozen=True):
+    subscribed: bool
+    stream: str
+    group: str
+
+
+@endpoint(bp, "POST", "api/streams/{name}/unsubscribe", Access.WHO)
+async def stream_unsubscribe(req: func.HttpRequest) -> Unsubscribed:
     """Hear a stream no longer, on any connection of the caller."""
     stream, caller = _stream(req), await _caller(req)
     await streams().unsubscribe(caller.user, stream)
-    return json({"subscribed": False, "stream": stream.name, "group": stream.group})
+    return Unsubscribed(subscribed=False, stream=stream.name, group=stream.group)
 
 
 def _stream(req: func.HttpRequest) -> Stream:
@@ -166,10 +177,24 @@ def _stream(req: func.HttpRequest) -> Stream:
 # --- rooms and people -----------------------------------------------------------------------
 
 
-@bp.function_name("room_list")
-@bp.route("api/rooms", methods=["GET"], auth_level=OPEN)
-@answering
-async def room_list(req: func.HttpRequest) -> func.HttpResponse:
+class Standing(Struct, frozen=True, omit_defaults=True):
+    """Where somebody stands in a room, or in the conversation with a person."""
+
+    epoch: str
+    head: int
+    read: int
+    unread: int
+    room: str | None = None
+    user_id: str | None = None
+
+
+class Standings(Struct, frozen=True):
+    rooms: list[Standing]
+    direct: list[Standing]
+
+
+@endpoint(bp, "GET", "api/rooms", Access.WHO)
+async def room_list(req: func.HttpRequest) -> Standings:
     """The caller's rooms and direct conversations, with what is unread."""
     caller = await _caller(req)
     places = await people().places(caller.user)
@@ -178,27 +203,34 @@ async def room_list(req: func.HttpRequest) -> func.HttpResponse:
         for place in places
     ]
     heads = await asyncio.gather(*(history().head(log) for log in logs))
-    standings = [_standing(place, head) for place, head in zip(places, heads, strict=True)]
-    return json(
-        {
-            "rooms": [one for one in standings if "room" in one],
-            "direct": [one for one in standings if "user_id" in one],
-        }
+    standings = [
+        Standing(
+            head.epoch,
+            head.seq,
+            place.read,
+            max(0, head.seq - place.read),
+            **{"room" if place.kind == "room" else "user_id": place.name},
+        )
+        for place, head in zip(places, heads, strict=True)
+    ]
+    return Standings(
+        [one for one in standings if one.room], [one for one in standings if one.user_id]
     )
 
 
-def _standing(place: Place, head: Head) -> dict[str, Any]:
-    return {
-        "room" if place.kind == "room" else "user_id": place.name,
-        "epoch": head.epoch,
-        "head": head.seq,
-        "read": place.read,
-        "unread": max(0, head.seq - place.read),
-    }
+class Span(Struct, frozen=True):
+    """Which part of a history: the newest messages, or those before or after a seq."""
+
+    limit: Annotated[int, Meta(ge=1, le=PAGE)] = 50
+    before: Annotated[int, Meta(ge=1)] | None = None
+    after: Annotated[int, Meta(ge=0)] | None = None
 
 
-class Chapter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A page of a room's history, or of the conversation with one person; oldest first."""
+class Chapter(Struct, frozen=True, omit_defaults=True):
+    """A page of a room's history, or of the conversation with one person; oldest first.
+
+    `first` is the oldest seq still kept; `more` tells of further ones in the direction asked.
+    """
 
     epoch: str
     head: int
@@ -209,33 +241,25 @@ class Chapter(msgspec.Struct, frozen=True, omit_defaults=True):
     user_id: str | None = None
 
 
-@bp.function_name("room_history")
-@bp.route("api/rooms/{room}/history", methods=["GET"], auth_level=OPEN)
-@answering
-async def room_history(req: func.HttpRequest) -> func.HttpResponse:
+@endpoint(bp, "GET", "api/rooms/{room}/history", Access.WHO)
+async def room_history(req: func.HttpRequest, query: Span) -> Chapter:
     """What was said in a room: the newest messages, or those before or after a seq."""
-    room, _ = await _entered(req)
-    return json(_chapter(await _page(req, room), room=room))
+    room = await _entered(req)
+    page = await _page(room, query)
+    return _chapter(page, room=room)
 
 
-@bp.function_name("direct_history")
-@bp.route("api/direct/{user_id}/history", methods=["GET"], auth_level=OPEN)
-@answering
-async def direct_history(req: func.HttpRequest) -> func.HttpResponse:
+@endpoint(bp, "GET", "api/direct/{user_id}/history", Access.WHO)
+async def direct_history(req: func.HttpRequest, query: Span) -> Chapter:
     """What the caller and one person have said to each other."""
     caller = await _caller(req)
     user = checked_user(req.route_params["user_id"])
-    page = await _page(req, conversation(caller.user, user))
-    return json(_chapter(page, user_id=user))
+    page = await _page(conversation(caller.user, user), query)
+    return _chapter(page, user_id=user)
 
 
-async def _page(req: func.HttpRequest, log: str) -> Page:
-    return await history().page(
-        log,
-        number(req, "limit", 1, PAGE, "invalid_limit") or 50,
-        before=number(req, "before", 1, 2**62, "invalid_cursor"),
-        after=number(req, "after", 0, 2**62, "invalid_cursor"),
-    )
+async def _page(log: str, span: Span) -> Page:
+    return await history().page(log, span.limit, before=span.before, after=span.after)
 
 
 def _chapter(page: Page, **where: str) -> Chapter:
@@ -243,24 +267,33 @@ def _chapter(page: Page, **where: str) -> Chapter:
     return Chapter(head.epoch, head.seq, head.first, page.entries, page.more, **where)
 
 
-@bp.function_name("room_users")
-@bp.route("api/rooms/{room}/users", methods=["GET"], auth_level=OPEN)
-@answering
-async def room_users(req: func.HttpRequest) -> func.HttpResponse:
+class Users(Struct, frozen=True):
+    """Who is in a room; in a crowded one the first of them, and the number of all."""
+
+    room: str
+    users: list[Present]
+    count: int
+
+
+@endpoint(bp, "GET", "api/rooms/{room}/users", Access.WHO)
+async def room_users(req: func.HttpRequest) -> Users:
     """Who is in a room now."""
-    room, _ = await _entered(req)
+    room = await _entered(req)
     roster = await presence().roster(room)
-    return json({"room": room, "users": roster.first_page(), "count": len(roster.people)})
+    return Users(room, roster.first_page(), len(roster.people))
 
 
-@bp.function_name("user_show")
-@bp.route("api/user/{user_id}", methods=["GET"], auth_level=OPEN)
-@answering
-async def user_show(req: func.HttpRequest) -> func.HttpResponse:
+class User(Struct, frozen=True):
+    user_id: str
+    online: bool
+
+
+@endpoint(bp, "GET", "api/user/{user_id}", Access.WHO)
+async def user_show(req: func.HttpRequest) -> User:
     """Whether somebody is connected."""
     await _caller(req)
     user = checked_user(req.route_params["user_id"])
-    return json({"user_id": user, "online": await hub().online(user)})
+    return User(user, await hub().online(user))
 
 
 async def _caller(req: func.HttpRequest) -> Caller:
@@ -269,28 +302,24 @@ async def _caller(req: func.HttpRequest) -> Caller:
     return caller
 
 
-async def _entered(req: func.HttpRequest) -> tuple[str, Caller]:
+async def _entered(req: func.HttpRequest) -> str:
     """The room of the route, when the caller may know of it."""
     caller = await _caller(req)
     room = checked_room(req.route_params["room"])
     await rooms().enter(room, caller.user)
-    return room, caller
+    return room
 
 
 # --- the page, and whether all is well --------------------------------------------------------
 
 
-@bp.function_name("page")
-@bp.route("{ignored:maxlength(0)?}", methods=["GET"], auth_level=OPEN)
-@answering
+@endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.OPEN)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
-    """The page; its content security policy allows our own files and our own hub, nothing else."""
+    """The page."""
     return _file("index.html", {"Content-Security-Policy": web.policy(hub().endpoint)})
 
 
-@bp.function_name("page_asset")
-@bp.route("assets/{file}", methods=["GET"], auth_level=OPEN)
-@answering
+@endpoint(bp, "GET", "assets/{file}", Access.OPEN)
 async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     """A file that the page needs."""
     return _file(req.route_params["file"])
@@ -305,9 +334,7 @@ def _file(name: str, headers: Mapping[str, str] | None = None) -> func.HttpRespo
     )
 
 
-@bp.function_name("health")
-@bp.route("api/health", methods=["GET"], auth_level=OPEN)
-@answering
+@endpoint(bp, "GET", "api/health", Access.OPEN, answer=Report)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Whether what we depend on answers, and how old each stream's last frame is."""
     report = await check()

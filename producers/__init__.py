@@ -11,7 +11,7 @@ from realtime.stream import Stream, broken, reason, register, streams
 
 logger = logging.getLogger(__name__)
 
-bp = func.Blueprint()  # type: ignore[no-untyped-call]
+bp = func.Blueprint()
 
 
 def add(stream: Stream) -> None:

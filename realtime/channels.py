@@ -25,6 +25,12 @@ def checked_id(name: object) -> str:
     return _checked(_ID, name, "invalid_id", "A message id")
 
 
+def checked_group(name: str) -> str:
+    """A stream's group or a room's."""
+    room = room_of(name)
+    return group_of(checked_room(room)) if room else checked_room(name)
+
+
 def _checked(pattern: re.Pattern[str], name: object, code: str, what: str) -> str:
     if isinstance(name, str) and pattern.fullmatch(name):
         return name

@@ -1,13 +1,14 @@
 """What a data stream is, who hears it, and how one tick of it is made, kept and published."""
 
 import asyncio
+import copy
 import logging
 import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -43,11 +44,18 @@ PATIENCE = 3.0
 LONGEST = 20.0
 """The longest time limit of a tick, in seconds."""
 
+LARGEST = 64 * 1024
+"""Bytes of UTF-16 that one property of a row holds, and so a frame."""
+
 ASTRAY = 60.0
 """A kept tick that is further ahead than this many seconds comes from a wrong clock."""
 
 REMEMBERED = 5.0
 """The longest that a process trusts its copy of a last frame, in seconds."""
+
+
+class FrameTooLarge(Exception):  # noqa: N818 - the log says it by this name
+    """A frame that no row of a table can hold."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +108,17 @@ class Stream:
         """The number of the tick at a time, the same on every instance."""
         return int((now.timestamp() + EARLY) // self.interval_seconds)
 
+    def on_time(self, frame: Frame, now: datetime) -> bool:
+        """Whether no more than one tick was left out since this frame."""
+        interval = self.interval_seconds
+        return _age(frame, now) <= 2 * interval + min(interval, REMEMBERED)
+
 
 class Status(Struct, frozen=True):
-    """How a stream is, told from what was kept of it and not from what was intended."""
+    """How a stream is, told from what was kept of it and not from what was intended.
+
+    It is active while its ticks are on time; a value that is no longer of now is stale.
+    """
 
     name: str
     title: str
@@ -200,31 +216,30 @@ class Streams:
 
     # --- what was said last -----------------------------------------------------------------
 
-    async def latest(self, stream: Stream) -> Frame | None:
-        """The last frame, at most an interval behind. Concurrent callers share one read."""
+    async def latest(self, stream: Stream, now: datetime | None = None) -> Frame | None:
+        """The last frame, stale if it is no longer of now. Concurrent callers share one read."""
         read_at, kept = self._latest.get(stream.name, (0.0, None))
         trusted = min(stream.interval_seconds, REMEMBERED)
         if kept is None or _failed(kept) or self._clock() - read_at >= trusted:
             kept = asyncio.ensure_future(self._read(stream))
             self._latest[stream.name] = (self._clock(), kept)
-        return (await asyncio.shield(kept)).frame
+        frame = (await asyncio.shield(kept)).frame
+        if frame is None or stream.on_time(frame, now or datetime.now(UTC)):
+            return frame
+        return msgspec.structs.replace(frame, stale=True)
 
     async def status(self, stream: Stream, now: datetime) -> Status:
-        """Active means that the last tick was made on time; a value that waits is stale."""
-        frame = await self.latest(stream)
-        interval = stream.interval_seconds
-        age = None if frame is None else _age(frame, now)
-        active = age is not None and age <= 2 * interval + min(interval, REMEMBERED)
+        frame = await self.latest(stream, now)
         return Status(
             name=stream.name,
             title=stream.title,
             group=stream.group,
             description=stream.description,
-            interval_seconds=interval,
-            active=active,
+            interval_seconds=stream.interval_seconds,
+            active=frame is not None and stream.on_time(frame, now),
             last_tick=None if frame is None else frame.tick,
-            age_seconds=age,
-            stale=frame is None or frame.stale or not active,
+            age_seconds=None if frame is None else round(_age(frame, now), 3),
+            stale=frame is None or frame.stale,
             latest=frame,
         )
 
@@ -255,26 +270,16 @@ class Streams:
         for _ in range(2):  # once more from the newer row, where another instance wrote between
             if kept.covers(tick, stream.interval_seconds):
                 return None
-            frame = await self._make(stream, kept.frame, tick, now)
-            if frame is None:
-                return None
+            said = await self._ask(stream, kept.frame, now)
+            frame = _frame(stream, said, tick, now)
             before = kept.frame
-            kept = await self._keep(stream, frame, kept, by)
-            if kept.by == by:
-                return await self._publish(stream, before, frame)
+            if frame is not None:
+                kept = await self._keep(stream, frame, kept, by)
+            if frame is None or kept.by == by:
+                sent = frame and await self._publish(stream, before, frame)
+                self._tell(stream, said.reason if isinstance(said, Stale) else None)
+                return sent
         return None
-
-    async def _make(
-        self, stream: Stream, previous: Frame | None, tick: int, now: datetime
-    ) -> Frame | None:
-        said = await self._ask(stream, previous, now)
-        stale = isinstance(said, Stale)
-        self._tell(stream, said.reason if isinstance(said, Stale) else None)
-        data = said.data if isinstance(said, Stale) else said
-        if data is None:
-            return None
-        moment = messages.timestamp(now)
-        return Frame(stream.type, stream.name, tick, moment, stale=stale, full=True, data=data)
 
     async def _ask(
         self, stream: Stream, previous: Frame | None, now: datetime
@@ -282,7 +287,8 @@ class Streams:
         """The producer's answer; where it fails or is late, the last values stand in for it."""
         try:
             async with asyncio.timeout(self._limit(stream)):
-                return await stream.tick(previous, now)
+                # A copy: what the producer does to it must not change what we compare with.
+                return _plain(await stream.tick(copy.deepcopy(previous), now))
         except Exception as error:  # noqa: BLE001 - a producer may be anybody's file
             return Stale(previous.data if previous else None, reason(error))
 
@@ -332,7 +338,7 @@ class Streams:
             "tick": (frame.tick, EdmType.INT64),
             "interval": stream.interval_seconds,
             "by": by,
-            "frame": msgspec.json.encode(frame).decode(),
+            "frame": _text(frame),
         }
         if etag is None:
             return str((await table.create_entity(row))["etag"])
@@ -352,6 +358,26 @@ class Streams:
         if not reason and stream.name in self._failing:
             self._failing.discard(stream.name)
             logger.warning("The stream %s works again.", stream.name)
+
+
+def _plain(said: Data | Stale | None) -> Data | Stale | None:
+    """What was said as JSON has it, so that what is kept and what is sent are the same."""
+    if isinstance(said, Stale):
+        return Stale(_plain_data(said.data), said.reason)
+    return _plain_data(said)
+
+
+def _plain_data(data: Data | None) -> Data | None:
+    return data and msgspec.json.decode(msgspec.json.encode(data), type=Data)
+
+
+def _frame(stream: Stream, said: Data | Stale | None, tick: int, now: datetime) -> Frame | None:
+    stale = isinstance(said, Stale)
+    data = said.data if isinstance(said, Stale) else said
+    if data is None:
+        return None
+    moment = messages.timestamp(now)
+    return Frame(stream.type, stream.name, tick, moment, stale=stale, full=True, data=data)
 
 
 def changed(stream: Stream, before: Frame | None, frame: Frame) -> Frame | None:
@@ -378,8 +404,14 @@ def _ageless(entry: Any) -> Any:
 
 
 def _age(frame: Frame, now: datetime) -> float:
-    seconds = (now - datetime.fromisoformat(frame.timestamp)).total_seconds()
-    return round(max(0.0, seconds), 3)
+    return max(0.0, (now - datetime.fromisoformat(frame.timestamp)).total_seconds())
+
+
+def _text(frame: Frame) -> str:
+    text = msgspec.json.encode(frame).decode()
+    if len(text.encode("utf-16-le")) > LARGEST:
+        raise FrameTooLarge
+    return text
 
 
 def _subscription(user: str, stream: Stream) -> Row:

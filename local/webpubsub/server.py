@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,11 @@ class Server:
         quota: Quota | None = None,
         strict: bool = False,
         admin: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.endpoint = endpoint
         self.faults = Faults()
-        self.service = Service(keys, farewell=self._farewell, retention=retention)
+        self.service = Service(keys, farewell=self._farewell, clock=clock, retention=retention)
         self._keys = keys
         self._http = http
         self._quota = quota
@@ -79,7 +80,7 @@ class Server:
             tokens.host_of(endpoint),
             self.faults,
             patience=patience or Patience(),
-            clock=time.monotonic,
+            clock=clock,
         )
         self._outboxes: dict[WebSocketOutbox, Connection] = {}
         self.app = web.Application(client_max_size=rest.LARGEST_BODY)
@@ -391,7 +392,7 @@ async def serve(
 
     `settings` is a value or a file; a file is read again whenever it changes. `endpoint` is the
     address that applications use, if it is not http://localhost:port. The other options are
-    those of Server: retention, patience, quota, strict, admin.
+    those of Server: retention, patience, quota, strict, admin, clock.
     """
     file = settings if isinstance(settings, Path) else None
     handlers = load_settings(file) if file else settings

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from local.webpubsub.tokens import DEFAULT_KEY
-from tests.local.webpubsub_desk import RELIABLE, application, desk, eventually, handled_by
+from tests.local.webpubsub_desk import RELIABLE, Clock, application, desk, eventually, handled_by
 
 SECOND_KEY = "second-key-second-key-second-key-second-key"
 
@@ -210,17 +210,43 @@ async def test_the_first_handler_that_matches_is_the_only_one_told() -> None:
 
 
 async def test_a_reliable_client_that_is_cut_off_is_gone_only_when_it_stays_away() -> None:
-    async with (
-        application() as app,
-        desk(settings=handled_by(app.url), retention=0.3) as d,
-    ):
-        await d.enter("ann", protocol=RELIABLE)
+    clock = Clock()
+    async with application() as app, desk(settings=handled_by(app.url), clock=clock) as d:
+        ann = await d.enter("ann", protocol=RELIABLE)
         await app.hears("connected")
-        d.server.cut(user_id="ann")
+        await d.cut(user_id="ann")
+        back = await d.come_back(ann)
+        await back.hears_nothing()
+        assert app.told.empty()
+        await d.cut(user_id="ann")
+        clock.now += 31
 
         gone = await app.hears("disconnected")
 
+        assert gone.headers["ce-id"] == "2"
         assert await gone.json() == {"reason": "The connection recovery timeout expired."}
+
+
+async def test_consent_is_asked_again_after_a_minute() -> None:
+    clock = Clock()
+    async with application() as app, desk(settings=handled_by(app.url), clock=clock) as d:
+        await d.enter("ann")
+        clock.now += 61
+        app.allowed_origin = "elsewhere.example"
+        await d.enter("bob")
+
+        async def is_withdrawn() -> bool:
+            try:
+                await d.enter("eve")
+            except aiohttp.WSServerHandshakeError:
+                return True
+            return False
+
+        await eventually(is_withdrawn)
+        assert app.validations == 2
+        clock.now += 2
+        app.allowed_origin = "LOCALHOST"
+        await d.enter("kim")
 
 
 async def test_an_edited_settings_file_is_taken_over_and_an_invalid_one_is_not(tmp_path) -> None:  # type: ignore[no-untyped-def]

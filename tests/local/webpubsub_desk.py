@@ -22,6 +22,16 @@ DEADLINE = 5.0
 IMPATIENT = Patience(retries=(0.01, 0.02, 0.03), total=5.0)
 
 
+class Clock:
+    """A clock that the test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Browser:
     """One open WebSocket."""
 
@@ -94,6 +104,8 @@ class Desk:
     def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
         self.server = server
         self.http = http
+        # A browser that nobody holds is collected, and its socket closed with it.
+        self._open: list[Browser] = []
 
     def service(self, hub: str = HUB) -> WebPubSubServiceClient:
         return WebPubSubServiceClient.from_connection_string(
@@ -120,6 +132,7 @@ class Desk:
         protocols = (protocol,) if protocol else ()
         # Without limits on the client's side: what is tested are the emulator's.
         browser = Browser(await self.http.ws_connect(url, protocols=protocols, max_msg_size=0))
+        self._open.append(browser)
         if browser.websocket.protocol in (JSON, RELIABLE):
             browser.connected = await browser.hears()
         return browser
@@ -132,6 +145,15 @@ class Desk:
         } | changed
         given = "&".join(f"{name}={value}" for name, value in query.items())
         return await self.open(f"{self.server.endpoint}/client/hubs/{HUB}?{given}", RELIABLE)
+
+    async def cut(self, **whom: str) -> None:
+        """Cut sockets, and wait until the emulator has noticed."""
+        self.server.cut(**whom)
+
+        async def is_noticed() -> bool:
+            return self.server.cut(**whom) == 0
+
+        await eventually(is_noticed)
 
     async def ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the blocking SDK without blocking the emulator in this process."""

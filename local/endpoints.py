@@ -148,6 +148,8 @@ class Front:
         endpoint, values = found
         if endpoint.needs_key and not self._opens(request):
             return web.Response(status=401)
+        if (request.content_length or 0) > BODY_LIMIT:
+            return web.Response(status=413)
         incoming = await _incoming(request, values)
         try:
             return _outgoing(await self._worker.answer(endpoint.function, incoming))

@@ -117,6 +117,17 @@ class Part:
         self.process.kill()
         self.process.wait()
 
+    def hear(
+        self, wanted: Callable[[str], bool], count: int = 1, seconds: float = START_SECONDS
+    ) -> list[str]:
+        """Lines of the output that are wanted, once there are `count` of them; else PartError."""
+        deadline = time.monotonic() + seconds
+        while len(lines := [line for line in list(self.output) if wanted(line)]) < count:
+            if time.monotonic() > deadline:
+                raise PartError(f"{self.name} did not say what was awaited. {self.last_words()}")
+            time.sleep(POLL_SECONDS)
+        return lines
+
     @property
     def address(self) -> str:
         return self.url.removeprefix("http://")

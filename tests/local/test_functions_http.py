@@ -1,0 +1,366 @@
+"""HTTP functions on the desk behave as they do in Azure."""
+
+import asyncio
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.parts import Part
+from tests.local.small_app import hosted, write_app
+
+SOURCE = """
+@app.route("echo/{first?}/{second?}")
+async def echo(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps({
+        "method": req.method, "url": req.url, "headers": dict(req.headers),
+        "params": dict(req.params), "route": dict(req.route_params),
+        "body": req.get_body().decode(),
+    }))
+
+@app.route("post-only", methods=["POST"])
+async def post_only(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("posted")
+
+@app.route("double/a")
+async def b_second(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("b")
+
+@app.route("double/{anything}")
+async def A_first(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("A")
+
+@app.route("headers")
+async def headers(req: func.HttpRequest) -> func.HttpResponse:
+    reply = func.HttpResponse(status_code=201, headers={"X-Own": "1", "X-Framed": "by the app"})
+    reply.headers.add("X-Own", "2")
+    reply.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly; SameSite=Lax; Max-Age=60")
+    reply.headers.add("Set-Cookie", "b=2; Secure")
+    return reply
+
+@app.route("nothing")
+async def nothing(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(status_code=204)
+
+@app.route("broken")
+async def broken(req: func.HttpRequest) -> func.HttpResponse:
+    raise RuntimeError("a secret about " + req.params["whom"])
+
+@app.route("speechless")
+async def speechless(req: func.HttpRequest) -> func.HttpResponse:
+    return None
+
+@app.route("context")
+def context(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps([
+        context.function_name, context.function_directory, len(context.invocation_id),
+        context.retry_context.retry_count, threading.current_thread() is threading.main_thread(),
+    ]))
+
+@app.route("patient")
+async def patient(req: func.HttpRequest) -> func.HttpResponse:
+    await asyncio.sleep(0.3)
+    return func.HttpResponse("at last")
+
+@app.route("blocking")
+def blocking(req: func.HttpRequest) -> func.HttpResponse:
+    time.sleep(0.3)
+    return func.HttpResponse("at last")
+
+@app.route("off")
+async def off(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("on")
+
+@app.route("environment")
+async def environment(req: func.HttpRequest) -> func.HttpResponse:
+    names = ("FROM_BOTH", "FROM_FILE", "AZURE_FUNCTIONS_ENVIRONMENT")
+    return func.HttpResponse(json.dumps([os.environ.get(name) for name in names] + [os.getcwd()]))
+"""
+HOST = {"extensions": {"http": {"customHeaders": {"X-Framed": "by the host", "X-Host": "desk"}}}}
+SETTINGS = {
+    "Values": {
+        "FROM_FILE": "file",
+        "FROM_BOTH": "file",
+        "AzureWebJobs.off.Disabled": "true",
+        "PYTHON_THREADPOOL_THREAD_COUNT": "4",
+    }
+}
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    app = write_app(tmp_path_factory.mktemp("app"), SOURCE, host=HOST, settings=SETTINGS)
+    with hosted(app, environment={"FROM_BOTH": "environment"}) as part:
+        yield part
+
+
+@pytest.fixture
+def browser(host: Part) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{host.url}/api", timeout=10) as client:
+        yield client
+
+
+def test_a_function_sees_the_request_as_azure_shows_it(host: Part, browser: httpx.Client) -> None:
+    headers = [("X-Two", "1"), ("X-Two", "2")]
+    seen = browser.post(
+        "/ECHO/a%20b/c%2Fd?q=1&q=2&empty=", content=b"hello", headers=headers
+    ).json()
+
+    assert seen["method"] == "POST"
+    assert seen["url"] == f"{host.url}/api/ECHO/a%20b/c%2Fd?q=1&q=2&empty="
+    assert seen["headers"]["x-two"] == "1,2"
+    assert all(name == name.lower() for name in seen["headers"])
+    assert seen["params"] == {"q": "1,2"}
+    assert seen["route"] == {"first": "a b", "second": "c%2Fd"}
+    assert seen["body"] == "hello"
+
+
+def test_an_absent_optional_value_is_missing(browser: httpx.Client) -> None:
+    assert browser.get("/echo/one").json()["route"] == {"first": "one"}
+
+
+def test_a_body_without_a_length_vanishes(browser: httpx.Client) -> None:
+    assert browser.post("/echo", content=iter([b"in ", b"chunks"])).json()["body"] == ""
+
+
+def test_a_compressed_body_arrives_as_it_was_sent(browser: httpx.Client) -> None:
+    packed = browser.post("/echo", content=b"plain", headers={"Content-Encoding": "gzip"})
+
+    assert packed.json()["body"] == "plain"
+
+
+def test_a_body_beyond_the_limit_is_refused_before_it_is_sent(host: Part) -> None:
+    connection = http.client.HTTPConnection(host.address, timeout=5)
+    connection.putrequest("POST", "/api/echo")
+    connection.putheader("Content-Length", str(100 * 1024 * 1024 + 1))
+    connection.endheaders()
+
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_wrong_method_is_not_found(browser: httpx.Client) -> None:
+    assert browser.post("/post-only").text == "posted"
+    assert browser.get("/post-only").status_code == 404
+    assert browser.options("/post-only").status_code == 404
+
+
+def test_the_first_function_by_name_wins(browser: httpx.Client) -> None:
+    assert browser.get("/double/a").text == "A"
+
+
+def test_the_last_of_repeated_headers_stays_but_every_cookie_does(browser: httpx.Client) -> None:
+    reply = browser.get("/headers")
+
+    assert reply.status_code == 201
+    assert reply.headers.get_list("X-Own") == ["2"]
+    assert reply.headers.get_list("Set-Cookie") == [
+        "a=1; HttpOnly; Max-Age=60; Path=/; SameSite=Lax",
+        "b=2; Secure",
+    ]
+
+
+def test_the_headers_of_host_json_are_added_unless_the_app_has_them(browser: httpx.Client) -> None:
+    reply = browser.get("/headers")
+
+    assert reply.headers["X-Host"] == "desk"
+    assert reply.headers.get_list("X-Framed") == ["by the app"]
+
+
+def test_no_content_has_none(browser: httpx.Client) -> None:
+    reply = browser.get("/nothing")
+
+    assert (reply.status_code, reply.content) == (204, b"")
+
+
+def test_a_failure_is_an_empty_500_and_one_entry_in_the_log(
+    host: Part, browser: httpx.Client
+) -> None:
+    reply = browser.get("/broken?whom=ann")
+
+    assert (reply.status_code, reply.content) == (500, b"")
+    host.hear(lambda line: line == "RuntimeError: a secret about ann")
+    assert len([line for line in host.output if "the function broken failed" in line]) == 1
+
+
+def test_a_function_that_returns_nothing_has_failed(browser: httpx.Client) -> None:
+    reply = browser.get("/speechless")
+
+    assert (reply.status_code, reply.content) == (500, b"")
+
+
+def test_a_sync_function_runs_in_a_thread_and_knows_its_context(browser: httpx.Client) -> None:
+    name, directory, length, retries, in_main_thread = browser.get("/context").json()
+
+    assert (name, length, retries, in_main_thread) == ("context", 36, 0, False)
+    assert Path(directory).is_dir()
+
+
+@pytest.mark.parametrize("route", ["patient", "blocking"])
+async def test_calls_run_side_by_side(host: Part, route: str) -> None:
+    began = time.monotonic()
+
+    async with httpx.AsyncClient(base_url=f"{host.url}/api") as client:
+        replies = await asyncio.gather(*(client.get(f"/{route}") for _ in range(4)))
+
+    assert {reply.text for reply in replies} == {"at last"}
+    assert time.monotonic() - began < 4 * 0.3
+
+
+def test_a_function_that_is_switched_off_is_not_there(browser: httpx.Client) -> None:
+    assert browser.get("/off").status_code == 404
+
+
+def test_the_environment_wins_over_the_settings_file(browser: httpx.Client) -> None:
+    from_both, from_file, stage, folder = browser.get("/environment").json()
+
+    assert (from_both, from_file, stage) == ("environment", "file", "Development")
+    assert (Path(folder) / "function_app.py").exists()
+
+
+def test_the_host_lists_its_functions(host: Part) -> None:
+    listed = [line.strip() for line in host.output]
+
+    assert f"echo: [ALL] {host.url}/api/echo/{{first?}}/{{second?}}" in listed
+    assert f"post_only: [POST] {host.url}/api/post-only" in listed
+    assert not [line for line in listed if line.startswith("off:")]
+
+
+def test_nobody_else_on_the_network_can_reach_the_desk(host: Part) -> None:
+    port = host.address.split(":")[1]
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.2:{port}/api/echo")
+
+
+KEYED = """
+@app.route("open")
+async def open_to_all(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(req.params.get("code", ""))
+
+@app.route("locked", methods=["GET", "OPTIONS"], auth_level=func.AuthLevel.FUNCTION)
+async def locked(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("come in")
+"""
+
+
+def test_with_keys_a_function_opens_to_its_key_only(tmp_path: Path) -> None:
+    app = write_app(tmp_path, KEYED)
+    with hosted(app, options=["--enable-auth", "--key", "sesame"]) as part:
+        locked = f"{part.url}/api/locked"
+
+        assert httpx.get(locked, params={"code": "sesame"}).text == "come in"
+        assert httpx.get(locked, headers={"x-functions-key": "sesame"}).text == "come in"
+        assert httpx.options(locked, params={"code": "sesame"}).status_code == 200
+        refused = httpx.get(locked, params={"code": "open"})
+        assert (refused.status_code, refused.content) == (401, b"")
+        both = httpx.get(locked, params={"code": "sesame"}, headers={"x-functions-key": "no"})
+        assert both.status_code == 401
+        assert httpx.get(f"{part.url}/api/open", params={"code": "wrong"}).text == "wrong"
+
+
+def test_without_keys_every_function_is_open(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, KEYED)) as part:
+        assert httpx.get(f"{part.url}/api/locked").text == "come in"
+
+
+def test_a_made_up_key_is_printed(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, KEYED), options=["--enable-auth"]) as part:
+        [line] = part.hear(lambda line: line.startswith("Function key: "))
+        key = line.removeprefix("Function key: ")
+
+        assert httpx.get(f"{part.url}/api/locked", params={"code": key}).text == "come in"
+
+
+PAGE = "https://page.example"
+PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+HOOK = """
+@app.route("hook", methods=["OPTIONS", "POST"])
+async def hook(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("heard", headers={"WebHook-Allowed-Origin": "*"})
+"""
+
+
+def test_cors_answers_the_preflight_itself_and_admits_the_listed_origin(tmp_path: Path) -> None:
+    host = {"CORS": f"{PAGE},https://other.example", "CORSCredentials": True}
+    with hosted(write_app(tmp_path, HOOK, settings={"Host": host})) as part:
+        hook = f"{part.url}/api/hook"
+        asked = httpx.options(hook, headers=PREFLIGHT)
+        stranger = httpx.options(hook, headers={**PREFLIGHT, "Origin": "https://evil.example"})
+        posted = httpx.post(hook, headers={"Origin": PAGE})
+
+        assert (asked.status_code, asked.content) == (204, b"")
+        assert asked.headers["Access-Control-Allow-Origin"] == PAGE
+        assert asked.headers["Access-Control-Allow-Methods"] == "POST"
+        assert stranger.status_code == 204
+        assert "Access-Control-Allow-Origin" not in stranger.headers
+        assert posted.text == "heard"
+        assert posted.headers["Access-Control-Allow-Origin"] == PAGE
+        assert posted.headers["Access-Control-Allow-Credentials"] == "true"
+        assert posted.headers["Vary"] == "Origin"
+
+
+@pytest.mark.parametrize("settings", [{}, {"Host": {"CORS": PAGE}}])
+def test_a_webhook_that_is_asked_for_consent_answers_by_itself(
+    tmp_path: Path, settings: dict[str, object]
+) -> None:
+    with hosted(write_app(tmp_path, HOOK, settings=settings)) as part:
+        asked = httpx.options(
+            f"{part.url}/api/hook", headers={"WebHook-Request-Origin": "hub.example"}
+        )
+
+        assert (asked.text, asked.headers["WebHook-Allowed-Origin"]) == ("heard", "*")
+
+
+def test_without_cors_a_preflight_is_an_ordinary_request(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, HOOK)) as part:
+        assert httpx.options(f"{part.url}/api/hook", headers=PREFLIGHT).text == "heard"
+
+
+ROOT_APP = """
+@app.route("{ignored:maxlength(0)?}")
+async def page(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("the page")
+
+@app.route("api/negotiate")
+async def negotiate(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("welcome")
+"""
+
+
+def test_without_a_prefix_a_function_can_own_the_root(tmp_path: Path) -> None:
+    no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
+    with hosted(write_app(tmp_path, ROOT_APP, host=no_prefix)) as part:
+        assert httpx.get(part.url).text == "the page"
+        assert httpx.get(f"{part.url}/api/negotiate").text == "welcome"
+        assert httpx.get(f"{part.url}/elsewhere").status_code == 404
+
+
+def test_a_call_is_finished_before_the_host_stops(tmp_path: Path) -> None:
+    slow = """
+    @app.route("slow")
+    async def slow(req: func.HttpRequest) -> func.HttpResponse:
+        logging.info("begun")
+        await asyncio.sleep(0.4)
+        return func.HttpResponse("finished")
+    """
+    with hosted(write_app(tmp_path, slow)) as part, httpx.Client() as client:
+        with ThreadPoolExecutor() as threads:
+            reply = threads.submit(client.get, f"{part.url}/api/slow")
+            part.hear(lambda line: line.endswith("begun"))
+            part.stop()
+
+            assert reply.result().text == "finished"
+        assert part.process.returncode == 0
+        assert not [line for line in part.output if "Traceback" in line]
+
+
+def test_json_of_any_size_and_script_survives(browser: httpx.Client) -> None:
+    text = json.dumps({"who": "ann", "says": "žluťoučký 🐎" * 10_000})
+
+    assert browser.post("/echo", content=text.encode()).json()["body"] == text

@@ -1,0 +1,99 @@
+"""An app that Azure would refuse is refused on the desk, in one sentence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.parts import ROOT
+from local.worker import LoadError, load
+from tests.local.small_app import write_app
+
+REQUEST = "req: func.HttpRequest"
+REPLY = "-> func.HttpResponse"
+PLAIN = "@app.route('x')\ndef f(req): ..."
+
+
+@pytest.fixture(autouse=True)
+def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "function_app", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("other = func.FunctionApp()", "exactly one FunctionApp at its top level, and names 2"),
+        ("del app", "exactly one FunctionApp at its top level, and names 0"),
+        (f"@app.route('x')\ndef f({REQUEST}) {REPLY} | None: ...", "expected plain HttpResponse"),
+        (f"@app.route('x')\ndef f({REQUEST}) -> dict: ...", "expected plain HttpResponse"),
+        (f"@app.route('x')\ndef f({REQUEST}) -> None: ...", "expected plain HttpResponse"),
+        ("@app.route('x')\ndef f(request): ...", "parameters request belong to no binding"),
+        (f"@app.route('x')\ndef f({REQUEST}, more=1): ...", "parameters more belong to no binding"),
+        ("@app.route('x')\ndef f(): ...", "bindings req have no parameter"),
+        ("@app.route('x')\ndef f(req: int): ...", "unlike the httpTrigger"),
+        ("@app.route('x')\ndef f(req: 'Unheard'): ...", "'Unheard' is not defined"),
+        ("@app.route('x')\ndef f(req, context: int): ...", "expected azure.functions.Context"),
+        ("@app.route('x')\n@app.function_name('host')\ndef f(req): ...", "not 'host'"),
+        ("@app.route('x')\n@app.function_name('1st')\ndef f(req): ...", "a name is a letter"),
+        (f"{PLAIN}\n@app.function_name('f')\n{PLAIN}", "does not have a unique function name"),
+        (
+            "@app.queue_trigger('msg', 'q', connection='c')\ndef f(msg): ...",
+            "queueTrigger needs Azure's own host",
+        ),
+    ],
+)
+def test_what_azure_refuses_is_refused(tmp_path: Path, source: str, sentence: str) -> None:
+    with pytest.raises(LoadError, match=sentence):
+        load(write_app(tmp_path, source))
+
+
+def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"there is no function_app\.py"):
+        load(tmp_path)
+
+
+def test_functions_come_in_alphabetical_order_and_blueprints_count(tmp_path: Path) -> None:
+    source = """
+    bp = func.Blueprint()
+
+    @bp.route("c")
+    def charlie(req: func.HttpRequest) -> func.HttpResponse: ...
+
+    @bp.timer_trigger("timer", "* * * * * *")
+    def Alpha(timer: func.TimerRequest) -> None: ...
+
+    app.register_functions(bp)
+
+    @app.route("b")
+    async def bravo(req: func.HttpRequest, context: func.Context) -> func.HttpResponse: ...
+    """
+
+    functions = load(write_app(tmp_path, source))
+
+    assert [function.name for function in functions] == ["Alpha", "bravo", "charlie"]
+    assert [function.is_async for function in functions] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("import unheard_of", "No module named 'unheard_of'"),
+        ("@app.route('/x')\ndef f(req): ...", "a route does not start with '/'"),
+        ("@app.route('admin/x')\ndef f(req): ...", "routes below admin and runtime are the host's"),
+        ("@app.timer_trigger('t', 'soon')\ndef f(t): ...", "a schedule has six fields"),
+        ("@app.timer_trigger('t', '%WHEN%')\ndef f(t): ...", "%WHEN% is not set"),
+    ],
+)
+def test_the_command_ends_with_a_sentence(tmp_path: Path, source: str, sentence: str) -> None:
+    no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
+    app = write_app(tmp_path, source, host=no_prefix)
+    command = [sys.executable, "-m", "local.functions", "--app", str(app), "--port", "1"]
+
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert ended.returncode == 1
+    assert sentence in ended.stderr.splitlines()[-1]

@@ -1,0 +1,185 @@
+"""Timer functions on the desk keep the clock of the real host."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from azure.functions.meta import Datum
+
+from local.ncrontab import parse
+from local.timers import Timer
+from tests.local.small_app import hosted, write_app
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+DEADLINE = 5.0
+
+
+class Clock:
+    """Starts at noon, runs as the real one does, and can be put forward."""
+
+    def __init__(self) -> None:
+        self.began = asyncio.get_running_loop().time()
+        self.offset = timedelta()
+
+    def now(self) -> datetime:
+        return (
+            NOON + timedelta(seconds=asyncio.get_running_loop().time() - self.began) + self.offset
+        )
+
+    def jump(self, seconds: float) -> None:
+        self.offset += timedelta(seconds=seconds)
+
+
+class Ticks:
+    """A timer function that tells when it was run."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.durations: list[float] = []  # of the next runs, in seconds
+
+    async def __call__(self, timer: Datum) -> None:
+        self.queue.put_nowait({**json.loads(timer.value), "at": self.clock.now()})
+        self.clock.jump(self.durations.pop(0) if self.durations else 0)
+
+    async def next(self) -> dict[str, Any]:
+        return await asyncio.wait_for(self.queue.get(), DEADLINE)
+
+
+@pytest.fixture
+async def ticks() -> Ticks:
+    return Ticks(Clock())
+
+
+def timer(ticks: Ticks, schedule: str, **given: Any) -> Timer:
+    parsed = parse(schedule)
+    usual = {"monitored": parsed.is_monitored(NOON), "run_on_startup": False, "kept_in": None}
+    return Timer(
+        name="tick", schedule=parsed, tick=ticks, now=ticks.clock.now, **{**usual, **given}
+    )
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_a_timer_ticks_once_in_each_second(ticks: Ticks) -> None:
+    task = asyncio.create_task(timer(ticks, "* * * * * *").run())
+
+    seconds = [(await ticks.next())["at"].second for _ in range(3)]
+    await stop(task)
+
+    assert seconds == [1, 2, 3]
+
+
+async def test_a_slow_run_is_followed_by_one_late_run(ticks: Ticks) -> None:
+    ticks.durations = [3.5]
+    task = asyncio.create_task(timer(ticks, "* * * * * *").run())
+
+    slow, late, on_time = [await ticks.next() for _ in range(3)]
+    await stop(task)
+
+    assert [round((run["at"] - NOON).total_seconds(), 1) for run in (slow, late, on_time)] == [
+        1.0, 4.5, 5.0,
+    ]  # fmt: skip
+    assert not late["IsPastDue"]
+
+
+async def test_a_fast_schedule_has_no_status_and_is_never_past_due(
+    ticks: Ticks, tmp_path: Path
+) -> None:
+    kept = tmp_path / "status.json"
+    first = asyncio.create_task(timer(ticks, "*/5 * * * * *", kept_in=kept).run())
+    ticks.clock.jump(4.9)
+    run = await ticks.next()
+    await stop(first)
+
+    assert (run["ScheduleStatus"], run["IsPastDue"]) == (None, False)
+    assert not kept.exists()
+
+
+async def test_after_a_night_off_a_monitored_timer_is_past_due_once(
+    ticks: Ticks, tmp_path: Path
+) -> None:
+    minutely = timer(ticks, "0 * * * * *", kept_in=tmp_path / "status.json")
+    before = asyncio.create_task(minutely.run())
+    await asyncio.sleep(0)
+    await stop(before)
+    ticks.clock.jump(8 * 3600 + 59)
+
+    after = asyncio.create_task(minutely.run())
+    late, on_time = await ticks.next(), await ticks.next()
+    await stop(after)
+
+    assert (late["IsPastDue"], on_time["IsPastDue"]) == (True, False)
+    assert late["ScheduleStatus"]["Next"] == "2026-11-21T12:01:00+00:00"
+    assert on_time["at"].replace(microsecond=0) == NOON + timedelta(hours=8, minutes=1)
+
+
+async def test_a_changed_schedule_has_missed_nothing(ticks: Ticks, tmp_path: Path) -> None:
+    kept = tmp_path / "status.json"
+    before = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=kept).run())
+    await asyncio.sleep(0)
+    await stop(before)
+    ticks.clock.jump(3600)
+
+    after = asyncio.create_task(timer(ticks, "0 30 * * * *", kept_in=kept).run())
+    ticks.clock.jump(1799)
+    run = await ticks.next()
+    await stop(after)
+
+    assert not run["IsPastDue"]
+
+
+async def test_run_on_startup_runs_at_once(ticks: Ticks) -> None:
+    task = asyncio.create_task(timer(ticks, "0 0 0 1 1 *", run_on_startup=True).run())
+
+    run = await ticks.next()
+    await stop(task)
+
+    assert not run["IsPastDue"]
+
+
+SOURCE = """
+runs = []
+
+@app.timer_trigger("timer", "%WHEN%")
+async def tick(timer: func.TimerRequest) -> None:
+    logging.info("tick %s %s", timer.past_due, timer.schedule)
+    if len(runs) == 0:
+        runs.append("failed")
+        raise RuntimeError("the first tick fails")
+
+@app.timer_trigger("timer", "0 0 0 1 1 *")
+def yearly(timer: func.TimerRequest) -> None:
+    logging.info("happy new year")
+
+@app.timer_trigger("timer", "0 0 0 1 1 *", run_on_startup=True)
+def talkative(timer: func.TimerRequest) -> str:
+    return "too much"
+"""
+
+
+def test_a_failed_tick_does_not_stop_the_clock(tmp_path: Path) -> None:
+    app = write_app(tmp_path, SOURCE, settings={"Values": {"WHEN": "* * * * * *"}})
+    with hosted(app) as part:
+        told = part.hear(lambda line: "] tick" in line, count=2)
+
+        assert all(line.endswith("tick False {'AdjustForDST': True}") for line in told)
+        assert "RuntimeError: the first tick fails" in part.output
+        assert "TypeError: talkative has no output, but returned str" in part.output
+
+
+def test_a_timer_can_be_run_by_hand(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, SOURCE), environment={"WHEN": "0 0 0 1 1 *"}) as part:
+        admin = f"{part.url}/admin/functions"
+
+        assert httpx.post(f"{admin}/yearly", json={}).status_code == 202
+        part.hear(lambda line: line.endswith("happy new year"))
+        assert httpx.post(f"{admin}/unheard-of", json={}).status_code == 404
+        assert httpx.get(f"{admin}/yearly").status_code == 404

@@ -1,0 +1,75 @@
+"""Which path a route takes, and what it reads from it."""
+
+import pytest
+
+from local.routes import compile_route, decoded
+
+
+@pytest.mark.parametrize(
+    ("template", "path", "values"),
+    [
+        ("api/negotiate", "api/negotiate", {}),
+        ("api/negotiate", "API/Negotiate/", {}),
+        ("api/negotiate", "api/negotiate//", None),
+        ("api/negotiate", "api", None),
+        ("rooms/{room}", "rooms/Lobby", {"room": "Lobby"}),
+        ("rooms/{room}", "rooms/", None),
+        ("rooms/{room}/history", "rooms/a/b/history", None),
+        ("rooms/{room?}", "rooms", {}),
+        ("rooms/{room=lobby}", "rooms", {"room": "lobby"}),
+        ("rooms/{room=lobby}", "rooms/attic", {"room": "attic"}),
+        ("rooms/{room=lobby}/{page?}", "rooms/attic/2", {"room": "attic", "page": "2"}),
+        ("{a?}/end", "x/end", {"a": "x"}),
+        ("{a?}/end", "end", None),
+        ("files/{*path}", "files/a/b.txt", {"path": "a/b.txt"}),
+        ("files/{**path}", "files", {}),
+        ("v{major:int}.{minor}", "v2.7", {"major": "2", "minor": "7"}),
+        ("{ignored:maxlength(0)?}", "", {}),
+        ("{ignored:maxlength(0)?}", "x", None),
+    ],
+)
+def test_a_template_and_a_path(template: str, path: str, values: dict[str, str] | None) -> None:
+    assert compile_route(template).match(path) == values
+
+
+@pytest.mark.parametrize(
+    ("constraint", "allowed", "refused"),
+    [
+        ("int", "-2147483648", "2147483648"),
+        ("int", "+7", "1_000"),
+        ("long", "2147483648", "9223372036854775808"),
+        ("guid", "9f0ba6b0-9f6f-4e0b-8a37-3b5f3a5d0a11", "9f0ba6b0"),
+        ("alpha", "Abc", "ab1"),
+        ("bool", "True", "yes"),
+        ("datetime", "2026-11-21", "yesterday"),
+        ("decimal", "1.5", "one"),
+        ("length(3)", "abc", "abcd"),
+        ("length(2,3)", "ab", "a"),
+        ("minlength(2)", "ab", "a"),
+        ("maxlength(2)", "ab", "abc"),
+        ("min(18)", "18", "17"),
+        ("max(120)", "120", "121"),
+        ("range(18,120)", "18", "17"),
+        ("range(18,120)", "19", "nineteen"),
+        (r"regex(^\d{{3}}-(a|b)$)", "123-A", "12-a"),
+        ("int:min(3)", "3", "2"),
+    ],
+)
+def test_a_value_must_keep_its_constraint(constraint: str, allowed: str, refused: str) -> None:
+    route = compile_route(f"x/{{value:{constraint}}}")
+
+    assert route.match(f"x/{allowed}") == {"value": allowed}
+    assert route.match(f"x/{refused}") is None
+
+
+@pytest.mark.parametrize(
+    "template", ["/x", "~/x", "x/{", "x/{}", "x/}", "x/{a:unheard}", "x/{a:min(b)}", "x/{a:length}"]
+)
+def test_what_is_no_route_is_refused(template: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        compile_route(template)
+
+
+def test_an_encoded_slash_stays_inside_its_segment() -> None:
+    assert decoded("rooms/a%20b/%C3%BC") == "rooms/a b/ü"
+    assert decoded("rooms/a%2fb") == "rooms/a%2Fb"

@@ -106,7 +106,7 @@ class Part:
 
     def stop(self) -> None:
         """Ends the process as Ctrl-C does, and by force when it does not listen."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(signal.SIGINT)  # the one that Azurite saves its tables on
         try:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

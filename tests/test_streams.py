@@ -11,10 +11,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from azure.data.tables.aio import TableClient
+from azure.data.tables.aio import TableClient, TableServiceClient
+from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
 from realtime import hub as hubs
-from realtime import tables as storage
 from realtime.hub import Hub
 from realtime.messages import Frame
 from realtime.settings import InvalidSettings, Settings
@@ -54,8 +54,9 @@ class Host:
             webpubsub_connection_string=desk.webpubsub_connection_string,
             webpubsub_hub="streams",
         )
-        self.tables = CountedTables(storage.connect(settings)._service)  # noqa: SLF001 - the spy's
-        self.hub: Hub = hubs.connect(settings)
+        self.storage = TableServiceClient.from_connection_string(settings.tables_connection_string)
+        self.tables = CountedTables(self.storage)
+        self.hub = hubs.connect(settings)
         self.streams = Streams(self.tables, self.hub, **options)
 
     async def close(self) -> None:
@@ -394,6 +395,26 @@ async def test_an_entry_that_comes_or_goes_makes_a_full_frame(host: Host) -> Non
 # --- failures -------------------------------------------------------------------------------
 
 
+class DeafHub(Hub):
+    """The real service, which at times does not take what is published."""
+
+    deaf = False
+
+    async def publish(self, group: str, message: Any) -> None:
+        if self.deaf:
+            raise ConnectionError
+        await super().publish(group, message)
+
+
+@pytest.fixture
+async def deaf(desk: Any) -> AsyncIterator[DeafHub]:
+    client = WebPubSubServiceClient.from_connection_string(
+        desk.webpubsub_connection_string, hub="streams"
+    )
+    async with client:
+        yield DeafHub(client, "", [])
+
+
 @pytest.mark.parametrize("failure", [RuntimeError("s3cret"), Stale({"count": 1}, "a reason")])
 async def test_a_failing_producer_leaves_its_last_values_marked_stale(
     host: Host, failure: Stale | Exception
@@ -441,6 +462,63 @@ async def test_one_line_is_logged_when_a_stream_begins_to_fail_and_one_when_it_w
     assert "s3cret" not in caplog.text
 
 
+async def test_a_service_that_does_not_take_what_is_published_is_logged_once(
+    host: Host, deaf: DeafHub, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, streams = stream(), Streams(host.tables, deaf)
+    caplog.set_level(logging.INFO, "realtime")
+
+    async with listening(host, "ann", ours.group):
+        for second in range(10):
+            deaf.deaf = 2 <= second < 8
+            await streams.run(ours, NOW + second * SECOND)
+
+    lines = [one.getMessage() for one in caplog.records if one.name.startswith("realtime")]
+    assert len(lines) == 2
+    assert lines[1] == f"The stream {ours.name} works again."
+
+
+@pytest.mark.parametrize("data", [{"a": object()}, ["a list"], "text", {"text": "x" * 40_000}])
+async def test_data_that_is_no_json_object_or_too_large_is_never_sent(
+    host: Host, caplog: pytest.LogCaptureFixture, data: Any
+) -> None:
+    ours = stream(in_turn({"n": 1}, data, {"n": 2}))
+    async with listening(host, "ann", ours.group) as ann:
+        for second in range(3):
+            await host.streams.run(ours, NOW + second * SECOND)
+        heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 2)
+
+    assert {frame["data"]["n"] for frame in heard} == {1, 2}
+    assert f"The stream {ours.name} fails" in caplog.text
+
+
+async def test_what_is_sent_and_what_is_kept_are_the_same_json(host: Host) -> None:
+    ours = stream(always({"nan": float("nan"), "pair": (1, 2), "at": NOW}))
+    async with listening(host, "ann", ours.group) as ann:
+        await host.streams.run(ours, NOW)
+        heard = await ann.frame()
+
+    latest = await host.streams.latest(ours, NOW)
+    assert latest is not None
+    assert heard["data"] == {"nan": None, "pair": [1, 2], "at": "2026-11-21T10:00:00Z"}
+    assert latest.data == heard["data"]
+
+
+async def test_a_producer_may_change_the_frame_that_it_is_given(host: Host) -> None:
+    async def tick(previous: Frame | None, _now: datetime) -> Data:
+        data = previous.data if previous else prices(A=0, B=0)
+        data["symbols"]["A"] += 1
+        return data
+
+    ours = stream(tick, deltas="symbols", full_every=1000)
+    async with listening(host, "ann", ours.group) as ann:
+        for second in range(1, 4):
+            await host.streams.run(ours, NOW + second * SECOND)
+        heard = [await ann.frame() for _ in range(3)]
+
+    assert [frame["data"]["symbols"] for frame in heard] == [{"A": 1, "B": 0}, {"A": 2}, {"A": 3}]
+
+
 async def test_a_producer_with_nothing_to_say_publishes_nothing(host: Host) -> None:
     ours = stream(in_turn({"n": 1}, None, {"n": 2}))
     async with listening(host, "ann", ours.group) as ann:
@@ -451,27 +529,17 @@ async def test_a_producer_with_nothing_to_say_publishes_nothing(host: Host) -> N
     assert [frame["data"]["n"] for frame in heard] == [1, 2]
 
 
-async def test_what_could_not_be_published_comes_in_full_with_the_next_tick(host: Host) -> None:
-    class Deaf(Hub):
-        """The real hub, but this once the service does not take what is published."""
-
-        broken = True
-
-        async def publish(self, group: str, message: Any) -> None:
-            if self.broken:
-                raise ConnectionError
-            await super().publish(group, message)
-
+async def test_what_could_not_be_published_comes_in_full_with_the_next_tick(
+    host: Host, deaf: DeafHub
+) -> None:
     steps = in_turn(prices(A=1, B=1), prices(A=2, B=1), prices(A=2, B=2))
     ours = stream(steps, deltas="symbols", full_every=1000)
-    deaf = Deaf(host.hub._client, host.hub.endpoint, [])  # noqa: SLF001 - a spy wraps the real one
-    deaf.broken = False
     streams = Streams(host.tables, deaf)
     async with listening(host, "ann", ours.group) as ann:
         await streams.run(ours, NOW + SECOND)
-        deaf.broken = True
+        deaf.deaf = True
         await streams.run(ours, NOW + 2 * SECOND)
-        deaf.broken = False
+        deaf.deaf = False
         await streams.run(ours, NOW + 3 * SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
@@ -490,7 +558,7 @@ async def test_many_callers_at_once_share_one_read_of_the_last_frame(
     async with listening(writer, "ann", ours.group):
         await writer.streams.run(ours, NOW)
 
-    frames = await asyncio.gather(*(reader.streams.latest(ours) for _ in range(50)))
+    frames = await asyncio.gather(*(reader.streams.latest(ours, NOW) for _ in range(50)))
     assert all(frame and frame.data == {"count": 1} for frame in frames)
     assert reader.tables.asked == 1
 
@@ -516,7 +584,7 @@ async def test_a_read_that_failed_is_tried_again_by_the_next_caller(host: Host) 
             return await super().__call__(name)
 
     ours = stream()
-    streams = Streams(Broken(host.tables._service), host.hub)  # noqa: SLF001 - wraps the real one
+    streams = Streams(Broken(host.storage), host.hub)
 
     with pytest.raises(ConnectionError):
         await streams.latest(ours)
@@ -545,6 +613,20 @@ async def test_a_stream_is_active_while_its_ticks_are_on_time(host: Host) -> Non
     assert now.last_tick == ours.tick_at(NOW)
     assert now.latest is not None
     assert now.latest.data == {"count": 1}
+
+
+async def test_a_frame_from_before_a_pause_is_handed_out_marked_stale(host: Host) -> None:
+    ours = stream()
+    async with listening(host, "ann", ours.group):
+        await host.streams.run(ours, NOW)
+
+    fresh = await host.streams.latest(ours, NOW + SECOND)
+    old = await host.streams.latest(ours, NOW + 3600 * SECOND)
+
+    assert fresh is not None
+    assert old is not None
+    assert (fresh.stale, old.stale) == (False, True)
+    assert old.data == fresh.data
 
 
 async def test_a_failing_stream_is_active_and_says_that_it_is_stale(host: Host) -> None:

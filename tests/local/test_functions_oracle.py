@@ -1,0 +1,202 @@
+"""The desk and Azure's own runtime library judge the same apps and answer the same requests alike.
+
+The library is azure-functions-runtime, which Azure runs from Python 3.13 on. It needs no host when
+it is given the SDK's values directly, through an entry that it does not promise to keep: hence only
+a test leans on it.
+"""
+
+import sys
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from azure.functions.meta import Datum
+
+from local.worker import LoadError, Worker, load
+from tests.local.small_app import write_app
+
+runtime = pytest.importorskip(
+    "azure_functions_runtime", reason="azure-functions-runtime needs Python 3.13 or newer"
+)
+
+# The three names of its wire format that loading an app asks for.
+WIRE = SimpleNamespace(BindingInfo=SimpleNamespace(out=1, inout=2, undefined=None))
+
+REQUEST = "req: func.HttpRequest"
+BARE = "@app.route('x')\ndef f(req): ..."
+SOURCES = {
+    "async": f"@app.route('x')\nasync def f({REQUEST}) -> func.HttpResponse: ...",
+    "sync": f"@app.route('x')\ndef f({REQUEST}) -> func.HttpResponse: ...",
+    "bare": BARE,
+    "text": f"@app.route('x')\ndef f({REQUEST}) -> str: ...",
+    "context": f"@app.route('x')\ndef f({REQUEST}, context: func.Context): ...",
+    "timer": "@app.timer_trigger('t', '* * * * * *')\ndef f(t: func.TimerRequest) -> None: ...",
+    "optional reply": f"@app.route('x')\ndef f({REQUEST}) -> func.HttpResponse | None: ...",
+    "dict reply": f"@app.route('x')\ndef f({REQUEST}) -> dict: ...",
+    "no reply": f"@app.route('x')\ndef f({REQUEST}) -> None: ...",
+    "wrong request": "@app.route('x')\ndef f(req: int): ...",
+    "wrong timer": "@app.timer_trigger('t', '* * * * * *')\ndef f(t: func.HttpRequest): ...",
+    "wrong context": "@app.route('x')\ndef f(req, context: int): ...",
+    "other name": "@app.route('x')\ndef f(request: func.HttpRequest): ...",
+    "one too many": f"@app.route('x')\ndef f({REQUEST}, more=1): ...",
+    "unwrapped": "def wrap(g):\n    def f(*args, **kwargs): ...\n    return f\n"
+    f"@app.route('x')\n@wrap\ndef f({REQUEST}): ...",
+    "unknown type": "@app.route('x')\ndef f(req: 'Unheard'): ...",
+    "two apps": "other = func.FunctionApp()",
+    "no app": "del app",
+    "same name": f"{BARE}\n@app.function_name('f')\n{BARE}",
+}  # fmt: skip
+
+CALLS = """
+@app.route("a")
+async def plain(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("hello " + req.params["who"])
+
+@app.route("b")
+def sync(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    return func.HttpResponse(
+        json.dumps([req.method, req.url, dict(req.headers), dict(req.route_params),
+                    req.get_body().decode(), context.function_name]),
+        mimetype="application/json", status_code=201,
+    )
+
+@app.route("c")
+async def headers(req: func.HttpRequest) -> func.HttpResponse:
+    reply = func.HttpResponse(b"raw", headers={"X-A": "1", "Content-Type": "text/html"})
+    reply.headers.add("x-a", "2")
+    reply.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly")
+    return reply
+
+@app.route("d")
+async def text(req: func.HttpRequest) -> str:
+    return "just text"
+
+@app.route("e")
+async def nothing(req: func.HttpRequest):
+    return None
+
+@app.route("f")
+async def number(req: func.HttpRequest):
+    return 7
+
+@app.route("g")
+async def broken(req: func.HttpRequest):
+    raise RuntimeError("broken")
+
+@app.route("h")
+def misleading(req: func.HttpRequest):
+    return asyncio.sleep(0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def load_in_azure(app: Path) -> None:
+    from azure_functions_runtime import native_invocation
+    from azure_functions_runtime.bindings.meta import load_binding_registry
+    from azure_functions_runtime.functions import Registry
+    from azure_functions_runtime.loader import index_function_app
+
+    load_binding_registry()
+    sys.modules.pop("function_app", None)
+    sys.path.insert(0, str(app))
+    registry = Registry()
+    for function in index_function_app(str(app / "function_app.py")):
+        registry.add_indexed_function(function, WIRE)
+    native_invocation._functions = registry  # noqa: SLF001 - where its entry looks for functions
+
+
+def load_here(app: Path) -> dict[str, Any]:
+    sys.modules.pop("function_app", None)
+    return {function.name: function for function in load(app)}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+def test_the_same_apps_are_accepted(tmp_path: Path, source: str) -> None:
+    app = write_app(tmp_path, source)
+
+    assert accepts(lambda: load_here(app), LoadError) == accepts(
+        lambda: load_in_azure(app), Exception
+    )
+
+
+def accepts(loading: Any, refusal: type[Exception]) -> bool:
+    try:
+        loading()
+    except refusal:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "sync", "headers", "text", "nothing", "number", "broken", "misleading"]
+)
+async def test_the_same_requests_are_answered_alike(tmp_path: Path, name: str) -> None:
+    app = write_app(tmp_path, CALLS)
+
+    ours = await answer_here(app, name)
+    theirs = await answer_in_azure(app, name)
+
+    assert ours == theirs
+
+
+def request() -> Datum:
+    def text(values: Mapping[str, str]) -> dict[str, Datum]:
+        return {name: Datum(value, "string") for name, value in values.items()}
+
+    parts = {
+        "method": Datum("POST", "string"),
+        "url": Datum("http://localhost/api/b?who=ann", "string"),
+        "headers": text({"x-one": "1"}),
+        "query": text({"who": "ann"}),
+        "params": text({"room": "lobby"}),
+        "body": Datum(b"body", "bytes"),
+    }
+    return Datum(parts, "http")
+
+
+async def answer_here(app: Path, name: str) -> Any:
+    function = load_here(app)[name]
+    try:
+        return plain(await Worker().answer(function, request()))
+    except Exception as error:  # noqa: BLE001 - the host answers each of them with an empty 500
+        return failed(error)
+
+
+async def answer_in_azure(app: Path, name: str) -> Any:
+    from azure_functions_runtime import start_threadpool_executor, stop_threadpool_executor
+    from azure_functions_runtime.native_invocation import invocation_request_native
+
+    load_in_azure(app)
+    identity = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+    start_threadpool_executor()
+    ok, reply, _, error, _ = await invocation_request_native(
+        "1", identity, [("req", request())], {}
+    )
+    stop_threadpool_executor()
+    return plain(reply) if ok else failed(error)
+
+
+def failed(error: object) -> str:
+    # Why it failed is for the log of a person, and worded differently.
+    print(error)
+    return "failed"
+
+
+def plain(reply: Datum) -> Any:
+    """A reply as values that can be compared."""
+    if reply.type != "http":
+        return reply.type, reply.value
+    value = reply.value
+    return (
+        value["status_code"].value,
+        {name: header.value for name, header in value["headers"].items()},
+        [cookie.output() for cookie in value["cookies"] or ()],
+        value["body"].value,
+    )

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from datetime import UTC, datetime
 from typing import Any
 
 import azure.functions as func
@@ -11,13 +12,16 @@ from events.webhook import Answer, Webhook
 from realtime import channels
 from realtime.answers import Access, endpoint, json, nothing
 from realtime.channels import checked_group, checked_id, checked_room, checked_user, group_of
-from realtime.history import Draft, history
+from realtime.history import history
 from realtime.hub import hub
+from realtime.logs import Draft, Logs
 from realtime.messages import Refused, checked_content
 from realtime.people import people
 from realtime.presence import presence
+from realtime.retention import forget
 from realtime.rooms import rooms
 from realtime.settings import settings
+from realtime.tables import tables
 
 bp = func.Blueprint()
 webhook = Webhook()
@@ -189,5 +193,5 @@ async def settle_presence(timer: func.TimerRequest) -> None:
 async def forget_history(timer: func.TimerRequest) -> None:
     """Each night: messages older than HISTORY_DAYS are removed."""
     if settings().history_days:
-        removed = await history().forget(settings().history_days)
+        removed = await forget(Logs(tables()), datetime.now(UTC), settings().history_days)
         log.info("history: %d messages removed", removed)

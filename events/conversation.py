@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from events.moderation import moderated
 from realtime import messages
 from realtime.channels import checked_id, checked_room, checked_user, conversation, group_of
-from realtime.history import Draft, history
+from realtime.history import history
 from realtime.hub import hub
 from realtime.limits import Limit
+from realtime.logs import Draft
 from realtime.messages import Refused, checked_content, decode
 from realtime.people import people
 from realtime.presence import GRACE, presence

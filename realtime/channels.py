@@ -52,6 +52,12 @@ def conversation(one: str, other: str) -> str:
     return ":".join(sorted((one, other)))
 
 
+def people_of(log: str) -> tuple[str, str] | None:
+    """The two people whose conversation a log is, or None for a room's."""
+    one, _, other = log.partition(":")
+    return (one, other) if other else None
+
+
 def display_name(user: str) -> str:
     """What a person is called: their id without the suffix that makes it theirs."""
     return user.rpartition("_" if "_" in user else "-")[0] or user

@@ -141,9 +141,9 @@ class Connection:
             what=f"joined {room}",
         )
 
-    async def say(self, room: str, content: str, id: str | None = None) -> str:
+    async def say(self, room: str, content: str, client_id: str = "") -> str:
         """Say something and wait for the acknowledgement; the message's id."""
-        client_id = id or uuid.uuid4().hex
+        client_id = client_id or uuid.uuid4().hex
         ack = await self.send("message", {"room": room, "content": content, "id": client_id})
         assert ack["success"], ack
         return client_id
@@ -162,15 +162,6 @@ class Connection:
             if frame.get("type") == "messages" and frame["room"] == room:
                 found += [(entry["seq"], entry["content"]) for entry in frame["messages"]]
         return found
-
-    async def sent(self) -> None:
-        """Everything said before on this connection has been dealt with."""
-
-    async def cut(self) -> None:
-        """Lose the network: no close frame, the service finds out by itself."""
-        self._listening.cancel()
-        transport = self._socket.get_extra_info("transport")
-        self._socket._response.connection.transport.abort() if transport is None else transport.abort()
 
     async def close(self) -> None:
         """Go for good."""

@@ -1,0 +1,53 @@
+"""Instances of the app inside a test: their own clients, the same storage and the same service."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from realtime import hub as hubs
+from realtime import tables as storages
+from realtime.history import History
+from realtime.logs import Logs
+from realtime.presence import Presence
+from realtime.settings import Settings
+
+
+class Instance:
+    """The services of one instance."""
+
+    def __init__(self, settings: Settings, *, now: datetime | None = None) -> None:
+        self.time = now
+        self.tables = storages.connect(settings)
+        self.hub = hubs.connect(settings)
+        self.logs = Logs(self.tables)
+        chance = random.Random(1).random
+        self.history = History(self.logs, self.hub, now=self.now, chance=chance)
+        self.presence = Presence(self.tables, self.hub, sleep=no_time)
+
+    def now(self) -> datetime:
+        return self.time or datetime.now(UTC)
+
+    async def close(self) -> None:
+        await self.tables.close()
+        await self.hub.close()
+
+
+async def no_time(_: float) -> None:
+    """A sleep that takes none: what waits for a while goes on at once."""
+
+
+@asynccontextmanager
+async def instance(desk: Any, *, tables: str = "", hub: str = "") -> AsyncIterator[Instance]:
+    """An instance on the desk, or with another way to its tables or its service."""
+    one = Instance(
+        Settings(
+            tables_connection_string=tables or desk.tables_connection_string,
+            webpubsub_connection_string=hub or desk.webpubsub_connection_string,
+        )
+    )
+    try:
+        yield one
+    finally:
+        await one.close()

@@ -1,0 +1,65 @@
+"""A way to a server on which answers get lost."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+
+@dataclass
+class Proxy:
+    """Passes requests on. The next `lose` answers of POST requests are lost after the act."""
+
+    url: str = ""
+    lose: int = 0
+    lost: int = 0
+
+
+@asynccontextmanager
+async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
+    proxy = Proxy()
+
+    def as_signed(request: web.Request) -> URL:
+        """The address to the letter: requests are signed over it."""
+        return URL(target + request.raw_path, encoded=True)
+
+    async with aiohttp.ClientSession(
+        auto_decompress=False, skip_auto_headers=["Content-Type"]
+    ) as client:
+
+        async def forward(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            async with client.request(
+                request.method, as_signed(request), headers=request.headers, data=body
+            ) as answer:
+                content = await answer.read()
+            if request.method == "POST" and proxy.lose:
+                proxy.lose -= 1
+                proxy.lost += 1
+                assert request.transport
+                request.transport.abort()
+            kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
+            return web.Response(status=answer.status, headers=kept, body=content)
+
+        runner = web.ServerRunner(web.Server(forward))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            host, port = runner.addresses[0][:2]
+            proxy.url = f"http://{host}:{port}"
+            yield proxy
+        finally:
+            await runner.cleanup()
+
+
+_HOP_BY_HOP = {
+    "transfer-encoding",
+    "content-length",
+    "connection",
+    "keep-alive",
+    "content-encoding",
+}

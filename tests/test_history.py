@@ -1,0 +1,546 @@
+"""An acknowledged message is in the history exactly once, in one order for everybody."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from local.parts import Desk, free_ports, start_functions
+from local.webpubsub import serve
+from local.webpubsub.faults import Fault
+from realtime import history as history_module
+from realtime.channels import conversation, group_of
+from realtime.logs import BATCH, Draft
+from realtime.messages import Refused
+from realtime.retention import forget
+from tests.instances import Instance, instance
+from tests.people import RELIABLE, Connection, Person
+from tests.proxy import losing_proxy
+
+
+@pytest.fixture
+async def one(desk: Desk) -> AsyncIterator[Instance]:
+    async with instance(desk) as made:
+        yield made
+
+
+@pytest.fixture
+async def other(desk: Desk) -> AsyncIterator[Instance]:
+    async with instance(desk) as made:
+        yield made
+
+
+@pytest.fixture
+def room() -> str:
+    return f"room-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def draft(content: str, sender: str = "ann", client_id: str = "") -> Draft:
+    return Draft(sender, client_id or uuid.uuid4().hex, content)
+
+
+async def everything(instance: Instance, room: str) -> list[tuple[int, str]]:
+    """The whole log: seq and content."""
+    head = await instance.logs.head(room)
+    return [(one.seq, one.content) for one in await instance.logs.read(room, head, 1, head.seq)]
+
+
+async def refusal(awaitable: Any) -> str:
+    """The code that something is refused with."""
+    with pytest.raises(Refused) as refused:
+        await awaitable
+    return refused.value.code
+
+
+# --- keeping --------------------------------------------------------------------------------
+
+
+async def test_messages_get_the_next_places_in_the_log(one: Instance, room: str) -> None:
+    kept = [await one.history.keep(room, draft(text)) for text in ("a", "b", "c")]
+
+    assert [each.entry.seq for each in kept] == [1, 2, 3]
+    assert await everything(one, room) == [(1, "a"), (2, "b"), (3, "c")]
+
+
+async def test_what_arrives_during_a_commit_goes_together_in_the_next(
+    one: Instance, room: str
+) -> None:
+    drafts = [draft(str(number)) for number in range(1 + 2 * BATCH)]
+
+    kept = await asyncio.gather(*(one.history.keep(room, each) for each in drafts))
+
+    assert [each.entry.seq for each in kept] == list(range(1, 2 + 2 * BATCH))
+    stamps = {each.entry.timestamp for each in kept}
+    assert len(stamps) <= 4  # the first alone or with others, then full batches
+
+
+async def test_two_instances_share_one_order_without_gap_or_repeat(
+    one: Instance, other: Instance, room: str
+) -> None:
+    drafts = [draft(f"{number}", sender=f"writer{number % 20}") for number in range(200)]
+
+    await asyncio.gather(*(random.choice((one, other)).history.keep(room, each) for each in drafts))
+
+    log = await everything(one, room)
+    assert [seq for seq, _ in log] == list(range(1, 201))
+    assert sorted(content for _, content in log) == sorted(each.content for each in drafts)
+    assert log == await everything(other, room)
+
+
+async def test_a_message_sent_again_keeps_its_first_place(
+    one: Instance, other: Instance, room: str
+) -> None:
+    said = draft("once")
+
+    first = await one.history.keep(room, said)
+    await one.history.keep(room, draft("between"))
+    again = await other.history.keep(room, said)
+
+    assert again == first
+    assert await everything(one, room) == [(1, "once"), (2, "between")]
+
+
+async def test_a_message_sent_twice_at_once_is_kept_once(
+    one: Instance, other: Instance, room: str
+) -> None:
+    said = draft("once")
+
+    kept = await asyncio.gather(
+        *(each.history.keep(room, said) for each in (one, one, other, other))
+    )
+
+    assert {each.entry.seq for each in kept} == {1}
+    assert await everything(one, room) == [(1, "once")]
+
+
+async def test_repeats_among_new_messages_do_not_hold_them_up(one: Instance, room: str) -> None:
+    said = [draft(str(number)) for number in range(10)]
+    await asyncio.gather(*(one.history.keep(room, each) for each in said[::2]))
+
+    kept = await asyncio.gather(*(one.history.keep(room, each) for each in said))
+
+    assert sorted(each.entry.seq for each in kept) == list(range(1, 11))
+    assert [each.entry.content for each in kept] == [each.content for each in said]
+
+
+async def test_an_id_used_again_for_another_text_is_a_conflict(one: Instance, room: str) -> None:
+    await one.history.keep(room, draft("one thing", client_id="the-id"))
+
+    code = await refusal(one.history.keep(room, draft("another", client_id="the-id")))
+
+    assert code == "id_conflict"
+    assert await everything(one, room) == [(1, "one thing")]
+
+
+async def test_the_same_id_of_two_people_names_two_messages(one: Instance, room: str) -> None:
+    await one.history.keep(room, draft("ann's", sender="ann", client_id="1"))
+    await one.history.keep(room, draft("bob's", sender="bob", client_id="1"))
+
+    assert await everything(one, room) == [(1, "ann's"), (2, "bob's")]
+
+
+async def test_a_full_line_is_refused_at_once(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "LINE", 5)
+    waiting = [asyncio.ensure_future(one.history.keep(room, draft("x"))) for _ in range(5)]
+    await asyncio.sleep(0)  # They stand in line now.
+
+    code = await refusal(one.history.keep(room, draft("too many")))
+
+    assert code == "busy"
+    assert len(await asyncio.gather(*waiting)) == 5
+
+
+async def test_long_messages_are_divided_into_frames_the_service_takes(
+    one: Instance, room: str
+) -> None:
+    texts = ["\x01" * 4000 for _ in range(60)]
+
+    kept = await asyncio.gather(*(one.history.keep(room, draft(text)) for text in texts))
+
+    assert sorted(each.entry.seq for each in kept) == list(range(1, 61))
+
+
+async def test_time_never_runs_backwards_in_a_log(
+    one: Instance, other: Instance, room: str
+) -> None:
+    one.time = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)
+    other.time = one.time - timedelta(seconds=90)
+
+    first = await one.history.keep(room, draft("by the fast clock"))
+    second = await other.history.keep(room, draft("by the slow clock"))
+
+    assert second.entry.seq == 2
+    assert second.entry.timestamp == first.entry.timestamp
+
+
+# --- faults ---------------------------------------------------------------------------------
+
+
+async def test_a_commit_whose_answer_was_lost_is_recognised(desk: Desk, room: str) -> None:
+    """The storage has kept the messages, and the app cannot know: it must not keep them twice."""
+    async with losing_proxy(desk.tables.url) as proxy:
+        way = desk.tables_connection_string.replace(desk.tables.url, proxy.url)
+        async with instance(desk, tables=way) as one:
+            await one.history.keep(room, draft("before"))
+            proxy.lose = 2
+
+            drafts = [draft(str(number)) for number in range(10)]
+            kept = await asyncio.gather(*(one.history.keep(room, each) for each in drafts))
+
+            assert proxy.lost == 2
+            assert [each.entry.content for each in kept] == [each.content for each in drafts]
+            log = await everything(one, room)
+            assert [seq for seq, _ in log] == list(range(1, 12))
+
+
+async def test_a_message_that_could_not_be_published_is_published_when_sent_again(
+    desk: Desk, room: str, http: aiohttp.ClientSession
+) -> None:
+    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+        ticket = await one.hub.ticket("bob", groups=[group_of(room)], roles=[])
+        bob = await Connection.open(http, ticket.url, RELIABLE)
+        service.faults.order(Fault("rest", "refuse", count=3, status=400))
+        said = draft("hello")
+
+        codes = [await refusal(one.history.keep(room, said)) for _ in range(3)]
+        kept = await one.history.keep(room, said)
+
+        assert codes == ["unavailable"] * 3
+        assert kept.entry.seq == 1
+        assert (await bob.hear(type="message"))["content"] == "hello"
+        assert await everything(one, room) == [(1, "hello")]
+        await bob.close()
+
+
+async def test_what_was_published_twice_has_the_same_seq_both_times(
+    desk: Desk, room: str, http: aiohttp.ClientSession
+) -> None:
+    ann = await Person.enter(http, desk.url, "ann")
+    async with ann.connect(room) as here:
+        await here.say(room, "hello", client_id="the-id")
+        await here.say(room, "hello", client_id="the-id")
+
+        heard = [await here.hear(type="message"), await here.hear(type="message")]
+
+        assert heard[0] == heard[1]
+
+
+async def test_every_acknowledged_message_survives_the_death_of_its_host(
+    desk: Desk, room: str, one: Instance, http: aiohttp.ClientSession
+) -> None:
+    """Killed in the middle of traffic and started again, while the senders try until they know."""
+    (port,) = free_ports(1)
+    host = start_functions(port=port, environment=desk.environment)
+    host.wait()
+    acknowledged: dict[str, int] = {}
+    in_full_swing = asyncio.Event()
+
+    async def sender(name: str) -> None:
+        for number in range(15):
+            body = {"content": f"{name} {number}", "from": name, "id": f"{number}"}
+            while (seq := await post(http, f"{host.url}/api/rooms/{room}/message", body)) is None:
+                pass
+            acknowledged[body["content"]] = seq
+            if len(acknowledged) == 30:
+                in_full_swing.set()
+
+    async def killer() -> None:
+        await in_full_swing.wait()
+        host.kill()
+        host.start()
+
+    try:
+        await asyncio.gather(killer(), *(sender(f"writer{number}") for number in range(6)))
+    finally:
+        host.stop()
+
+    log = await everything(one, room)
+    assert [seq for seq, _ in log] == list(range(1, 91))
+    assert {content: seq for seq, content in log} == acknowledged
+
+
+async def post(http: aiohttp.ClientSession, url: str, body: Any) -> int | None:
+    """The seq of a message, or None when nobody confirmed it."""
+    try:
+        async with http.post(url, json=body, timeout=aiohttp.ClientTimeout(5)) as answer:
+            return int((await answer.json())["seq"]) if answer.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError):
+        await asyncio.sleep(0.05)
+        return None
+
+
+# --- two hosts, many readers ------------------------------------------------------------------
+
+
+async def test_twenty_writers_on_two_hosts_are_heard_in_one_order_by_all(
+    desk: Desk, room: str, one: Instance, http: aiohttp.ClientSession
+) -> None:
+    (port,) = free_ports(1)
+    second = start_functions(port=port, environment=desk.environment)
+    second.wait()
+    ann = await Person.enter(http, desk.url, "ann")
+    bob = await Person.enter(http, desk.url, "bob")
+    try:
+        async with ann.connect(room) as first_reader, bob.connect(room) as second_reader:
+
+            async def write_here(number: int) -> None:
+                for turn in range(5):
+                    await first_reader.say(room, f"socket {number} {turn}")
+
+            async def write_there(number: int) -> None:
+                for turn in range(5):
+                    body = {
+                        "content": f"rest {number} {turn}",
+                        "from": f"w{number}",
+                        "id": f"{turn}",
+                    }
+                    assert await post(http, f"{second.url}/api/rooms/{room}/message", body)
+
+            await asyncio.gather(
+                *(write_here(number) for number in range(10)),
+                *(write_there(number) for number in range(10)),
+            )
+            log = await everything(one, room)
+            for reader in (first_reader, second_reader):
+                await reader.hear_one(lambda _: len(reader.texts(room)) >= 100)  # noqa: B023
+
+            assert [seq for seq, _ in log] == list(range(1, 101))
+            assert sorted(first_reader.texts(room)) == log
+            assert sorted(second_reader.texts(room)) == log
+    finally:
+        second.stop()
+
+
+# --- coming back ----------------------------------------------------------------------------
+
+
+async def said(instance: Instance, room: str, count: int) -> None:
+    await asyncio.gather(
+        *(instance.history.keep(room, draft(str(number + 1))) for number in range(count))
+    )
+
+
+async def test_who_comes_back_gets_exactly_what_was_missed(one: Instance, room: str) -> None:
+    await said(one, room, 30)
+    epoch = (await one.logs.head(room)).epoch
+
+    page, recovered = await one.history.since(room, 10, epoch)
+
+    assert recovered
+    assert [entry.seq for entry in page.entries] == list(range(11, 31))
+
+
+async def test_who_missed_nothing_gets_nothing(one: Instance, room: str) -> None:
+    await said(one, room, 3)
+    epoch = (await one.logs.head(room)).epoch
+
+    page, recovered = await one.history.since(room, 3, epoch)
+
+    assert recovered
+    assert page.entries == []
+
+
+async def test_who_waited_in_an_empty_room_gets_all_that_came(one: Instance, room: str) -> None:
+    empty, _ = await one.history.since(room, None, None)
+    await said(one, room, 3)
+
+    page, recovered = await one.history.since(room, empty.head.seq, empty.head.epoch)
+
+    assert recovered
+    assert [entry.seq for entry in page.entries] == [1, 2, 3]
+
+
+async def test_too_much_to_tell_is_not_told_in_part(one: Instance, room: str) -> None:
+    await said(one, room, 250)
+    epoch = (await one.logs.head(room)).epoch
+
+    page, recovered = await one.history.since(room, 10, epoch)
+
+    assert not recovered
+    assert [entry.seq for entry in page.entries] == list(range(201, 251))
+    assert page.more
+
+
+async def test_a_newcomer_gets_the_newest_page(one: Instance, room: str) -> None:
+    await said(one, room, 60)
+
+    page, recovered = await one.history.since(room, None, None)
+
+    assert not recovered
+    assert [entry.seq for entry in page.entries] == list(range(11, 61))
+
+
+async def test_a_log_begun_anew_is_another_epoch(one: Instance, room: str) -> None:
+    await said(one, room, 3)
+    before = await one.logs.head(room)
+    await deleted(one, room)
+    await said(one, room, 5)
+
+    page, recovered = await one.history.since(room, 3, before.epoch)
+
+    assert page.head.epoch != before.epoch
+    assert not recovered
+    assert [entry.seq for entry in page.entries] == [1, 2, 3, 4, 5]
+
+
+async def test_a_log_deleted_in_part_takes_the_same_messages_again(
+    one: Instance, other: Instance, room: str
+) -> None:
+    """Only the head is gone: what is left of the old log neither shows nor stands in the way."""
+    saying = [draft(text) for text in "abc"]
+    for each in saying:
+        await one.history.keep(room, each)
+    table = await one.tables("history")
+    await table.delete_entity(room, "head")
+
+    again = [await other.history.keep(room, each) for each in saying[:2]]
+
+    assert [kept.entry.seq for kept in again] == [1, 2]
+    page = await other.history.page(room)
+    assert [entry.content for entry in page.entries] == ["a", "b"]
+
+
+async def deleted(instance: Instance, room: str) -> None:
+    table = await instance.tables("history")
+    async for row in table.query_entities("PartitionKey eq @p", parameters={"p": room}):
+        await table.delete_entity(row)
+
+
+# --- pages ----------------------------------------------------------------------------------
+
+
+async def test_pages_lead_through_the_whole_history_both_ways(one: Instance, room: str) -> None:
+    await said(one, room, 57)
+
+    back, more, before = [], True, None
+    while more:
+        page = await one.history.page(room, 10, before=before)
+        back = [entry.seq for entry in page.entries] + back
+        before, more = page.entries[0].seq, page.more
+    forth, more = [], True
+    while more:
+        page = await one.history.page(room, 10, after=len(forth))
+        forth += [entry.seq for entry in page.entries]
+        more = page.more
+
+    assert back == forth == list(range(1, 58))
+
+
+async def test_pages_stay_right_while_people_write(one: Instance, room: str) -> None:
+    await said(one, room, 40)
+    writing = asyncio.ensure_future(said(one, room, 150))
+
+    back, before = [], 41
+    while before > 1:
+        page = await one.history.page(room, 7, before=before)
+        back = [entry.seq for entry in page.entries] + back
+        before = page.entries[0].seq
+    await writing
+
+    assert back == list(range(1, 41))
+
+
+@pytest.mark.parametrize(
+    "cursor", [{"after": 4}, {"before": 5}, {"before": 2, "after": 1}], ids=str
+)
+async def test_a_cursor_beyond_the_log_is_refused(
+    one: Instance, room: str, cursor: dict[str, int]
+) -> None:
+    await said(one, room, 3)
+
+    assert await refusal(one.history.page(room, 10, **cursor)) == "invalid_cursor"
+
+
+async def test_an_empty_room_has_an_empty_history(one: Instance, room: str) -> None:
+    page = await one.history.page(room)
+
+    assert (page.entries, page.more, page.head.seq) == ([], False, 0)
+
+
+# --- retention ------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+
+
+async def test_old_messages_are_forgotten_and_the_log_goes_on(one: Instance, room: str) -> None:
+    one.time = datetime.now(UTC) - 10 * DAY
+    await said(one, room, 120)
+    one.time = None
+    await one.history.keep(room, draft("new"))
+
+    await forget(one.logs, datetime.now(UTC), days=7)
+
+    page = await one.history.page(room)
+    assert [(entry.seq, entry.content) for entry in page.entries] == [(121, "new")]
+    assert (page.more, page.head.first) == (False, 121)
+    assert (await one.history.keep(room, draft("newer"))).entry.seq == 122
+
+
+async def test_who_stands_before_what_was_forgotten_is_told_so(one: Instance, room: str) -> None:
+    one.time = datetime.now(UTC) - 10 * DAY
+    await said(one, room, 60)
+    one.time = None
+    await one.history.keep(room, draft("new"))
+    epoch = (await one.logs.head(room)).epoch
+
+    await forget(one.logs, datetime.now(UTC), days=7)
+
+    page, recovered = await one.history.since(room, 10, epoch)
+    assert not recovered
+    assert [entry.seq for entry in page.entries] == [61]
+    assert (await one.history.since(room, 60, epoch))[1]
+
+
+async def test_forgetting_goes_on_where_it_was_cut_short(one: Instance, room: str) -> None:
+    one.time = datetime.now(UTC) - 10 * DAY
+    await said(one, room, 100)
+    one.time = None
+    batch = await one.logs.oldest(room)
+    table = await one.tables("history")
+    await table.delete_entity(room, f"i:ann:{batch[0].id}")  # As if it had died in between.
+
+    await forget(one.logs, datetime.now(UTC), days=7)
+
+    head = await one.logs.head(room)
+    assert await one.logs.read(room, head, 1, head.seq) == []
+    left = [
+        r["RowKey"]
+        async for r in table.query_entities("PartitionKey eq @p", parameters={"p": room})
+    ]
+    assert left == ["head"]
+
+
+async def test_people_write_while_the_past_is_forgotten(one: Instance, room: str) -> None:
+    one.time = datetime.now(UTC) - 10 * DAY
+    await said(one, room, 100)
+    one.time = None
+
+    await asyncio.gather(forget(one.logs, datetime.now(UTC), days=7), said(one, room, 100))
+
+    page = await one.history.page(room, 200)
+    assert [entry.seq for entry in page.entries] == list(range(101, 201))
+
+
+# --- direct conversations -------------------------------------------------------------------
+
+
+async def test_two_people_share_one_log_from_both_sides(one: Instance) -> None:
+    ann, bob = f"ann-{uuid.uuid4().hex[:8]}", f"bob-{uuid.uuid4().hex[:8]}"
+
+    await one.history.keep(conversation(ann, bob), draft("hi bob", sender=ann))
+    await one.history.keep(conversation(bob, ann), draft("hi ann", sender=bob))
+
+    assert await everything(one, conversation(ann, bob)) == [(1, "hi bob"), (2, "hi ann")]

@@ -5,13 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import azure.functions as func
 import msgspec
 from msgspec import Meta, Struct
 
-from negotiate import web
+from negotiate import openapi, reference, web
 from negotiate.health import Report, check
 from negotiate.identity import Caller, identity
 from realtime.answers import Access, endpoint, json
@@ -67,7 +67,7 @@ class Admission(Struct, frozen=True):
     latest: dict[str, Frame | None]
 
 
-@endpoint(bp, "GET POST", "api/negotiate", Access.OPEN)
+@endpoint(bp, "GET POST", "api/negotiate", Access.OPEN, asks=Wish)
 async def negotiate(req: func.HttpRequest) -> Admission:
     """A token to connect with, for one person and what they may hear."""
     body = req.get_body()
@@ -339,3 +339,19 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Whether what we depend on answers, and how old each stream's last frame is."""
     report = await check()
     return json(report, 200 if report.status == "ok" else 503)
+
+
+# --- how all this is called -------------------------------------------------------------------
+
+
+@endpoint(bp, "GET", "api/openapi.json", Access.OPEN, answer=dict[str, Any])
+async def api_document(req: func.HttpRequest) -> func.HttpResponse:
+    """This document: every HTTP function, what it reads and answers, as OpenAPI 3.1."""
+    return json(openapi.document())
+
+
+@endpoint(bp, "GET", "api/docs", Access.OPEN)
+async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
+    """The same for people."""
+    page = reference.page(openapi.document())
+    return func.HttpResponse(page, mimetype="text/html", headers=reference.HEADERS)

@@ -37,7 +37,11 @@ class Access(Enum):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An HTTP function as it was declared; types are None where there is nothing to read or say."""
+    """An HTTP function as it was declared; types are None where there is nothing to read or say.
+
+    `asks` is what the handler reads by itself, from the query or the body. With `whole` it makes
+    the whole response, its status too.
+    """
 
     name: str
     methods: tuple[str, ...]
@@ -47,6 +51,8 @@ class Endpoint:
     query: type | None
     body: type | None
     answer: type | None
+    asks: type | None
+    whole: bool
 
 
 endpoints: list[Endpoint] = []
@@ -54,17 +60,25 @@ endpoints: list[Endpoint] = []
 
 
 def endpoint(
-    bp: func.Blueprint, methods: str, route: str, access: Access, *, answer: type | None = None
+    bp: func.Blueprint,
+    methods: str,
+    route: str,
+    access: Access,
+    *,
+    asks: type | None = None,
+    answer: type | None = None,
 ) -> Callable[[Handler], Any]:
     """Declare an HTTP function; several methods are separated by a space.
 
     The handler takes the request, and where it wants them `query` and `body`, each a struct that
     is read and checked before. What it returns is the answer: a struct, or a whole response (then
-    `answer` tells what is in it). What it raises as Refused becomes the error object.
+    `answer` tells what is in it). `asks` tells what it reads by itself. What it raises as Refused
+    becomes the error object.
     """
 
     def declare(handler: Handler) -> Any:
         hints = get_type_hints(handler)
+        whole = hints["return"] is func.HttpResponse
         declared = Endpoint(
             name=handler.__name__,
             methods=tuple(methods.split()),
@@ -73,7 +87,9 @@ def endpoint(
             meaning=inspect.getdoc(handler) or "",
             query=hints.get("query"),
             body=hints.get("body"),
-            answer=answer or (None if hints["return"] is func.HttpResponse else hints["return"]),
+            answer=answer if whole else hints["return"],
+            asks=asks,
+            whole=whole,
         )
         endpoints.append(declared)
         routed = bp.route(route, methods=declared.methods, auth_level=access.level)

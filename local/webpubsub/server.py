@@ -65,6 +65,7 @@ class Server:
         strict: bool = False,
         admin: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        ping_seconds: float = _PING_SECONDS,
     ) -> None:
         self.endpoint = endpoint
         self.faults = Faults()
@@ -73,6 +74,7 @@ class Server:
         self._http = http
         self._quota = quota
         self._strict = strict
+        self._ping_seconds = ping_seconds
         self._webhook = Webhook(
             self._call,
             settings,
@@ -196,7 +198,7 @@ class Server:
         mode: RawMode,
         groups: Sequence[str],
     ) -> web.StreamResponse:
-        websocket = await _accept(request, connection.protocol)
+        websocket = await _accept(request, connection.protocol, self._ping_seconds)
         outbox = self._outbox(websocket, request, connection)
         hub.admit(connection, outbox, groups)
         logger.info("connection %s opened on hub %s", connection.id, hub.name)
@@ -216,10 +218,12 @@ class Server:
                 raise TokenError("the connection is over")  # noqa: TRY301 - one place refuses
         except TokenError as error:
             logger.warning("recovery of connection %s refused: %s", connection_id, error)
-            websocket = await _accept(request, knock.chosen(knock.offered(request.headers)))
+            websocket = await _accept(
+                request, knock.chosen(knock.offered(request.headers)), self._ping_seconds
+            )
             await websocket.close(code=1008, message=b"The connection could not be recovered.")
             return websocket
-        websocket = await _accept(request, connection.protocol)
+        websocket = await _accept(request, connection.protocol, self._ping_seconds)
         outbox = self._outbox(websocket, request, connection)
         missed = hub.recover(connection, outbox)
         logger.info("connection %s recovered, %d messages again", connection.id, len(missed))
@@ -392,7 +396,8 @@ async def serve(
 
     `settings` is a value or a file; a file is read again whenever it changes. `endpoint` is the
     address that applications use, if it is not http://localhost:port. The other options are
-    those of Server: retention, patience, quota, strict, admin, clock.
+    those of Server: retention, patience, quota, strict, admin, clock,
+    ping_seconds.
     """
     file = settings if isinstance(settings, Path) else None
     handlers = load_settings(file) if file else settings
@@ -441,13 +446,15 @@ def _bound(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
-async def _accept(request: web.Request, subprotocol: str | None) -> web.WebSocketResponse:
+async def _accept(
+    request: web.Request, subprotocol: str | None, ping_seconds: float
+) -> web.WebSocketResponse:
     websocket = web.WebSocketResponse(
         protocols=(subprotocol,) if subprotocol else (),
         # Squeezing would be done anew for each client, and the service does not do it either.
         compress=False,
         max_msg_size=LARGEST_MESSAGE,
-        heartbeat=_PING_SECONDS,
+        heartbeat=ping_seconds,
         timeout=_CLOSE_SECONDS,
     )
     await websocket.prepare(request)

@@ -41,19 +41,21 @@ def read_settings(document: Any) -> Settings:
 
     Names compare ignoring case, as in every .NET settings file.
     """
-    file = _object(_fold(document), "the file")
-    section = _object(file.get("webpubsub") or {}, "WebPubSub")
-    hubs = _object(section.get("hubs") or {}, "Hubs")
+    section = _object(_object(_fold(document), "the file").get("webpubsub"), "WebPubSub")
+    hubs = _object(section.get("hubs"), "Hubs")
+    key = section.get("accesskey")
+    if key is not None and not isinstance(key, str):
+        raise InvalidSettingsError("AccessKey is not a string")
     return Settings(
         hubs={name: _read_hub(name, hub) for name, hub in hubs.items()},
-        access_key=section.get("accesskey"),
+        access_key=key,
     )
 
 
 def _read_hub(name: str, hub: Any) -> tuple[Handler, ...]:
     if not is_hub(name):
         raise InvalidSettingsError(f"{name!r} is no hub name")
-    handlers = _object(hub, f"Hubs:{name}").get("eventhandlers") or []
+    handlers = _object(hub, f"Hubs:{name}").get("eventhandlers", [])
     if not isinstance(handlers, list):
         raise InvalidSettingsError(f"Hubs:{name}:EventHandlers is not a list")
     return tuple(_read_handler(f"Hubs:{name}:EventHandlers", handler) for handler in handlers)
@@ -81,6 +83,9 @@ def _fold(document: Any) -> Any:
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:
+    """What is left out is empty; what is something else is a mistake."""
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise InvalidSettingsError(f"{place} is not an object")
     return value

@@ -1,0 +1,80 @@
+"""Whatever two instances do in whatever order, the history is the one that a simple model has."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import uuid4
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.parts import Desk
+from realtime.history import Kept
+from realtime.logs import Draft
+from realtime.messages import Refused
+from tests.instances import Instance, instance
+
+# Who says which id with which text, through which instance; few of each, so that they meet.
+SAYINGS = st.tuples(
+    st.sampled_from(["ann", "bob"]),
+    st.sampled_from("123456"),
+    st.sampled_from(["same text", "other text"]),
+    st.integers(0, 1),
+)
+ROUNDS = st.lists(st.lists(SAYINGS, min_size=1, max_size=12), min_size=1, max_size=4)
+
+
+class Model:
+    """A history in memory: a list, and what each person's id stands for."""
+
+    def __init__(self) -> None:
+        self.places: dict[tuple[str, str], int] = {}
+
+    def check(self, draft: Draft, fate: Kept | Exception) -> None:
+        """Take a fate if it may be; of two texts with one id, said at once, either may win."""
+        known = self.places.get((draft.sender, draft.id))
+        if isinstance(fate, Kept):
+            place = (draft.sender, draft.id, draft.content)
+            assert (fate.entry.sender, fate.entry.id, fate.entry.content) == place
+            if known is None:
+                self.places[draft.sender, draft.id] = fate.entry.seq
+            else:
+                assert fate.entry.seq == known
+        else:
+            assert isinstance(fate, Refused)
+            assert fate.code == "id_conflict"
+            assert known is not None
+
+
+async def say(one: Instance, room: str, draft: Draft) -> Kept | Exception:
+    try:
+        return await one.history.keep(room, draft)
+    except Refused as refused:
+        return refused
+
+
+async def play(desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]) -> None:
+    room, model = f"room-{uuid4().hex}", Model()
+    async with instance(desk) as first, instance(desk) as second:
+        for sayings in rounds:
+            drafts = [
+                (Draft(who, name, text), (first, second)[at]) for who, name, text, at in sayings
+            ]
+            fates = await asyncio.gather(*(say(at, room, draft) for draft, at in drafts))
+            outcome = list(zip((draft for draft, _ in drafts), fates, strict=True))
+            for draft, fate in sorted(outcome, key=lambda one: isinstance(one[1], Exception)):
+                model.check(draft, fate)
+
+        page = await first.history.page(room, 200)
+        assert [entry.seq for entry in page.entries] == list(range(1, len(model.places) + 1))
+        found = {(entry.sender, entry.id): entry.seq for entry in page.entries}
+        assert found == model.places
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rounds=ROUNDS)
+def test_whatever_is_said_in_whatever_order_is_kept_once(
+    desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
+) -> None:
+    asyncio.run(play(desk, rounds))

@@ -1,0 +1,23 @@
+"""What negotiate is measured against: the plain way, a sync FastAPI route over the sync SDK."""
+
+import os
+
+from azure.messaging.webpubsubservice import WebPubSubServiceClient
+from fastapi import FastAPI
+
+app = FastAPI()
+client = WebPubSubServiceClient.from_connection_string(
+    os.environ["WEBPUBSUB_CONNECTION_STRING"], hub="townsquare"
+)
+
+
+@app.get("/negotiate")
+def negotiate(user_id: str, room: str) -> dict[str, str]:
+    """A token for one person in one room."""
+    token = client.get_client_access_token(
+        user_id=user_id,
+        roles=["webpubsub.joinLeaveGroup.stocks"],
+        groups=[f"room.{room}"],
+        minutes_to_expire=60,
+    )
+    return {"url": token["url"], "token": token["token"], "user_id": user_id}

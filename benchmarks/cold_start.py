@@ -1,0 +1,85 @@
+"""How soon a new instance is of use: from a fresh Python process to the first negotiate answered.
+
+And what our own code adds to that: importing the app beside importing only the SDKs that it needs.
+Medians of several runs, ours and the baseline taking turns.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from benchmarks.servers import desk, start_baseline
+from benchmarks.table import Row
+from local.parts import ROOT, Desk, Part, free_ports, start_functions
+
+RUNS = 7
+# What the app cannot do without: Functions, Web PubSub, tables, JSON and tokens.
+SDKS = (
+    "azure.functions, azure.messaging.webpubsubservice.aio, azure.data.tables.aio, aiohttp, "
+    "msgspec, jwt"
+)
+
+
+async def run() -> list[Row]:
+    imports = in_turns(lambda: import_time("function_app"), lambda: import_time(SDKS))
+    with desk() as ours:
+        answers = in_turns(lambda: first_answer(ours), lambda: first_plain_answer(ours))
+    return [
+        Row("cold start: process to first negotiate", answers[0], "ms", answers[1], "FastAPI"),
+        Row("cold start: import function_app", imports[0], "ms", imports[1], "its SDKs alone"),
+    ]
+
+
+def in_turns(ours: Callable[[], float], baseline: Callable[[], float]) -> tuple[float, float]:
+    """The medians of both; a first run of each only warms the disk's cache."""
+    pairs = [(ours(), baseline()) for _ in range(RUNS + 1)][1:]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def import_time(modules: str) -> float:
+    """Milliseconds that a fresh Python takes to import these."""
+    code = (
+        "import time; began = time.perf_counter(); "
+        f"import {modules}; print((time.perf_counter() - began) * 1000)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def first_answer(ours: Desk) -> float:
+    began = time.perf_counter()
+    host = start_functions(free_ports(1)[0], ours.environment)
+    return milliseconds_until(host, f"{host.url}/api/negotiate?user_id=ann&room=lobby", began)
+
+
+def first_plain_answer(ours: Desk) -> float:
+    began = time.perf_counter()
+    plain = start_baseline(ours.environment)
+    return milliseconds_until(plain, f"{plain.url}/negotiate?user_id=ann&room=lobby", began)
+
+
+def milliseconds_until(part: Part, url: str, began: float) -> float:
+    """How long after `began` the address was first answered; the part is stopped then."""
+    try:
+        while not answered(url):
+            part.check()
+            time.sleep(0.002)
+        return (time.perf_counter() - began) * 1000
+    finally:
+        part.stop()
+
+
+def answered(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own address
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        raise
+    except OSError:
+        return False

@@ -1,0 +1,94 @@
+"""The one load generator: many clients that each send their next request when the last is answered.
+
+It is as lean as it can be (no HTTP library), so that what is measured is the server.
+"""
+
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+CLIENTS = 32
+WARM_UP_SECONDS = 1.0
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a server bore: requests a second, and how long they took in milliseconds."""
+
+    per_second: float
+    p50: float
+    p99: float
+
+
+@dataclass
+class Client(asyncio.Protocol):
+    """One connection that asks again as soon as it is answered."""
+
+    request: bytes
+    milliseconds: list[float] = field(default_factory=list)
+    failure: bytes = b""
+    _answer: bytes = b""
+    _asked: float = 0.0
+    _transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._ask()
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, end, body = self._answer.partition(b"\r\n\r\n")
+        if not end or len(body) < _length(head):
+            return
+        if not head.startswith(b"HTTP/1.1 200 "):
+            self.failure = self._answer
+        self.milliseconds.append((time.perf_counter() - self._asked) * 1000)
+        self._ask()
+
+    def close(self) -> None:
+        if self._transport:
+            self._transport.abort()
+
+    def _ask(self) -> None:
+        assert self._transport
+        self._answer = b""
+        self._asked = time.perf_counter()
+        self._transport.write(self.request)
+
+
+async def drive(url: str, clients: int = CLIENTS, seconds: float = SECONDS) -> Load:
+    """GETs the address with that many clients at once; RuntimeError when an answer is not 200."""
+    parts = urlsplit(url)
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n".encode()
+    loop = asyncio.get_running_loop()
+    running = [
+        (
+            await loop.create_connection(
+                lambda: Client(request), parts.hostname or "", parts.port or 80
+            )
+        )[1]
+        for _ in range(clients)
+    ]
+    await asyncio.sleep(WARM_UP_SECONDS)
+    for client in running:
+        client.milliseconds.clear()
+    began = time.perf_counter()
+    await asyncio.sleep(seconds)
+    took = time.perf_counter() - began
+    times = [one for client in running for one in client.milliseconds]
+    for client in running:
+        client.close()
+    if failed := next((client.failure for client in running if client.failure), None):
+        raise RuntimeError(f"{url} answered {failed[:300]!r}")
+    hundredths = statistics.quantiles(times, n=100)
+    return Load(len(times) / took, hundredths[49], hundredths[98])
+
+
+def _length(head: bytes) -> int:
+    _, _, rest = head.lower().partition(b"content-length:")
+    return int(rest.partition(b"\r\n")[0])

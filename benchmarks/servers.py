@@ -1,0 +1,43 @@
+"""What benchmarks measure: the desk with our app, and the plain server beside it."""
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from local.parts import Desk, Part, Ports, free_ports, start_desk
+
+# The limits on what one person may do in a minute are not what is measured, nor are the timers.
+SETTINGS = {
+    "MESSAGES_PER_MINUTE": "100000000",
+    "JOINS_PER_MINUTE": "100000000",
+    "NEGOTIATES_PER_MINUTE": "100000000",
+    "STOCKS_SCHEDULE": "0 0 0 1 1 *",
+    "METRICS_SCHEDULE": "0 0 0 1 1 *",
+    "WEATHER_SCHEDULE": "0 0 0 1 1 *",
+}
+
+
+@contextlib.contextmanager
+def desk() -> Iterator[Desk]:
+    """All local parts, keeping nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        running = start_desk(Ports.free(), Path(folder), keep=False, settings=SETTINGS)
+        try:
+            running.wait()
+            yield running
+        finally:
+            running.stop()
+
+
+def start_baseline(environment: Mapping[str, str]) -> Part:
+    """The plain server of baseline_negotiate.py, on uvicorn."""
+    [port] = free_ports(1)
+    command = [
+        sys.executable, "-m", "uvicorn", "benchmarks.baseline_negotiate:app",
+        "--port", str(port), "--log-level", "warning",
+    ]  # fmt: skip
+    part = Part("The baseline", f"http://127.0.0.1:{port}", "/", command, environment)
+    part.start()
+    return part

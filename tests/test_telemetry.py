@@ -1,0 +1,152 @@
+"""What the app tells of itself: counted, timed and traced, and silent where nobody asked."""
+
+import asyncio
+import subprocess
+import sys
+import timeit
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from local.parts import ROOT
+from realtime import telemetry
+
+
+class Told:
+    """What an operator would see."""
+
+    def __init__(self) -> None:
+        self._reader = InMemoryMetricReader()
+        self._spans = InMemorySpanExporter()
+        self.meters = MeterProvider([self._reader])
+        self.tracers = TracerProvider()
+        self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
+
+    def points(self, name: str) -> list:
+        data = self._reader.get_metrics_data()
+        return [
+            point
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == name
+            for point in metric.data.data_points
+        ]
+
+    def spans(self) -> dict:
+        return {span.name: span for span in self._spans.get_finished_spans()}
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    told = Told()
+    telemetry.use(told.meters, told.tracers)
+    yield told
+    telemetry.stop()
+
+
+def test_a_count_adds_up_for_each_code(told):
+    telemetry.count("townsquare.refused", code="busy")
+    telemetry.count("townsquare.refused", 2, code="rate_limited")
+    telemetry.count("townsquare.refused", code="busy")
+
+    counted = {p.attributes["code"]: p.value for p in told.points("townsquare.refused")}
+    assert counted == {"busy": 2, "rate_limited": 2}
+
+
+def test_a_block_is_timed_even_when_it_fails(told):
+    with pytest.raises(RuntimeError), telemetry.time("townsquare.event.time", event="message"):
+        raise RuntimeError
+
+    (point,) = told.points("townsquare.event.time")
+    assert point.count == 1
+    assert 0 < point.sum < 1
+    assert point.explicit_bounds == telemetry.SECONDS
+
+
+def test_the_size_of_commits_is_spread_over_the_buckets_that_matter(told):
+    for size in (1, 1, 49):
+        telemetry.measure("townsquare.commit.size", size)
+
+    (point,) = told.points("townsquare.commit.size")
+    assert (point.count, point.max) == (3, 49)
+    assert point.bucket_counts[0] == 2
+
+
+async def test_what_a_task_does_belongs_to_the_event_that_started_it(told):
+    async def commit() -> None:
+        with telemetry.span("commit"):
+            await asyncio.sleep(0)
+
+    with telemetry.span("event", event="message"):
+        await asyncio.create_task(commit())
+
+    spans = told.spans()
+    assert spans["commit"].parent.span_id == spans["event"].context.span_id
+    assert spans["event"].attributes["event"] == "message"
+
+
+def test_a_commit_is_linked_to_every_event_that_it_keeps(told):
+    with telemetry.span("ann says"):
+        ann = telemetry.here()
+    with telemetry.span("bob says"):
+        bob = telemetry.here()
+
+    with telemetry.span("commit", links=[ann, bob, None]):
+        pass
+
+    assert [link.context for link in told.spans()["commit"].links] == [ann, bob]
+
+
+def test_every_metric_can_be_told(told):
+    for name, metric in telemetry.METRICS.items():
+        tell = telemetry.measure if metric.kind == "histogram" else telemetry.count
+        tell(name, 1)
+
+    assert all(told.points(name) for name in telemetry.METRICS)
+
+
+def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent():
+    program = (
+        "import sys; from realtime import telemetry; telemetry.start();"
+        "telemetry.count('townsquare.refused', code='busy');"
+        "print([one for one in sys.modules if one.startswith(('opentelemetry', 'azure.monitor'))])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert said.stdout.strip() == "[]"
+    assert timeit.timeit(lambda: telemetry.count("townsquare.refused"), number=100_000) < 0.2
+
+
+def test_application_insights_is_told_once_it_is_named(monkeypatch):
+    """The real exporter is set up in a process of its own: it may be set up only once."""
+    program = (
+        "from realtime import telemetry; from opentelemetry import metrics, trace;"
+        "telemetry.start(); telemetry.count('townsquare.messages.kept');"
+        "print(type(metrics.get_meter_provider()), type(trace.get_tracer_provider()));"
+        "import os, sys; sys.stdout.flush(); os._exit(0)"
+    )
+    monkeypatch.setenv("WEBPUBSUB_CONNECTION_STRING", "Endpoint=http://localhost;AccessKey=x;")
+    monkeypatch.setenv("TABLES_CONNECTION_STRING", "UseDevelopmentStorage=true")
+    monkeypatch.setenv("SESSION_SECRET", "x" * 32)
+    monkeypatch.setenv(
+        "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        "InstrumentationKey=00000000-0000-0000-0000-000000000000;"
+        "IngestionEndpoint=http://127.0.0.1:9/",
+    )
+    monkeypatch.setenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
+
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "opentelemetry.sdk.metrics" in said.stdout, said.stderr
+    assert "opentelemetry.sdk.trace" in said.stdout

@@ -6,11 +6,11 @@ said once, whichever instance notices first and whatever event was late, doubled
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 from azure.core.exceptions import ResourceExistsError
 from azure.data.tables import TableTransactionError
@@ -23,7 +23,10 @@ from realtime.tables import Row, Tables, tables
 GRACE = 5.0
 """For how many seconds somebody who has gone may come back unnoticed: a reload takes less."""
 
-log = logging.getLogger(__name__)
+AT_ONCE = 8
+"""How many rooms are looked at side by side when presence is settled."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,23 +101,26 @@ class Presence:
 
     async def settle(self) -> int:
         """Set right what lost events have left wrong, in every room; how many corrections."""
+        told = await self._told()
+        rosters = await _few_at_once(self.roster(room) for room in told)
+        gone = []
+        come = []
+        for (room, users), roster in zip(told.items(), rosters, strict=True):
+            gone += [(room, user) for user in users - set(roster.people)]
+            come += [(room, user, roster) for user in set(roster.people) - users]
+        await _few_at_once(self.arrived(*one) for one in come)
+        if gone:
+            await self._sleep(GRACE)
+        await _few_at_once(self.departed(*one) for one in gone)
+        return len(gone) + len(come)
+
+    async def _told(self) -> dict[str, set[str]]:
+        """Whom each room has been told about."""
         told: dict[str, set[str]] = {}
         table = await self._tables("presence")
         async for row in table.list_entities():
             told.setdefault(row["PartitionKey"], set()).add(row["RowKey"])
-        return sum([await self._settle(room, users) for room, users in told.items()])
-
-    async def _settle(self, room: str, told: set[str]) -> int:
-        roster = await self.roster(room)
-        missing = told - set(roster.people)
-        unknown = set(roster.people) - told
-        if missing:
-            await self._sleep(GRACE)
-        await asyncio.gather(
-            *(self.departed(room, user) for user in missing),
-            *(self.arrived(room, user, roster) for user in unknown),
-        )
-        return len(missing) + len(unknown)
+        return told
 
     async def _note(self, room: str, user: str) -> bool:
         """Remember that the room was told; False when it was told before."""
@@ -140,6 +146,17 @@ class Presence:
     async def _announce(self, room: str, user: str, event: str) -> None:
         name = display_name(user)
         await self._hub.publish(group_of(room), System(room, event, user, f"{name} {event}"))
+
+
+async def _few_at_once(tasks: Iterable[Awaitable[T]]) -> list[T]:
+    """What all of them return; the service is not asked everything at the same moment."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(task: Awaitable[T]) -> T:
+        async with gate:
+            return await task
+
+    return await asyncio.gather(*(one(task) for task in tasks))
 
 
 def _row(room: str, user: str) -> Row:

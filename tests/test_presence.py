@@ -1,0 +1,272 @@
+"""Who is here: what the service knows, told to the room once."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+
+from local.parts import Desk
+from local.webpubsub import serve
+from realtime.channels import group_of
+from realtime.hub import PAGE
+from tests.instances import Instance, instance
+from tests.people import PLAIN, Connection, Frame, Person
+
+RELOAD_GRACE = 5.0
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield session
+
+
+@pytest.fixture
+async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "ann")
+
+
+@pytest.fixture
+async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "bob")
+
+
+@pytest.fixture
+async def one(desk: Desk) -> AsyncIterator[Instance]:
+    async with instance(desk) as made:
+        yield made
+
+
+@pytest.fixture
+def room() -> str:
+    return f"room-{uuid.uuid4().hex}"
+
+
+def announced(connection: Connection, person: Person) -> list[str]:
+    """What a connection was told about somebody so far."""
+    return [
+        frame["event"]
+        for frame in connection.heard
+        if frame.get("type") == "system" and frame.get("user_id") == person.id
+    ]
+
+
+async def settled(connection: Connection, room: str) -> None:
+    """All that was announced before has arrived: the service keeps the order of one sender."""
+    await connection.say(room, marker := uuid.uuid4().hex)
+    await connection.hear(type="message", content=marker)
+
+
+async def present(person: Person, room: str) -> dict[str, int]:
+    users = (await person.get(f"/api/rooms/{room}/users"))["users"]
+    return {user["user_id"]: user["connections"] for user in users}
+
+
+# --- told once ------------------------------------------------------------------------------
+
+
+async def test_a_room_is_told_when_somebody_comes_and_goes(
+    ann: Person, bob: Person, room: str
+) -> None:
+    async with ann.connect(room) as here, bob.connect(room) as there:
+        came = await here.hear(type="system", user_id=bob.id)
+        await there.send("leave", {"room": room})
+        went = await here.hear(type="system", user_id=bob.id)
+
+        assert came == {
+            "type": "system",
+            "room": room,
+            "event": "joined",
+            "user_id": bob.id,
+            "content": "bob joined",
+        }
+        assert (went["event"], went["content"]) == ("left", "bob left")
+        assert await present(ann, room) == {ann.id: 1}
+
+
+async def test_three_tabs_two_closed_and_one_reloaded_are_no_news(
+    ann: Person, bob: Person, room: str
+) -> None:
+    """One person, three tabs: only the first arrival is told."""
+    async with ann.connect(room) as here, AsyncExitStack() as tabs:
+        connect = [bob.connect(room, subprotocol=PLAIN) for _ in range(3)]
+        opened = [await tabs.enter_async_context(tab) for tab in connect]
+        assert await present(ann, room) == {ann.id: 1, bob.id: 3}
+
+        for tab in opened:
+            await tab.close()
+        async with bob.connect(room, subprotocol=PLAIN):  # the reloaded one
+            await asyncio.sleep(RELOAD_GRACE + 0.5)  # the time that a departure waits
+            await settled(here, room)
+
+            assert announced(here, bob) == ["joined"]
+            assert await present(ann, room) == {ann.id: 1, bob.id: 1}
+
+
+async def test_a_person_is_gone_when_the_last_tab_is(ann: Person, bob: Person, room: str) -> None:
+    async with ann.connect(room) as here:
+        async with bob.connect(room, subprotocol=PLAIN), bob.connect(room, subprotocol=PLAIN):
+            await here.hear(type="system", user_id=bob.id, event="joined")
+
+        await here.hear(type="system", user_id=bob.id, event="left", within=RELOAD_GRACE + 5)
+        await settled(here, room)
+
+        assert announced(here, bob) == ["joined", "left"]
+        assert await present(ann, room) == {ann.id: 1}
+
+
+async def test_who_is_negotiated_into_a_room_is_announced_without_join(
+    ann: Person, bob: Person, room: str
+) -> None:
+    async with ann.connect(room) as here, bob.connect(room=room):
+        await here.hear(type="system", user_id=bob.id, event="joined")
+
+        assert await present(ann, room) == {ann.id: 1, bob.id: 1}
+
+
+async def test_joining_twice_is_answered_and_told_once(ann: Person, bob: Person, room: str) -> None:
+    async with ann.connect(room) as here, bob.connect(room) as there:
+        again = await there.join(room)
+        await settled(here, room)
+
+        assert again["type"] == "joined"
+        assert announced(here, bob) == ["joined"]
+
+
+# --- lost, doubled, late events ---------------------------------------------------------------
+
+
+async def test_what_a_lost_event_left_wrong_is_settled_by_the_timer(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, one: Instance, room: str
+) -> None:
+    """Somebody was announced, and nobody ever heard that they went."""
+    async with ann.connect(room) as here:
+        roster = await one.presence.roster(room)
+        await one.presence.arrived(room, "ghost-123", roster)
+        await here.hear(type="system", user_id="ghost-123", event="joined")
+
+        url = f"{desk.url}/admin/functions/settle_presence"
+        async with http.post(url, json={}) as answer:
+            assert answer.status == 202
+
+        await here.hear(type="system", user_id="ghost-123", event="left", within=RELOAD_GRACE + 5)
+
+
+async def test_who_was_never_announced_is_announced_by_the_timer(
+    ann: Person, one: Instance, room: str
+) -> None:
+    async with ann.connect(room) as here:
+        await here.hear(type="system", user_id=ann.id, event="joined")
+        await one.hub.add_user(ann.id, group_of(room + "-x"))
+        table = await one.tables("presence")
+        await table.delete_entity(room, ann.id)
+        await table.create_entity({"PartitionKey": room, "RowKey": "ghost-123"})
+
+        await one.presence.settle()
+
+        await here.hear(type="system", user_id=ann.id, event="joined")
+        await here.hear(type="system", user_id="ghost-123", event="left")
+
+
+async def test_arrivals_and_departures_told_from_two_instances_are_told_once(
+    desk: Desk, ann: Person, one: Instance, room: str
+) -> None:
+    async with ann.connect(room) as here, instance(desk) as other:
+        roster = await one.presence.roster(room)
+        both = (one.presence, other.presence) * 3
+
+        await asyncio.gather(*(each.arrived(room, "ghost-123", roster) for each in both))
+        await asyncio.gather(*(each.departed(room, "ghost-123") for each in both))
+        await settled(here, room)
+
+        told = [f["event"] for f in here.heard if f.get("user_id") == "ghost-123"]
+        assert told == ["joined", "left"]
+
+
+# --- crowds ---------------------------------------------------------------------------------
+
+
+async def test_a_crowded_room_is_counted_rightly_and_not_announced(
+    desk: Desk, http: aiohttp.ClientSession, room: str
+) -> None:
+    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+        crowd = await asyncio.gather(
+            *(connected(one, http, f"fan{number:03}", room) for number in range(PAGE + 30))
+        )
+
+        roster = await one.presence.roster(room)
+        await one.presence.arrived(room, "fan000", roster)
+
+        assert roster.crowded
+        assert len(roster.people) == PAGE + 30
+        assert len(roster.first_page()) == PAGE
+        table = await one.tables("presence")
+        told = [row async for row in table.query_entities(f"PartitionKey eq '{room}'")]
+        assert told == []
+        await asyncio.gather(*(each.close() for each in crowd))
+
+
+async def test_a_crowd_at_the_door_shares_listings(
+    desk: Desk, http: aiohttp.ClientSession, room: str
+) -> None:
+    """Fifty ask at once who is there: one listing runs, and one more for who came meanwhile."""
+    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+        await connected(one, http, "fan", room)
+        listings = 0
+        listed = one.hub.connections
+
+        def counting(group: str) -> AsyncIterator[object]:
+            nonlocal listings
+            listings += 1
+            return listed(group)
+
+        one.hub.connections = counting  # type: ignore[assignment,method-assign]
+        rosters = await asyncio.gather(*(one.presence.roster(room) for _ in range(50)))
+
+        assert listings == 2
+        assert all(roster.people == {"fan": 1} for roster in rosters)
+
+
+async def connected(one: Instance, http: aiohttp.ClientSession, user: str, room: str) -> Connection:
+    """A connection to a service without upstream, in a room from the start."""
+    ticket = await one.hub.ticket(user, groups=[group_of(room)], roles=[])
+    return await Connection.open(http, ticket.url, PLAIN)
+
+
+# --- limits ---------------------------------------------------------------------------------
+
+
+async def test_a_connection_is_in_fifty_rooms_at_most(ann: Person, room: str) -> None:
+    async with ann.connect() as here:
+        for number in range(50):
+            await here.join(f"{room}-{number}")
+
+        refused = await here.join(f"{room}-50")
+
+        assert refused["code"] == "too_many_rooms"
+        await here.say(f"{room}-0", "still here")
+        await here.say(f"{room}-49", "and here")
+        assert (await here.join(f"{room}-7"))["type"] == "joined"
+
+
+async def test_leaving_a_room_one_is_not_in_is_refused(ann: Person, room: str) -> None:
+    async with ann.connect(room) as here:
+        refused = await here.refused("leave", {"room": "elsewhere"})
+
+        assert refused["code"] == "not_in_room"
+        await here.say(room, "still here")
+
+
+async def test_whether_somebody_is_online_is_asked_of_the_service(ann: Person, bob: Person) -> None:
+    async def online() -> bool:
+        answer: Frame = await ann.get(f"/api/user/{bob.id}")
+        return bool(answer["online"])
+
+    before = await online()
+    async with bob.connect():
+        during = await online()
+
+    assert (before, during) == (False, True)

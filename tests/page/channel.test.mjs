@@ -112,11 +112,12 @@ test("the beginning of the log is known when no page comes before", () => {
 
 test("an empty room begins with its first message", () => {
   const channel = new Channel();
-  channel.start({ epoch: "e1", head: 0, messages: [] });
+  channel.start({ epoch: "", head: 0, messages: [] });
 
   const fresh = channel.receive("e1", [said(1)]);
 
   assert.deepEqual(seqs(fresh), [1]);
+  assert.equal(channel.epoch, "e1");
   assert.equal(channel.more, false);
 });
 

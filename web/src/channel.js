@@ -48,6 +48,7 @@ export class Channel {
    * @returns {Entry[]} those that are new and in order now
    */
   receive(epoch, entries) {
+    if (this.isStarted && this.head === 0) this.epoch = epoch; // a log gets its epoch with its first message
     if (epoch !== this.epoch) return [];
     const fresh = [];
     for (const entry of entries) {

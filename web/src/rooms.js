@@ -13,6 +13,8 @@ const TYPING_LASTS = 5_000;
 const TYPING_EVERY = 3_000;
 const READ_EVERY = 800;
 const JOIN_AGAIN = 2_000;
+/** People who come back in a moment are not announced; so ask who is there, once all had that moment. */
+const ROSTER_AFTER = 5_000;
 const NOTES = 30;
 const ROOM = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 export const LOBBY = "lobby";
@@ -29,6 +31,10 @@ class Place {
   notes = [];
   read = 0;
   unread = 0;
+  /** How far the server knows that it was read. */
+  told = 0;
+  /** First visit: nothing that was said before it is unread. */
+  isNew = true;
   joined = false;
   /** Of a direct conversation: whether the other is connected, when last asked. @type {boolean|null} */
   isOnline = null;
@@ -73,7 +79,7 @@ export class Rooms {
       (key, { id, content }) => this.#post(this.place(key), id, content),
       () => hear.changed(),
     );
-    for (const key of this.#kept()) this.place(key);
+    for (const key of this.#kept()) this.place(key).isNew = false;
     this.current = this.place(LOBBY);
   }
 
@@ -97,11 +103,10 @@ export class Rooms {
   /** Goes to a room, or to a person ("@ann-7f3kq2"), making or joining it when it is new here. */
   open(key) {
     if (!key.startsWith("@") && !ROOM.test(key)) throw new Error("A room's name is letters, digits, - and _, at most 64.");
-    const isNew = !this.places.has(key);
     this.current = this.place(key);
-    if (isNew) this.#keep();
     if (this.current.isDirect) this.#refresh(this.current);
     else if (!this.current.joined) this.#join(this.current);
+    else this.#roster(this.current);
     this.hear.changed();
   }
 
@@ -127,10 +132,10 @@ export class Rooms {
 
   /** The person has this conversation before their eyes, to its end. */
   seen(place) {
-    if (!place.log.isStarted || place.read >= place.log.last) return;
-    place.read = place.log.last;
+    if (!place.log.isStarted || place.told >= place.log.last) return;
+    place.read = place.told = place.log.last;
+    if (place.unread) this.hear.changed();
     place.unread = 0;
-    this.hear.changed();
     if (this.#readTimers.has(place.key)) return;
     this.#readTimers.set(place.key, setTimeout(() => {
       this.#readTimers.delete(place.key);
@@ -209,9 +214,11 @@ export class Rooms {
   #joined(place, { epoch, head, users, count, messages, recovered, read }) {
     place.joined = true;
     place.trouble = null;
-    place.people = new Map(users.map((user) => [user.user_id, user.connections]));
-    place.peopleCount = count;
-    place.read = Math.max(read ?? 0, place.log.epoch === epoch ? place.read : 0);
+    this.#present(place, users, count);
+    place.told = read;
+    place.read = Math.max(read, place.isNew ? head : 0, place.log.epoch === epoch ? place.read : 0);
+    if (place.isNew) this.#keep();
+    place.isNew = false;
     const had = place.log.epoch === epoch ? place.log.last : null;
     if (recovered && had !== null) {
       this.#receive(place, epoch, messages);
@@ -231,13 +238,26 @@ export class Rooms {
     if (!this.#awaiting.delete(place.key) || this.#awaiting.size) return;
     if (!this.#isFirst) this.hear.caughtUp(this.#missed);
     this.#isFirst = false;
+    setTimeout(() => this.#roster(this.current), ROSTER_AFTER);
+  }
+
+  async #roster(place) {
+    if (place.isDirect) return;
+    const { users, count } = await this.http.get(`${place.path}/users`).catch(() => ({}));
+    if (users) this.#present(place, users, count);
+    this.hear.changed();
+  }
+
+  #present(place, users, count) {
+    place.people = new Map(users.map((user) => [user.user_id, user.connections]));
+    place.peopleCount = count;
   }
 
   #receive(place, epoch, entries) {
     if (!place.log.isStarted) return; // its first page is on the way, and will have them
-    if (epoch !== place.log.epoch) return this.#beginAnew(place);
-    const fresh = place.log.receive(epoch, entries);
     for (const { from } of entries) place.typing.delete(from);
+    const fresh = place.log.receive(epoch, entries);
+    if (epoch !== place.log.epoch) return this.#beginAnew(place);
     this.#fresh(place, fresh);
     if (place.log.hasHole) this.#mend(place);
   }
@@ -278,9 +298,7 @@ export class Rooms {
 
   #direct(frame) {
     const other = frame.from === this.me ? frame.to : frame.from;
-    const isNew = !this.places.has(`@${other}`);
     const place = this.place(`@${other}`);
-    if (isNew) this.#keep();
     if (!place.log.isStarted) {
       place.log.start({ epoch: frame.epoch, head: frame.seq, messages: [frame] });
       return this.#fresh(place, [frame]);
@@ -309,16 +327,15 @@ export class Rooms {
 
   async #overview() {
     const { rooms, direct } = await this.http.get("/api/rooms").catch(() => ({ rooms: [], direct: [] }));
-    for (const { room, read } of rooms) {
-      const isNew = !this.places.has(room);
-      const place = this.place(room);
-      place.read = Math.max(place.read, read ?? 0);
-      if (isNew) this.#join(place);
-      else this.#count(place);
+    for (const { room } of rooms) {
+      if (this.places.has(room)) continue; // it is being joined, and that tells more
+      this.place(room).isNew = false;
+      this.#join(this.place(room));
     }
     for (const { user_id, read, unread } of direct) {
       const place = this.place(`@${user_id}`);
-      place.read = Math.max(place.read, read ?? 0);
+      place.told = read;
+      place.read = Math.max(place.read, read);
       if (!place.log.isStarted) place.unread = unread;
     }
     for (const place of this.directs) if (place.log.isStarted || place === this.current) this.#refresh(place);
@@ -390,14 +407,15 @@ export class Rooms {
   #kept() {
     try {
       const kept = JSON.parse(this.storage.getItem(this.#keepName));
-      return Array.isArray(kept) && kept.length ? kept : [LOBBY];
+      return Array.isArray(kept) ? kept : [];
     } catch {
-      return [LOBBY];
+      return [];
     }
   }
 
   #keep() {
-    this.storage.setItem(this.#keepName, JSON.stringify([...this.places.keys()]));
+    const inside = this.rooms.filter((place) => place.joined).map((place) => place.key);
+    this.storage.setItem(this.#keepName, JSON.stringify(inside));
   }
 }
 

@@ -70,7 +70,7 @@ export class Talk {
     this.#rows.clear();
     this.#top = null;
     this.#follows = true;
-    this.#newAfter = place.unread && place.read ? place.read : null;
+    this.#newAfter = place.unread ? place.read : null;
   }
 
   /** The rows that shall be in the page; those that are there already stay the same elements. */
@@ -118,7 +118,7 @@ export class Talk {
   }
 
   #firstNew(entries) {
-    if (this.#newAfter === null) return null;
+    if (this.#newAfter === null || entries[0]?.seq > this.#newAfter + 1) return null;
     return entries.find((entry) => entry.seq > this.#newAfter && entry.from !== this.rooms.me)?.seq;
   }
 

@@ -1,0 +1,84 @@
+"""A browser in front of the desk: `ann = await enter("ann")`."""
+
+import itertools
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from local.parts import ROOT, Desk, node
+from tests.page.visitor import Visitor
+
+Enter = Callable[..., Awaitable[Visitor]]
+WIDE = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def page_built() -> None:
+    """The page as its sources are now."""
+    if not (ROOT / "web/node_modules").exists():
+        pytest.skip("the page's tools are not installed: run `make test`, or `npm ci` in web/")
+    subprocess.run([node(), ROOT / "web/build.mjs"], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def enter(browser: Browser, desk: Desk, room: str) -> AsyncIterator[Enter]:
+    """Lets somebody come in with a browser of their own, into the test's room.
+
+    At the end nobody's console may have complained: no error, no broken security policy.
+    """
+    contexts = []
+    visitors: list[Visitor] = []
+
+    async def enter(
+        name: str, query: str = "", *, clock: bool = False, **browser_traits: Any
+    ) -> Visitor:
+        context = await browser.new_context(**{"viewport": WIDE, **browser_traits})
+        contexts.append(context)
+        visitor = await Visitor.arrive(context, f"{desk.url}/{query}#{room}", clock=clock)
+        visitors.append(visitor)
+        await visitor.come_in(name)
+        return visitor
+
+    yield enter
+    for context in contexts:
+        await context.close()
+    assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+
+
+@pytest.fixture
+def room() -> str:
+    """A room that only this test knows."""
+    return f"room-{uuid.uuid4().hex[:8]}"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def post(desk: Desk) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+    """A server that posts to the app: `await post("/api/publish", {...})`."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
+
+        async def post(path: str, body: dict[str, Any]) -> Any:
+            async with http.post(f"{desk.url}{path}", json=body) as answer:
+                assert answer.status == 200, await answer.text()
+                return await answer.json()
+
+        yield post
+
+
+@pytest.fixture(scope="session")
+def ticks() -> "itertools.count[int]":
+    """Numbers for frames that a test publishes: each later than all before."""
+    return itertools.count(10_000_000_000)

@@ -1,0 +1,198 @@
+"""People talk to each other on the page."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.conftest import Enter
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all tests
+
+
+async def test_two_people_talk(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+
+    await ann.says("Good morning")
+    await bob.sees("Good morning")
+    await bob.says("Hello ann")
+
+    await ann.sees("Good morning", "Hello ann")
+    await ann.picture("two-people-talk")
+
+
+async def test_someone_who_comes_late_sees_what_was_said(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+    await ann.says("first")
+    await bob.sees("first")
+    await bob.says("second")
+    await ann.sees("first", "second")
+
+    cleo = await enter("cleo")
+
+    await cleo.sees("first", "second")
+
+
+async def test_an_own_message_is_shown_at_once_and_marked_until_it_is_kept(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.page.context.set_offline(offline=True)
+    await ann.page.evaluate("window.dispatchEvent(new Event('offline'))")
+
+    await ann.says("Is this on its way?")
+
+    message = ann.page.locator(".msg.own").last
+    await expect(message).to_contain_text("Is this on its way?")
+    await ann.page.context.set_offline(offline=False)
+    await expect(message).not_to_have_class(re.compile("waiting|sent"))
+
+
+async def test_people_see_who_is_here_and_who_comes_and_goes(enter: Enter) -> None:
+    ann = await enter("ann")
+    people = ann.page.locator("#people")
+    await expect(people).not_to_contain_text("bob")
+
+    bob = await enter("bob")
+    await expect(people).to_contain_text("bob")
+    await expect(ann.page.locator("#room-people")).to_have_text("2 people here")
+    await bob.page.close(run_before_unload=True)
+
+    await expect(people).not_to_contain_text("bob", timeout=15_000)
+    await expect(ann.page.locator("#room-people")).to_have_text("1 person here")
+
+
+async def test_somebody_who_types_is_seen_typing(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+
+    await bob.page.locator("#words").press_sequentially("Hm")
+
+    await expect(ann.page.locator("#typing")).to_have_text("bob is typing…")
+    await bob.says("Hm, yes")
+    await ann.sees("Hm, yes")
+    await expect(ann.page.locator("#typing")).to_have_text("")
+
+
+async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, room: str) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+    await ann.goes_to(f"{room}-aside")
+
+    await bob.says("one")
+    await bob.says("two")
+
+    place = ann.page.locator(f'#rooms .place[title="{room}"]')
+    await expect(place.locator(".badge")).to_have_text("2 unread")
+    await expect(ann.page).to_have_title("(2) Townsquare")
+    await place.click()
+    await ann.sees("one", "two")
+    await expect(ann.page.locator(".day.new")).to_have_count(1)
+    await expect(ann.page).to_have_title("Townsquare")
+
+
+async def test_two_people_talk_alone(enter: Enter) -> None:
+    ann, bob, cleo = await enter("ann"), await enter("bob"), await enter("cleo")
+    await ann.page.locator("#people button", has_text="bob").click()
+
+    await ann.says("Just between us")
+
+    await bob.page.locator("#directs .place", has_text="ann").click()
+    await bob.sees("Just between us")
+    await bob.says("I see")
+    await ann.sees("Just between us", "I see")
+    await expect(cleo.page.locator("#directs .place")).to_have_count(0)
+    await ann.picture("direct")
+
+
+async def test_a_direct_message_is_there_after_a_reload(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+    await ann.page.locator("#people button", has_text="bob").click()
+    await ann.says("Read it later")
+    await expect(bob.page.locator("#directs .place .badge")).to_have_text("1 unread")
+
+    await bob.page.reload()
+
+    await bob.page.locator("#directs .place", has_text="ann").click()
+    await bob.sees("Read it later")
+
+
+async def test_markup_in_names_and_messages_is_text(enter: Enter) -> None:
+    wicked = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    ann, bob = await enter("ann"), await enter(wicked)
+
+    await bob.says(wicked)
+
+    await ann.sees(wicked)
+    assert await ann.page.locator("#messages img, #messages script, #people img").count() == 0
+    assert await bob.page.locator("#town img, #town script").count() == 0
+
+
+async def test_only_web_addresses_become_links(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+
+    await ann.says("See https://example.com/a?b=c#d. Not javascript:alert(1) or data:text/html,x")
+
+    link = bob.texts.last.locator("a")
+    await expect(link).to_have_count(1)
+    await expect(link).to_have_attribute("href", "https://example.com/a?b=c#d")
+    await expect(link).to_have_attribute("rel", re.compile("noopener noreferrer"))
+
+
+async def test_a_long_text_is_folded_and_nothing_bursts(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.says("👩‍👩‍👧 🎉")
+    await ann.says("W" * 3_990)
+
+    await ann.page.get_by_role("button", name="Show all").click()
+
+    log = ann.page.locator("#log")
+    assert await log.evaluate("log => log.scrollWidth <= log.clientWidth")
+    await expect(ann.texts.first).to_have_class(re.compile("emoji"))
+    await expect(ann.texts.last).to_have_text("W" * 3_990)
+
+
+async def test_a_refused_message_stays_where_it_is_and_can_be_discarded(enter: Enter) -> None:
+    ann = await enter("ann")
+
+    await ann.says("\u200b\u200b")  # the page takes it for a text, the server for a blank
+
+    failed = ann.page.locator(".msg.failed")
+    await expect(failed).to_contain_text("Not sent.")
+    await failed.get_by_role("button", name="Discard").click()
+    await expect(failed).to_have_count(0)
+
+
+async def test_two_tabs_of_a_browser_are_one_person(enter: Enter) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+
+    second = await type(ann).arrive(ann.page.context, ann.page.url)
+    await second.is_live()
+    await second.says("From the second tab")
+
+    await ann.sees("From the second tab")
+    await expect(ann.page.locator(".msg.own")).to_have_count(1)
+    await expect(bob.page.locator("#room-people")).to_have_text("2 people here")
+    await second.page.close(run_before_unload=True)
+    await ann.says("And from the first")
+    await bob.sees("From the second tab", "And from the first")
+
+
+async def test_everything_can_be_done_with_the_keyboard(enter: Enter, room: str) -> None:
+    ann, bob = await enter("ann"), await enter("bob")
+    keyboard = ann.page.keyboard
+    await expect(ann.page.locator("#words")).to_be_focused()
+
+    await keyboard.type("typed")
+    await keyboard.press("Shift+Enter")
+    await keyboard.type("in two lines")
+    await keyboard.press("Enter")
+    await bob.sees("typed\nin two lines")
+
+    await keyboard.press("Alt+ArrowUp")
+    await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
+    await keyboard.press("Alt+ArrowDown")
+    await expect(ann.page.locator("#room-title")).to_have_text(f"#{room}")
+
+    reached = set()
+    await ann.page.locator("body").press("Tab")
+    for _ in range(60):
+        reached.add(await ann.page.evaluate("document.activeElement.id || document.activeElement.getAttribute('aria-label')"))
+        await keyboard.press("Tab")
+    assert {"join-name", "theme", "out", "log", "words", "Listen to Stock prices"} <= reached

@@ -136,7 +136,22 @@ async def room_make(req: func.HttpRequest, body: Shape) -> Room:
     """Make a room, or open or close the one that is there."""
     room = checked_room(req.route_params["room"])
     await rooms().make(room, private=body.private)
+    if body.private:
+        await _clear(room)
     return Room(room, body.private)
+
+
+async def _clear(room: str) -> None:
+    """Whoever is in a room that has been closed and is no member goes."""
+    roster = await presence().roster(room)
+    for user in roster.people:
+        if not await rooms().welcomes(room, user):
+            await _put_out(room, user)
+
+
+async def _put_out(room: str, user: str) -> None:
+    await hub().remove_user(user, group_of(room))
+    await presence().departed(room, user)
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -154,8 +169,7 @@ async def room_member(req: func.HttpRequest) -> Member:
         await rooms().admit(room, user)
     else:
         await rooms().expel(room, user)
-        await hub().remove_user(user, group_of(room))
-        await presence().departed(room, user)
+        await _put_out(room, user)
     return Member(room, user, req.method == "PUT")
 
 

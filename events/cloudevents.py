@@ -15,13 +15,15 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from realtime.channels import checked_room
 from realtime.messages import Refused, decode
 
 SYSTEM = "azure.webpubsub.sys."
 USER = "azure.webpubsub.user."
 
 OLDEST = timedelta(minutes=5)
-"""The service tries for at most 100 s to deliver an event; an older one was not sent by it now."""
+"""The service tries for at most 100 s to deliver an event; an older one was not sent by it now,
+and neither was one that comes from the future."""
 
 REMEMBERED = 2_000
 """How many events are remembered, so that one delivered again is answered and not acted on."""
@@ -48,7 +50,7 @@ class CloudEvent:
 
     @property
     def stale(self) -> bool:
-        return datetime.now(UTC) - self.time > OLDEST
+        return abs(datetime.now(UTC) - self.time) > OLDEST
 
 
 class Connecting(msgspec.Struct, frozen=True):
@@ -117,9 +119,10 @@ def _rooms(state: str) -> tuple[str, ...]:
     if not state:
         return ()
     try:
-        return msgspec.json.decode(base64.b64decode(state, validate=True), type=tuple[str, ...])
+        rooms = msgspec.json.decode(base64.b64decode(state, validate=True), type=tuple[str, ...])
     except (binascii.Error, msgspec.DecodeError, ValueError):
         raise Refused("invalid_request", "ce-connectionState is not ours.") from None
+    return tuple(map(checked_room, rooms))
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:

@@ -59,7 +59,8 @@ async def join(speaker: Speaker, said: messages.Join) -> Reply:
     if not await hub().add(speaker.connection, group_of(room)):
         raise Refused("unavailable", "The connection has gone.")
     # First in the group, then the history: what is said in between arrives both ways, not neither.
-    (page, recovered), read, roster = await asyncio.gather(
+    _, (page, recovered), read, roster = await asyncio.gather(
+        _still_welcome(speaker, room),
         history().since(room, said.after, said.epoch),
         people().settle_in(speaker.user, "room", room),
         presence().roster(room),
@@ -93,7 +94,7 @@ async def say(speaker: Speaker, said: messages.Say) -> Reply:
     """Say something in a room: kept, then heard by all, then acknowledged."""
     room = _own_room(speaker, said.room)
     draft = await _draft(speaker, said)
-    await rooms().enter(room, speaker.user)
+    await rooms().stay(room, speaker.user)
     await moderated(speaker.user, room, said.content)
     await history().keep(room, draft)
     return Reply(None, speaker.rooms)
@@ -116,6 +117,7 @@ async def typing(speaker: Speaker, said: messages.Typing) -> Reply:
     """Let the room know that somebody is writing; more often than each 3 s it is not passed on."""
     room = _own_room(speaker, said.room)
     if _limits().typing.allows(f"{speaker.user}:{room}"):
+        await rooms().stay(room, speaker.user)
         await hub().publish(group_of(room), messages.IsTyping(room, speaker.user))
     return Reply(None, speaker.rooms)
 
@@ -123,6 +125,8 @@ async def typing(speaker: Speaker, said: messages.Typing) -> Reply:
 async def read(speaker: Speaker, said: messages.Read) -> Reply:
     """Remember how far somebody has read, and tell all their connections."""
     kind, name, log = _place(speaker, said)
+    if kind == "room":
+        await rooms().stay(name, speaker.user)
     head = await history().head(log)
     if not 0 <= said.seq <= head.seq:
         raise Refused("invalid_cursor", f"The history ends at {head.seq}.")
@@ -132,13 +136,29 @@ async def read(speaker: Speaker, said: messages.Read) -> Reply:
 
 
 async def connect(speaker: Speaker, groups: list[str]) -> list[str]:
-    """Let a connection in; the groups it hears: those of its token and its kept subscriptions."""
-    await people().admit(speaker.user)
+    """Let a connection in; the groups it hears: those of its token and its kept subscriptions.
+
+    A token may be an hour old: whoever was barred or put out of its room since is refused.
+    """
+    await people().admit_now(speaker.user)
+    for room in speaker.rooms:
+        await rooms().enter(room, speaker.user)
     return sorted({*groups, *await streams().groups(speaker.user)})
 
 
 async def connected(speaker: Speaker) -> None:
-    """A connection that came with rooms in its token is in them: tell the others."""
+    """A connection that came with rooms in its token is in them: tell the others.
+
+    Whoever was barred or put out while it connected goes now: before, it could not be found.
+    """
+    try:
+        await people().admit_now(speaker.user)
+        for room in speaker.rooms:
+            await _still_welcome(speaker, room)
+    except Refused as refused:
+        if refused.code == "barred":
+            await hub().disconnect(speaker.user, "barred")
+        return
     for room in speaker.rooms:
         roster = await presence().roster(room)
         if speaker.user in roster.people:
@@ -183,6 +203,15 @@ async def _reachable(user: str) -> None:
     await people().admit(user)
     if not (await people().seen(user) or await hub().online(user)):
         raise Refused("unknown_user", "Nobody of that name has been here.")
+
+
+async def _still_welcome(speaker: Speaker, room: str) -> None:
+    """Whoever was put out while their connection was being added does not stay."""
+    try:
+        await rooms().enter(room, speaker.user)
+    except Refused:
+        await hub().remove(speaker.connection, group_of(room))
+        raise
 
 
 def _place(speaker: Speaker, said: messages.Read) -> tuple[str, str, str]:

@@ -32,7 +32,10 @@ async def moderated(sender: str, where: str, content: str) -> None:
     try:
         async with asyncio.timeout(PATIENCE):
             objection = await moderator(sender, where, content)
+        if not isinstance(objection, str | None):
+            raise TypeError(f"expected a sentence or None, got {type(objection).__name__}")  # noqa: TRY301 - it is the function's failure like any other
     except Exception as error:  # noqa: BLE001 - whatever goes wrong in there, the setting decides
+        # By its type only: the error's own text may quote the message.
         log.warning("moderation failed: %s", type(error).__name__)
         if settings().moderate_failure == "refuse":
             raise Refused(

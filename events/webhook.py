@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -12,8 +13,9 @@ from events import cloudevents, conversation
 from events.cloudevents import CloudEvent, Once
 from events.conversation import EVENTS, Reply, Speaker
 from realtime.answers import BODY_LIMIT, unavailable
-from realtime.channels import checked_user, room_of
+from realtime.channels import checked_room, checked_user, room_of
 from realtime.hub import hub
+from realtime.issuer import Issuer
 from realtime.messages import Refusal, Refused
 from realtime.settings import settings
 
@@ -44,18 +46,20 @@ class Webhook:
 
     async def event(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """The answer to an event. Raises Refused where the service shall see a status."""
-        event = _authentic(headers, body)
+        event = await _authentic(headers, body)
         return await self._once.act(event, lambda: _act(event))
 
 
-def _authentic(headers: Mapping[str, str], body: bytes) -> CloudEvent:
-    """The event, once it is certain that our service sent it. Nothing is written before that."""
-    if len(body) > BODY_LIMIT:
-        raise Refused("too_large", f"An event has at most {BODY_LIMIT} bytes.")
+async def _authentic(headers: Mapping[str, str], body: bytes) -> CloudEvent:
+    """The event, once it is certain that our service sent it.
+
+    Nothing is written, and the body is not looked at, before that.
+    """
     connection = cloudevents.connection_of(headers)
-    if not hub().signed_by_service(headers.get("ce-signature", ""), connection):
-        log.warning("event refused: the signature is not our service's")
-        raise Refused("unauthenticated", "The signature is not our service's.")
+    if hub().signs:
+        _check_signature(headers.get("ce-signature", ""), connection)
+    else:
+        await _check_token(headers.get("authorization", ""))
     event = cloudevents.parse(headers, body)
     if event.hub.lower() != settings().webpubsub_hub.lower():
         log.warning("event refused: it is about the hub %s", event.hub)
@@ -63,12 +67,38 @@ def _authentic(headers: Mapping[str, str], body: bytes) -> CloudEvent:
     return event
 
 
+def _check_signature(signature: str, connection: str) -> None:
+    """With an access key: the service signs with both of its keys, and we hold one of them."""
+    if not hub().signed_by_service(signature, connection):
+        log.warning("event refused: the signature is not our service's")
+        raise Refused("unauthenticated", "The signature is not our service's.")
+
+
+async def _check_token(authorization: str) -> None:
+    """Without a key: the Entra token of the service's own identity.
+
+    learn.microsoft.com/azure/azure-web-pubsub/howto-use-managed-identity
+    """
+    try:
+        await _service().claims(authorization.removeprefix("Bearer "))
+    except Refused as refused:
+        log.warning("event refused: the service's token: %s", refused.code)
+        raise
+
+
+@cache
+def _service() -> Issuer:
+    return Issuer(settings().webhook_issuer, settings().webhook_audience)
+
+
 async def _act(event: CloudEvent) -> Answer:
     if not event.system:
         return await _user_event(event)
+    if len(event.body) > BODY_LIMIT:
+        raise Refused("too_large", f"An event has at most {BODY_LIMIT} bytes.")
     if event.name == "connect":
         return await _connect(event)
-    speaker = Speaker(event.connection, event.user, event.rooms)
+    speaker = Speaker(event.connection, checked_user(event.user), event.rooms)
     if event.name == "connected":
         await conversation.connected(speaker)
     if event.name == "disconnected":
@@ -80,10 +110,10 @@ async def _connect(event: CloudEvent) -> Answer:
     asked = cloudevents.connecting(event)
     if not event.user or asked.subject not in {"", event.user}:
         raise Refused("unauthenticated", "The token names nobody, or somebody else.")
-    speaker = Speaker(event.connection, checked_user(event.user))
+    rooms = tuple(checked_room(room) for group in asked.groups if (room := room_of(group)))
+    speaker = Speaker(event.connection, checked_user(event.user), rooms)
     groups = await conversation.connect(speaker, asked.groups)
-    own = tuple(room for group in groups if (room := room_of(group)))
-    return Answer({"groups": groups}, cloudevents.state_header(own))
+    return Answer({"groups": groups}, cloudevents.state_header(rooms))
 
 
 async def _user_event(event: CloudEvent) -> Answer:
@@ -103,6 +133,8 @@ async def _heard(event: CloudEvent) -> Reply:
     act = EVENTS.get(event.name)
     if act is None:
         raise Refused("unknown_event", f"Expected one of {', '.join(EVENTS)}.")
+    if len(event.body) > BODY_LIMIT:
+        raise Refused("too_large", f"An event has at most {BODY_LIMIT} bytes.")
     if not event.json:
         raise Refused("invalid_request", "Send the event with dataType json.")
     if event.stale:
@@ -119,7 +151,7 @@ class _Named(msgspec.Struct):
 
 def _refusal(event: CloudEvent, refused: Refused) -> Refusal:
     try:
-        named = msgspec.json.decode(event.body, type=_Named)
+        named = msgspec.json.decode(event.body[: BODY_LIMIT + 1], type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         named = _Named()
     return Refusal(

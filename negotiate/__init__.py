@@ -1,7 +1,6 @@
 """Who comes in, and what they may hear: tokens, streams, histories, who is here, the page."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -13,14 +12,15 @@ from msgspec import Meta, Struct
 
 from negotiate import openapi, reference, web
 from negotiate.health import Report, check
-from negotiate.identity import Caller, identity
-from realtime.answers import Access, endpoint, json
+from negotiate.identity import Caller, address_of, identity
+from realtime.answers import Access, body_of, endpoint, json
 from realtime.channels import checked_room, checked_user, conversation, group_of
 from realtime.history import PAGE, Page, history
 from realtime.hub import hub
 from realtime.limits import Limit
-from realtime.messages import Entry, Frame, Present, Refused, decode, timestamp
-from realtime.people import people
+from realtime.logs import Head
+from realtime.messages import Entry, Frame, Present, Refused, timestamp
+from realtime.people import Place, people
 from realtime.presence import presence
 from realtime.rooms import rooms
 from realtime.settings import settings
@@ -70,12 +70,11 @@ class Admission(Struct, frozen=True):
 @endpoint(bp, "GET POST", "api/negotiate", Access.OPEN, asks=Wish)
 async def negotiate(req: func.HttpRequest) -> Admission:
     """A token to connect with, for one person and what they may hear."""
-    body = req.get_body()
-    wish = decode(body, Wish) if body else msgspec.convert(dict(req.params), Wish)
+    wish = body_of(req, Wish) if req.get_body() else msgspec.convert(dict(req.params), Wish)
     room = None if wish.room is None else checked_room(wish.room)
     asked = wish.streams()
     caller = await identity().enter(req.headers, wish.user_id)
-    _negotiates().spend(caller.user if caller.known else _address(req))
+    _negotiates().spend(caller.user if caller.known else address_of(req.headers))
     await people().admit(caller.user)
     if room:
         await rooms().enter(room, caller.user)
@@ -99,13 +98,6 @@ async def _admission(caller: Caller, room: str | None, asked: Sequence[Stream]) 
         session=caller.session,
         latest={stream.group: await streams().latest(stream) for stream in asked},
     )
-
-
-def _address(req: func.HttpRequest) -> str:
-    """Where a newcomer calls from: what the platform's front end has written last."""
-    last = req.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    with_port = re.fullmatch(r"([\d.]+|\[.+\]):\d+", last)
-    return with_port[1] if with_port else last
 
 
 @cache
@@ -185,6 +177,7 @@ class Standing(Struct, frozen=True, omit_defaults=True):
     read: int
     unread: int
     room: str | None = None
+    private: bool | None = None
     user_id: str | None = None
 
 
@@ -198,24 +191,27 @@ async def room_list(req: func.HttpRequest) -> Standings:
     """The caller's rooms and direct conversations, with what is unread."""
     caller = await _caller(req)
     places = await people().places(caller.user)
-    logs = [
-        place.name if place.kind == "room" else conversation(caller.user, place.name)
-        for place in places
-    ]
-    heads = await asyncio.gather(*(history().head(log) for log in logs))
-    standings = [
-        Standing(
-            head.epoch,
-            head.seq,
-            place.read,
-            max(0, head.seq - place.read),
-            **{"room" if place.kind == "room" else "user_id": place.name},
-        )
-        for place, head in zip(places, heads, strict=True)
-    ]
+    found = await asyncio.gather(*(_standing(caller.user, place) for place in places))
+    standings = [one for one in found if one]
     return Standings(
         [one for one in standings if one.room], [one for one in standings if one.user_id]
     )
+
+
+async def _standing(user: str, place: Place) -> Standing | None:
+    """None for a room that they may no longer know of."""
+    if place.kind == "direct":
+        head = await history().head(conversation(user, place.name))
+        return _stands(head, place.read, user_id=place.name)
+    door = await rooms().welcomes(place.name, user)
+    if door is None:
+        return None
+    head = await history().head(place.name)
+    return _stands(head, place.read, room=place.name, private=door.private)
+
+
+def _stands(head: Head, read: int, **where: Any) -> Standing:
+    return Standing(head.epoch, head.seq, read, max(0, head.seq - read), **where)
 
 
 class Span(Struct, frozen=True):

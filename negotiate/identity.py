@@ -7,6 +7,7 @@ account's, and the suffix is chance or a digest, so nobody can ask for another's
 
 import base64
 import hashlib
+import ipaddress
 import re
 import secrets
 import unicodedata
@@ -28,6 +29,9 @@ SESSION_DAYS = 30
 """How long a guest may stay away and still be the same person."""
 
 PRINCIPAL_LIMIT = 64 * 1024
+
+RESERVED = frozenset({"system"})
+"""Names in which only servers speak: a guest's display name is what precedes the suffix."""
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # No l, o, 0 or 1: a suffix may be read aloud.
 
@@ -81,7 +85,11 @@ class Guest:
     def _open(self, session: str) -> Caller:
         try:
             claims = jwt.decode(
-                session, self._secret, algorithms=["HS256"], audience=self._AUDIENCE
+                session,
+                self._secret,
+                algorithms=["HS256"],
+                audience=self._AUDIENCE,
+                options={"require": ["exp", "sub"]},
             )
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise Refused("unauthenticated", "The session is not valid; negotiate anew.") from None
@@ -133,6 +141,9 @@ class EasyAuth(Account):
     async def caller(self, headers: Mapping[str, str]) -> Caller:
         if not running_behind_authentication():
             raise Refused("unauthenticated", "App Service Authentication is off.")
+        # Its proof is a cookie, and browsers send cookies whichever site's page makes the call.
+        if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+            raise Refused("forbidden", "Another site's page may not call in your name.")
         subject = headers.get("x-ms-client-principal-id", "")
         principal = self._principal(headers.get("x-ms-client-principal", ""))
         if not subject or principal is None:
@@ -148,15 +159,32 @@ class EasyAuth(Account):
         if not text or len(text) > PRINCIPAL_LIMIT:
             return None
         try:
-            return msgspec.json.decode(base64.b64decode(text, validate=True), type=_Principal)
-        except (ValueError, RecursionError):
+            found = msgspec.json.decode(base64.b64decode(text, validate=True), type=_Principal)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
+        return found if found.auth_typ and found.claims else None
 
 
-def readable(name: Any, otherwise: str) -> str:
+def readable(wish: Any, otherwise: str) -> str:
     """A name in the alphabet of ids: what can be written in it stays, the rest becomes `-`."""
-    plain = unicodedata.normalize("NFKD", str(name)[:200]).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")[:40].rstrip("-") or otherwise
+    plain = unicodedata.normalize("NFKD", str(wish)[:200]).encode("ascii", "ignore").decode()
+    name = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-")[:40].rstrip("-")
+    return otherwise if not name or name.lower() in RESERVED else name
+
+
+def address_of(headers: Mapping[str, str]) -> str:
+    """Where somebody calls from: what the platform's front end wrote last.
+
+    Of an IPv6 address only the network, since whoever has one address there has them all.
+    """
+    last = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    bare = re.sub(r"^\[(.+)\](:\d+)?$|^([\d.]+):\d+$", r"\1\3", last)
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return ""
+    network = ipaddress.ip_network((address, 64 if address.version == 6 else 32), strict=False)
+    return str(network.network_address)
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

@@ -107,7 +107,7 @@ def _answering(handler: Handler, declared: Endpoint) -> Handler:
             if declared.query:
                 said["query"] = _query(req, declared.query)
             if declared.body:
-                said["body"] = _body(req, declared.body)
+                said["body"] = body_of(req, declared.body)
             answer = await handler(req, **said)
             return answer if isinstance(answer, func.HttpResponse) else json(answer)
         except Refused as refused:
@@ -131,7 +131,8 @@ def _query(req: func.HttpRequest, kind: type[T]) -> T:
         raise Refused("invalid_request", f"{error}.") from None
 
 
-def _body(req: func.HttpRequest, kind: type[T]) -> T:
+def body_of(req: func.HttpRequest, kind: type[T]) -> T:
+    """The body of a request, read and checked."""
     raw = req.get_body()
     if len(raw) > BODY_LIMIT:
         raise Refused("too_large", f"The body has {len(raw)} bytes; at most {BODY_LIMIT} are read.")

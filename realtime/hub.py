@@ -58,7 +58,8 @@ class Hub:
         `sha256=<hex>` for each of the service's two keys, separated by a comma:
         learn.microsoft.com/azure/azure-web-pubsub/reference-cloud-events
         """
-        offered = [part.strip().lower().encode() for part in signature.split(",", 2)[:2]]
+        parts = signature.split(",", 2)[:2]
+        offered = [part.strip().lower().encode(errors="replace") for part in parts]
         expected = [
             b"sha256=" + hmac.new(key, connection.encode(), hashlib.sha256).hexdigest().encode()
             for key in self._keys

@@ -1,6 +1,7 @@
 """An issuer of tokens that we trust: its keys, looked up and cached, and the check of a token."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "ES256", "ES384"]
 """Public keys only: with a shared-key algorithm, a published key would be the signing key."""
 
 Keys = dict[str, jwt.PyJWK]
+
+log = logging.getLogger(__name__)
 
 
 class Issuer:
@@ -60,30 +63,30 @@ class Issuer:
             raise Refused("unauthenticated", "The token is not valid.") from None
 
     async def _key(self, name: str) -> jwt.PyJWK:
-        if name not in self._keys or self._clock() >= self._fresh_until:
-            await self._refresh(name)
+        if self._outdated(name):
+            async with self._looking:  # one caller asks for all
+                if self._outdated(name) and self._clock() >= self._ask_again:
+                    await self._refresh()
+        if not self._keys:
+            wait = int(AWAY_PAUSE * 1000)
+            raise Refused("unavailable", "The issuer's keys cannot be read.", retry_after_ms=wait)
         if name not in self._keys:
             raise Refused("unauthenticated", "The token is signed with an unknown key.")
         return self._keys[name]
 
-    async def _refresh(self, name: str) -> None:
-        """Look the keys up, one caller for all. While the issuer is away, known keys still serve."""
-        async with self._looking:
-            known = name in self._keys and self._clock() < self._fresh_until
-            if known or self._clock() < self._ask_again:
-                return self._away_without_keys()
-            try:
-                self._keys = await self._look_up()
-                self._fresh_until = self._clock() + KEYS_LAST
-                self._ask_again = self._clock() + LOOKUP_PAUSE
-            except _LookUpError:
-                self._ask_again = self._clock() + AWAY_PAUSE
-            self._away_without_keys()
+    def _outdated(self, name: str) -> bool:
+        return name not in self._keys or self._clock() >= self._fresh_until
 
-    def _away_without_keys(self) -> None:
-        if not self._keys:
-            wait = int(AWAY_PAUSE * 1000)
-            raise Refused("unavailable", "The issuer's keys cannot be read.", retry_after_ms=wait)
+    async def _refresh(self) -> None:
+        """Look the keys up. While the issuer is away, those we have still serve."""
+        try:
+            self._keys = await self._look_up()
+        except _LookUpError:
+            log.warning("the keys of %s cannot be read", self._issuer)
+            self._ask_again = self._clock() + AWAY_PAUSE
+        else:
+            self._fresh_until = self._clock() + KEYS_LAST
+            self._ask_again = self._clock() + LOOKUP_PAUSE
 
     async def _look_up(self) -> Keys:
         import httpx  # only where tokens are checked: the guests' app starts without it

@@ -42,7 +42,7 @@ class Limit:
 
     def allows(self, person: str) -> bool:
         """Take one token if there is one."""
-        return self._take(person) >= 1
+        return not self._per_second or self._take(person) >= 1
 
     def _take(self, person: str) -> float:
         """How many tokens there were; one is gone if there was one."""

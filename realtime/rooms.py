@@ -2,32 +2,37 @@
 
 A room is a partition of the table `rooms`: the row `room` says whether it is private, a row
 `member:<user>` lets one person in. A room that was never made has no rows.
+
+Who comes in or reads is checked against the table, on every instance alike. So is who speaks in a
+private room. Only that a room is open is trusted for a few seconds, for those who are in it.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import UpdateMode
 
 from realtime.messages import Refused
 from realtime.settings import settings
-from realtime.tables import Tables, tables
+from realtime.tables import Row, Tables, tables
 
 MEMORY = 5.0
-"""For how many seconds an instance trusts what it has read about a room."""
+"""For how many seconds an instance trusts that an open room is still open."""
 
 REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
 class Door:
-    """Who may pass into one room."""
+    """How a room looks to one person."""
 
-    exists: bool = False
-    private: bool = False
-    members: frozenset[str] = frozenset()
+    exists: bool
+    private: bool
+    member: bool
 
 
 class Rooms:
@@ -39,54 +44,68 @@ class Rooms:
         self._tables = tables
         self._listed = listed
         self._clock = clock
-        self._doors: dict[str, tuple[float, Door]] = {}
+        self._open_until: dict[str, float] = {}
 
     async def enter(self, room: str, user: str) -> Door:
-        """Pass, or be refused: `unknown_room` both for a room one may not know and for none."""
-        door = await self.door(room)
-        stranger = door.private and user not in door.members
-        if stranger or (self._listed and not door.exists):
+        """Pass as the table has it now, or be refused.
+
+        `unknown_room` stands both for a room that one may not know of and for none.
+        """
+        door = await self.door(room, user)
+        if not self._passes(door):
+            self._open_until.pop(room, None)
             raise Refused("unknown_room", "There is no such room.")
+        if not door.private:
+            self._remember_open(room)
         return door
 
-    async def door(self, room: str) -> Door:
-        known = self._doors.get(room)
-        if known and self._clock() < known[0]:
-            return known[1]
-        door = await self._read(room)
-        if len(self._doors) >= REMEMBERED:
-            self._doors.clear()
-        self._doors[room] = (self._clock() + MEMORY, door)
-        return door
+    async def stay(self, room: str, user: str) -> None:
+        """The same for somebody who is in the room already."""
+        if self._clock() >= self._open_until.get(room, 0):
+            await self.enter(room, user)
 
-    async def _read(self, room: str) -> Door:
+    async def welcomes(self, room: str, user: str) -> Door | None:
+        """How a room looks to somebody who may know of it; None for others."""
+        door = await self.door(room, user)
+        return door if self._passes(door) else None
+
+    def _passes(self, door: Door) -> bool:
+        return door.member if door.private else door.exists or not self._listed
+
+    async def door(self, room: str, user: str) -> Door:
+        """Both rows at once, always: the time it takes does not tell what is there."""
+        row, member = await asyncio.gather(
+            self._row(room, "room"), self._row(room, f"member:{user}")
+        )
+        private = row is not None and bool(row["private"])
+        return Door(row is not None, private, member is not None)
+
+    async def _row(self, room: str, key: str) -> Row | None:
         table = await self._tables("rooms")
-        rows = {
-            row["RowKey"]: row
-            async for row in table.query_entities(
-                "PartitionKey eq @room", parameters={"room": room}
-            )
-        }
-        members = (key.removeprefix("member:") for key in rows if key.startswith("member:"))
-        private = "room" in rows and bool(rows["room"]["private"])
-        return Door("room" in rows, private, frozenset(members))
+        try:
+            return dict(await table.get_entity(room, key))
+        except ResourceNotFoundError:
+            return None
+
+    def _remember_open(self, room: str) -> None:
+        if len(self._open_until) >= REMEMBERED:
+            self._open_until.clear()
+        self._open_until[room] = self._clock() + MEMORY
 
     async def make(self, room: str, *, private: bool) -> None:
         """Make a room, or open or close the one that is there."""
         table = await self._tables("rooms")
         row = {"PartitionKey": room, "RowKey": "room", "private": private}
         await table.upsert_entity(row, mode=UpdateMode.REPLACE)
-        self._doors.pop(room, None)
+        self._open_until.pop(room, None)
 
     async def admit(self, room: str, user: str) -> None:
         table = await self._tables("rooms")
         await table.upsert_entity({"PartitionKey": room, "RowKey": f"member:{user}"})
-        self._doors.pop(room, None)
 
     async def expel(self, room: str, user: str) -> None:
         table = await self._tables("rooms")
         await table.delete_entity(room, f"member:{user}")
-        self._doors.pop(room, None)
 
 
 @cache

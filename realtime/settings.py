@@ -69,7 +69,7 @@ class Settings:
             if environ.get(one.name.upper())
         }
         settings = cls(**values)
-        settings._check(in_azure="WEBSITE_INSTANCE_ID" in environ)
+        settings._check(in_azure=_in_azure(environ))
         return settings
 
     def _check(self, *, in_azure: bool) -> None:
@@ -81,12 +81,20 @@ class Settings:
             self.tables_connection_string or self.tables_endpoint,
             "TABLES_CONNECTION_STRING (or TABLES_ENDPOINT) is missing",
         )
+        _need(
+            self.webpubsub_connection_string or (self.webhook_issuer and self.webhook_audience),
+            "WEBHOOK_ISSUER or WEBHOOK_AUDIENCE is missing; without an access key they tell whose "
+            "events to believe",
+        )
         self._check_identity(in_azure=in_azure)
         _one_of("ROOMS", self.rooms, "open", "listed")
         _one_of("MODERATE_FAILURE", self.moderate_failure, "refuse", "pass")
         _one_of("STOCKS_PROVIDER", self.stocks_provider, "simulator", "twelvedata", "finnhub")
         _one_of("WEATHER_PROVIDER", self.weather_provider, "open-meteo", "weatherapi")
         _need(self.history_days >= 0, "HISTORY_DAYS is negative; expected 0 or more days")
+        for name in ("messages_per_minute", "joins_per_minute", "negotiates_per_minute"):
+            limit = getattr(self, name)
+            _need(limit >= 0, f"{name.upper()} is negative; expected 0 (no limit) or more")
 
     def _check_identity(self, *, in_azure: bool) -> None:
         _one_of("IDENTITY", self.identity, "guest", "easyauth", "oidc")
@@ -102,12 +110,23 @@ class Settings:
         if self.identity == "oidc":
             _need(self.oidc_issuer, "OIDC_ISSUER is missing; IDENTITY=oidc needs it")
             _need(self.oidc_audience, "OIDC_AUDIENCE is missing; IDENTITY=oidc needs it")
+            _need(
+                self.oidc_issuer.startswith("https://") or not in_azure,
+                "OIDC_ISSUER is not https://…; its keys could be exchanged on their way",
+            )
 
 
 @cache
 def settings() -> Settings:
     """The settings of this process; read at the first request, never at import."""
     return Settings.read(os.environ)
+
+
+def _in_azure(environ: Mapping[str, str]) -> bool:
+    """Whether this is a deployed app, on whichever plan: no plan sets all of these names."""
+    on_a_desk = environ.get("AZURE_FUNCTIONS_ENVIRONMENT") == "Development"
+    platform_names = {"WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "CONTAINER_NAME"}
+    return not on_a_desk and not platform_names.isdisjoint(environ)
 
 
 def running_behind_authentication() -> bool:

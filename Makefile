@@ -5,6 +5,8 @@
 #   make bench    run the benchmarks
 #   make check    lint, formatting and types        make fix    what can be mended by itself
 #   make clean    remove what was installed, built and kept
+#
+# What follows a command goes into ARGS: make start ARGS='--data memory', make test ARGS='-k history'
 
 PYTHON ?= python3
 VENV := .venv
@@ -23,13 +25,13 @@ QUIETLY := --no-audit --no-fund --loglevel=error
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
-	@exec $(BIN)/python -m local
+	@exec $(BIN)/python -m local $(ARGS)
 
 test: $(PACKAGES) $(AZURITE) $(PAGE)
-	$(BIN)/pytest
+	$(BIN)/pytest $(ARGS)
 
 bench: $(PACKAGES) $(AZURITE)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(PACKAGES)
 	$(BIN)/ruff check

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from local.parts import ROOT, Desk, PartError, Ports, is_taken, start_desk
@@ -58,7 +59,7 @@ def refuse_taken(ports: Ports) -> None:
 def run(ports: Ports, data: Path, *, keep: bool) -> None:
     """Runs the desk until somebody stops it; PartError when a part ends by itself."""
     began = time.monotonic()
-    desk = start_desk(ports, data, keep=keep, listener=print)
+    desk = start_desk(ports, data, keep=keep, listener=partial(print, flush=True))
     try:
         for part in desk.parts:
             part.wait()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from local.webpubsub.faults import Fault, read_fault
 from local.webpubsub.quota import Quota
-from local.webpubsub.server import serve
+from local.webpubsub.server import Options, serve
 from local.webpubsub.settings import InvalidSettingsError
 
 _DEFAULT_SETTINGS = Path("appsettings.json")
@@ -37,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
+    choices: Options = {"strict": options.strict, "admin": options.admin}
+    if options.free_tier:
+        choices["quota"] = Quota()
     async with serve(
         port=options.port,
         host=options.host,
@@ -44,9 +47,7 @@ async def _serve(options: argparse.Namespace) -> None:
         secondary_key=options.secondary_key,
         settings=options.settings,
         endpoint=options.endpoint,
-        quota=Quota() if options.free_tier else None,
-        strict=options.strict,
-        admin=options.admin,
+        **choices,
     ) as server:
         for fault in options.fault:
             server.faults.order(fault)

@@ -6,7 +6,7 @@ All are HS256 JWTs; the key is the UTF-8 of the AccessKey as it stands, never ba
 import re
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -43,8 +43,10 @@ class Keys:
                     f"and no spaces around it; this one has {len(key.encode())} bytes"
                 )
 
-    def __iter__(self) -> Any:
-        return iter((self.primary, self.secondary) if self.secondary else (self.primary,))
+    def __iter__(self) -> Iterator[str]:
+        yield self.primary
+        if self.secondary:
+            yield self.secondary
 
 
 @dataclass(frozen=True, slots=True)

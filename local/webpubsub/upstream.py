@@ -55,6 +55,11 @@ class Handler:
         if unknown := self.system_events - SYSTEM_EVENTS:
             raise ValueError(f"SystemEvents knows no {', '.join(sorted(unknown))}")
 
+    @property
+    def place(self) -> str:
+        """The address for a log; the query may hold a key."""
+        return self.url_template.partition("?")[0]
+
     def takes_system(self, event: str) -> bool:
         return event in self.system_events
 

@@ -89,9 +89,7 @@ class Webhook:
         try:
             answer = await self._deliver(handler, event)
             if not answer.ok:
-                logger.warning(
-                    "connect refused: %s answered %d", handler.url_template, answer.status
-                )
+                logger.warning("connect refused: %s answered %d", handler.place, answer.status)
                 raise NotWelcomeError(answer.status)
             welcome = upstream.read_welcome(answer)
         except (EventFailedError, InvalidAnswerError) as error:
@@ -111,7 +109,7 @@ class Webhook:
         event = upstream.user_event(connection, name, number, payload)
         answer = await self._deliver(handler, event)
         if not answer.ok:
-            raise EventFailedError(f"{handler.url_template} answered {answer.status} to {name}")
+            raise EventFailedError(f"{handler.place} answered {answer.status} to {name}")
         try:
             reply = upstream.read_reply(answer)
         except InvalidAnswerError as error:
@@ -150,9 +148,7 @@ class Webhook:
             logger.warning("event %s was not delivered: %s", event.name, error)
         else:
             if not answer.ok:
-                logger.warning(
-                    "event %s: %s answered %d", event.name, handler.url_template, answer.status
-                )
+                logger.warning("event %s: %s answered %d", event.name, handler.place, answer.status)
 
     async def _deliver(self, handler: Handler, event: CloudEvent) -> Answer:
         """Post one event; all tries together have one deadline."""
@@ -161,12 +157,12 @@ class Webhook:
         try:
             async with asyncio.timeout(self._patience.total):
                 if not await self._consents.given(handler.url(hub, _PLACEHOLDER)):
-                    raise EventFailedError(f"{handler.url_template} did not consent to events")
+                    raise EventFailedError(f"{handler.place} did not consent to events")
                 headers = event.headers(self._keys, self._origin)
                 return await self._patiently("POST", url, headers, event.body)
         except (UnreachableError, TimeoutError) as error:
             raise EventFailedError(
-                f"{handler.url_template} did not answer: {error or 'timeout'}"
+                f"{handler.place} did not answer: {error or 'timeout'}"
             ) from error
 
     async def _patiently(

@@ -89,7 +89,7 @@ _OPERATIONS: tuple[tuple[str, tuple[str, ...], Operation], ...] = tuple(
         (
             "DELETE",
             "groups/{group}/connections/{connection}",
-            operations.remove_connection_from_group,
+            do.remove_connection_from_group,
         ),
         ("DELETE", "connections/{connection}/groups", do.remove_connection_from_all_groups),
         ("PUT", "users/{user}/groups/{group}", do.add_user_to_group),
@@ -100,7 +100,7 @@ _OPERATIONS: tuple[tuple[str, tuple[str, ...], Operation], ...] = tuple(
         (
             "DELETE",
             "permissions/{permission}/connections/{connection}",
-            operations.revoke_permission,
+            do.revoke_permission,
         ),
         ("HEAD", "permissions/{permission}/connections/{connection}", do.has_permission),
         ("POST", ":generateToken", do.generate_token),

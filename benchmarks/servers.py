@@ -31,11 +31,13 @@ def desk() -> Iterator[Desk]:
             running.stop()
 
 
-def start_baseline(environment: Mapping[str, str]) -> Part:
-    """The plain server of baseline_negotiate.py, on uvicorn."""
+def start_baseline(
+    environment: Mapping[str, str], app: str = "benchmarks.baseline_negotiate:app"
+) -> Part:
+    """A plain server beside ours, on uvicorn."""
     [port] = free_ports(1)
     command = [
-        sys.executable, "-m", "uvicorn", "benchmarks.baseline_negotiate:app",
+        sys.executable, "-m", "uvicorn", app,
         "--port", str(port), "--log-level", "warning",
     ]  # fmt: skip
     part = Part("The baseline", f"http://127.0.0.1:{port}", "/", command, environment)

@@ -1,0 +1,246 @@
+"""How fast a room is: messages kept and heard by everybody, beside two plain ways to do it.
+
+All servers get the same requests from the same clients, one after the other, with the same
+emulator and the same Azurite on the same machine.
+"""
+
+import asyncio
+import statistics
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from benchmarks.servers import desk, start_baseline
+from benchmarks.table import Row
+from local.parts import Desk
+from realtime import hub as hubs
+from realtime import tables as storages
+from realtime.channels import group_of
+from realtime.history import History
+from realtime.logs import Draft, Logs
+from realtime.settings import Settings
+
+SENDERS = 50
+RECEIVERS = 50
+MESSAGES = 40
+ROOMS = 1_000
+LONG = 100_000
+SHORT = 100
+PLAIN = "read, transact, publish each"
+ARTICLE = "sync route, keeps nothing"
+
+
+async def run() -> list[Row]:
+    with desk() as ours:
+        beside = start_baseline(ours.environment, "benchmarks.baseline_chat:app")
+        try:
+            beside.wait()
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+                return [
+                    *await hot_room(ours, beside.url, http),
+                    *await many_rooms(ours, beside.url, http),
+                    *await one_message(ours, http),
+                    *await pages(ours),
+                ]
+        finally:
+            beside.stop()
+
+
+# --- one hot room -----------------------------------------------------------------------------
+
+
+async def hot_room(ours: Desk, beside: str, http: aiohttp.ClientSession) -> list[Row]:
+    what = f"hot room: {SENDERS} senders, {RECEIVERS} receivers"
+    kept = await heard_per_second(ours, http, f"{ours.url}/api")
+    plain = await heard_per_second(ours, http, f"{beside}/plain")
+    article = await heard_per_second(ours, http, f"{beside}/article")
+    return [
+        Row(what, kept, "messages/s", plain, PLAIN),
+        Row(what, kept, "messages/s", article, ARTICLE),
+    ]
+
+
+async def heard_per_second(ours: Desk, http: aiohttp.ClientSession, base: str) -> float:
+    """Messages a second until every receiver has every message."""
+    room = f"hot-{uuid.uuid4().hex[:8]}"
+    hub = hubs.connect(settings_of(ours))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(hub.close)
+        receivers = [await Receiver.open(http, hub, room) for _ in range(RECEIVERS)]
+        url = f"{base}/rooms/{room}/message"
+        began = time.perf_counter()
+        await asyncio.gather(*(sender(http, url, f"s{n}", MESSAGES) for n in range(SENDERS)))
+        await asyncio.gather(*(each.until(SENDERS * MESSAGES) for each in receivers))
+        took = time.perf_counter() - began
+        await asyncio.gather(*(each.close() for each in receivers))
+    return SENDERS * MESSAGES / took
+
+
+async def sender(http: aiohttp.ClientSession, url: str, name: str, messages: int) -> None:
+    for number in range(messages):
+        body = {"content": f"Message {number} of {name}", "from": name, "id": str(number)}
+        async with http.post(url, json=body) as answer:
+            if answer.status != 200:
+                raise RuntimeError(f"{url} answered {answer.status}")
+
+
+class Receiver:
+    """Counts the messages that one connection hears."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._count = 0
+
+    @classmethod
+    async def open(cls, http: aiohttp.ClientSession, hub: hubs.Hub, room: str) -> "Receiver":
+        ticket = await hub.ticket(f"r-{uuid.uuid4().hex[:8]}", [group_of(room)], [])
+        socket = await http.ws_connect(ticket.url, protocols=["json.webpubsub.azure.v1"])
+        await socket.receive()
+        return cls(socket)
+
+    async def until(self, count: int) -> None:
+        async with asyncio.timeout(120):
+            while self._count < count:
+                data = msgspec.json.decode((await self._socket.receive()).data).get("data", {})
+                self._count += len(data.get("messages", [])) or (data.get("type") == "message")
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+
+# --- many rooms -------------------------------------------------------------------------------
+
+
+async def many_rooms(ours: Desk, beside: str, http: aiohttp.ClientSession) -> list[Row]:
+    """One sender in each room: nothing to share, so nothing may be lost by trying."""
+    kept = await spread(http, f"{ours.url}/api")
+    plain = await spread(http, f"{beside}/plain")
+    return [Row(f"{ROOMS:,} rooms, one sender each", kept, "messages/s", plain, PLAIN)]
+
+
+async def spread(http: aiohttp.ClientSession, base: str) -> float:
+    mark = uuid.uuid4().hex[:8]
+    gate = asyncio.Semaphore(SENDERS)
+
+    async def one(number: int) -> None:
+        async with gate:
+            await sender(http, f"{base}/rooms/r{mark}-{number}/message", "ann", 2)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one(number) for number in range(ROOMS)))
+    return ROOMS * 2 / (time.perf_counter() - began)
+
+
+# --- one message ------------------------------------------------------------------------------
+
+
+async def one_message(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
+    """From send to seen in an idle system, beside its parts measured alone."""
+    async with http.post(f"{ours.url}/api/negotiate", json={"user_id": "ann"}) as answer:
+        url = (await answer.json())["url"]
+    room = f"idle-{uuid.uuid4().hex[:8]}"
+    ann = await http.ws_connect(url, protocols=["json.webpubsub.azure.v1"])
+    await ann.receive()
+    await say(ann, 1, "join", {"room": room})
+    await until_ack(ann, 1)
+    times = []
+    for number in range(2, 202):
+        began = time.perf_counter()
+        await say(ann, number, "message", {"room": room, "content": "hi", "id": str(number)})
+        await until_message(ann)
+        times.append(time.perf_counter() - began)
+        await until_ack(ann, number)
+    round_trips = await medians(lambda: event_round_trip(ann, room))
+    await ann.close()
+    tables, hub = storages.connect(settings_of(ours)), hubs.connect(settings_of(ours))
+    logs = Logs(tables)
+    transaction = await medians(lambda: commit(logs, room + "-x"))
+    publishing = await medians(lambda: hub.publish("nobody", {"type": "message"}))
+    await tables.close()
+    await hub.close()
+    parts = round_trips + transaction + publishing
+    ours_p50 = statistics.median(times) * 1000
+    return [
+        Row("one message, send to seen: p50", ours_p50, "ms", parts, "its raw parts alone"),
+        Row("  of it an event's round trip that does nothing", round_trips, "ms"),
+        Row("  of it one transaction", transaction, "ms"),
+        Row("  of it one publish", publishing, "ms"),
+    ]
+
+
+async def say(socket: aiohttp.ClientWebSocketResponse, ack: int, event: str, data: Any) -> None:
+    await socket.send_json(
+        {"type": "event", "event": event, "ackId": ack, "dataType": "json", "data": data}
+    )
+
+
+async def until_ack(socket: aiohttp.ClientWebSocketResponse, ack: int) -> None:
+    while (await socket.receive_json()).get("ackId") != ack:
+        pass
+
+
+async def until_message(socket: aiohttp.ClientWebSocketResponse) -> None:
+    while (await socket.receive_json()).get("data", {}).get("type") != "message":
+        pass
+
+
+async def event_round_trip(socket: aiohttp.ClientWebSocketResponse, room: str) -> None:
+    """An event that is refused at once: the way to the app and back, and nothing else."""
+    ack = 1_000_000 + time.perf_counter_ns() % 1_000_000_000
+    await say(socket, ack, "leave", {"room": f"{room}-not-here"})
+    await until_ack(socket, ack)
+
+
+async def commit(logs: Logs, name: str) -> None:
+    draft = Draft("ann", uuid.uuid4().hex, "hi")
+    await logs.append(name, await logs.likely_head(name), [draft], "2026-01-01T00:00:00.000Z")
+
+
+async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
+    """The median of an act in milliseconds."""
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        await act()
+        took.append((time.perf_counter() - began) * 1000)
+    return statistics.median(took)
+
+
+# --- pages ------------------------------------------------------------------------------------
+
+
+async def pages(ours: Desk) -> list[Row]:
+    """The newest page of a long history beside that of a short one."""
+    tables, hub = storages.connect(settings_of(ours)), hubs.connect(settings_of(ours))
+    logs = Logs(tables)
+    for name, count in (("long", LONG), ("short", SHORT)):
+        await fill(logs, name, count)
+    history = History(logs, hub)
+    long = await medians(lambda: history.page("long", 50), 100)
+    short = await medians(lambda: history.page("short", 50), 100)
+    await tables.close()
+    await hub.close()
+    return [Row(f"newest page of {LONG:,} messages: p50", long, "ms", short, f"of {SHORT}")]
+
+
+async def fill(logs: Logs, name: str, count: int) -> None:
+    """A log of so many messages: written as always, in full batches."""
+    stamp = "2026-01-01T00:00:00.000Z"
+    drafts = [Draft("ann", str(number), "A line of a long history.") for number in range(49)]
+    for start in range(0, count, 49):
+        batch = drafts[: min(49, count - start)]
+        head = await logs.likely_head(name)
+        named = [Draft("ann", f"{start}-{draft.id}", draft.content) for draft in batch]
+        await logs.append(name, head, named, stamp)
+
+
+def settings_of(ours: Desk) -> Settings:
+    return Settings(
+        tables_connection_string=ours.tables_connection_string,
+        webpubsub_connection_string=ours.webpubsub_connection_string,
+    )

@@ -158,8 +158,9 @@ class Front:
             return web.Response(status=500)
 
     def _search(self, method: str, path: str) -> Found | None:
+        path = decoded(path)
         for endpoint in self._endpoints:
-            if (values := endpoint.match(method, decoded(path))) is not None:
+            if (values := endpoint.match(method, path)) is not None:
                 return endpoint, {name: Datum(value, "string") for name, value in values.items()}
         return None
 
@@ -167,7 +168,8 @@ class Front:
         if self._key is None:
             return True
         given = request.headers.get("x-functions-key") or request.rel_url.query.get("code") or ""
-        return hmac.compare_digest(given.encode(), self._key.encode())
+        # A header may hold bytes that are no text.
+        return hmac.compare_digest(given.encode(errors="surrogateescape"), self._key.encode())
 
     def _own(self, request: web.BaseRequest, path: str) -> web.Response:
         """What the host itself answers, where no function does."""

@@ -30,8 +30,6 @@ from local.endpoints import Cors, Endpoint, Front
 from local.timers import Timer, utc_now
 from local.worker import Function, LoadError, Worker, load
 
-log = logging.getLogger("host")
-
 ADDRESS = "127.0.0.1"
 # How long a stop waits for calls that are being answered.
 FAREWELL_SECONDS = 5.0
@@ -53,6 +51,8 @@ def read_settings(app: Path) -> Settings:
     local = _read_json(app / "local.settings.json") or _read_json(
         app / "local.settings.json.example"
     )
+    if local.get("IsEncrypted"):
+        raise LoadError("local.settings.json is encrypted: run `func settings decrypt` first")
     for name, value in local.get("Values", {}).items():
         os.environ.setdefault(name, str(value))
     os.environ["AZURE_FUNCTIONS_ENVIRONMENT"] = "Development"

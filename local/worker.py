@@ -27,7 +27,7 @@ HTTP_TRIGGER, HTTP_OUTPUT, TIMER_TRIGGER = "httpTrigger", "http", "timerTrigger"
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py")
-_CONVERTERS = azure_functions.get_binding_registry()  # type: ignore[no-untyped-call]
+_CONVERTERS = azure_functions.get_binding_registry()
 
 
 class LoadError(Exception):

@@ -259,6 +259,8 @@ def test_with_keys_a_function_opens_to_its_key_only(tmp_path: Path) -> None:
         assert httpx.options(locked, params={"code": "sesame"}).status_code == 200
         refused = httpx.get(locked, params={"code": "open"})
         assert (refused.status_code, refused.content) == (401, b"")
+        not_text = httpx.get(locked, headers=[(b"x-functions-key", b"\xff")])
+        assert not_text.status_code == 401
         both = httpx.get(locked, params={"code": "sesame"}, headers={"x-functions-key": "no"})
         assert both.status_code == 401
         assert httpx.get(f"{part.url}/api/open", params={"code": "wrong"}).text == "wrong"

@@ -1,6 +1,7 @@
 """The page keeps its connection, or says what happened to it."""
 
 import asyncio
+from asyncio import gather
 
 import pytest
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
@@ -13,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.cuts_the_network()
     await ann.has_state("Reconnecting")
 
@@ -28,7 +29,7 @@ async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> No
 
 
 async def test_a_new_connection_fetches_what_was_missed_and_says_how_much(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.cuts_the_network()
     for text in ("one", "two", "three"):
         await bob.says(text)
@@ -43,7 +44,7 @@ async def test_a_new_connection_fetches_what_was_missed_and_says_how_much(enter:
 
 
 async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, desk: Desk) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
 
     async with _service(desk) as service:
         await service.close_all_connections()
@@ -54,7 +55,7 @@ async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, desk
 
 
 async def test_a_restarted_hub_is_found_again(enter: Enter, desk: Desk) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.says("before")
     await bob.sees("before")
 
@@ -75,7 +76,7 @@ async def test_a_restarted_hub_is_found_again(enter: Enter, desk: Desk) -> None:
 
 async def test_a_page_that_slept_notices_that_its_connection_is_dead(enter: Enter) -> None:
     """A computer that sleeps hears no close: its socket looks open, and nothing comes any more."""
-    ann, bob = await enter("ann", clock=True), await enter("bob")
+    ann, bob = await gather(enter("ann", clock=True), enter("bob"))
     await ann.loses_its_frames()
     await bob.says("While you slept")
 

@@ -1,6 +1,7 @@
 """People talk to each other on the page."""
 
 import re
+from asyncio import gather
 
 import pytest
 from playwright.async_api import expect
@@ -11,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all
 
 
 async def test_two_people_talk(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
 
     await ann.says("Good morning")
     await bob.sees("Good morning")
@@ -22,7 +23,7 @@ async def test_two_people_talk(enter: Enter) -> None:
 
 
 async def test_someone_who_comes_late_sees_what_was_said(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.says("first")
     await bob.sees("first")
     await bob.says("second")
@@ -61,7 +62,7 @@ async def test_people_see_who_is_here_and_who_comes_and_goes(enter: Enter) -> No
 
 
 async def test_somebody_who_types_is_seen_typing(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
 
     await bob.page.locator("#words").press_sequentially("Hm")
 
@@ -72,7 +73,7 @@ async def test_somebody_who_types_is_seen_typing(enter: Enter) -> None:
 
 
 async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, room: str) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.goes_to(f"{room}-aside")
 
     await bob.says("one")
@@ -88,7 +89,7 @@ async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, roo
 
 
 async def test_two_people_talk_alone(enter: Enter) -> None:
-    ann, bob, cleo = await enter("ann"), await enter("bob"), await enter("cleo")
+    ann, bob, cleo = await gather(enter("ann"), enter("bob"), enter("cleo"))
     await ann.page.locator("#people button", has_text="bob").click()
 
     await ann.says("Just between us")
@@ -102,7 +103,7 @@ async def test_two_people_talk_alone(enter: Enter) -> None:
 
 
 async def test_a_direct_message_is_there_after_a_reload(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.page.locator("#people button", has_text="bob").click()
     await ann.says("Read it later")
     await expect(bob.page.locator("#directs .place .badge")).to_have_text("1 unread")
@@ -115,7 +116,7 @@ async def test_a_direct_message_is_there_after_a_reload(enter: Enter) -> None:
 
 async def test_markup_in_names_and_messages_is_text(enter: Enter) -> None:
     wicked = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-    ann, bob = await enter("ann"), await enter(wicked)
+    ann, bob = await gather(enter("ann"), enter(wicked))
 
     await bob.says(wicked)
 
@@ -125,7 +126,7 @@ async def test_markup_in_names_and_messages_is_text(enter: Enter) -> None:
 
 
 async def test_only_web_addresses_become_links(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
 
     await ann.says("See https://example.com/a?b=c#d. Not javascript:alert(1) or data:text/html,x")
 
@@ -160,7 +161,7 @@ async def test_a_refused_message_stays_where_it_is_and_can_be_discarded(enter: E
 
 
 async def test_two_tabs_of_a_browser_are_one_person(enter: Enter) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
 
     second = await type(ann).arrive(ann.page.context, ann.page.url)
     await second.is_live()
@@ -175,7 +176,7 @@ async def test_two_tabs_of_a_browser_are_one_person(enter: Enter) -> None:
 
 
 async def test_everything_can_be_done_with_the_keyboard(enter: Enter, room: str) -> None:
-    ann, bob = await enter("ann"), await enter("bob")
+    ann, bob = await gather(enter("ann"), enter("bob"))
     keyboard = ann.page.keyboard
     await expect(ann.page.locator("#words")).to_be_focused()
 

@@ -30,6 +30,11 @@ export class Channel {
     return this.head > this.#last;
   }
 
+  /** Whether a log of this epoch is ours, or was: an empty one gets its epoch with its first message. */
+  continues(epoch) {
+    return this.isStarted && (epoch === this.epoch || this.head === 0);
+  }
+
   /** Begins from the newest page of the log, keeping what came in the meantime. */
   start({ epoch, head, messages, more = (messages[0]?.seq ?? 1) > 1 }) {
     const early = epoch === this.epoch ? [...this.entries, ...this.#held.values()] : [];
@@ -48,8 +53,8 @@ export class Channel {
    * @returns {Entry[]} those that are new and in order now
    */
   receive(epoch, entries) {
-    if (this.isStarted && this.head === 0) this.epoch = epoch; // a log gets its epoch with its first message
-    if (epoch !== this.epoch) return [];
+    if (!this.continues(epoch)) return [];
+    this.epoch = epoch;
     const fresh = [];
     for (const entry of entries) {
       if (entry.seq <= this.#last) continue;

@@ -204,8 +204,8 @@ export class Rooms {
   };
 
   #join(place) {
-    const { epoch, last } = place.log;
-    this.send("join", { room: place.key, ...(epoch ? { after: last, epoch } : {}) }).catch(({ errorDetail }) => {
+    const { isStarted, epoch, last } = place.log;
+    this.send("join", { room: place.key, ...(isStarted ? { after: last, epoch } : {}) }).catch(({ errorDetail }) => {
       // Without a detail the connection went, and the next one joins.
       if (errorDetail) setTimeout(() => this.places.get(place.key) === place && this.#join(place), JOIN_AGAIN);
     });
@@ -216,10 +216,10 @@ export class Rooms {
     place.trouble = null;
     this.#present(place, users, count);
     place.told = read;
-    place.read = Math.max(read, place.isNew ? head : 0, place.log.epoch === epoch ? place.read : 0);
+    const had = place.log.continues(epoch) ? place.log.last : null;
+    place.read = Math.max(read, place.isNew ? head : 0, had === null ? 0 : place.read);
     if (place.isNew) this.#keep();
     place.isNew = false;
-    const had = place.log.epoch === epoch ? place.log.last : null;
     if (recovered && had !== null) {
       this.#receive(place, epoch, messages);
       place.log.head = Math.max(place.log.head, head);

@@ -1,0 +1,104 @@
+"""Takes the picture of the README: `python -m tests.page.picture` writes docs/townsquare.png.
+
+Two people talk while the streams run. The weather is posted by hand, so that no network is needed.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, async_playwright
+
+from local.parts import ROOT, Desk, Ports, node, start_desk
+from tests.page.visitor import Visitor
+
+PICTURE = ROOT / "docs/townsquare.png"
+SIZE = {"width": 1440, "height": 900}
+WATCHED_SECONDS = 75
+"""So long the lines grow before the picture is taken."""
+
+TALK = [
+    ("ann", "Good morning! The market opens at ten on Saturday. Who brings the tables?"),
+    ("bob", "I do, six of them. And the awning, since it may rain."),
+    ("bob", "The plan is here: https://example.org/market-day"),
+    ("ann", "Wonderful. I put the stall numbers into the room market-day."),
+    ("cleo", "Can somebody meet the baker at seven?"),
+    ("ann", "I will be there. Coffee is on me."),
+]
+CITIES = [
+    ("London", 9.4, 81, 19, "Light rain", 61),
+    ("New York", 14.2, 55, 12, "Partly cloudy", 2),
+    ("Tokyo", 17.8, 48, 8, "Clear sky", 0),
+]
+
+
+async def main() -> None:
+    subprocess.run([node(), ROOT / "web/build.mjs"], check=True, stdout=subprocess.DEVNULL)
+    settings = {"WEATHER_SCHEDULE": "0 0 0 1 1 *", "METRICS_SCHEDULE": "* * * * * *"}
+    with tempfile.TemporaryDirectory() as data:
+        desk = start_desk(Ports.free(), Path(data), keep=False, settings=settings)
+        try:
+            desk.wait()
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(executable_path=_chromium())
+                await take(browser, desk)
+                await browser.close()
+        finally:
+            desk.stop()
+    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1024} KB")
+
+
+async def take(browser: Browser, desk: Desk) -> None:
+    people = {name: await enter(browser, desk, name) for name in ("ann", "bob", "cleo")}
+    ann = people["ann"]
+    await ann.goes_to("market-day")
+    await ann.page.locator('#rooms .place[title="lobby"]').click()
+    await post_weather(desk)
+    await asyncio.sleep(WATCHED_SECONDS)
+    for name, text in TALK:
+        await people[name].says(text)
+        await ann.sees(text)
+    await people["bob"].goes_to("market-day")
+    await people["bob"].says("Stall 7 is free again.")
+    await people["cleo"].page.locator("#words").press_sequentially("Me too")
+    await ann.page.get_by_text("cleo is typing").wait_for()
+    await ann.page.screenshot(path=PICTURE)
+
+
+async def enter(browser: Browser, desk: Desk, name: str) -> Visitor:
+    context = await browser.new_context(viewport=SIZE, color_scheme="light")
+    visitor = await Visitor.arrive(context, desk.url)
+    await visitor.come_in(name)
+    return visitor
+
+
+async def post_weather(desk: Desk) -> None:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    names = ("city", "temperature_c", "humidity_percent", "wind_kph", "condition", "code")
+    cities: list[dict[str, Any]] = [
+        {**dict(zip(names, city, strict=True)), "observed_at": now, "stale": False, "age_seconds": 0}
+        for city in CITIES
+    ]
+    frame = {
+        "type": "weather_update", "stream": "weather", "tick": 1, "timestamp": now,
+        "stale": False, "full": True, "data": {"source": "open-meteo", "cities": cities},
+    }  # fmt: skip
+    async with aiohttp.ClientSession() as http:
+        url = f"{desk.url}/api/publish?group=weather"
+        async with http.post(url, json=frame) as answer:
+            answer.raise_for_status()
+
+
+def _chromium() -> str:
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "google-chrome", "chromium-browser")
+    return next(found for name in names if name and (found := shutil.which(name)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

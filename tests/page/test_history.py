@@ -1,0 +1,88 @@
+"""A long history: read upwards without a jump, with few elements in the page."""
+
+from asyncio import gather
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.conftest import Enter
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
+
+MANY = 1_200
+"""Enough for twelve pages and more windows. 10,000 behave the same, and take a minute."""
+
+MOST_ROWS = 250
+"""So many rows may be in the page, however long the history is."""
+
+SCROLL_UP = """async () => {
+    const log = document.querySelector("#log");
+    const frame = () => new Promise(requestAnimationFrame);
+    const rows = () => [...document.querySelectorAll("#messages [data-seq]")];
+    let [jumps, most] = [0, 0];
+    for (let still = 0; still < 40; ) {
+        const seen = rows().find((row) => row.getBoundingClientRect().bottom > 200);
+        const [seq, bottom] = [seen.dataset.seq, seen.getBoundingClientRect().bottom];
+        const step = Math.min(log.scrollTop, 700);
+        log.scrollTop -= step;
+        await frame();
+        await frame();
+        const now = rows().find((row) => row.dataset.seq === seq);
+        if (now && Math.abs(now.getBoundingClientRect().bottom - bottom - step) > 2) jumps += 1;
+        most = Math.max(most, document.querySelectorAll("#messages > li").length);
+        still = step ? 0 : still + 1;
+    }
+    return { jumps, most, first: Number(rows()[0].dataset.seq) };
+}"""
+
+
+async def test_a_long_history_is_read_upwards_without_a_jump(
+    enter: Enter, post: Post, room: str
+) -> None:
+    await said(post, room, MANY)
+    ann = await enter("ann")
+    await expect(ann.texts.last).to_have_text(str(MANY))
+
+    walk = await ann.page.evaluate(SCROLL_UP)
+
+    assert walk["first"] == 1
+    assert walk["jumps"] == 0
+    assert walk["most"] < MOST_ROWS
+    await expect(ann.page.locator("#log-top")).to_contain_text("begins")
+    await ann.picture("beginning-of-a-long-history")
+
+    await ann.page.locator("#newest").click()
+    await expect(ann.texts.last).to_have_text(str(MANY))
+
+
+async def test_who_reads_back_stays_there_when_something_new_is_said(
+    enter: Enter, post: Post, room: str
+) -> None:
+    await said(post, room, 60)
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await ann.page.locator("#log").evaluate("log => { log.scrollTop -= 900; }")
+    await expect(ann.page.locator("#newest")).to_be_visible()
+    await expect(ann.page.locator("#log-top")).to_contain_text("begins")
+    read = ann.page.get_by_text("Message 40", exact=True)
+    before = await read.bounding_box()
+
+    await bob.says("Something new")
+
+    await expect(ann.page.locator("#newest")).to_have_text("1 new message")
+    assert await read.bounding_box() == before
+    await ann.page.locator("#newest").click()
+    await ann.sees("60", "Something new")
+
+
+async def said(post: Post, room: str, count: int) -> None:
+    """So many messages, said by a server; at the end they are in the order of their numbers."""
+    for first in range(1, count, 500):
+        numbers = range(first, min(first + 500, count))
+        await gather(
+            *(post(f"/api/rooms/{room}/message", {"content": f"Message {n}"}) for n in numbers)
+        )
+    await post(f"/api/rooms/{room}/message", {"content": str(count)})

@@ -1,0 +1,136 @@
+"""Live data on the page: how it moves, how old it says it is, and how it is switched off."""
+
+import itertools
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from tests.page.conftest import Enter
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
+Ticks = "itertools.count[int]"
+
+
+async def test_prices_and_metrics_move(enter: Enter) -> None:
+    ann = await enter("ann")
+    price = ann.stream("stock-prices").locator(".quote .price")
+    await expect(price).to_have_text(re.compile(r"\d+\.\d\d"))
+    before = await price.text_content()
+
+    await expect(price).not_to_have_text(before or "")
+    await expect(ann.stream("stock-prices").locator(".age")).to_have_text(re.compile("now|[12] s"))
+    metrics = ann.stream("system-metrics")
+    await expect(metrics.locator(".big").first).to_have_text(re.compile(r"\d %$"))
+    await expect(metrics.locator(".big").last).to_have_text(re.compile(r" \w?B/s$"))
+
+
+async def test_lines_are_drawn(enter: Enter) -> None:
+    ann = await enter("ann")
+    stocks = ann.stream("stock-prices")
+    await expect(stocks.locator(".symbols li")).to_have_count(5)
+
+    for canvas in (stocks.locator(".plot canvas"), stocks.locator(".symbols canvas").first):
+        await expect_ink(canvas)
+
+    await stocks.get_by_role("button", name="TSLA").click()
+    await expect(stocks.locator(".quote .symbol")).to_have_text("TSLA")
+
+
+async def test_a_stream_can_be_switched_off_and_on(enter: Enter) -> None:
+    ann = await enter("ann")
+    stocks = ann.stream("stock-prices")
+    switch = stocks.get_by_role("switch")
+    await expect(stocks.locator(".quote .price")).to_be_visible()
+
+    await switch.click()
+    await expect(switch).to_have_attribute("aria-checked", "false")
+    await expect(stocks.locator(".age")).to_have_text(re.compile("^paused · [2-9] s ago"))
+
+    await ann.page.reload()
+    await expect(switch).to_have_attribute("aria-checked", "false")
+    await switch.click()
+    await expect(stocks.locator(".age")).to_have_text(re.compile("now|1 s"))
+
+
+async def test_weather_says_what_is_old_and_what_was_never_known(
+    enter: Enter, post: Post, ticks: Ticks
+) -> None:
+    ann = await enter("ann")
+
+    await post("/api/publish?group=weather", weather(next(ticks)))
+
+    cities = ann.stream("weather").locator(".city")
+    await expect(cities).to_have_count(3)
+    await expect(cities.nth(0)).to_have_text(re.compile("London.*Light rain.*9°", re.DOTALL))
+    await expect(cities.nth(1)).to_contain_text("stale, 10 min ago")
+    await expect(cities.nth(2)).to_contain_text("No word yet")
+
+
+async def test_a_stream_that_falls_silent_becomes_stale(enter: Enter) -> None:
+    ann = await enter("ann", clock=True)
+    age = ann.stream("stock-prices").locator(".age")
+    await expect(age).to_have_text(re.compile("^(now|. s ago)"))
+    await ann.loses_its_frames()
+
+    await ann.page.clock.fast_forward("05:00")
+
+    await expect(age).to_have_text("stale · 5 min ago")
+
+
+async def test_a_hidden_page_keeps_its_frames_and_draws_nothing(enter: Enter) -> None:
+    ann = await enter("ann")
+    price = ann.stream("stock-prices").locator(".quote .price")
+    await expect(price).to_be_visible()
+    # A background tab gets no animation frames; a headless one has to be told.
+    await ann.page.evaluate(
+        """() => { window.frames_ = []; window.drawing_ = window.requestAnimationFrame;
+                   window.requestAnimationFrame = (draw) => window.frames_.push(draw); }"""
+    )
+    before = await price.text_content()
+
+    await ann.page.wait_for_timeout(2_500)  # two ticks: that nothing happens takes a while
+    assert await price.text_content() == before
+    assert await ann.page.evaluate("window.frames_.length") <= 4  # asked for once, not per frame
+    await ann.page.evaluate(
+        """() => { window.requestAnimationFrame = window.drawing_;
+                   window.frames_.forEach((draw) => draw()); }"""
+    )
+
+    await expect(price).not_to_have_text(before or "")
+
+
+def weather(tick: int) -> dict[str, Any]:
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    known = {"humidity_percent": 81, "wind_kph": 19.4, "observed_at": now}
+    unknown = dict.fromkeys([*known, "temperature_c", "condition", "code", "age_seconds"])
+    cities = [
+        {"city": "London", "temperature_c": 9.4, "condition": "Light rain", "code": 61,
+         "stale": False, "age_seconds": 20, **known},
+        {"city": "Oslo", "temperature_c": -3.2, "condition": "Clear sky", "code": 0,
+         "stale": True, "age_seconds": 600, **known},
+        {"city": "Nowhere", "stale": True, **unknown},
+    ]  # fmt: skip
+    return {
+        "type": "weather_update", "stream": "weather", "tick": tick, "timestamp": now,
+        "stale": False, "full": True, "data": {"source": "open-meteo", "cities": cities},
+    }  # fmt: skip
+
+
+async def expect_ink(canvas: Locator) -> None:
+    """Something is drawn on it, soon."""
+    drawn = """canvas => {
+        const blank = Object.assign(document.createElement("canvas"), {
+            width: canvas.width, height: canvas.height });
+        return canvas.width > 0 && canvas.toDataURL() !== blank.toDataURL();
+    }"""
+    for _ in range(50):
+        if await canvas.evaluate(drawn):
+            return
+        await canvas.page.wait_for_timeout(100)
+    pytest.fail("nothing is drawn")

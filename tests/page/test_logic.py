@@ -1,0 +1,17 @@
+"""The page's pure parts, tested where they run: in JavaScript, by Node's own test runner."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.parts import node
+
+SCRIPTS = sorted(Path(__file__).parent.glob("*.test.mjs"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_the_logic_holds(script: Path) -> None:
+    done = subprocess.run([node(), "--test", script], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout

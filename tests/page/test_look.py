@@ -1,0 +1,126 @@
+"""How the page looks and weighs: small and large screens, light and dark, for every reader."""
+
+import gzip
+from asyncio import gather
+from itertools import product
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from local.parts import ROOT, Desk
+from tests.page.conftest import WIDE, Enter
+from tests.page.visitor import Visitor
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+SIZES = {
+    "phone": PHONE,
+    "tablet": {"viewport": {"width": 900, "height": 1100}},
+    "wide": {"viewport": WIDE},
+}
+PANES = {"phone": ("talk", "places", "live"), "tablet": ("talk",), "wide": ("talk",)}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+FIRST_LOAD = 150 * 1024
+AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_nothing_bursts_and_axe_finds_nothing_serious(enter: Enter, size: str) -> None:
+    traits: dict[str, Any] = {**SIZES[size], "bypass_csp": True}  # axe is put in by hand
+    bob, ann = await gather(enter("bob"), enter("ann", **traits))
+    await bob.says("Good morning! See https://example.com for the plan.")
+    await ann.sees("Good morning! See https://example.com for the plan.")
+    await ann.says("Thank you")
+    await bob.sees("Thank you")
+    await expect(ann.page.locator(".msg.own")).to_have_class("msg own leads")
+
+    for pane, scheme in product(PANES[size], SCHEMES):
+        if size == "phone":
+            await ann.page.locator(f'.panes [data-show="{pane}"]').click()
+        await ann.page.emulate_media(color_scheme=scheme)
+        await ann.picture(f"{size}-{scheme}-{pane}")
+        assert await ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert await serious(ann) == []
+
+
+async def test_the_door_is_accessible_and_enter_comes_in(
+    browser: Browser, desk: Desk, chromium: str
+) -> None:
+    context = await browser.new_context(viewport=WIDE, bypass_csp=True)
+    ann = await Visitor.arrive(context, desk.url)
+    await expect(ann.page.get_by_label("Your name")).to_be_focused()
+    await expect(ann.page.get_by_label("Your name")).not_to_have_value("")
+    await ann.picture("door")
+    assert await serious(ann) == []
+
+    await ann.page.keyboard.press("Enter")
+
+    await ann.is_live()
+    await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
+    await context.close()
+
+
+async def test_the_theme_can_be_switched_and_stays(enter: Enter) -> None:
+    ann = await enter("ann", color_scheme="light")
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = await ann.page.evaluate(paper)
+
+    await ann.page.get_by_role("button", name="Dark theme").click()
+    dark = await ann.page.evaluate(paper)
+    await ann.page.reload()
+
+    assert dark != light
+    assert await ann.page.evaluate(paper) == dark
+
+
+async def test_who_wants_no_motion_gets_none(enter: Enter) -> None:
+    ann = await enter("ann", reduced_motion="reduce")
+
+    moving = await ann.page.evaluate("document.getAnimations().length")
+
+    assert moving == 0
+
+
+async def test_news_is_said_to_those_who_listen(enter: Enter) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+
+    await bob.says("Can you hear this?")
+
+    await expect(ann.page.locator("#aloud")).to_have_text("bob: Can you hear this?")
+    await expect(ann.page.get_by_role("navigation", name="Rooms and people")).to_be_visible()
+    await expect(ann.page.get_by_role("main", name="#room")).to_be_visible()
+    await expect(ann.page.get_by_role("complementary", name="Live data")).to_be_visible()
+    await expect(ann.page.get_by_role("status").filter(has_text="Live")).to_be_visible()
+
+
+async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) -> None:
+    weight = sum(len(gzip.compress(file.read_bytes())) for file in (ROOT / "web/dist").iterdir())
+    assert weight < FIRST_LOAD
+    context = await browser.new_context(viewport=WIDE)
+    elsewhere: list[str] = []
+    context.on("request", lambda request: elsewhere.append(request.url))
+    ann = await Visitor.arrive(context, desk.url)
+    await ann.come_in("ann")
+
+    await ann.page.reload()
+    await ann.is_live()
+    await expect(ann.page.locator("#log-top")).not_to_contain_text("Fetching")
+
+    # From the click on reload to a connection with its rooms; locally it takes a third of this.
+    usable = await ann.page.evaluate("performance.now()")
+    assert usable < 3_000
+    assert [url for url in elsewhere if not url.startswith((desk.url, "data:"))] == []
+    await context.close()
+
+
+async def serious(visitor: Visitor) -> list[str]:
+    """What axe calls serious or critical, in words."""
+    await visitor.page.add_script_tag(path=AXE)
+    found = await visitor.page.evaluate("axe.run()")
+    return [
+        f"{one['id']}: {one['help']} {[node['target'] for node in one['nodes']]}"
+        for one in found["violations"]
+        if one["impact"] in {"serious", "critical"}
+    ]

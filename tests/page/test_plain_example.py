@@ -1,0 +1,49 @@
+"""The client in forty lines that web/README.md shows."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from local.parts import ROOT, Desk, node
+from tests.people import SECOND
+
+EXAMPLE = ROOT / "web/examples/plain.mjs"
+
+
+async def test_the_plain_client_joins_speaks_and_hears(desk: Desk) -> None:
+    async with running(desk, "ann", "Hello from ann") as lines:
+        assert re.search("I am ann-.* stock-prices", await next_with("I am", lines))
+        assert await next_with("Hello from ann", lines)
+        assert re.search(r"AAPL \d", await next_with("AAPL", lines))
+
+
+async def test_two_plain_clients_hear_each_other(desk: Desk) -> None:
+    async with running(desk, "ann", "ann is here") as ann:
+        await next_with("ann is here", ann)
+        async with running(desk, "bob", "bob came too") as bob:
+            await next_with("bob came too", bob)
+
+            assert re.match("#\\d+ bob-", await next_with("bob came too", ann))
+
+
+@asynccontextmanager
+async def running(desk: Desk, name: str, text: str) -> AsyncIterator[asyncio.StreamReader]:
+    """The example as a process; its output, line by line."""
+    process = await asyncio.create_subprocess_exec(
+        node(), EXAMPLE, desk.url, name, text, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def next_with(text: str, lines: asyncio.StreamReader) -> str:
+    """The next line that has this in it."""
+    async with asyncio.timeout(10 * SECOND):
+        while text not in (line := (await lines.readline()).decode()):
+            assert line, "the example ended"
+    return line

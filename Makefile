@@ -3,6 +3,7 @@
 #   make start    run the whole product on this machine; Ctrl-C stops it
 #   make test     run all tests
 #   make bench    run the benchmarks
+#   make doctor   look what is wrong with this desk, or with an app: make doctor URL=https://...
 #   make check    lint, formatting and types        make fix    what can be mended by itself
 #   make clean    remove what was installed, built and kept
 #
@@ -21,7 +22,7 @@ PAGE := web/dist/index.html
 
 QUIETLY := --no-audit --no-fund --loglevel=error
 
-.PHONY: start test bench check fix clean
+.PHONY: start test bench doctor check fix clean
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
@@ -32,6 +33,9 @@ test: $(PACKAGES) $(AZURITE) $(PAGE)
 
 bench: $(PACKAGES) $(AZURITE)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+doctor: $(PACKAGES)
+	@$(BIN)/python -m local.doctor $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
 
 check: $(PACKAGES)
 	$(BIN)/ruff check

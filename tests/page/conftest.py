@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from local.parts import ROOT, Desk, node
-from tests.page.visitor import Visitor
+from tests.page.visitor import WITHIN, Visitor
 
 Enter = Callable[..., Awaitable[Visitor]]
 WIDE = {"width": 1440, "height": 900}
@@ -29,6 +29,7 @@ def page_built() -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
+        expect.set_options(timeout=WITHIN)
         browser = await playwright.chromium.launch(executable_path=chromium)
         yield browser
         await browser.close()

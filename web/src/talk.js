@@ -52,7 +52,8 @@ export class Talk {
 
   #draw() {
     const place = this.rooms.current;
-    if (place !== this.#place || place.log.epoch !== this.#epoch) this.#turnTo(place);
+    if (place !== this.#place || this.#isAnew(place.log.epoch)) this.#turnTo(place);
+    this.#epoch = place.log.epoch;
     const mark = this.#follows ? null : this.#visibleRow();
     arrange(at("messages"), this.#wanted(place));
     this.#drawFrame(place);
@@ -65,8 +66,13 @@ export class Talk {
     }
   }
 
+  /** Another epoch is another log; but an empty one ("") only gets its name. */
+  #isAnew(epoch) {
+    return epoch !== this.#epoch && this.#epoch !== "";
+  }
+
   #turnTo(place) {
-    [this.#place, this.#epoch] = [place, place.log.epoch];
+    this.#place = place;
     this.#rows.clear();
     this.#top = null;
     this.#follows = true;

@@ -25,11 +25,12 @@ export class Weather {
 
 function city(now) {
   const isKnown = now.temperature_c !== null;
-  return el("li", { class: now.stale ? "city stale" : "city" },
-    el("div", { class: "where" }, el("h3", {}, now.city), el("p", { class: "quiet" }, isKnown ? now.condition : "No word yet")),
-    isKnown && icon(`sky-${skyOf(now)}`),
+  const air = `${fixed(now.humidity_percent, 0)} % · ${fixed(now.wind_kph, 0)} km/h`;
+  return el("li", { class: "city" },
+    el("h3", { title: now.city }, now.city),
     el("p", { class: "degrees" }, isKnown ? `${fixed(now.temperature_c, 0).replace("-", "−")}°` : "–"),
-    el("p", { class: "quiet air" },
-      isKnown && `${fixed(now.humidity_percent, 0)} % humid · ${fixed(now.wind_kph, 0)} km/h`,
-      now.stale && el("span", { class: "old" }, isKnown && now.age_seconds ? ` · stale, ${ago(now.age_seconds)}` : " stale")));
+    isKnown && icon(`sky-${skyOf(now)}`),
+    el("p", { class: "quiet" }, isKnown ? now.condition : "No word yet"),
+    isKnown && el("p", { class: "quiet" }, el("span", { class: "aloud" }, "humidity and wind "), air),
+    isKnown && now.stale && el("p", { class: "quiet old" }, now.age_seconds === null ? "stale" : `stale, ${ago(now.age_seconds)}`));
 }

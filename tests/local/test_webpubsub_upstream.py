@@ -10,7 +10,17 @@ import pytest
 from aiohttp import web
 
 from local.webpubsub.tokens import DEFAULT_KEY
-from tests.local.webpubsub_desk import RELIABLE, Clock, application, desk, eventually, handled_by
+from local.webpubsub.webhook import Patience
+from tests.local.webpubsub_desk import (
+    DEADLINE,
+    RELIABLE,
+    Clock,
+    application,
+    desk,
+    eventually,
+    handled_by,
+    listening,
+)
 
 SECOND_KEY = "second-key-second-key-second-key-second-key"
 
@@ -269,3 +279,81 @@ async def test_an_edited_settings_file_is_taken_over_and_an_invalid_one_is_not(t
 
         await ann.says(type="event", event="shout", ackId=2, data=1)
         assert (await ann.hears())["success"]
+
+
+async def test_metadata_goes_to_the_application_and_comes_back() -> None:
+    async with application() as app, desk(settings=handled_by(app.url)) as d:
+        app.answers["say"] = lambda _: web.Response(headers={"X-WebPubSub-Metadata-Mood": "good"})
+        ann = await d.enter("ann")
+        await ann.says(type="event", event="say", metadata={"Trace": "7"})
+        told = await app.hears("say")
+
+        assert told.headers["x-webpubsub-metadata-Trace"] == "7"
+        reply = await ann.hears()
+        assert (reply["metadata"], reply["data"]) == ({"mood": "good"}, "")
+
+
+async def test_who_hangs_up_takes_the_waiting_request_along() -> None:
+    async with application() as app, desk(settings=handled_by(app.url)) as d:
+        begun, given_up = asyncio.Event(), asyncio.Event()
+
+        async def wait(request: web.Request) -> web.Response:
+            if request.headers.get("ce-eventName") != "say":
+                return web.Response(headers={"WebHook-Allowed-Origin": "*"})
+            begun.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                given_up.set()
+            return web.Response()
+
+        slow = web.Application()
+        slow.router.add_route("*", "/", wait)
+        async with listening(slow, handler_cancellation=True) as url:
+            d.server.configure(handled_by(url, system=()))
+            ann = await d.enter("ann")
+            await ann.says(type="event", event="say", data=1, ackId=1)
+            await asyncio.wait_for(begun.wait(), DEADLINE)
+            d.server.cut()
+
+            await asyncio.wait_for(given_up.wait(), DEADLINE)
+
+
+async def test_an_event_handler_that_never_answers_fails_by_the_deadline() -> None:
+    async with desk(patience=Patience(total=0.2)) as d:
+
+        async def wait(request: web.Request) -> web.Response:
+            if request.method == "POST":
+                await asyncio.sleep(60)
+            return web.Response(headers={"WebHook-Allowed-Origin": "*"})
+
+        slow = web.Application()
+        slow.router.add_route("*", "/", wait)
+        async with listening(slow, handler_cancellation=True) as url:
+            d.server.configure(handled_by(url, system=()))
+            ann = await d.enter("ann")
+            await ann.says(type="event", event="say", data=1, ackId=1)
+
+            assert (await ann.hears())["error"]["name"] == "InternalServerError"
+
+
+async def test_a_user_id_beyond_ascii_arrives_whole() -> None:
+    async with application() as app, desk(settings=handled_by(app.url)) as d:
+        await d.enter("Ünal 日本")
+
+        told = await app.hears("connect")
+
+        assert told.headers["ce-userId"] == "Ünal 日本"
+
+
+async def test_no_key_of_an_event_handler_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with application() as app:
+        settings = handled_by(f"{app.url}?code=secret-function-key")
+        async with desk(settings=settings) as d:
+            ann = await d.enter("ann")
+            app.answers["say"] = lambda _: web.Response(status=400)
+            await ann.says(type="event", event="say", data="a secret word", ackId=1)
+            await ann.hears()
+
+            assert "answered 400" in caplog.text
+            assert "secret" not in caplog.text

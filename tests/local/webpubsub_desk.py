@@ -180,8 +180,8 @@ async def application() -> AsyncIterator[Application]:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+async def listening(app: web.Application, **options: Any) -> AsyncIterator[str]:
+    runner = web.AppRunner(app, shutdown_timeout=0.1, **options)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -5,7 +5,9 @@ transaction, tries again when somebody was faster, and publishes. `/article/...`
 that keeps nothing and only publishes, as chat tutorials have it.
 """
 
+import asyncio
 import os
+import random
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -79,6 +81,7 @@ async def commit(table: Any, room: str, said: dict[str, Any]) -> int:
         except TableTransactionError as error:
             if error.status_code not in {409, 412}:
                 raise
+            await asyncio.sleep(random.random() * 0.05)
         else:
             return int(head["seq"])
 

@@ -59,12 +59,12 @@ $(PACKAGES): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-$(AZURITE): local/package.json local/package-lock.json local/.npmrc $(PACKAGES)
+$(AZURITE): local/package.json local/package-lock.json local/.npmrc | $(PACKAGES)
 	@echo 'Installing Azurite, which is Table Storage on this machine ...'
 	@cd local && npm ci $(QUIETLY)
 	@touch $@
 
-$(PAGE_TOOLS): web/package.json web/package-lock.json $(PACKAGES)
+$(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 	@echo 'Installing what builds the page ...'
 	@cd web && npm ci $(QUIETLY)
 	@touch $@

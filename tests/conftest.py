@@ -2,12 +2,15 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from local.parts import Desk, Ports, start_desk
+from local.parts import ACCESS_KEY, Desk, Part, Ports, start_desk
+from tests import logs
+from tests.strict import start_strict
 
 # Beside these, the app runs with the values of local.settings.json.example.
 SETTINGS = {
@@ -29,13 +32,43 @@ MAC_BROWSERS = (
 
 @pytest.fixture(scope="session")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """All parts on free ports, keeping nothing: the app, the emulator and the tables."""
-    desk = start_desk(Ports.free(), tmp_path_factory.mktemp("desk"), keep=False, settings=SETTINGS)
+    """All parts on free ports, keeping nothing: the app, the emulator and the tables.
+
+    When all tests have run, nothing private of what they said may stand in the logs.
+    """
+    desk = start_desk(
+        Ports.free(),
+        tmp_path_factory.mktemp("desk"),
+        keep=False,
+        settings=SETTINGS,
+        listener=logs.lines.append,
+    )
     try:
         desk.wait()
         yield desk
     finally:
         desk.stop()
+    assert logs.leaks(logs.lines) == []
+    # The emulator announces its key when it starts, as Microsoft's own does.
+    assert logs.leaks(desk.webpubsub.output, besides=frozenset({ACCESS_KEY})) == []
+
+
+@pytest.fixture(scope="session")
+def strict(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    """One more instance of the app beside the desk's, with all its rules on."""
+    part = start_strict(desk, tmp_path_factory.mktemp("strict"))
+    try:
+        part.wait()
+        yield part
+    finally:
+        part.stop()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client without a limit of its own."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        yield session
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +81,15 @@ def chromium() -> str:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Beside a failed test stands what the parts of the desk said last."""
+    report = yield
+    desk = getattr(item, "funcargs", {}).get("desk")
+    if report.failed and isinstance(desk, Desk):
+        report.sections += [(part.name, part.last_words(lines=30)) for part in desk.parts]
+    return report

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from tests.logs import keep_private
+
 SECOND = 1.0
 """The unit of all deadlines; a slow machine may stretch it."""
 
@@ -26,6 +28,7 @@ class Person:
         self._url = url
         self.id: str = admission["user_id"]
         self.session: str = admission["session"]
+        keep_private(self.id, self.session, admission["token"])
 
     @classmethod
     async def enter(cls, http: aiohttp.ClientSession, url: str, name: str) -> Self:
@@ -49,6 +52,7 @@ class Person:
     async def negotiate(self, **wish: Any) -> Any:
         status, body = await self.ask("POST", "/api/negotiate", json=wish)
         assert status == 200, body
+        keep_private(body["token"], body["session"])
         return body
 
     @asynccontextmanager
@@ -134,6 +138,10 @@ class Connection:
         )
         return await self.hear(type="ack", ackId=ack, within=30)
 
+    async def command(self, frame: Frame) -> None:
+        """Send a frame of the service's own protocol, as it is."""
+        await self._socket.send_json(frame)
+
     async def join(self, room: str, **position: Any) -> Frame:
         await self.send("join", {"room": room, **position})
         return await self.hear_one(
@@ -144,6 +152,7 @@ class Connection:
     async def say(self, room: str, content: str, client_id: str = "") -> str:
         """Say something and wait for the acknowledgement; the message's id."""
         client_id = client_id or uuid.uuid4().hex
+        keep_private(content)
         ack = await self.send("message", {"room": room, "content": content, "id": client_id})
         assert ack["success"], ack
         return client_id

@@ -1,0 +1,35 @@
+"""A second instance of the app beside the desk's, with the rules on that the desk leaves off."""
+
+import re
+from pathlib import Path
+
+from local.parts import ROOT, Desk, Part, free_ports, start_functions
+from tests import logs
+
+KEY = "the-key-of-the-strict-host"
+BARRED = "mallory-22222222"
+MESSAGES_AT_ONCE = JOINS_AT_ONCE = NEGOTIATES_AT_ONCE = 10
+
+NEVER = "0 0 0 1 1 *"
+QUIET = {"STOCKS_SCHEDULE": NEVER, "METRICS_SCHEDULE": NEVER, "WEATHER_SCHEDULE": NEVER}
+
+SETTINGS = QUIET | {
+    "ROOMS": "listed",
+    "BARRED": f"eve-22222222, {BARRED}",
+    "MODERATE": "word_list:check",
+    "MESSAGES_PER_MINUTE": "60",
+    "JOINS_PER_MINUTE": "60",
+    "NEGOTIATES_PER_MINUTE": "60",
+}
+
+
+def start_strict(desk: Desk, folder: Path) -> Part:
+    """It asks for function keys, and moderates with the example of the document."""
+    document = (ROOT / "docs/moderation.md").read_text()
+    example = re.search(r"```python\n(.*?)```", document, re.DOTALL)
+    assert example, "docs/moderation.md has no example"
+    (folder / "word_list.py").write_text(example[1])
+    environment = {**desk.environment, **SETTINGS, "PYTHONPATH": str(folder)}
+    options = ("--enable-auth", "--key", KEY)
+    (port,) = free_ports(1)
+    return start_functions(port, environment, options=options, listener=logs.lines.append)

@@ -1,0 +1,483 @@
+"""The webhook: our own service is believed and nobody else, and every event has one effect."""
+
+import asyncio
+import base64
+import json
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from local.parts import ACCESS_KEY, Desk, free_ports, start_functions
+from realtime import hub as hubs
+from realtime.answers import BODY_LIMIT
+from realtime.settings import Settings
+from tests import logs
+from tests.instances import Instance, instance
+from tests.issuer import AUDIENCE, OwnIssuer
+from tests.people import Person
+from tests.service import Service, event_headers, new_connection, signature
+from tests.strict import QUIET
+
+QUICK = 2.0
+"""How many seconds any answer may take, on a busy machine; a trace or a retry would take more."""
+
+OTHER_KEY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH"
+
+
+@pytest.fixture
+def service(desk: Desk, http: aiohttp.ClientSession) -> Service:
+    return Service(http, desk.url)
+
+
+@pytest.fixture
+async def own(desk: Desk) -> AsyncIterator[Instance]:
+    async with instance(desk) as made:
+        yield made
+
+
+@pytest.fixture
+def room() -> str:
+    return f"room-{uuid.uuid4().hex}"
+
+
+def message(room: str, content: str = "hello") -> dict[str, str]:
+    return {"room": room, "content": content, "id": uuid.uuid4().hex}
+
+
+async def kept(own: Instance, room: str) -> int:
+    """How many messages a room has."""
+    return (await own.history.head(room)).seq
+
+
+# --- consent ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "origin", ["localhost", "LOCALHOST", "replica.example.com, localhost", "localhost,other"]
+)
+async def test_our_own_service_may_send_events(service: Service, origin: str) -> None:
+    answered = await service.call("OPTIONS", {"WebHook-Request-Origin": origin})
+
+    assert answered.status == 204
+    assert answered.headers["WebHook-Allowed-Origin"].lower() == "localhost"
+
+
+@pytest.mark.parametrize("origin", ["elsewhere.com", "localhost.elsewhere.com", "*", ",", "", None])
+async def test_no_other_service_may(service: Service, origin: str | None) -> None:
+    headers = {} if origin is None else {"WebHook-Request-Origin": origin}
+
+    answered = await service.call("OPTIONS", headers)
+
+    assert (answered.status, answered.code) == (400, "invalid_request")
+    assert "WebHook-Allowed-Origin" not in answered.headers
+
+
+# --- signatures ---------------------------------------------------------------------------------
+
+
+def wrong_by_one(connection: str) -> str:
+    good = signature(connection)
+    return good[:-1] + ("0" if good[-1] != "0" else "1")
+
+
+FORGED = {
+    "none": lambda _: None,
+    "empty": lambda _: "",
+    "wrong by one character": wrong_by_one,
+    "of another connection": lambda _: signature(new_connection()),
+    "by another key": lambda connection: signature(connection, OTHER_KEY),
+    "by another algorithm": lambda connection: signature(connection).replace("sha256", "sha1"),
+    "without its algorithm": lambda connection: signature(connection).removeprefix("sha256="),
+    "cut": lambda connection: signature(connection)[:-1],
+    "behind too many others": lambda one: "sha256=0," * 500 + signature(one),
+    "not even text": lambda _: "sha256=\udcff",
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_kept(
+    service: Service, own: Instance, room: str, forge: Any
+) -> None:
+    headers = event_headers("message", connection=new_connection(), rooms=[room])
+    headers["ce-signature"] = forge(headers["ce-connectionId"])
+    headers = {name: value for name, value in headers.items() if value is not None}
+
+    answered = await service.call("POST", headers, json.dumps(message(room)).encode())
+
+    assert (answered.status, answered.code) == (401, "unauthenticated")
+    assert await kept(own, room) == 0
+
+
+def holds(key: str, offered: str, connection: str) -> bool:
+    """Whether an app with this key believes a signature."""
+    text = f"Endpoint=https://here;AccessKey={key};Version=1.0;"
+    return hubs.connect(Settings(webpubsub_connection_string=text)).signed_by_service(
+        offered, connection
+    )
+
+
+async def test_either_of_the_services_two_keys_is_enough() -> None:
+    one = new_connection()
+    both = signature(one, ACCESS_KEY, OTHER_KEY)
+
+    assert holds(ACCESS_KEY, both, one)
+    assert holds(OTHER_KEY, both, one)
+    assert holds(OTHER_KEY, both.replace(",", " , ").upper(), one)
+
+
+async def test_while_a_key_is_exchanged_the_old_one_holds_until_it_is_gone() -> None:
+    one, newest = new_connection(), OTHER_KEY[::-1]
+
+    assert holds(ACCESS_KEY, signature(one, OTHER_KEY, ACCESS_KEY), one)
+    assert not holds(ACCESS_KEY, signature(one, OTHER_KEY, newest), one)
+
+
+# --- without a key: the service's own token -----------------------------------------------------
+
+
+@pytest.fixture
+async def company() -> AsyncIterator[OwnIssuer]:
+    async with OwnIssuer() as issuer:
+        yield issuer
+
+
+@pytest.fixture
+async def keyless(desk: Desk, company: OwnIssuer) -> AsyncIterator[str]:
+    """The address of an app that has no access key, as in Azure."""
+    environment = (
+        QUIET
+        | desk.environment
+        | {
+            "WEBPUBSUB_CONNECTION_STRING": "",
+            "WEBPUBSUB_ENDPOINT": "https://localhost",
+            "WEBHOOK_ISSUER": company.url,
+            "WEBHOOK_AUDIENCE": AUDIENCE,
+        }
+    )
+    (port,) = free_ports(1)
+    part = start_functions(port, environment, listener=logs.lines.append)
+    try:
+        await asyncio.to_thread(part.wait)
+        yield part.url
+    finally:
+        part.stop()
+
+
+async def knock(service: Service, token: str | None) -> tuple[int, str | None]:
+    """What a connect event gets that is proved by this token, and signed by a key as well."""
+    headers = event_headers("connect", system=True)
+    if token is not None:
+        headers["Authorization"] = token
+    answered = await service.call("POST", headers, b"{}")
+    return answered.status, answered.code
+
+
+async def test_without_a_key_the_services_token_is_what_counts(
+    keyless: str, company: OwnIssuer, http: aiohttp.ClientSession
+) -> None:
+    service = Service(http, keyless)
+    unbelievable = [
+        None,
+        "",
+        "Bearer ",
+        "Bearer nonsense",
+        f"Basic {company.token()}",
+        f"Bearer {company.token(aud='api://another')}",
+        f"Bearer {company.token(iss='https://elsewhere')}",
+        f"Bearer {company.token(exp=1)}",
+    ]
+
+    good = await knock(service, f"Bearer {company.token(sub='the service')}")
+    bad = [await knock(service, token) for token in unbelievable]
+
+    assert good == (200, None)
+    assert bad == [(401, "unauthenticated")] * len(bad)
+
+
+# --- what an event must be ----------------------------------------------------------------------
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=36500)
+
+MALFORMED = {
+    "another hub": {"ce-hub": "elsewhere"},
+    "another family": {"ce-type": "azure.eventgrid.user.message"},
+    "no type": {"ce-type": ""},
+    "no id": {"ce-id": ""},
+    "no time": {"ce-time": "yesterday"},
+    "a state that is not ours": {"ce-connectionState": "bm9uc2Vuc2U="},
+    "a state without end": {"ce-connectionState": base64.b64encode(b"[" * 5000).decode()},
+    "a state that is no room": {"ce-connectionState": base64.b64encode(b'["a:b"]').decode()},
+    "a state that is no text": {"ce-connectionState": "\u00e9"},
+}
+
+
+@pytest.mark.parametrize("changes", MALFORMED.values(), ids=MALFORMED)
+async def test_a_signed_event_that_is_malformed_is_refused(
+    service: Service, changes: dict[str, str]
+) -> None:
+    headers = event_headers("message") | changes
+
+    answered = await service.call("POST", headers, json.dumps(message("lobby")).encode())
+
+    assert answered.status == 400
+
+
+USERS = ["", "a:b", "x' or PartitionKey ne 'x", "ann\u202e", "a" * 8000, "../..", "Ann Lee"]
+
+
+@pytest.mark.parametrize("user", USERS, ids=lambda text: text[:8])
+@pytest.mark.parametrize("event", ["connect", "connected", "disconnected"])
+async def test_an_id_that_cannot_be_one_of_ours_is_nobody(
+    service: Service, event: str, user: str
+) -> None:
+    answered = await service.tells(event, user=user)
+
+    assert answered.status in {400, 401}
+
+
+@pytest.mark.parametrize("minutes", [-10, 10, -(10**8)])
+async def test_an_event_of_another_time_is_refused_to_its_sender(
+    service: Service, own: Instance, room: str, minutes: int
+) -> None:
+    moment = max(LONG_AGO, datetime.now(UTC) + timedelta(minutes=minutes))
+    headers = event_headers("message", rooms=[room]) | {"ce-time": moment.isoformat()}
+
+    answered = await service.call("POST", headers, json.dumps(message(room)).encode())
+
+    assert (answered.status, answered.code) == (200, "stale_event")
+    assert await kept(own, room) == 0
+
+
+async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
+    service: Service, own: Instance, room: str
+) -> None:
+    headers = event_headers("message", rooms=[room])
+
+    def deliver() -> Any:  # another id each time: only the event's own can tell that it is the same
+        return service.call("POST", headers, json.dumps(message(room)).encode())
+
+    answers = await asyncio.gather(*(deliver() for _ in range(5)))
+    answers.append(await deliver())
+
+    assert {(one.status, one.body) for one in answers} == {(204, b"")}
+    assert await kept(own, room) == 1
+
+
+async def test_the_same_id_on_another_connection_is_another_event(
+    service: Service, own: Instance, room: str
+) -> None:
+    for _ in range(2):
+        headers = event_headers("message", rooms=[room]) | {"ce-id": "1"}
+        await service.call("POST", headers, json.dumps(message(room)).encode())
+
+    assert await kept(own, room) == 2
+
+
+async def test_goodbyes_out_of_turn_do_no_harm(service: Service) -> None:
+    connection = new_connection()
+
+    answers = [
+        await service.tells(event, {"reason": "gone"}, connection=connection)
+        for event in ("disconnected", "disconnected", "connected", "disconnected")
+    ]
+
+    assert [one.status for one in answers] == [204] * 4
+
+
+# --- a refused event is an answer, for an error may cost the connection -------------------------
+
+BAD_JSON = {
+    "nothing": b"",
+    "no JSON": b"hello",
+    "half": b'{"room": "lobby", "content": "he',
+    "not a number": b'{"room": "lobby", "content": NaN, "id": "1"}',
+    "half a character": b'{"room": "lobby", "content": "\\ud800", "id": "1"}',
+    "bytes that are no text": b'{"room": "lobby", "content": "\xff\xfe", "id": "1"}',
+    "a byte order mark": b'\xef\xbb\xbf{"room": "lobby", "content": "hello", "id": "1"}',
+    "depth beside": b'{"else":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+}
+
+BAD_SHAPE = {
+    "null": b"null",
+    "depth": b'{"room":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "a list": b"[]",
+    "a text": b'"x"',
+    "a number without end": b"1e999",
+    "a number as the text": b'{"room": "lobby", "content": 1e999, "id": "1"}',
+    "a list as the text": b'{"room": "lobby", "content": [], "id": "1"}',
+    "no text": b'{"room": "lobby", "id": "1"}',
+    "no id": b'{"room": "lobby", "content": "hello"}',
+}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [pytest.param(body, "bad_json", id=name) for name, body in BAD_JSON.items()]
+    + [pytest.param(body, "invalid_request", id=name) for name, body in BAD_SHAPE.items()],
+)
+async def test_what_is_not_a_message_is_refused_to_its_sender(
+    service: Service, own: Instance, room: str, body: bytes, code: str
+) -> None:
+    body = body.replace(b"lobby", room.encode())
+
+    answered = await service.says("message", body, rooms=[room])
+
+    assert (answered.status, answered.code) == (200, code)
+    assert answered.json["type"] == "error"
+    assert answered.json["event"] == "message"
+    assert await kept(own, room) == 0
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "code"),
+    [
+        ("shout", {}, "unknown_event"),
+        ("message", {"content": "", "id": "1"}, "empty_content"),
+        ("message", {"content": " \u200b\u2060\n", "id": "1"}, "empty_content"),
+        ("message", {"content": "\U0001f600" * 2000 + "x", "id": "1"}, "content_too_long"),
+        ("message", {"content": "hello", "id": ""}, "invalid_id"),
+        ("message", {"content": "hello", "id": "x" * 65}, "invalid_id"),
+        ("message", {"content": "hello", "id": "a/b"}, "invalid_id"),
+        ("message", {"content": "hello", "id": "1", "room": "elsewhere"}, "not_in_room"),
+        ("join", {"room": "a:b"}, "invalid_room"),
+        ("join", {"after": "first"}, "invalid_request"),
+        ("leave", {"room": "elsewhere"}, "not_in_room"),
+        ("typing", {"room": "elsewhere"}, "not_in_room"),
+        ("read", {"seq": -1}, "invalid_cursor"),
+        ("read", {"seq": 1}, "invalid_cursor"),
+        ("read", {"seq": "all"}, "invalid_request"),
+        ("read", {"seq": 0, "to": "bob-22222222"}, "invalid_request"),
+        ("direct", {"to": "ann-22222222", "content": "me", "id": "1"}, "direct_to_self"),
+        ("direct", {"to": "nobody-22222222", "content": "hello", "id": "1"}, "unknown_user"),
+        ("direct", {"to": "ann-22222222:bob", "content": "hello", "id": "1"}, "invalid_user"),
+    ],
+)
+async def test_what_may_not_be_said_is_refused_to_its_sender(
+    service: Service, own: Instance, room: str, event: str, data: dict[str, Any], code: str
+) -> None:
+    answered = await service.says(event, {"room": room} | data, rooms=[room])
+
+    assert (answered.status, answered.code) == (200, code)
+    assert await kept(own, room) == 0
+
+
+async def test_a_text_of_the_longest_length_is_kept_as_it_is(
+    service: Service, own: Instance, room: str
+) -> None:
+    longest = "\U0001f600" * 2000
+    verbatim = ["<img src=x onerror=alert(1)>", "</script>", "[x](javascript:1)", "\u202eabc"]
+
+    for text in (longest, *verbatim):
+        assert (await service.says("message", message(room, text), rooms=[room])).status == 204
+
+    entries = (await own.history.page(room)).entries
+    assert [entry.content for entry in entries] == [longest, *verbatim]
+
+
+async def test_what_only_the_server_decides_cannot_be_sent_along(
+    service: Service, own: Instance, room: str
+) -> None:
+    forged = {"from": "bob-22222222", "seq": 99, "timestamp": "1970-01-01", "epoch": "x"}
+
+    await service.says("message", message(room) | forged, user="ann-22222222", rooms=[room])
+
+    (entry,) = (await own.history.page(room)).entries
+    assert (entry.sender, entry.seq, entry.timestamp[:2]) == ("ann-22222222", 1, "20")
+
+
+async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refused(
+    service: Service, own: Instance, room: str
+) -> None:
+    said = message(room)
+
+    async def say(user: str, **changes: str) -> str | None:
+        return (await service.says("message", said | changes, user=user, rooms=[room])).code
+
+    codes = [
+        await say("ann-22222222"),
+        await say("ann-22222222"),
+        await say("ann-22222222", content="another"),
+        await say("bob-22222222", content="his own"),
+    ]
+
+    assert codes == [None, None, "id_conflict", None]
+    assert await kept(own, room) == 2
+
+
+async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service) -> None:
+    body = json.dumps(message("lobby", "x" * BODY_LIMIT)).encode()
+
+    signed = await service.says("message", body, rooms=["lobby"])
+    system = await service.call("POST", event_headers("connect", system=True), body)
+    unsigned = await service.call(
+        "POST", event_headers("message") | {"ce-signature": "sha256=0"}, body
+    )
+
+    assert (signed.status, signed.code) == (200, "too_large")
+    assert (system.status, system.code) == (413, "too_large")
+    assert (unsigned.status, unsigned.code) == (401, "unauthenticated")
+
+
+async def test_only_json_is_understood(desk: Desk, http: aiohttp.ClientSession, room: str) -> None:
+    ann = await Person.enter(http, desk.url, "ann")
+    async with ann.connect(room) as tab:
+        refused = await tab.refused("message", "hello", "text")
+
+        assert refused["code"] == "invalid_request"
+        await tab.say(room, "the connection is still there")
+
+
+# --- anything at all ----------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = st.sampled_from(["room", "content", "id", "to", "seq", "after", "epoch"])
+BODIES = st.binary(max_size=200) | st.one_of(JSON, st.dictionaries(FIELDS, JSON)).map(
+    lambda data: json.dumps(data).encode()
+)
+EVENTS = st.sampled_from(["join", "leave", "message", "direct", "typing", "read", "", "*"])
+HEADERS = st.dictionaries(
+    st.sampled_from(list(event_headers("message"))),
+    st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f")),
+)
+
+
+async def test_whatever_a_browser_says_it_hears_why_not(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+
+    @settings(max_examples=150, deadline=None)
+    @given(event=EVENTS, body=BODIES)
+    def check(event: str, body: bytes) -> None:
+        saying = service.says(event, body, user="fuzz-2", rooms=["fuzz"])
+        answered = asyncio.run_coroutine_threadsafe(saying, loop).result(QUICK)
+
+        assert answered.status in {200, 204} or (event == "" and answered.status == 400)
+        assert answered.status == 204 or answered.json["type"] in {"error", "left"}
+
+    await asyncio.to_thread(check)
+
+
+async def test_whatever_a_stranger_sends_is_refused(service: Service) -> None:
+    loop = asyncio.get_running_loop()
+    unsigned = event_headers("message", rooms=["fuzz"])
+    unsigned["ce-signature"] = signature(new_connection())
+
+    @settings(max_examples=150, deadline=None)
+    @given(headers=HEADERS, body=BODIES)
+    def check(headers: dict[str, str], body: bytes) -> None:
+        sending = service.call("POST", unsigned | headers, body)
+        answered = asyncio.run_coroutine_threadsafe(sending, loop).result(QUICK)
+
+        assert answered.status in {400, 401}
+        assert answered.code in {"unauthenticated", "invalid_request"}
+
+    await asyncio.to_thread(check)

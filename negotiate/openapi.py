@@ -117,8 +117,13 @@ def _operation(one: Endpoint, method: str, schemas: dict[Any, Schema]) -> Schema
 
 
 def _refusals(one: Endpoint, schemas: dict[Any, Schema]) -> list[Schema]:
-    """The error object; a function that chooses its status may answer as usual with another one."""
-    return [schemas[Error], *([schemas[one.answer]] if one.answer and one.whole else [])]
+    """The error object; a function that chooses its status may answer as usual with another one.
+
+    What makes its own response and answers with files may refuse with a text.
+    """
+    if not one.whole:
+        return [schemas[Error]]
+    return [schemas[Error], schemas[one.answer]] if one.answer else []
 
 
 def _in_path(one: Endpoint) -> Iterator[Schema]:

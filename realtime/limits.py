@@ -11,7 +11,7 @@ REMEMBERED = 10_000
 
 
 class Limit:
-    """At most `per_minute`, of which `burst` (else a sixth) may come at once; 0 sets no limit."""
+    """`per_minute` on average, and `burst` (else a sixth of it) at once; 0 sets no limit."""
 
     def __init__(
         self,
@@ -26,6 +26,10 @@ class Limit:
         self._burst = burst or max(1.0, per_minute / 6)
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many people are remembered."""
+        return len(self._buckets)
 
     def spend(self, person: str) -> None:
         """Take one token, or refuse with the time until the next."""

@@ -172,6 +172,10 @@ class Connection:
                 found += [(entry["seq"], entry["content"]) for entry in frame["messages"]]
         return found
 
+    async def closed(self) -> None:
+        """The service has ended this connection."""
+        await self._listening
+
     async def close(self) -> None:
         """Go for good."""
         await self._socket.close(code=1000)

@@ -1,0 +1,266 @@
+"""Private rooms: who is no member cannot come in, hear, speak or learn that there is one."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from local.parts import Desk, Part
+from realtime.people import People
+from realtime.rooms import Rooms
+from tests.instances import Instance, instance
+from tests.people import RELIABLE, Connection, Person
+from tests.service import Service
+from tests.strict import KEY
+
+ROUNDS = 12
+
+
+@pytest.fixture
+async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "ann")
+
+
+@pytest.fixture
+async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "bob")
+
+
+@pytest.fixture
+async def own(desk: Desk) -> AsyncIterator[Instance]:
+    async with instance(desk) as made:
+        yield made
+
+
+class Operator:
+    """Whoever holds the function key."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    async def ask(self, method: str, path: str, said: Any = None) -> Any:
+        headers = {"x-functions-key": KEY}
+        url = f"{self._url}/api/rooms/{path}"
+        async with self._http.request(method, url, headers=headers, json=said) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+    async def close(self, room: str, *members: Person) -> str:
+        """Make a room private, with these members."""
+        for person in members:
+            await self.admit(room, person)
+        await self.ask("PUT", room, {"private": True})
+        return room
+
+    async def admit(self, room: str, person: Person) -> None:
+        await self.ask("PUT", f"{room}/members/{person.id}")
+
+    async def expel(self, room: str, person: Person) -> None:
+        await self.ask("DELETE", f"{room}/members/{person.id}")
+
+
+@pytest.fixture
+def operator(desk: Desk, http: aiohttp.ClientSession) -> Operator:
+    return Operator(http, desk.url)
+
+
+@pytest.fixture
+def room() -> str:
+    return f"room-{uuid.uuid4().hex}"
+
+
+async def test_members_talk_and_list_their_room(
+    ann: Person, bob: Person, operator: Operator, room: str
+) -> None:
+    await operator.close(room, ann, bob)
+
+    async with ann.connect(room=room) as speaking, bob.connect(room) as hearing:
+        assert (await speaking.join(room))["type"] == "joined"
+        await speaking.say(room, "only among us")
+        await hearing.hear(type="message", content="only among us")
+
+    (listed,) = (await ann.get("/api/rooms"))["rooms"]
+    assert (listed["room"], listed["private"], listed["head"]) == (room, True, 1)
+
+
+async def tried(person: Person, room: str) -> dict[str, Any]:
+    """What somebody gets who tries every way into a room."""
+    status, body = await person.ask("POST", "/api/negotiate", json={"room": room})
+    found: dict[str, Any] = {"negotiate": (status, body)}
+    for path in ("history", "users"):
+        found[path] = await person.ask("GET", f"/api/rooms/{room}/{path}")
+    async with person.connect() as tab:
+        found["join"] = await tab.join(room)
+        found["read"] = await tab.refused("read", {"room": room, "seq": 0})
+        found["say"] = await tab.refused("message", {"room": room, "content": "hi", "id": "1"})
+        found["typing"] = await tab.refused("typing", {"room": room})
+    found["list"] = await person.get("/api/rooms")
+    return found
+
+
+async def test_a_stranger_gets_in_by_no_way(
+    ann: Person, bob: Person, operator: Operator, room: str
+) -> None:
+    await operator.close(room, ann)
+    async with ann.connect(room) as tab:
+        await tab.say(room, "bob must not see this")
+
+        found = await tried(bob, room)
+        assert "bob must not see this" not in str(found)
+        assert (await ann.get(f"/api/rooms/{room}/users"))["count"] == 1
+    assert {found[way][0] for way in ("negotiate", "history", "users")} == {404}
+    assert found["join"]["code"] == "unknown_room"
+    assert {found[way]["code"] for way in ("say", "read", "typing")} == {"not_in_room"}
+    assert found["list"]["rooms"] == []
+
+
+async def test_where_rooms_are_listed_a_private_one_looks_like_none(
+    strict: Part, http: aiohttp.ClientSession, operator: Operator, room: str
+) -> None:
+    ann = await Person.enter(http, strict.url, "ann")
+    missing = f"room-{uuid.uuid4().hex}"
+    await operator.close(room)
+
+    found = [
+        str(await ann.ask("POST", "/api/negotiate", json={"room": name}))
+        + str([await ann.ask("GET", f"/api/rooms/{name}/{path}") for path in ("history", "users")])
+        + str((await Service(http, strict.url, KEY).says("join", {"room": name})).json)
+        for name in (room, missing)
+    ]
+
+    assert found[0].replace(room, "it") == found[1].replace(missing, "it")
+    assert "unknown_room" in found[0]
+
+
+async def test_where_rooms_are_listed_one_that_is_made_is_open_to_all(
+    strict: Part, http: aiohttp.ClientSession, room: str
+) -> None:
+    ann = await Person.enter(http, strict.url, "ann")
+    await Operator(http, strict.url).ask("PUT", room, {"private": False})
+
+    assert (await ann.negotiate(room=room))["room"] == room
+
+
+async def test_who_is_expelled_hears_and_says_nothing_more_at_once(
+    ann: Person, bob: Person, operator: Operator, room: str
+) -> None:
+    await operator.close(room, ann, bob)
+    async with ann.connect(room) as speaking, bob.connect(room) as first, bob.connect(room) as tab:
+        await first.say(room, "still here")
+
+        await operator.expel(room, bob)
+        await speaking.say(room, "now that bob has gone")
+        said = await tab.refused("message", {"room": room, "content": "am I?", "id": "1"})
+        typed = await tab.refused("typing", {"room": room})
+        read = await tab.refused("read", {"room": room, "seq": 1})
+
+        assert {one["code"] for one in (said, typed, read)} == {"unknown_room"}
+        assert "now that bob has gone" not in str(first.heard + tab.heard)
+        assert (await speaking.hear(type="system", event="left"))["user_id"] == bob.id
+    assert (await bob.get("/api/rooms"))["rooms"] == []
+
+
+async def test_every_instance_knows_at_once_who_was_expelled(
+    strict: Part, http: aiohttp.ClientSession, ann: Person, operator: Operator, room: str
+) -> None:
+    await operator.close(room, ann)
+    elsewhere = Service(http, strict.url, KEY)
+    said = {"room": room, "content": "hello", "id": "1"}
+    before = await elsewhere.says("message", said, user=ann.id, rooms=[room])
+
+    await operator.expel(room, ann)
+    after = await elsewhere.says("message", said | {"id": "2"}, user=ann.id, rooms=[room])
+
+    assert (before.code, after.code) == (None, "unknown_room")
+
+
+async def test_an_old_token_opens_no_room_that_one_was_expelled_from(
+    http: aiohttp.ClientSession, ann: Person, operator: Operator, room: str
+) -> None:
+    await operator.close(room, ann)
+    admission = await ann.negotiate(room=room)
+
+    await operator.expel(room, ann)
+
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await Connection.open(http, admission["url"], RELIABLE)
+    assert refused.value.status == 404
+
+
+async def test_who_joins_while_being_expelled_does_not_stay(
+    ann: Person, bob: Person, operator: Operator, own: Instance, room: str
+) -> None:
+    await operator.close(room, ann, bob)
+    async with ann.connect() as tab:
+        for _ in range(ROUNDS):
+            await operator.admit(room, ann)
+
+            await asyncio.gather(tab.join(room), operator.expel(room, ann))
+
+            # A join that was answered with joined came first, and was then undone.
+            assert ann.id not in (await own.presence.roster(room)).people
+
+
+async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, operator: Operator, own: Instance
+) -> None:
+    room = await operator.close(f"room-{uuid.uuid4().hex}", ann)
+    async with ann.connect(room=room) as tab:
+        # As on another instance that has not yet found a connection to put out.
+        await Rooms(own.tables, listed=False).expel(room, ann.id)
+
+        told = await Service(http, desk.url).tells(
+            "connected", user=ann.id, connection=tab.id, rooms=[room]
+        )
+
+        assert told.status == 204
+        assert (await own.presence.roster(room)).people == {}
+
+
+async def test_a_room_that_is_closed_is_empty_of_strangers(
+    ann: Person, bob: Person, operator: Operator, room: str
+) -> None:
+    async with ann.connect(room) as staying, bob.connect(room) as going:
+        await going.say(room, "open to all")
+
+        await operator.close(room, ann)
+        await staying.say(room, "now among ourselves")
+        said = await going.refused("message", {"room": room, "content": "me too", "id": "1"})
+
+        assert said["code"] == "unknown_room"
+        assert "now among ourselves" not in str(going.heard)
+    assert (await bob.ask("GET", f"/api/rooms/{room}/history"))[0] == 404
+
+
+async def test_a_room_can_be_opened_again(
+    ann: Person, bob: Person, operator: Operator, room: str
+) -> None:
+    await operator.close(room, ann)
+
+    await operator.ask("PUT", room, {"private": False})
+
+    assert (await bob.negotiate(room=room))["room"] == room
+
+
+INJECTIONS = ["x' or PartitionKey ne 'x", "x' or true or '", "' or '1' eq '1", "%27 or true"]
+
+
+@pytest.mark.parametrize("name", INJECTIONS)
+async def test_below_all_checks_a_name_is_still_only_a_name(
+    own: Instance, ann: Person, name: str
+) -> None:
+    async with ann.connect("lobby") as tab:
+        await tab.say("lobby", "there is something to find")
+    people, rooms = People(own.tables, []), Rooms(own.tables, listed=True)
+
+    assert (await own.history.page(name)).entries == []
+    assert await people.places(name) == []
+    assert not await people.seen(name)
+    assert await rooms.welcomes(name, name) is None
+    assert await ann.ask("GET", f"/api/rooms/{name}/history") == await ann.ask(
+        "GET", "/api/rooms/a:b/history"
+    )

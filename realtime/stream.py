@@ -152,16 +152,15 @@ class _Kept:
 
     frame: Frame | None = None
     etag: str | None = None
-    interval: int = 0
     by: str = ""
 
     def covers(self, tick: int, interval: int) -> bool:
         """Whether this tick, or a later one, has been made.
 
-        Ticks of another interval are other numbers, and a row from a wrong clock must not silence
-        the stream until that time has come.
+        A row from a wrong clock, or with the ticks of a shorter interval, is no reason to be
+        silent until that number has come.
         """
-        if self.frame is None or self.interval != interval:
+        if self.frame is None:
             return False
         return tick <= self.frame.tick <= tick + ASTRAY / interval
 
@@ -254,7 +253,6 @@ class Streams:
             async with asyncio.timeout(1.5 * self._limit(stream)):
                 return await self._run(stream, now)
         except Exception as error:  # noqa: BLE001 - whatever fails here must not fail the others
-            self._kept.pop(stream.name, None)
             self._tell(stream, reason(error))
             return None
 
@@ -311,7 +309,7 @@ class Streams:
         except ResourceNotFoundError:
             return _Kept()
         frame = msgspec.json.decode(row["frame"], type=Frame)
-        return _Kept(frame, row.metadata["etag"], row["interval"], row["by"])
+        return _Kept(frame, row.metadata["etag"], row["by"])
 
     async def _keep(self, stream: Stream, frame: Frame, before: _Kept, by: str) -> _Kept:
         """The row as it is afterwards: ours, or that of whoever was first.
@@ -321,7 +319,7 @@ class Streams:
         """
         try:
             etag = await self._write(stream, frame, before.etag, by)
-            kept = _Kept(frame, etag, stream.interval_seconds, by)
+            kept = _Kept(frame, etag, by)
         except (ResourceExistsError, ResourceModifiedError):
             kept = await self._read(stream)
         self._kept[stream.name] = kept
@@ -336,7 +334,6 @@ class Streams:
             "PartitionKey": stream.name,
             "RowKey": "latest",
             "tick": (frame.tick, EdmType.INT64),
-            "interval": stream.interval_seconds,
             "by": by,
             "frame": _text(frame),
         }

@@ -392,6 +392,20 @@ async def test_an_entry_that_comes_or_goes_makes_a_full_frame(host: Host) -> Non
     assert (second["full"], second["data"]) == (True, prices(A=1))
 
 
+async def test_values_that_turn_stale_are_told_at_once_though_they_have_not_changed(
+    host: Host,
+) -> None:
+    same = prices(A=1)
+    ours = stream(in_turn(same, Stale(same, "down"), same), deltas="symbols", full_every=1000)
+    async with listening(host, "ann", ours.group) as ann:
+        for second in range(1, 4):
+            await host.streams.run(ours, NOW + second * SECOND)
+        heard = [await ann.frame() for _ in range(3)]
+
+    assert [frame["stale"] for frame in heard] == [False, True, False]
+    assert all(frame["full"] for frame in heard)
+
+
 # --- failures -------------------------------------------------------------------------------
 
 

@@ -1,0 +1,309 @@
+"""What people do with each other: talk, write in private, type, read, come back."""
+
+import asyncio
+import threading
+import uuid
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from azure.messaging.webpubsubclient import WebPubSubClient
+from azure.messaging.webpubsubclient.models import (
+    CallbackType,
+    OnServerDataMessageArgs,
+    WebPubSubDataType,
+)
+
+from local.parts import Desk
+from tests.people import PLAIN, Person
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "ann")
+
+
+@pytest.fixture
+async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "bob")
+
+
+@pytest.fixture
+def room() -> str:
+    return f"room-{uuid.uuid4().hex}"
+
+
+# --- in a room --------------------------------------------------------------------------------
+
+
+async def test_a_message_reaches_everyone_in_the_room(ann: Person, bob: Person, room: str) -> None:
+    async with ann.connect(room) as here, bob.connect(room) as there:
+        client_id = await here.say(room, "Good morning ☀ 👩‍👩‍👧")
+
+        for reader in (here, there):
+            message = await reader.hear(type="message")
+            assert message["from"] == ann.id
+            assert message["content"] == "Good morning ☀ 👩‍👩‍👧"
+            assert (message["seq"], message["id"]) == (1, client_id)
+
+
+async def test_a_message_is_kept_before_it_is_acknowledged(ann: Person, room: str) -> None:
+    async with ann.connect(room) as here:
+        await here.say(room, "kept")
+
+        history = await ann.get(f"/api/rooms/{room}/history")
+
+        assert [entry["content"] for entry in history["messages"]] == ["kept"]
+        assert (history["head"], history["more"], history["room"]) == (1, False, room)
+
+
+async def test_someone_who_joins_late_sees_what_was_said(
+    ann: Person, bob: Person, room: str
+) -> None:
+    async with ann.connect(room) as here:
+        for text in ("one", "two", "three"):
+            await here.say(room, text)
+
+        async with bob.connect() as there:
+            joined = await there.join(room)
+
+        assert [entry["content"] for entry in joined["messages"]] == ["one", "two", "three"]
+        assert [entry["seq"] for entry in joined["messages"]] == [1, 2, 3]
+        assert {user["user_id"] for user in joined["users"]} == {ann.id, bob.id}
+
+
+async def test_who_was_cut_off_gets_exactly_what_was_missed(
+    ann: Person, bob: Person, room: str
+) -> None:
+    async with ann.connect(room) as here:
+        async with bob.connect(room) as there:
+            await here.say(room, "heard")
+            heard = await there.hear(type="message")
+        for text in ("missed one", "missed two"):
+            await here.say(room, text)
+
+        async with bob.connect() as again:
+            joined = await again.join(room, after=heard["seq"], epoch=heard["epoch"])
+
+        assert joined["recovered"]
+        assert [entry["content"] for entry in joined["messages"]] == ["missed one", "missed two"]
+
+
+async def test_what_is_said_elsewhere_is_not_heard(ann: Person, bob: Person, room: str) -> None:
+    async with ann.connect(room) as here, bob.connect(f"{room}-next-door") as there:
+        await here.say(room, "between us")
+        await there.say(f"{room}-next-door", "all quiet")
+        await there.hear(type="message", content="all quiet")
+
+        assert there.texts(room) == []
+
+
+async def test_who_has_left_neither_hears_nor_speaks(ann: Person, bob: Person, room: str) -> None:
+    async with ann.connect(room) as here, bob.connect(room) as there:
+        await there.send("leave", {"room": room})
+        await there.hear(type="left", room=room)
+        await here.say(room, "is anybody there")
+        refused = await there.refused("message", {"room": room, "content": "yes", "id": "1"})
+
+        assert refused["code"] == "not_in_room"
+        assert there.texts(room) == []
+
+
+async def test_a_server_speaks_in_a_room(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, room: str
+) -> None:
+    body = {"content": "Maintenance at noon.", "from": "operator", "id": "notice-1"}
+    async with ann.connect(room) as here:
+        answers = []
+        for _ in range(2):
+            async with http.post(f"{desk.url}/api/rooms/{room}/message", json=body) as answer:
+                answers.append(await answer.json())
+
+        assert answers == [{"status": "sent", "room": room, "seq": 1, "id": "notice-1"}] * 2
+        assert (await here.hear(type="message"))["from"] == "operator"
+
+
+# --- between two people -------------------------------------------------------------------------
+
+
+async def test_a_direct_message_reaches_every_connection_of_both_and_nobody_else(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, bob: Person, room: str
+) -> None:
+    eve = await Person.enter(http, desk.url, "eve")
+    async with (
+        ann.connect(room) as here,
+        ann.connect() as second_tab,
+        bob.connect(room) as there,
+        eve.connect(room) as outside,
+    ):
+        await here.send("direct", {"to": bob.id, "content": "psst", "id": "1"})
+
+        for reader in (here, second_tab, there):
+            message = await reader.hear(type="direct_message")
+            assert (message["from"], message["to"]) == (ann.id, bob.id)
+            assert (message["content"], message["seq"]) == ("psst", 1)
+        await outside.say(room, "something else")
+        await outside.hear(type="message")
+        assert [frame for frame in outside.heard if frame["type"] == "direct_message"] == []
+
+
+async def test_a_conversation_is_read_by_its_two_people_only(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, bob: Person
+) -> None:
+    eve = await Person.enter(http, desk.url, "eve")
+    async with ann.connect() as here, bob.connect() as there:
+        await here.send("direct", {"to": bob.id, "content": "question", "id": "1"})
+        await there.send("direct", {"to": ann.id, "content": "answer", "id": "1"})
+
+    said = ["question", "answer"]
+    for person, other in ((ann, bob), (bob, ann)):
+        history = await person.get(f"/api/direct/{other.id}/history")
+        assert [entry["content"] for entry in history["messages"]] == said
+    for other in (ann, bob):
+        assert (await eve.get(f"/api/direct/{other.id}/history"))["messages"] == []
+    status, _ = await eve.ask("GET", f"/api/rooms/{ann.id}:{bob.id}/history")
+    assert status == 400
+
+
+async def test_direct_messages_wait_for_who_is_away(ann: Person, bob: Person) -> None:
+    async with bob.connect("lobby"):
+        pass  # Bob was here once.
+    async with ann.connect() as here:
+        for number in range(3):
+            await here.send("direct", {"to": bob.id, "content": f"{number}", "id": f"{number}"})
+
+    waiting = (await bob.get("/api/rooms"))["direct"]
+
+    assert [(one["user_id"], one["head"], one["unread"]) for one in waiting] == [(ann.id, 3, 3)]
+
+
+@pytest.mark.parametrize(
+    ("to", "code"),
+    [("self", "direct_to_self"), ("nobody-xyz", "unknown_user"), ("a b", "invalid_user")],
+)
+async def test_a_direct_message_needs_somebody_to_hear_it(ann: Person, to: str, code: str) -> None:
+    async with ann.connect() as here:
+        whom = ann.id if to == "self" else to
+        refused = await here.refused("direct", {"to": whom, "content": "hm", "id": "1"})
+
+    assert (refused["code"], refused["retry"]) == (code, False)
+
+
+# --- typing and reading -------------------------------------------------------------------------
+
+
+async def test_typing_is_told_once_in_three_seconds_and_never_kept(
+    ann: Person, bob: Person, room: str
+) -> None:
+    async with ann.connect(room) as here, bob.connect(room) as there:
+        for _ in range(5):
+            await here.send("typing", {"room": room})
+        await here.say(room, "done")
+        await there.hear(type="message")
+
+        told = [frame for frame in there.heard if frame.get("type") == "typing"]
+        assert told == [{"type": "typing", "room": room, "user_id": ann.id}]
+        assert (await ann.get(f"/api/rooms/{room}/history"))["head"] == 1
+
+
+async def test_a_read_mark_is_told_to_the_other_tabs_and_never_moves_back(
+    ann: Person, room: str
+) -> None:
+    async with ann.connect(room) as here, ann.connect(room) as second_tab:
+        for text in ("one", "two", "three"):
+            await here.say(room, text)
+        for seq in (2, 1):
+            await here.send("read", {"room": room, "seq": seq})
+
+        assert await second_tab.hear(type="read") == {"type": "read", "room": room, "seq": 2}
+        (standing,) = (await ann.get("/api/rooms"))["rooms"]
+        assert (standing["head"], standing["read"], standing["unread"]) == (3, 2, 1)
+
+
+async def test_what_is_unread_is_the_same_on_another_device(
+    ann: Person, bob: Person, room: str
+) -> None:
+    async with ann.connect(room) as here:
+        async with bob.connect(room) as there:
+            await here.say(room, "one")
+            await there.send("read", {"room": room, "seq": 1})
+        await here.say(room, "two")
+        await here.say(room, "three")
+
+        async with bob.connect() as another:
+            joined = await another.join(room)
+
+    assert (joined["head"], joined["read"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ({"room": "ROOM", "seq": 2}, "invalid_cursor"),
+        ({"room": "ROOM", "seq": -1}, "invalid_cursor"),
+        ({"room": "ROOM", "seq": "1"}, "invalid_request"),
+        ({"seq": 1}, "invalid_request"),
+        ({"room": "ROOM", "to": "bob", "seq": 1}, "invalid_request"),
+        ({"room": "elsewhere", "seq": 1}, "not_in_room"),
+    ],
+    ids=str,
+)
+async def test_a_read_mark_that_makes_no_sense_is_refused(
+    ann: Person, room: str, data: dict[str, object], code: str
+) -> None:
+    async with ann.connect(room) as here:
+        await here.say(room, "one")
+        said = {name: room if value == "ROOM" else value for name, value in data.items()}
+
+        refused = await here.refused("read", said)
+
+        assert refused["code"] == code
+        assert (await ann.get("/api/rooms"))["rooms"][0]["read"] == 0
+
+
+# --- other clients ------------------------------------------------------------------------------
+
+
+async def test_a_client_without_recovery_talks_as_well(ann: Person, room: str) -> None:
+    async with ann.connect(room, subprotocol=PLAIN) as here:
+        await here.say(room, "plain")
+
+        assert (await here.hear(type="message"))["content"] == "plain"
+
+
+async def test_microsofts_client_talks_in_a_room(ann: Person, room: str) -> None:
+    """azure-messaging-webpubsubclient, as anybody would use it."""
+    heard: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    spoken = threading.Event()
+    loop = asyncio.get_running_loop()
+    admission = await ann.negotiate()
+
+    def listen(message: OnServerDataMessageArgs) -> None:
+        loop.call_soon_threadsafe(heard.put_nowait, message.data)
+
+    def talk() -> None:
+        client = WebPubSubClient(admission["url"])
+        client.subscribe(CallbackType.SERVER_MESSAGE, listen)
+        client.subscribe(CallbackType.GROUP_MESSAGE, listen)
+        with client:
+            client.send_event("join", {"room": room}, WebPubSubDataType.JSON)
+            said = {"room": room, "content": "hello", "id": "1"}
+            client.send_event("message", said, WebPubSubDataType.JSON)
+            spoken.wait(10)
+
+    talking = asyncio.ensure_future(asyncio.to_thread(talk))
+    async with asyncio.timeout(10):
+        frames = [await heard.get()]
+        while frames[-1]["type"] != "message":
+            frames.append(await heard.get())
+    spoken.set()
+    await talking
+
+    assert [frame["type"] for frame in frames if frame["type"] != "system"] == ["joined", "message"]
+    assert frames[-1]["content"] == "hello"

@@ -14,7 +14,8 @@ Not emulated: MQTT, Socket.IO, protobuf clients and bodies, event listeners (Eve
 tokens and managed identity, Key Vault references, client certificates, anonymous clients,
 invocations, group state, presence events, several instances. Nothing is kept when it stops.
 
-The core (all but server.py and outbox.py) opens no socket and can be used without a network.
+server.py, door.py and outbox.py are the network; everything else opens no socket, imports no web
+framework and can be used without them.
 """
 
 from local.webpubsub.server import Server, serve

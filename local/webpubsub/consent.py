@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 _BELIEVED_SECONDS = 60.0
-_LONGEST_PAUSE = 60.0
+# The service waits up to a minute; on a desk the application is restarted all the time.
+_LONGEST_PAUSE = 5.0
 
 
 @dataclass(slots=True)
@@ -38,6 +39,12 @@ class Consents:
         if consent.given is None:
             await asyncio.shield(consent.question)
         return consent.given is True
+
+    def forget_refusals(self) -> None:
+        """The settings changed: who refused may be asked at once."""
+        for consent in self._known.values():
+            if consent.given is False:
+                consent.due = 0.0
 
     def stop(self) -> None:
         for consent in self._known.values():

@@ -17,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 RETENTION_SECONDS = 30.0
 _ACKS_REMEMBERED = 1000
+# Closed because somebody asked for it; anything else is somebody's mistake.
+_WANTED_CLOSES = (1000, 1001)
 _NO_DATA = Payload(TEXT, b"")
 
 
@@ -217,7 +219,8 @@ class Hub:
             connection.tell(protocol.disconnected(reason))
         if connection.outbox is not None:
             connection.outbox.close(code, "" if quiet else reason)
-        logger.info("connection %s closed with %d: %s", connection.id, code, reason)
+        level = logging.INFO if code in _WANTED_CLOSES else logging.WARNING
+        logger.log(level, "connection %s closed with %d: %s", connection.id, code, reason)
         self.forget(connection, reason)
 
     def forget(self, connection: Connection, reason: str) -> None:

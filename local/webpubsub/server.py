@@ -124,7 +124,7 @@ class Server:
 
     def configure(self, settings: Settings) -> None:
         """Change the event handlers; nobody is disconnected."""
-        self._webhook.settings = settings
+        self._webhook.configure(settings)
 
     def cut(self, *, hub: str | None = None, user_id: str | None = None) -> int:
         """Cut sockets as a bad network does: no close frame, no goodbye. Returns how many."""

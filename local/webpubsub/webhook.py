@@ -70,7 +70,7 @@ class Webhook:
         patience: Patience = Patience(),
         clock: Callable[[], float],
     ) -> None:
-        self.settings = settings
+        self._settings = settings
         self._send = http
         self._http = self._tampered
         self._keys = keys
@@ -80,9 +80,13 @@ class Webhook:
         self._consents = Consents(self._ask, clock)
         self._tellings: set[asyncio.Task[None]] = set()
 
+    def configure(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consents.forget_refusals()
+
     async def connect(self, connection: Connection, offer: Offer) -> Welcome:
         """Ask the application whether, and as whom, this client may come in."""
-        handler = self.settings.system_handler(connection.hub, upstream.CONNECT)
+        handler = self._settings.system_handler(connection.hub, upstream.CONNECT)
         if handler is None:
             return Welcome()
         event = upstream.system_event(connection, upstream.CONNECT, 0, offer.body())
@@ -103,7 +107,7 @@ class Webhook:
     ) -> Payload | None:
         """Hand a client's event over; returns what the application replies to it."""
         number = connection.next_event_id()
-        handler = self.settings.user_handler(connection.hub, name)
+        handler = self._settings.user_handler(connection.hub, name)
         if handler is None:
             raise EventFailedError(f"hub {connection.hub} has no handler for event {name}")
         event = upstream.user_event(connection, name, number, payload)
@@ -134,7 +138,7 @@ class Webhook:
     def _tell(self, connection: Connection, name: str, body: bytes) -> None:
         """Nobody waits for this one, and its outcome is only logged."""
         number = connection.next_event_id()
-        handler = self.settings.system_handler(connection.hub, name)
+        handler = self._settings.system_handler(connection.hub, name)
         if handler is not None:
             event = upstream.system_event(connection, name, number, body)
             task = asyncio.get_running_loop().create_task(self._tell_and_log(handler, event))

@@ -5,7 +5,10 @@ import { WebPubSubClient } from "@azure/web-pubsub-client";
 
 const tell = (what, value = null) => console.log(JSON.stringify({ what, value }));
 
-const client = new WebPubSubClient(process.argv[2]);
+// A refusal is final in a test; the client would ask three times more, a second apart.
+const client = new WebPubSubClient(process.argv[2], {
+  messageRetryOptions: { maxRetries: 1, retryDelayInMs: 50 },
+});
 client.on("connected", (event) => tell("connected", event.connectionId));
 client.on("disconnected", () => tell("disconnected"));
 client.on("stopped", () => tell("stopped"));

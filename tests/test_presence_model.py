@@ -1,0 +1,101 @@
+"""Whatever comes late, doubled or not at all, presence ends right and tells no nonsense."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import uuid4
+
+import aiohttp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.parts import Desk
+from local.webpubsub import serve
+from realtime.channels import group_of
+from tests.instances import Instance, instance
+from tests.people import PLAIN, Connection
+
+
+class Step(NamedTuple):
+    """A connection comes or goes; one of two instances hears of it so many times."""
+
+    who: str
+    comes: bool
+    heard: int
+    at: int
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        who=st.sampled_from(["ann", "bob"]),
+        comes=st.booleans(),
+        heard=st.integers(0, 2),
+        at=st.integers(0, 1),
+    ),
+    max_size=12,
+)
+
+
+async def come(one: Instance, http: aiohttp.ClientSession, room: str, who: str) -> Connection:
+    ticket = await one.hub.ticket(who, groups=[group_of(room)], roles=[])
+    return await Connection.open(http, ticket.url, PLAIN)
+
+
+async def go(one: Instance, connection: Connection) -> None:
+    """Closed, and gone from the service's own list."""
+    await connection.close()
+    while await one.hub._client.connection_exists(connection.id):  # noqa: SLF001
+        pass
+
+
+async def hear(one: Instance, room: str, step: Step) -> None:
+    """What the app does when it is told of a step."""
+    if not step.comes:
+        return await one.presence.departed(room, step.who)
+    roster = await one.presence.roster(room)
+    if step.who in roster.people:
+        await one.presence.arrived(room, step.who, roster)
+    return None
+
+
+async def play(desk: Desk, steps: Sequence[Step]) -> None:
+    room = f"room-{uuid4().hex}"
+    tabs: defaultdict[str, list[Connection]] = defaultdict(list)
+    async with (
+        aiohttp.ClientSession() as http,
+        serve() as service,
+        instance(desk, hub=service.connection_string) as first,
+        instance(desk, hub=service.connection_string) as second,
+    ):
+        watcher = await come(first, http, room, "watcher")
+        await hear(first, room, Step("watcher", comes=True, heard=1, at=0))
+        for step in steps:
+            if step.comes:
+                tabs[step.who].append(await come(first, http, room, step.who))
+            elif tabs[step.who]:
+                await go(first, tabs[step.who].pop())
+            at = (first, second)[step.at]
+            await asyncio.gather(*(hear(at, room, step) for _ in range(step.heard)))
+        await second.presence.settle()
+
+        here = {who for who, open_tabs in tabs.items() if open_tabs}
+        assert set((await first.presence.roster(room)).people) == here | {"watcher"}
+        await first.hub.publish(group_of(room), {"type": "end"})
+        await watcher.hear(type="end")
+        for who in ("ann", "bob"):
+            told = [frame["event"] for frame in watcher.heard if frame.get("user_id") == who]
+            assert told == ["joined", "left"] * (len(told) // 2) + ["joined"] * (who in here)
+        for connection in [watcher, *tabs["ann"], *tabs["bob"]]:
+            await connection.close()
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=STEPS)
+def test_presence_ends_right_and_alternates_between_joined_and_left(
+    desk: Desk, steps: Sequence[Step]
+) -> None:
+    asyncio.run(play(desk, steps))

@@ -36,11 +36,14 @@ class Person:
             assert answer.status == 200, await answer.text()
             return cls(http, url, await answer.json())
 
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """A request with this person's session, as it is: the answer is entered and read."""
+        headers = {"Authorization": f"Bearer {self.session}"}
+        return self._http.request(method, f"{self._url}{path}", headers=headers, **options)
+
     async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         """A request with this person's session: status and JSON body."""
-        headers = {"Authorization": f"Bearer {self.session}"}
-        url = f"{self._url}{path}"
-        async with self._http.request(method, url, headers=headers, **options) as answer:
+        async with self.request(method, path, **options) as answer:
             body = await answer.json() if answer.content_type == "application/json" else None
             return answer.status, body
 

@@ -1,0 +1,405 @@
+"""Bad input over HTTP gets a clear answer: never a 500, never a trace, and it changes nothing."""
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import function_app  # noqa: F401 - with it every HTTP function is declared
+from local.parts import Desk, Part
+from realtime.answers import BODY_LIMIT, Access, Endpoint, endpoints
+from tests.instances import Instance, instance
+from tests.people import Person
+from tests.strict import KEY
+
+QUICK = 3.0
+"""How many seconds any answer may take, on a busy machine."""
+
+
+@pytest.fixture
+async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "ann")
+
+
+@pytest.fixture
+async def own(desk: Desk) -> AsyncIterator[Instance]:
+    async with instance(desk) as made:
+        yield made
+
+
+async def ask(
+    http: aiohttp.ClientSession, method: str, url: str, **options: Any
+) -> tuple[int, str | None]:
+    """The status of an answer, and the code of its error."""
+    async with http.request(method, url, **options) as answer:
+        if answer.content_type != "application/json":
+            return answer.status, None
+        said = await answer.json()
+        return answer.status, said["error"]["code"] if "error" in said else None
+
+
+def path_of(one: Endpoint, value: str = "lobby") -> str:
+    """The path of a function, with a value in each of its places."""
+    return "/" + re.sub(
+        r"\{.*?\}", "" if "ignored" in one.route else quote(value, safe=""), one.route
+    )
+
+
+def reached(access: Access) -> list[Any]:
+    """Every function of this access, by every method."""
+    return [
+        pytest.param(method, path_of(one), id=f"{method} {one.name}")
+        for one in endpoints
+        if one.access is access
+        for method in one.methods
+    ]
+
+
+# --- who may call -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("method", "path"), reached(Access.WHO))
+@pytest.mark.parametrize(
+    "proof", [None, "Bearer ", "Bearer nonsense", "Basic YW5uOmFubg==", "\xe9"]
+)
+async def test_without_a_session_nothing_is_answered(
+    desk: Desk, http: aiohttp.ClientSession, method: str, path: str, proof: str | None
+) -> None:
+    headers = {} if proof is None else {"Authorization": proof}
+    path = path.replace("streams/lobby", "streams/weather")
+
+    assert await ask(http, method, desk.url + path, headers=headers) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize(("method", "path"), reached(Access.KEY))
+@pytest.mark.parametrize("key", [None, "", "another"])
+async def test_without_the_key_no_server_function_is_reached(
+    strict: Part, http: aiohttp.ClientSession, method: str, path: str, key: str | None
+) -> None:
+    headers = {} if key is None else {"x-functions-key": key}
+
+    assert await ask(http, method, strict.url + path, headers=headers, data=b"{}") == (401, None)
+
+
+async def test_a_persons_session_is_no_key(strict: Part, http: aiohttp.ClientSession) -> None:
+    ann = await Person.enter(http, strict.url, "ann")
+
+    assert (await ann.ask("POST", "/api/publish", json={}))[0] == 401
+    assert (await ann.ask("POST", f"/api/publish?code={KEY}", json={}))[0] == 200
+
+
+async def test_principal_headers_are_nothing_where_guests_come_in(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    forged = {"X-MS-CLIENT-PRINCIPAL-ID": "4711", "X-MS-CLIENT-PRINCIPAL-NAME": "bob"}
+
+    assert await ask(http, "GET", f"{desk.url}/api/rooms", headers=forged) == (
+        401,
+        "unauthenticated",
+    )
+
+
+# --- names --------------------------------------------------------------------------------------
+
+BAD_NAMES = [
+    "a" * 65, "*", "**", "a.*", "a,b", "a:b", "a\\b", "a#b", "a?b", "%2f", "-a", "_a", "a b",
+    "a\x00", "a\n", "a\r\nX-Injected: 1", "a\u202e", "\u0430", "x' or PartitionKey ne 'x",
+    "x' or true or '", "\x7f", "\x85", "a" * 4000, "\ud800".encode(errors="surrogatepass"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=lambda name: ascii(name)[:24])
+async def test_a_name_that_cannot_be_is_refused_everywhere(ann: Person, name: str | bytes) -> None:
+    part = quote(name, safe="")
+
+    async def code(method: str, path: str, **options: Any) -> tuple[int, str | None]:
+        status, said = await ann.ask(method, path, **options)
+        return status, said and said["error"]["code"]
+
+    for path in (f"/api/rooms/{part}/history", f"/api/rooms/{part}/users"):
+        assert await code("GET", path) == (400, "invalid_room")
+    assert await code("GET", f"/api/negotiate?room={part}") == (400, "invalid_room")
+    assert await code("PUT", f"/api/rooms/{part}", json={}) == (400, "invalid_room")
+    for path in (f"/api/user/{part}", f"/api/direct/{part}/history"):
+        assert await code("GET", path) == (400, "invalid_user")
+    assert await code("PUT", f"/api/user/{part}/bar") == (400, "invalid_user")
+    assert await code("POST", f"/api/publish?user={part}", json={}) == (400, "invalid_user")
+    assert await code("POST", f"/api/publish?group=room.{part}", json={}) == (400, "invalid_room")
+    assert await code("POST", f"/api/streams/{part}/subscribe") == (404, "unknown_stream")
+
+
+@pytest.mark.parametrize("path", ["a/b", "../x", "..%2fx", "a%2fb"])
+async def test_a_slash_leads_nowhere(ann: Person, path: str) -> None:
+    status, _ = await ann.ask("GET", f"/api/rooms/{path}/history")
+
+    assert status in {400, 404}
+
+
+@pytest.mark.parametrize(
+    "file", ["..%2fhost.json", "%2e%2e%2fhost.json", "host.json", "a%00.js", "a" * 300 + ".js", "."]
+)
+async def test_the_page_gives_no_other_file(
+    desk: Desk, http: aiohttp.ClientSession, file: str
+) -> None:
+    status, _ = await ask(http, "GET", f"{desk.url}/assets/{file}")
+
+    assert status == 404
+
+
+# --- queries ------------------------------------------------------------------------------------
+
+BAD_SPANS = [
+    ("limit=0", "invalid_request"),
+    ("limit=-1", "invalid_request"),
+    ("limit=201", "invalid_request"),
+    ("limit=1e9", "invalid_request"),
+    ("limit=abc", "invalid_request"),
+    ("limit=1.5", "invalid_request"),
+    ("limit=1,2", "invalid_request"),
+    ("before=0", "invalid_request"),
+    ("before=x", "invalid_request"),
+    ("after=-1", "invalid_request"),
+    ("after=1' or true", "invalid_request"),
+    ("after=99999999999999999999999", "invalid_cursor"),
+    ("before=9999999999", "invalid_cursor"),
+    ("before=1&after=0", "invalid_cursor"),
+]
+
+
+@pytest.mark.parametrize(("query", "code"), BAD_SPANS)
+@pytest.mark.parametrize("of", ["rooms/lobby", "direct/bob-22222222"])
+async def test_a_part_of_a_history_that_cannot_be_is_refused(
+    ann: Person, of: str, query: str, code: str
+) -> None:
+    status, said = await ann.ask("GET", f"/api/{of}/history?{query}")
+
+    assert (status, said["error"]["code"]) == (400, code)
+
+
+# --- bodies -------------------------------------------------------------------------------------
+
+BAD_BODIES: dict[str, tuple[bytes, str]] = {
+    "no JSON": (b"hello", "bad_json"),
+    "half": (b'{"content": "he', "bad_json"),
+    "not a number": (b'{"content": NaN}', "bad_json"),
+    "half a character": (b'{"content": "\\ud800"}', "bad_json"),
+    "a byte order mark": (b'\xef\xbb\xbf{"content": "hello"}', "bad_json"),
+    "depth beside": (b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "bad_json"),
+    "null": (b"null", "invalid_request"),
+    "a list": (b"[]", "invalid_request"),
+    "a number without end": (b"1e999", "invalid_request"),
+    "another type": (b'{"content": 1, "user_id": 1, "private": 1}', "invalid_request"),
+}
+
+
+@pytest.mark.parametrize(("body", "code"), BAD_BODIES.values(), ids=BAD_BODIES)
+async def test_a_body_that_cannot_be_read_is_refused(
+    desk: Desk, http: aiohttp.ClientSession, own: Instance, body: bytes, code: str
+) -> None:
+    room = f"room-{uuid.uuid4().hex}"
+    for method, path in (
+        ("POST", "negotiate"),
+        ("POST", f"rooms/{room}/message"),
+        ("PUT", f"rooms/{room}"),
+        ("POST", "user/bob-22222222/message"),
+    ):
+        assert await ask(http, method, f"{desk.url}/api/{path}", data=body) == (400, code)
+
+    assert (await own.history.head(room)).seq == 0
+
+
+async def test_bytes_that_are_no_text_are_refused(desk: Desk, http: aiohttp.ClientSession) -> None:
+    body = b'{"user_id": "\xff", "content": "\xff"}'
+
+    for path in ("negotiate", "rooms/lobby/message", "publish"):
+        assert await ask(http, "POST", f"{desk.url}/api/{path}", data=body) == (400, "bad_json")
+
+
+async def test_of_a_field_given_twice_the_last_one_counts(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    body = b'{"room": "a:b", "room": "lobby"}'
+    async with http.post(f"{desk.url}/api/negotiate", data=body) as answer:
+        assert (await answer.json())["room"] == "lobby"
+
+
+@pytest.mark.parametrize("path", ["negotiate", "rooms/lobby/message", "publish"])
+async def test_a_body_over_the_limit_is_refused(
+    desk: Desk, http: aiohttp.ClientSession, path: str
+) -> None:
+    body = json.dumps({"content": "x" * BODY_LIMIT}).encode()
+
+    assert await ask(http, "POST", f"{desk.url}/api/{path}", data=body) == (413, "too_large")
+
+
+async def test_a_manual_publish_is_one_object_to_one_audience(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    url = f"{desk.url}/api/publish"
+
+    assert await ask(http, "POST", url, data=b"[]") == (400, "invalid_request")
+    both = await ask(http, "POST", f"{url}?group=weather&user=ann-22222222", data=b"{}")
+    assert both == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("depth", [50, 200, 500, 800, 900, 950, 980, 1000])
+async def test_a_deep_object_is_published_or_refused(
+    desk: Desk, http: aiohttp.ClientSession, depth: int
+) -> None:
+    body = b'{"deep":' + b"[" * depth + b"]" * depth + b"}"
+
+    status, code = await ask(http, "POST", f"{desk.url}/api/publish?user=fuzz-2", data=body)
+
+    assert (status, code) in {(200, None), (400, "bad_json")}
+
+
+async def raw(desk: Desk, request: bytes) -> bytes:
+    """What comes back for bytes that no client would send."""
+    host, port = desk.functions.address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    writer.write_eof()
+    try:
+        async with asyncio.timeout(QUICK):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+POST = b"POST /api/negotiate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Content-Length: 100\r\n\r\n{}",
+        b"Content-Length: 1\r\n\r\n{}",
+        b"Content-Length: -1\r\n\r\n{}",
+        b"Content-Length: many\r\n\r\n{}",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    ],
+    ids=lambda rest: rest.partition(b"\r\n\r\n")[0].decode(),
+)
+async def test_a_body_of_a_wrong_length_ends_quickly(desk: Desk, rest: bytes) -> None:
+    answer = await raw(desk, POST + rest)
+
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    assert b"Traceback" not in answer
+
+
+# --- methods, origins, headers ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "pubsub/events"),
+        ("PUT", "pubsub/events"),
+        ("DELETE", "negotiate"),
+        ("PATCH", "rooms/lobby/history"),
+        ("GET", "publish"),
+        ("TRACE", "health"),
+    ],
+)
+async def test_by_another_method_there_is_nothing(
+    desk: Desk, http: aiohttp.ClientSession, method: str, path: str
+) -> None:
+    assert await ask(http, method, f"{desk.url}/api/{path}") == (404, None)
+
+
+@pytest.mark.parametrize("origin", ["https://elsewhere.com", "null"])
+async def test_another_sites_page_reads_nothing(
+    desk: Desk, http: aiohttp.ClientSession, origin: str
+) -> None:
+    headers = {"Origin": origin}
+    async with http.post(f"{desk.url}/api/negotiate", headers=headers) as answer:
+        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_what_is_asked_for_never_becomes_a_header(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    wish = {"user_id": "ann\r\nX-Injected: 1", "groups": ["stocks"]}
+    async with http.post(f"{desk.url}/api/negotiate", json=wish) as answer:
+        assert answer.status == 200
+        assert "X-Injected" not in answer.headers
+
+
+async def test_the_page_may_do_only_what_it_must(desk: Desk, http: aiohttp.ClientSession) -> None:
+    async with http.get(desk.url) as answer:
+        headers = answer.headers
+        rules = dict(
+            rule.strip().split(" ", 1) for rule in headers["Content-Security-Policy"].split(";")
+        )
+        page = await answer.text()
+
+    hub = desk.webpubsub_url.replace("http", "ws", 1)
+    assert rules["default-src"] == rules["base-uri"] == rules["frame-ancestors"] == "'none'"
+    assert rules["script-src"] == rules["style-src"] == "'self'"
+    assert rules["connect-src"] == f"'self' {hub}"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:|<style", page)
+
+
+async def test_an_answer_about_somebody_is_kept_by_no_cache(ann: Person) -> None:
+    async with ann.request("GET", "/api/rooms") as answer:
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# --- anything at all ----------------------------------------------------------------------------
+
+TEXTS = st.text(max_size=80) | st.sampled_from(["fuzz-room", "weather", "x' or true or '", "%00"])
+QUERIES = st.dictionaries(
+    st.sampled_from(["limit", "before", "after", "room", "user_id", "groups", "user", "code"]),
+    TEXTS,
+    max_size=3,
+)
+FIELDS = st.sampled_from(["content", "from", "id", "user_id", "room", "groups", "private"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+BODIES = st.binary(max_size=100) | st.dictionaries(FIELDS, VALUES).map(
+    lambda data: json.dumps(data).encode()
+)
+
+
+async def test_whatever_is_asked_gets_an_answer(ann: Person) -> None:
+    loop = asyncio.get_running_loop()
+
+    async def asked(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, str]:
+        async with ann.request(method, path, params=query, data=body) as answer:
+            assert "X-Injected" not in answer.headers
+            return answer.status, await answer.text()
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        one=st.sampled_from(endpoints), place=TEXTS.filter(bool), query=QUERIES, body=BODIES,
+        data=st.data(),
+    )  # fmt: skip
+    def check(one: Endpoint, place: str, query: dict[str, str], body: bytes, data: Any) -> None:
+        method = data.draw(st.sampled_from(one.methods))
+        asking = asked(method, path_of(one, place), query, body)
+
+        status, text = asyncio.run_coroutine_threadsafe(asking, loop).result(QUICK)
+
+        assert status in {200, 204, 400, 401, 403, 404, 409, 413}
+        assert "Traceback" not in text
+        if status >= 400 and text.startswith("{"):
+            assert json.loads(text)["error"].keys() == {"code", "message", "retry"}
+
+    await asyncio.to_thread(check)

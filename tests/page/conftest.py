@@ -1,6 +1,5 @@
 """A browser in front of the desk: `ann = await enter("ann")`."""
 
-import itertools
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,13 +8,14 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
 from local.parts import ROOT, Desk, node
 from tests.page.visitor import WITHIN, Visitor
 
 Enter = Callable[..., Awaitable[Visitor]]
-WIDE = {"width": 1440, "height": 900}
+Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
+WIDE = ViewportSize(width=1440, height=900)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,7 +67,7 @@ def room() -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def post(desk: Desk) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+async def post(desk: Desk) -> AsyncIterator[Post]:
     """A server that posts to the app: `await post("/api/publish", {...})`."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
 
@@ -77,9 +77,3 @@ async def post(desk: Desk) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
                 return await answer.json()
 
         yield post
-
-
-@pytest.fixture(scope="session")
-def ticks() -> "itertools.count[int]":
-    """Numbers for frames that a test publishes: each later than all before."""
-    return itertools.count(10_000_000_000)

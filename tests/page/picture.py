@@ -10,17 +10,16 @@ import subprocess
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, ViewportSize, async_playwright
 
 from local.parts import ROOT, Desk, Ports, node, start_desk
 from tests.page.visitor import Visitor
 
 PICTURE = ROOT / "docs/townsquare.png"
-SIZE = {"width": 1440, "height": 900}
-WATCHED_SECONDS = 75
+SIZE = ViewportSize(width=1440, height=900)
+WATCHED_SECONDS = 90
 """So long the lines grow before the picture is taken."""
 
 TALK = [
@@ -39,7 +38,6 @@ CITIES = [
 
 
 async def main() -> None:
-    subprocess.run([node(), ROOT / "web/build.mjs"], check=True, stdout=subprocess.DEVNULL)
     settings = {"WEATHER_SCHEDULE": "0 0 0 1 1 *", "METRICS_SCHEDULE": "* * * * * *"}
     with tempfile.TemporaryDirectory() as data:
         desk = start_desk(Ports.free(), Path(data), keep=False, settings=settings)
@@ -66,7 +64,7 @@ async def take(browser: Browser, desk: Desk) -> None:
         await ann.sees(text)
     await people["bob"].goes_to("market-day")
     await people["bob"].says("Stall 7 is free again.")
-    await people["cleo"].page.locator("#words").press_sequentially("Me too")
+    await people["cleo"].page.locator("#words").press_sequentially("I can help", delay=400)
     await ann.page.get_by_text("cleo is typing").wait_for()
     await ann.page.screenshot(path=PICTURE)
 
@@ -81,10 +79,8 @@ async def enter(browser: Browser, desk: Desk, name: str) -> Visitor:
 async def post_weather(desk: Desk) -> None:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     names = ("city", "temperature_c", "humidity_percent", "wind_kph", "condition", "code")
-    cities: list[dict[str, Any]] = [
-        {**dict(zip(names, city, strict=True)), "observed_at": now, "stale": False, "age_seconds": 0}
-        for city in CITIES
-    ]
+    fresh = {"observed_at": now, "stale": False, "age_seconds": 0}
+    cities = [{**dict(zip(names, city, strict=True)), **fresh} for city in CITIES]
     frame = {
         "type": "weather_update", "stream": "weather", "tick": 1, "timestamp": now,
         "stale": False, "full": True, "data": {"source": "open-meteo", "cities": cities},
@@ -101,4 +97,5 @@ def _chromium() -> str:
 
 
 if __name__ == "__main__":
+    subprocess.run([node(), ROOT / "web/build.mjs"], check=True, stdout=subprocess.DEVNULL)
     asyncio.run(main())

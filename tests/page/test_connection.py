@@ -123,6 +123,4 @@ async def test_debug_shows_frames_and_the_connection(enter: Enter, room: str) ->
 
 
 def _service(desk: Desk) -> WebPubSubServiceClient:
-    return WebPubSubServiceClient.from_connection_string(
-        desk.webpubsub_connection_string, hub=HUB
-    )
+    return WebPubSubServiceClient.from_connection_string(desk.webpubsub_connection_string, hub=HUB)

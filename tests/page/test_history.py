@@ -1,17 +1,13 @@
 """A long history: read upwards without a jump, with few elements in the page."""
 
 from asyncio import gather
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.page.conftest import Enter
+from tests.page.conftest import Enter, Post
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
 MANY = 1_200
 """Enough for twelve pages and more windows. 10,000 behave the same, and take a minute."""

@@ -1,20 +1,15 @@
 """Live data on the page: how it moves, how old it says it is, and how it is switched off."""
 
-import itertools
 import re
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.page.conftest import Enter
+from tests.page.conftest import Enter, Post
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
-Ticks = "itertools.count[int]"
 
 
 async def test_prices_and_metrics_move(enter: Enter) -> None:
@@ -58,12 +53,10 @@ async def test_a_stream_can_be_switched_off_and_on(enter: Enter) -> None:
     await expect(stocks.locator(".age")).to_have_text(re.compile("now|1 s"))
 
 
-async def test_weather_says_what_is_old_and_what_was_never_known(
-    enter: Enter, post: Post, ticks: Ticks
-) -> None:
+async def test_weather_says_what_is_old_and_what_was_never_known(enter: Enter, post: Post) -> None:
     ann = await enter("ann")
 
-    await post("/api/publish?group=weather", weather(next(ticks)))
+    await post("/api/publish?group=weather", weather())
 
     cities = ann.stream("weather").locator(".city")
     await expect(cities).to_have_count(3)
@@ -105,7 +98,7 @@ async def test_a_hidden_page_keeps_its_frames_and_draws_nothing(enter: Enter) ->
     await expect(price).not_to_have_text(before or "")
 
 
-def weather(tick: int) -> dict[str, Any]:
+def weather() -> dict[str, Any]:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     known = {"humidity_percent": 81, "wind_kph": 19.4, "observed_at": now}
     unknown = dict.fromkeys([*known, "temperature_c", "condition", "code", "age_seconds"])
@@ -117,7 +110,7 @@ def weather(tick: int) -> dict[str, Any]:
         {"city": "Nowhere", "stale": True, **unknown},
     ]  # fmt: skip
     return {
-        "type": "weather_update", "stream": "weather", "tick": tick, "timestamp": now,
+        "type": "weather_update", "stream": "weather", "tick": 1, "timestamp": now,
         "stale": False, "full": True, "data": {"source": "open-meteo", "cities": cities},
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ from tests.page.visitor import Visitor
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "phone": PHONE,
     "tablet": {"viewport": {"width": 900, "height": 1100}},
     "wide": {"viewport": WIDE},
@@ -45,9 +45,7 @@ async def test_nothing_bursts_and_axe_finds_nothing_serious(enter: Enter, size: 
         assert await serious(ann) == []
 
 
-async def test_the_door_is_accessible_and_enter_comes_in(
-    browser: Browser, desk: Desk, chromium: str
-) -> None:
+async def test_the_door_is_accessible_and_enter_comes_in(browser: Browser, desk: Desk) -> None:
     context = await browser.new_context(viewport=WIDE, bypass_csp=True)
     ann = await Visitor.arrive(context, desk.url)
     await expect(ann.page.get_by_label("Your name")).to_be_focused()

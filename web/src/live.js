@@ -50,11 +50,12 @@ class Card {
   constructor(stream, toggle) {
     this.stream = stream;
     const titleId = `stream-${stream.name}`;
+    this.note = el("span", { class: "quiet note" });
     this.age = el("span", { class: "age" });
     this.switch = el("button", { class: "switch", role: "switch", "aria-label": `Listen to ${stream.title}`, onclick: toggle });
     this.body = el("div", { class: "card-body" });
     this.root = el("section", { class: "card", "aria-labelledby": titleId, "data-stream": stream.name },
-      el("header", {}, el("h2", { id: titleId, title: stream.description }, stream.title), this.age, this.switch),
+      el("header", {}, el("h2", { id: titleId, title: stream.description }, stream.title), this.note, this.age, this.switch),
       this.body);
   }
 
@@ -68,6 +69,7 @@ class Card {
     this.#face ??= new (FACES[stream.frame.type] ?? AsItComes)();
     arrange(this.body, [this.#face.root]);
     this.#face.draw(stream);
+    say(this.note, this.#face.note ?? "");
     this.#drawn = stream.frame;
   }
 

@@ -18,10 +18,12 @@ const TILES = [
 const percent = (value) => (value === null || value === undefined ? "–" : `${fixed(value, value < 10 ? 1 : 0)} %`);
 
 export class Metrics {
+  /** Stands beside the title. */
+  note = "";
+
   constructor() {
     this.tiles = TILES.map((tile) => ({ ...tile, ...makeTile(tile.title) }));
-    this.instance = el("p", { class: "quiet instance" });
-    this.root = el("div", {}, el("div", { class: "tiles" }, ...this.tiles.map((tile) => tile.root)), this.instance);
+    this.root = el("div", { class: "tiles" }, ...this.tiles.map((tile) => tile.root));
   }
 
   draw({ frame, series }) {
@@ -31,7 +33,7 @@ export class Metrics {
       spark(tile.canvas, series.column(tile.name).slice(-POINTS), { stroke: "--calm", fill: true, low: tile.low, high: tile.high });
     }
     const minutes = Math.max(1, Math.round(Math.min(series.times.length, POINTS) * series.step / 60));
-    say(this.instance, `${frame.data.instance} · last ${minutes === 1 ? "minute" : `${minutes} minutes`}`);
+    this.note = `${frame.data.instance}, last ${minutes} min`;
   }
 }
 

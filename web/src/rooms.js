@@ -120,7 +120,6 @@ export class Rooms {
   }
 
   say(content) {
-    this.#typedAt = 0;
     this.outbox.post(this.current.key, content);
   }
 

@@ -55,15 +55,15 @@ export class Stocks {
   }
 
   #drawRow(row, symbol, quote) {
-    const direction = way(quote.change);
+    const direction = way(quote.change_percent);
     row.button.setAttribute("aria-pressed", String(symbol === this.chosen));
     say(row.price, fixed(quote.price, 2));
     this.#drawChange(row.change, quote);
     spark(row.canvas, this.#stream.series.column(symbol).slice(-SPARK_POINTS), { stroke: STROKE[direction] });
   }
 
-  #drawChange(node, { change, change_percent: percent }) {
-    const direction = way(change);
+  #drawChange(node, { change_percent: percent }) {
+    const direction = way(percent);
     node.dataset.way = direction;
     if (!node.firstChild) node.append(el("span", { "aria-hidden": "true" }), el("span", { class: "aloud" }), el("span"));
     const [arrow, spoken, text] = node.children;
@@ -79,10 +79,10 @@ export class Stocks {
     const then = this.#pointed === null ? null : series.column(this.chosen)[this.#pointed];
     say(this.name, this.chosen);
     say(this.price, fixed(then ?? quote.price, 2));
-    const shown = then === null || then === undefined ? quote : { change: then - quote.open, change_percent: ((then - quote.open) / quote.open) * 100 };
+    const shown = then === null || then === undefined ? quote : { change_percent: ((then - quote.open) / quote.open) * 100 };
     this.#drawChange(this.change, shown);
     say(this.when, then ? clock(new Date(series.times[this.#pointed] * 1000)) : "");
-    this.plot.setAttribute("aria-label", `${this.chosen} over the last minutes, now ${fixed(quote.price, 2)}, ${SPOKEN[way(quote.change)]} ${signed(quote.change_percent)} percent since the opening`);
+    this.plot.setAttribute("aria-label", `${this.chosen} over the last minutes, now ${fixed(quote.price, 2)}, ${SPOKEN[way(quote.change_percent)]} ${signed(quote.change_percent)} percent since the opening`);
   }
 
   #point(index) {

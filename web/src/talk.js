@@ -94,7 +94,7 @@ export class Talk {
     const notes = Map.groupBy(place.notes, (note) => note.after);
     const firstNew = this.#firstNew(entries);
     let [above, today] = [null, null];
-    if (start === 0) yield* (notes.get(0) ?? []).map(noteRow);
+    if (start === 0 && notes.has(0)) yield noteRow(notes.get(0));
     for (const entry of entries.slice(start, end)) {
       if (day(entry.timestamp) !== today) {
         [above, today] = [null, day(entry.timestamp)];
@@ -109,7 +109,7 @@ export class Talk {
       above = entry;
       if (!notes.has(entry.seq)) continue;
       above = null;
-      yield* notes.get(entry.seq).map(noteRow);
+      yield noteRow(notes.get(entry.seq));
     }
     if (end === entries.length) yield* this.#underway(place, above);
   }
@@ -251,7 +251,7 @@ export class Talk {
 }
 
 const dayRow = (text, seq) => [`day ${text} ${seq}`, () => el("li", { class: "day" }, el("span", {}, text))];
-const noteRow = ({ id, text }) => [`note ${id}`, () => el("li", { class: "note" }, text)];
+const noteRow = (notes) => [`notes ${notes[0].id} ${notes.length}`, () => el("li", { class: "comings" }, notes.map((note) => note.text).join(" · "))];
 
 const continues = (previous, entry) =>
   previous?.from === entry.from && Date.parse(entry.timestamp) - Date.parse(previous.timestamp) < GROUP_WITHIN;

@@ -56,4 +56,4 @@ export function bytes(n) {
 export const fixed = (n, digits) => (n === null || n === undefined ? "–" : n.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 
 /** "+1.20 %" or "−0.31 %", with a real minus sign. */
-export const signed = (n, digits = 2) => (n === null || n === undefined ? "–" : `${n < 0 ? "−" : "+"}${fixed(Math.abs(n), digits)}`);
+export const signed = (n, digits = 2) => (n === null || n === undefined ? "–" : `${n > 0 ? "+" : n < 0 ? "−" : ""}${fixed(Math.abs(n), digits)}`);

@@ -347,6 +347,9 @@ CHECKS: dict[str, Callable[[Visit], Awaitable[str]]] = {
     "conversation": check_conversation,
 }
 
+OF_THE_SETTINGS = {"tables", "webpubsub"}
+"""What can be looked at only where the settings are."""
+
 
 async def examine(
     url: str,
@@ -362,9 +365,14 @@ async def examine(
         yield finding
     async with aiohttp.ClientSession() as http:
         visit = Visit(url.rstrip("/"), http, key, token, settings, patience)
+        well = True
         for name, check in CHECKS.items():
-            if environment is not None or name not in {"tables", "webpubsub"}:
-                yield await _found(name, check(visit), patience)
+            if not well:
+                yield Finding(name, "unseen", "the app has to be well first")
+            elif environment is not None or name not in OF_THE_SETTINGS:
+                finding = await _found(name, check(visit), patience)
+                well = name != "app" or finding.state == "ok"
+                yield finding
 
 
 def check_settings(environment: Mapping[str, str]) -> tuple[Finding, Settings | None]:

@@ -120,7 +120,7 @@ async def market() -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=1) as client:
+    async with httpx.AsyncClient(timeout=5) as client:
         yield client
 
 

@@ -79,7 +79,7 @@ async def start(desk: Any) -> AsyncIterator[Callable[..., Host]]:
 
 @pytest.fixture
 def host(start: Callable[..., Host]) -> Host:
-    return start(patience=0.2)
+    return start()
 
 
 class Listener:
@@ -443,12 +443,14 @@ async def test_a_failing_producer_leaves_its_last_values_marked_stale(
     assert heard[1]["data"] == {"count": 1}
 
 
-async def test_a_hanging_producer_is_cut_off_and_touches_no_other_stream(host: Host) -> None:
+async def test_a_hanging_producer_is_cut_off_and_touches_no_other_stream(
+    start: Callable[..., Host],
+) -> None:
     async def hang(_previous: Frame | None, _now: datetime) -> Data:
         await asyncio.Event().wait()
         raise AssertionError
 
-    hanging, ours = stream(hang), stream()
+    host, hanging, ours = start(patience=1), stream(hang), stream()
     async with listening(host, "ann", ours.group, hanging.group) as ann:
         async with asyncio.timeout(DEADLINE):
             await asyncio.gather(

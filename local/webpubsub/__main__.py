@@ -15,6 +15,9 @@ from local.webpubsub.quota import Quota
 from local.webpubsub.server import Options, serve
 from local.webpubsub.settings import InvalidSettingsError
 
+if sys.platform != "win32":
+    import resource
+
 _DEFAULT_SETTINGS = Path("appsettings.json")
 
 
@@ -29,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         datefmt="%H:%M:%S",
     )
     _collect_garbage_rarely()
+    _allow_many_sockets()
     try:
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(_serve(options))
@@ -64,6 +68,15 @@ def _collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 5, 100)
+
+
+def _allow_many_sockets() -> None:
+    """Every client is an open file; most systems allow a process few of them until it asks."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # macOS names a limit that it then refuses.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _asked_to_stop() -> None:

@@ -173,16 +173,11 @@ class ClientDoor:
     ) -> web.WebSocketResponse:
         final, reason = False, ""
         try:
-            while True:
+            message = await websocket.receive()
+            while message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                await client.hear(message.data)
                 message = await websocket.receive()
-                if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                    await client.hear(message.data)
-                    continue
-                if message.type is aiohttp.WSMsgType.CLOSE:
-                    final, reason = message.data == aiohttp.WSCloseCode.OK, message.extra or ""
-                elif isinstance(message.data, aiohttp.WebSocketError):
-                    final, reason = True, str(message.data)
-                break
+            final, reason = _parting(message)
         except ProtocolError as error:
             if connection.outbox is outbox:
                 hub.end(connection, error.code, str(error))
@@ -244,6 +239,15 @@ class ClientDoor:
             for connection in tuple(hub.connections.values()):
                 hub.end(connection, 1001, "The emulator stops.")
         await asyncio.gather(*(outbox.closed() for outbox in tuple(self._outboxes)))
+
+
+def _parting(message: aiohttp.WSMessage) -> tuple[bool, str]:
+    """How a socket ended: is that the end of a reliable client, too, and what was the reason?"""
+    if message.type is aiohttp.WSMsgType.CLOSE:
+        return message.data == aiohttp.WSCloseCode.OK, message.extra or ""
+    if isinstance(message.data, aiohttp.WebSocketError):
+        return True, str(message.data)
+    return False, "PingTimeout" if isinstance(message.data, TimeoutError) else ""
 
 
 def refuse(status: int, reason: str) -> web.Response:

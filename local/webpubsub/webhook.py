@@ -71,8 +71,7 @@ class Webhook:
         clock: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._send = http
-        self._http = self._tampered
+        self._exchange = http
         self._keys = keys
         self._origin = origin
         self._faults = faults
@@ -175,27 +174,25 @@ class Webhook:
         """Try, and try again where trying again can help."""
         for pause in self._patience.retries:
             try:
-                answer = await self._http(method, url, headers, body)
+                answer = await self._once(method, url, headers, body)
                 if answer.status not in _RETRIED:
                     return answer
             except UnreachableError as error:
                 logger.info("%s: %s; again in %g s", _without_query(url), error, pause)
             await asyncio.sleep(pause)
-        return await self._http(method, url, headers, body)
+        return await self._once(method, url, headers, body)
 
-    async def _tampered(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
-    ) -> Answer:
-        """Post, unless a fault was ordered for this one."""
+    async def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """One exchange, with the trouble that was ordered for it."""
         fault = self._faults.take("upstream") if method == "POST" else None
         if fault is None:
-            return await self._send(method, url, headers, body)
+            return await self._exchange(method, url, headers, body)
         if fault.action == "refuse":
             return Answer(fault.status)
         if fault.action == "drop":
             raise UnreachableError("dropped on order")
         await asyncio.sleep(fault.seconds)
-        return await self._send(method, url, headers, body)
+        return await self._exchange(method, url, headers, body)
 
     async def _ask(self, url: str) -> bool:
         """Ask an address whether it wants our events (CloudEvents abuse protection)."""

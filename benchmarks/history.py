@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -22,7 +23,7 @@ from realtime import hub as hubs
 from realtime import tables as storages
 from realtime.channels import group_of
 from realtime.history import History
-from realtime.logs import Draft, Logs
+from realtime.logs import Draft, Head, Logs
 from realtime.settings import Settings
 
 SENDERS = 50
@@ -225,7 +226,7 @@ async def pages(ours: Desk) -> list[Row]:
     tables, hub = storages.connect(settings_of(ours)), hubs.connect(settings_of(ours))
     logs = Logs(tables)
     for name, count in (("long", LONG), ("short", SHORT)):
-        await fill(logs, name, count)
+        await fill(tables, logs, name, count)
     history = History(logs, hub)
     long = await medians(lambda: history.page("long", 50), 100)
     short = await medians(lambda: history.page("short", 50), 100)
@@ -234,15 +235,26 @@ async def pages(ours: Desk) -> list[Row]:
     return [Row(f"newest page of {LONG:,} messages: p50", long, "ms", short, f"of {SHORT}")]
 
 
-async def fill(logs: Logs, name: str, count: int) -> None:
-    """A log of so many messages: written as always, in full batches."""
-    stamp = "2026-01-01T00:00:00.000Z"
-    drafts = [Draft("ann", str(number), "A line of a long history.") for number in range(49)]
-    for start in range(0, count, 49):
-        batch = drafts[: min(49, count - start)]
-        head = await logs.likely_head(name)
-        named = [Draft("ann", f"{start}-{draft.id}", draft.content) for draft in batch]
-        await logs.append(name, head, named, stamp)
+async def fill(tables: storages.Tables, logs: Logs, name: str, count: int) -> None:
+    """A log of so many messages: bare rows, and one message written as always at the end."""
+    table = await tables("history")
+    draft = Draft("ann", "first", "A line of a long history.")
+    epoch, _ = await logs.append(name, Head(), [draft], "2026-01-01T00:00:00.000Z")
+    row = {
+        "PartitionKey": name,
+        "epoch": epoch,
+        "id": "0",
+        "sender": "ann",
+        "content": draft.content,
+        "timestamp": "2026-01-01T00:00:00.000Z",
+    }
+    for start in range(2, count, 100):
+        seqs = range(start, min(start + 100, count))
+        await table.submit_transaction(
+            [("upsert", {**row, "RowKey": f"m:{seq:019}"}) for seq in seqs]
+        )
+    head = replace(await logs.head(name), seq=count - 1)
+    await logs.append(name, head, [Draft("ann", "last", "The last line.")], row["timestamp"])
 
 
 def settings_of(ours: Desk) -> Settings:

@@ -308,8 +308,7 @@ class Streams:
             row = await table.get_entity(stream.name, "latest")
         except ResourceNotFoundError:
             return _Kept()
-        frame = msgspec.json.decode(row["frame"], type=Frame)
-        return _Kept(frame, row.metadata["etag"], row["by"])
+        return _Kept(_frame_of(row), row.metadata["etag"], row.get("by", ""))
 
     async def _keep(self, stream: Stream, frame: Frame, before: _Kept, by: str) -> _Kept:
         """The row as it is afterwards: ours, or that of whoever was first.
@@ -320,8 +319,8 @@ class Streams:
         try:
             etag = await self._write(stream, frame, before.etag, by)
             kept = _Kept(frame, etag, by)
-        except (ResourceExistsError, ResourceModifiedError):
-            kept = await self._read(stream)
+        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
+            kept = await self._read(stream)  # not found: somebody has cleared the table
         self._kept[stream.name] = kept
         known: asyncio.Future[_Kept] = asyncio.get_running_loop().create_future()
         known.set_result(kept)
@@ -402,6 +401,14 @@ def _ageless(entry: Any) -> Any:
 
 def _age(frame: Frame, now: datetime) -> float:
     return max(0.0, (now - datetime.fromisoformat(frame.timestamp)).total_seconds())
+
+
+def _frame_of(row: Row) -> Frame | None:
+    """The frame of a row, or None for one that another version of the app has written."""
+    try:
+        return msgspec.json.decode(row.get("frame", ""), type=Frame)
+    except msgspec.DecodeError:
+        return None
 
 
 def _text(frame: Frame) -> str:

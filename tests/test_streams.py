@@ -276,6 +276,29 @@ async def test_a_clock_that_was_wrong_does_not_silence_a_stream(start: Callable[
     assert heard[1]["tick"] == ours.tick_at(NOW)
 
 
+async def test_a_stream_goes_on_when_its_row_has_been_deleted(host: Host) -> None:
+    ours = stream()
+    async with listening(host, "ann", ours.group) as ann:
+        await host.streams.run(ours, NOW)
+        await (await host.tables("streams")).delete_entity(ours.name, "latest")
+        await host.streams.run(ours, NOW + SECOND)
+        heard = [await ann.frame() for _ in range(2)]
+
+    assert heard[1]["tick"] == ours.tick_at(NOW) + 1
+
+
+@pytest.mark.parametrize("frame", ["", "{}", "not json", '{"tick": "one"}'])
+async def test_a_row_of_another_version_is_written_anew(host: Host, frame: str) -> None:
+    ours = stream()
+    table = await host.tables("streams")
+    await table.create_entity({"PartitionKey": ours.name, "RowKey": "latest", "frame": frame})
+
+    assert await host.streams.latest(ours, NOW) is None
+    async with listening(host, "ann", ours.group) as ann:
+        await host.streams.run(ours, NOW)
+        assert (await ann.frame())["data"] == {"count": 1}
+
+
 async def test_a_stream_goes_on_when_its_schedule_is_changed(start: Callable[..., Host]) -> None:
     before, after = start(), start()
     ours = stream()

@@ -3,10 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from benchmarks.load import CLIENTS, Load, drive
+from benchmarks.load import CLIENTS, compare
 from benchmarks.servers import start_baseline
 from benchmarks.table import Row
-from local.parts import Part, free_ports, start_functions
+from local.parts import free_ports, start_functions
 
 HELLO = """
 import azure.functions as func
@@ -22,19 +22,17 @@ async def hello(req: func.HttpRequest) -> func.HttpResponse:
 async def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "function_app.py").write_text(HELLO)
-        ours = await load(start_functions(free_ports(1)[0], {}, Path(folder)))
-    plain = await load(start_baseline({}, "benchmarks.baseline_hello:app"))
+        host = start_functions(free_ports(1)[0], {}, Path(folder))
+        plain = start_baseline({}, "benchmarks.baseline_hello:app")
+        try:
+            host.wait()
+            plain.wait()
+            ours, baseline = await compare(f"{host.url}/api/hello", f"{plain.url}/api/hello")
+        finally:
+            host.stop()
+            plain.stop()
     name = f"the host alone, {CLIENTS} at once"
     return [
-        Row(name, ours.per_second, "/s", plain.per_second, "FastAPI"),
-        Row(f"{name}: p99", ours.p99, "ms", plain.p99, "FastAPI"),
+        Row(name, ours.per_second, "/s", baseline.per_second, "FastAPI"),
+        Row(f"{name}: p99", ours.p99, "ms", baseline.p99, "FastAPI"),
     ]
-
-
-async def load(part: Part) -> Load:
-    """What a server bears; it is stopped then."""
-    try:
-        part.wait()
-        return await drive(f"{part.url}/api/hello")
-    finally:
-        part.stop()

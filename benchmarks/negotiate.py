@@ -1,10 +1,10 @@
 """How many people can come in per second: negotiate beside the plain way to write it.
 
 Ours does more for each: a new guest identity, whether the person is barred and a signed session;
-with a room, also whether it is open to them. The same clients drive all, one after the other.
+with a room, also whether it is open to them. The same clients drive all, in turns.
 """
 
-from benchmarks.load import CLIENTS, Load, drive
+from benchmarks.load import CLIENTS, Load, compare
 from benchmarks.servers import desk, start_baseline
 from benchmarks.table import Row
 
@@ -13,16 +13,18 @@ BASELINE = "FastAPI, sync SDK"
 
 async def run() -> list[Row]:
     with desk() as ours:
-        into_room = await drive(f"{ours.url}/api/negotiate?user_id=ann&room=lobby")
-        plainly = await drive(f"{ours.url}/api/negotiate?user_id=ann")
         plain = start_baseline(ours.environment)
         try:
             plain.wait()
-            baseline = await drive(f"{plain.url}/negotiate?user_id=ann&room=lobby")
+            into_room, without, baseline = await compare(
+                f"{ours.url}/api/negotiate?user_id=ann&room=lobby",
+                f"{ours.url}/api/negotiate?user_id=ann",
+                f"{plain.url}/negotiate?user_id=ann&room=lobby",
+            )
         finally:
             plain.stop()
     return [
-        *rows(f"negotiate, {CLIENTS} at once", plainly, baseline),
+        *rows(f"negotiate, {CLIENTS} at once", without, baseline),
         *rows(f"negotiate into a room, {CLIENTS} at once", into_room, baseline),
     ]
 

@@ -1,7 +1,7 @@
 // What was written and is not yet acknowledged: sent in order, again and again, never twice.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Outbox } from "../../web/src/outbox.js";
+import { NotConnected, Outbox } from "../../web/src/outbox.js";
 
 const settled = () => new Promise((done) => setImmediate(done));
 
@@ -25,7 +25,7 @@ test("what could not be sent goes again, with the same id", async () => {
   let isConnected = false;
   const send = async (_, { id }) => {
     ids.push(id);
-    if (!isConnected) throw new Error("no connection");
+    if (!isConnected) throw new NotConnected();
   };
   const outbox = new Outbox(send, () => {});
 
@@ -61,4 +61,20 @@ test("a message that the log has is no longer on its way", async () => {
   outbox.arrived("lobby", [{ id: outbox.of("lobby")[0].id }]);
 
   assert.deepEqual(outbox.of("lobby"), []);
+});
+
+test("a message that the server did not take is tried again, and then fails with a reason", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  let tries = 0;
+  const outbox = new Outbox(async () => (tries += 1, Promise.reject(new Error("no ack"))), () => {});
+
+  outbox.post("lobby", "hello");
+  for (let n = 0; n < 10; n++) {
+    await settled();
+    context.mock.timers.tick(20_000);
+  }
+  await settled();
+
+  assert.equal(tries, 4);
+  assert.deepEqual([outbox.of("lobby")[0].state, outbox.of("lobby")[0].retry], ["failed", true]);
 });

@@ -1,5 +1,6 @@
 // One live connection to the hub, kept alive: says its state, mends itself, wakes up right.
 import { WebPubSubClient } from "@azure/web-pubsub-client";
+import { NotConnected } from "./outbox.js";
 import { Refusal } from "./session.js";
 import { watch } from "./socket.js";
 
@@ -13,6 +14,8 @@ const ACK_WITHIN = 20_000;
 /** A socket that was silent this long is asked whether it still lives, when somebody looks. */
 const SILENCE = 10_000;
 const PONG_WITHIN = 4_000;
+/** A connection that lasted this long was a good one: the next pause is short again. */
+const STEADY = 10_000;
 
 export class Connection {
   /** @type {State} */
@@ -23,8 +26,11 @@ export class Connection {
   #token = null;
   #turn = 0;
   #failures = 0;
+  #openedAt = 0;
   #heardAt = 0;
   #lostAt = 0;
+  /** Ends with the client that is in use: nothing is awaited from one that was left. */
+  #life = new AbortController();
   #wake = () => {};
 
   /**
@@ -43,7 +49,10 @@ export class Connection {
     document.addEventListener("visibilitychange", check);
     addEventListener("online", check);
     // A closed tab says goodbye; a page that the browser kept and shows again comes back.
-    addEventListener("pagehide", () => this.#drop());
+    addEventListener("pagehide", () => {
+      this.#turn += 1;
+      this.#drop();
+    });
     addEventListener("pageshow", (event) => event.persisted && this.state !== "signed out" && this.start());
     setInterval(() => this.#watchdog(), 5_000);
   }
@@ -60,10 +69,16 @@ export class Connection {
     this.#set("signed out");
   }
 
-  /** Sends an event; done when the service acknowledged it, an error when it did not. */
+  /** Sends an event; done when it is acknowledged, NotConnected when there is no connection for it. */
   async send(event, data) {
-    if (this.state !== "live") throw new Error("Not connected.");
-    return this.#client.sendEvent(event, data, "json", { abortSignal: AbortSignal.timeout(ACK_WITHIN) });
+    if (this.state !== "live") throw new NotConnected();
+    const life = this.#life.signal;
+    const abortSignal = AbortSignal.any([life, AbortSignal.timeout(ACK_WITHIN)]);
+    try {
+      await this.#client.sendEvent(event, data, "json", { abortSignal });
+    } catch (error) {
+      throw life.aborted || this.state !== "live" ? new NotConnected() : error;
+    }
   }
 
   /** After a sleep a socket can look open and be dead. Ask it; without an answer, take a new one. */
@@ -101,11 +116,21 @@ export class Connection {
     );
     const isOurs = () => turn === this.#turn;
     client.on("connected", ({ connectionId }) => (isOurs() ? this.#opened(connectionId) : client.stop()));
-    client.on("group-message", ({ message }) => isOurs() && this.hear.frame(message.data));
-    client.on("server-message", ({ message }) => isOurs() && this.hear.frame(message.data));
+    client.on("group-message", ({ message }) => isOurs() && this.#frame(message.data));
+    client.on("server-message", ({ message }) => isOurs() && this.#frame(message.data));
     client.on("stopped", () => isOurs() && this.#anew());
     this.#client = client;
+    this.#life = new AbortController();
     await client.start();
+  }
+
+  /** The client would swallow an error of ours. */
+  #frame(data) {
+    try {
+      this.hear.frame(data);
+    } catch (error) {
+      reportError(error);
+    }
   }
 
   async #address() {
@@ -116,7 +141,7 @@ export class Connection {
 
   #opened(connectionId) {
     this.id = connectionId;
-    this.#failures = 0;
+    this.#openedAt = Date.now();
     this.#lostAt = 0;
     this.#set("live");
     this.hear.opened(connectionId);
@@ -141,7 +166,7 @@ export class Connection {
   #anew() {
     this.#drop();
     this.#lostAt = 0;
-    this.#failures += 1;
+    if (Date.now() - this.#openedAt > STEADY) this.#failures = 0;
     this.#set("reconnecting");
     const turn = ++this.#turn;
     this.#pauseAfter().then(() => this.#run(turn));
@@ -153,6 +178,7 @@ export class Connection {
   }
 
   #drop() {
+    this.#life.abort();
     if (this.#socket) this.#socket.leaving = true;
     this.#client?.stop();
     this.#client = this.#socket = this.#token = null;

@@ -7,7 +7,7 @@ import { arrange, at, icon, monogram, say } from "./dom.js";
 import { Live } from "./live.js";
 import { Places } from "./places.js";
 import { LOBBY, Rooms } from "./rooms.js";
-import { Session } from "./session.js";
+import { KEEP, Session } from "./session.js";
 import { Streams } from "./streams.js";
 import { Talk } from "./talk.js";
 import * as theme from "./theme.js";
@@ -46,7 +46,7 @@ const compose = new Compose(rooms, () => talk.toNewest());
 const live = new Live(streams);
 
 async function negotiate() {
-  const answer = await session.negotiate({ name: wishedName, groups: streams.groups });
+  const answer = await session.negotiate({ name: wishedName, groups: await streams.groups() });
   wishedName = null;
   return answer;
 }
@@ -161,6 +161,7 @@ at("enter").addEventListener("submit", (event) => {
   if (wishedName) comeIn();
 });
 addEventListener("hashchange", goToAddress);
+addEventListener("storage", ({ key, newValue }) => key === KEEP && !newValue && signOut("You signed out in another tab."));
 document.addEventListener("visibilitychange", drawRooms);
 if (new URLSearchParams(location.search).has("debug")) debug.begin({ connection, rooms });
 

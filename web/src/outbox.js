@@ -13,6 +13,9 @@
  * @property {boolean} [retry]   whether trying again makes sense
  */
 
+/** Thrown by `send` when there is no way to the server now: what is waiting goes on waiting. */
+export class NotConnected extends Error {}
+
 const TRIES = 4;
 const newId = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(36).padStart(2, "0")).join("");
 
@@ -23,7 +26,7 @@ export class Outbox {
   #refusals = new Map();
 
   /**
-   * @param {(key: string, pending: Pending) => Promise<void>} send done when acknowledged
+   * @param {(key: string, pending: Pending) => Promise<void>} send done when acknowledged; may throw NotConnected
    * @param {(key: string) => void} changed
    */
   constructor(send, changed) {
@@ -92,8 +95,8 @@ export class Outbox {
       try {
         await this.send(key, pending);
       } catch (error) {
-        if (!error.errorDetail) return false; // no connection: it goes again with the next one
-        this.refused({ id: pending.id, message: "The server could not take it.", retry: true });
+        if (error instanceof NotConnected) return false; // it goes with the next connection
+        this.refused({ id: pending.id, message: "The server did not take it.", retry: true });
       }
       const refusal = this.#refusals.get(pending.id);
       this.#refusals.delete(pending.id);

@@ -1,6 +1,6 @@
 // The rooms and direct conversations of this person: what is in them, who is there, what is unread.
 import { Channel } from "./channel.js";
-import { Outbox } from "./outbox.js";
+import { NotConnected, Outbox } from "./outbox.js";
 import { nameOf } from "./words.js";
 
 /** @typedef {import("./channel.js").Entry} Entry */
@@ -62,7 +62,9 @@ export class Rooms {
   /** How many messages came while away, counted until every room has answered. */
   #missed = 0;
   #awaiting = new Set();
-  #isFirst = true;
+  /** Whether this person was connected before, and could miss something. */
+  #wasHere = false;
+  #isBack = false;
   #typedAt = 0;
   #noteId = 0;
   #readTimers = new Map();
@@ -163,6 +165,7 @@ export class Rooms {
   async connected(me) {
     this.me = me;
     this.#missed = 0;
+    [this.#isBack, this.#wasHere] = [this.#wasHere, true];
     const currentFirst = (a, b) => (b === this.current) - (a === this.current);
     this.#awaiting = new Set(this.rooms.map((place) => place.key));
     for (const place of this.rooms.sort(currentFirst)) {
@@ -178,7 +181,7 @@ export class Rooms {
     this.places.clear();
     this.outbox.forget();
     this.current = this.place(LOBBY);
-    this.#isFirst = true;
+    this.#wasHere = false;
     this.me = null;
   }
 
@@ -204,9 +207,9 @@ export class Rooms {
 
   #join(place) {
     const { isStarted, epoch, last } = place.log;
-    this.send("join", { room: place.key, ...(isStarted ? { after: last, epoch } : {}) }).catch(({ errorDetail }) => {
-      // Without a detail the connection went, and the next one joins.
-      if (errorDetail) setTimeout(() => this.places.get(place.key) === place && this.#join(place), JOIN_AGAIN);
+    this.send("join", { room: place.key, ...(isStarted ? { after: last, epoch } : {}) }).catch((error) => {
+      if (error instanceof NotConnected) return; // the next connection joins
+      setTimeout(() => this.places.get(place.key) === place && this.#join(place), JOIN_AGAIN);
     });
   }
 
@@ -235,8 +238,7 @@ export class Rooms {
 
   #answered(place) {
     if (!this.#awaiting.delete(place.key) || this.#awaiting.size) return;
-    if (!this.#isFirst) this.hear.caughtUp(this.#missed);
-    this.#isFirst = false;
+    if (this.#isBack) this.hear.caughtUp(this.#missed);
     setTimeout(() => this.#roster(this.current), ROSTER_AFTER);
   }
 
@@ -386,7 +388,7 @@ export class Rooms {
   }
 
   async #post(place, id, content) {
-    if (!place.isDirect && !place.joined) throw new Error("It goes when the room is joined.");
+    if (!place.isDirect && !place.joined) throw new NotConnected(); // it goes when the room is joined
     const event = place.isDirect ? "direct" : "message";
     await this.send(event, { ...place.address, content, id });
   }

@@ -1,6 +1,7 @@
 // Who is at this page, and the app's HTTP functions called in that name.
 
-const KEEP = "townsquare.session";
+export const KEEP = "townsquare.session";
+const ANSWER_WITHIN = 15_000;
 
 /** What the app refuses, in its own words: {"error": {"code", "message", "retry", "retry_after_ms"}}. */
 export class Refusal extends Error {
@@ -58,11 +59,9 @@ export class Session {
   async #call(method, path, body) {
     const headers = this.proof ? { Authorization: `Bearer ${this.proof}` } : {};
     if (body) headers["Content-Type"] = "application/json";
-    const response = await fetch(path, {
-      method,
-      headers,
-      body: body && JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
+    const request = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_WITHIN) };
+    const response = await fetch(path, request).catch(() => {
+      throw new Error("The server cannot be reached.");
     });
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw new Refusal(response.status, answer.error);

@@ -1,7 +1,7 @@
 // The live data streams: which are listened to, their last frame, how old it is, their last minutes.
 import { Series } from "./series.js";
 
-const WATCHING = "townsquare.watching";
+const OFF = "townsquare.off";
 const PAST = "townsquare.past";
 /** Late by this many intervals, a stream is called stale even if nobody said so. */
 const LATE = 3;
@@ -56,12 +56,13 @@ export class Streams {
     this.hear = hear;
     addEventListener("pagehide", () => this.#remember());
     // What one tab listens to, all tabs of this person do.
-    addEventListener("storage", ({ key }) => key === WATCHING && this.#follow());
+    addEventListener("storage", ({ key }) => key === OFF && this.#follow());
   }
 
-  /** The groups that this person listens to; at first, all. */
-  get groups() {
-    return readJson(localStorage, WATCHING) ?? ["stocks", "metrics", "weather"];
+  /** The groups that this person listens to: all that were not switched off. */
+  async groups() {
+    if (!this.all.size) await this.load();
+    return [...this.all.values()].filter((stream) => stream.isOn).map((stream) => stream.group);
   }
 
   /** Learns which streams there are, and what they said last. */
@@ -70,7 +71,7 @@ export class Streams {
     for (const known of streams) {
       const stream = this.all.get(known.name) ?? new Stream(known);
       this.all.set(known.name, stream);
-      stream.isOn = this.groups.includes(stream.group);
+      stream.isOn = !this.#off.includes(stream.group);
       if (known.latest) this.take(known.latest, known.age_seconds ?? 0);
       this.hear.changed(stream);
     }
@@ -98,8 +99,8 @@ export class Streams {
     try {
       const answer = await this.http.post(`/api/streams/${stream.name}/${wanted ? "subscribe" : "unsubscribe"}`);
       stream.isOn = answer.subscribed;
-      const others = this.groups.filter((group) => group !== stream.group);
-      localStorage.setItem(WATCHING, JSON.stringify(stream.isOn ? [...others, stream.group] : others));
+      const others = this.#off.filter((group) => group !== stream.group);
+      localStorage.setItem(OFF, JSON.stringify(stream.isOn ? others : [...others, stream.group]));
       if (answer.latest) this.take(answer.latest);
     } catch (error) {
       this.hear.trouble(`${stream.title} could not be ${wanted ? "started" : "paused"}. ${error.message}`);
@@ -118,9 +119,13 @@ export class Streams {
     stream.series.add(Date.parse(stream.frame.timestamp) / 1000, lines.values(stream.frame.data));
   }
 
+  get #off() {
+    return readJson(localStorage, OFF) ?? [];
+  }
+
   #follow() {
     for (const stream of this.all.values()) {
-      stream.isOn = this.groups.includes(stream.group);
+      stream.isOn = !this.#off.includes(stream.group);
       this.hear.changed(stream);
     }
   }

@@ -8,6 +8,7 @@ from multidict import MultiMapping
 from local.webpubsub.client import RawMode
 from local.webpubsub.names import is_group
 from local.webpubsub.protocol import SUBPROTOCOLS
+from local.webpubsub.tokens import bearer
 from local.webpubsub.upstream import Offer
 
 _TOKEN = "access_token"  # noqa: S105 - the name of the parameter
@@ -18,7 +19,7 @@ def token(query: MultiMapping[str], headers: MultiMapping[str]) -> str:
     for name, value in query.items():
         if name.lower() == _TOKEN:
             return value
-    return headers.get("Authorization", "").removeprefix("Bearer ")
+    return bearer(headers.get("Authorization", ""))
 
 
 def offered(headers: MultiMapping[str]) -> list[str]:

@@ -80,5 +80,9 @@ def refusal(error: RestError) -> RestAnswer:
     return RestAnswer(error.status, json.dumps(body).encode(), error.code, reason)
 
 
+def too_large() -> RestError:
+    return RestError(413, "Error.RequestTooLarge", f"The body is over {LARGEST_BODY} bytes.")
+
+
 def bad_request(message: str, target: str = "Request") -> RestError:
     return RestError(400, "Error.BadRequest", message, target)

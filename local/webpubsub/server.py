@@ -25,6 +25,7 @@ from local.webpubsub.restcall import (
     RestCall,
     bad_request,
     refusal,
+    too_large,
 )
 from local.webpubsub.service import Service
 from local.webpubsub.settings import InvalidSettingsError, Settings, load_settings
@@ -106,7 +107,7 @@ class Server:
             strict=strict,
             ping_seconds=ping_seconds,
         )
-        self.app = web.Application(client_max_size=LARGEST_BODY)
+        self.app = web.Application(client_max_size=LARGEST_BODY + 1)
         self.app.router.add_get("/client/hubs/{hub}", self._door.enter)
         self.app.router.add_get("/client", self._door.enter)
         self.app.router.add_get("/client/", self._door.enter)
@@ -163,14 +164,10 @@ class Server:
 
     async def _rest(self, request: web.Request) -> web.Response:
         raw_path, _, query = request.raw_path.partition("?")
+        token = tokens.bearer(request.headers.get("Authorization", ""))
+        hosts = self.service.hosts(request.host)
         try:
-            token = request.headers.get("Authorization", "")
-            tokens.check_rest_token(
-                token.removeprefix("Bearer "),
-                self._keys,
-                self.service.hosts(request.host),
-                raw_path,
-            )
+            tokens.check_rest_token(token, self._keys, hosts, raw_path)
         except TokenError as error:
             return refuse(401, str(error))
         fault = self.faults.take("rest")
@@ -180,8 +177,10 @@ class Server:
                 return suffered
         if self._quota and raw_path.endswith(":send") and self._quota.is_spent:
             return refuse(429, "the Free tier has no messages left today")
-        if request.method == "POST" and request.content_length is None and request.can_read_body:
-            return _response(refusal(bad_request("Invalid Content-Length header.")))
+        if request.content_length is None and request.can_read_body:
+            return _response(request, refusal(bad_request("Invalid Content-Length header.")))
+        if (request.content_length or 0) > LARGEST_BODY:
+            return _response(request, refusal(too_large()))
         call = RestCall(
             request.method,
             raw_path,
@@ -190,12 +189,7 @@ class Server:
             await request.read(),
             f"{request.scheme}://{request.host}",
         )
-        answer = rest.answer(self.service, call)
-        if answer.status >= 400 and request.method != "HEAD":
-            place = "/".join(raw_path.split("/")[:5])
-            why = (answer.status, answer.error_code, answer.reason)
-            logger.warning("%s %s refused: %d %s %s", request.method, place, *why)
-        return _response(answer)
+        return _response(request, rest.answer(self.service, call))
 
     # Out to the application
 
@@ -301,7 +295,12 @@ def _bound(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
-def _response(answer: RestAnswer) -> web.Response:
+def _response(request: web.Request, answer: RestAnswer) -> web.Response:
+    # `No` is a normal answer to HEAD; any other refusal is worth a line.
+    if answer.status >= 400 and request.method != "HEAD":
+        place = "/".join(request.path.split("/")[:5])
+        why = (answer.status, answer.error_code, answer.reason)
+        logger.warning("%s %s refused: %d %s %s", request.method, place, *why)
     headers = {"x-ms-error-code": answer.error_code} if answer.error_code else None
     content_type = "application/json" if answer.body else None
     return web.Response(

@@ -114,6 +114,12 @@ def _opens(audience: str, resources: set[str]) -> bool:
     return False
 
 
+def bearer(header: str) -> str:
+    """The token in an Authorization header; empty if there is none."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def verify(token: str, keys: Keys) -> dict[str, Any]:
     """Check signature and lifetime with either key; returns the claims."""
     failure = "no token"

@@ -320,10 +320,13 @@ async def test_a_body_over_the_limit_or_of_unknown_length_is_refused(d: Desk) ->
     async def pieces() -> AsyncIterator[bytes]:
         yield b"x"
 
+    ann = await d.enter("ann", protocol=None)
+    exact, _, _ = await request(d, "POST", ":send", body=bytes(1024 * 1024))
     too_large, _, _ = await request(d, "POST", ":send", body=bytes(1024 * 1024 + 1))
     unknown, _, error = await request(d, "POST", ":send", body=pieces())
 
-    assert too_large == 413
+    assert (exact, too_large) == (202, 413)
+    assert await ann.hears() == bytes(1024 * 1024)
     assert (unknown, error["message"]) == (400, "Invalid Content-Length header.")
 
 

@@ -3,8 +3,8 @@
 A room is a partition of the table `rooms`: the row `room` says whether it is private, a row
 `member:<user>` lets one person in. A room that was never made has no rows.
 
-Who comes in or reads is checked against the table, on every instance alike. So is who speaks in a
-private room. Only that a room is open is trusted for a few seconds, for those who are in it.
+Who comes in or reads is checked against the table, on every instance alike; so is, in a private
+room, who speaks. Only whether a room is private is trusted for a few seconds, for who is in it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from realtime.settings import settings
 from realtime.tables import Row, Tables, tables
 
 MEMORY = 5.0
-"""For how many seconds an instance trusts that an open room is still open."""
+"""For how many seconds an instance trusts that a room is still open, or still private."""
 
 REMEMBERED = 10_000
 
@@ -44,24 +44,27 @@ class Rooms:
         self._tables = tables
         self._listed = listed
         self._clock = clock
-        self._open_until: dict[str, float] = {}
+        self._known: dict[str, tuple[float, bool]] = {}
 
     async def enter(self, room: str, user: str) -> Door:
         """Pass as the table has it now, or be refused.
 
         `unknown_room` stands both for a room that one may not know of and for none.
         """
-        door = await self.door(room, user)
-        if not self._passes(door):
-            self._open_until.pop(room, None)
+        door = await self.welcomes(room, user)
+        if door is None:
+            self._known.pop(room, None)
             raise Refused("unknown_room", "There is no such room.")
-        if not door.private:
-            self._remember_open(room)
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[room] = (self._clock() + MEMORY, door.private)
         return door
 
     async def stay(self, room: str, user: str) -> None:
         """The same for somebody who is in the room already."""
-        if self._clock() >= self._open_until.get(room, 0):
+        until, private = self._known.get(room, (0.0, False))
+        known = self._clock() < until
+        if not known or (private and not await self._row(room, f"member:{user}")):
             await self.enter(room, user)
 
     async def welcomes(self, room: str, user: str) -> Door | None:
@@ -87,17 +90,12 @@ class Rooms:
         except ResourceNotFoundError:
             return None
 
-    def _remember_open(self, room: str) -> None:
-        if len(self._open_until) >= REMEMBERED:
-            self._open_until.clear()
-        self._open_until[room] = self._clock() + MEMORY
-
     async def make(self, room: str, *, private: bool) -> None:
         """Make a room, or open or close the one that is there."""
         table = await self._tables("rooms")
         row = {"PartitionKey": room, "RowKey": "room", "private": private}
         await table.upsert_entity(row, mode=UpdateMode.REPLACE)
-        self._open_until.pop(room, None)
+        self._known.pop(room, None)
 
     async def admit(self, room: str, user: str) -> None:
         table = await self._tables("rooms")

@@ -123,10 +123,9 @@ def settings() -> Settings:
 
 
 def _in_azure(environ: Mapping[str, str]) -> bool:
-    """Whether this is a deployed app, on whichever plan: no plan sets all of these names."""
+    """Whether this is a deployed app, on whichever plan: not every plan sets both names."""
     on_a_desk = environ.get("AZURE_FUNCTIONS_ENVIRONMENT") == "Development"
-    platform_names = {"WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "CONTAINER_NAME"}
-    return not on_a_desk and not platform_names.isdisjoint(environ)
+    return not on_a_desk and not {"WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"}.isdisjoint(environ)
 
 
 def running_behind_authentication() -> bool:

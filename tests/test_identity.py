@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.parts import Desk
+from local.parts import Desk, free_ports, start_functions
 from negotiate.identity import EasyAuth, Guest, OpenIdConnect, address_of
 from realtime.channels import checked_user, display_name
 from realtime.issuer import AWAY_PAUSE, KEYS_LAST, LOOKUP_PAUSE, Issuer
@@ -24,6 +24,7 @@ from realtime.settings import LOCAL_SECRET, InvalidSettings, Settings
 from tests.issuer import AUDIENCE, OwnIssuer
 from tests.people import Person
 from tests.service import Service
+from tests.strict import QUIET
 
 SECRET = "a secret of thirty-two characters or more, and this one has sixty-five"
 SESSION = "townsquare-session"
@@ -451,3 +452,22 @@ def test_a_deployed_app_refuses_settings_that_are_not_safe(
     assert str(refused.value).startswith(sentence)
     assert "Set it in the function app's application settings" in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+async def test_an_app_without_a_secret_answers_nobody_and_its_log_says_why(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    (port,) = free_ports(1)
+    app = start_functions(port, desk.environment | QUIET | {"SESSION_SECRET": ""})
+    try:
+        await asyncio.to_thread(app.wait)
+        statuses = []
+        for path in ("/api/negotiate", "/api/rooms", "/api/streams", "/api/health"):
+            async with http.get(app.url + path) as answer:
+                statuses.append(answer.status)
+                assert "SESSION_SECRET" not in await answer.text()
+        await asyncio.to_thread(app.hear, lambda line: "SESSION_SECRET is missing" in line)
+    finally:
+        app.stop()
+
+    assert statuses == [503] * 4

@@ -1,0 +1,105 @@
+"""What it costs that nothing is believed: a message with all of its checks, beside one without.
+
+Both in one process, over the same emulator and the same Azurite: with, as the webhook does it, from
+the signed headers on; without, straight to keeping and publishing. One of each by turns.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import statistics
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from benchmarks.servers import desk
+from benchmarks.table import Row
+from events import cloudevents
+from events.webhook import Answer, Webhook
+from local.parts import ACCESS_KEY, HUB
+from realtime.history import history
+from realtime.hub import hub
+from realtime.logs import Draft
+from realtime.rooms import rooms
+from realtime.settings import LOCAL_SECRET
+from realtime.tables import tables
+
+MESSAGES = 400
+CHECKS = 5000
+USER = "ann-22222222"
+CONNECTION = uuid.uuid4().hex
+SIGNATURE = hmac.new(ACCESS_KEY.encode(), CONNECTION.encode(), hashlib.sha256).hexdigest()
+CONTENT = "Hello, everybody."
+
+Act = Callable[[str], Awaitable[object]]
+
+
+async def run() -> list[Row]:
+    with desk() as ours:
+        os.environ.update({**ours.environment, "SESSION_SECRET": LOCAL_SECRET})
+        try:
+            return await measured(Webhook())
+        finally:
+            await hub().close()
+            await tables().close()
+
+
+async def measured(webhook: Webhook) -> list[Row]:
+    checked, private, unchecked = (f"checks-{uuid.uuid4().hex[:8]}" for _ in range(3))
+    await rooms().admit(private, USER)
+    await rooms().make(private, private=True)
+    with_all, among_members, without = await by_turns(
+        [
+            lambda number: say(webhook, checked, number),
+            lambda number: say(webhook, private, number),
+            lambda number: history().keep(unchecked, Draft(USER, number, CONTENT)),
+        ]
+    )
+    alone = await one_after_another(lambda number: say(webhook, checked, number, "typing"))
+    return [
+        Row("a message with all checks: p50", with_all, "ms", without, "none"),
+        Row("  in a private room, asked each time: p50", among_members, "ms", without, "none"),
+        Row("  of it the checks without I/O", alone, "ms", without, "a message"),
+    ]
+
+
+async def say(webhook: Webhook, room: str, number: str, name: str = "message") -> Answer:
+    """An event as the service delivers it; header names come in lower case, as from the host."""
+    state = cloudevents.state_header((room,)).values()
+    headers = {
+        "content-type": "application/json",
+        "ce-type": f"azure.webpubsub.user.{name}",
+        "ce-id": f"{name}-{room}-{number}",
+        "ce-time": datetime.now(UTC).isoformat(),
+        "ce-signature": f"sha256={SIGNATURE}",
+        "ce-userid": USER,
+        "ce-connectionid": CONNECTION,
+        "ce-connectionstate": "".join(state),
+        "ce-hub": HUB,
+    }
+    said = {"room": room, "content": CONTENT, "id": number}
+    answer = await webhook.event(headers, json.dumps(said).encode())
+    assert answer.message is None, answer.message
+    return answer
+
+
+async def by_turns(acts: Sequence[Act]) -> list[float]:
+    """The median of each, in ms; by turns, so that what else the machine does meets all alike."""
+    times: list[list[float]] = [[] for _ in acts]
+    for number in range(MESSAGES):
+        for act, taken in zip(acts, times, strict=True):
+            began = time.perf_counter()
+            await act(str(number))
+            taken.append(time.perf_counter() - began)
+    return [statistics.median(taken) * 1000 for taken in times]
+
+
+async def one_after_another(act: Act) -> float:
+    """Milliseconds for each of many; `typing` that is too often to be passed on has no effect."""
+    await act("first")
+    began = time.perf_counter()
+    for number in range(CHECKS):
+        await act(str(number))
+    return (time.perf_counter() - began) / CHECKS * 1000

@@ -181,19 +181,31 @@ def test_azure_yaml_names_what_exists():
 
 AZ = """\
 #!{python}
-# Stands in for the Azure command line: keeps what it is told, and answers like Resource Manager.
+# Stands in for the command lines az and azd: keeps what it is told, and answers like Azure.
 import json, pathlib, sys
-said = pathlib.Path(__file__).with_name("hub.json")
+folder = pathlib.Path(__file__).parent
 words = sys.argv[1:]
+with (folder / "said").open("a") as said:
+    said.write(" ".join([pathlib.Path(__file__).name, *words]) + "\\n")
 url = words[words.index("--url") + 1] if "--url" in words else ""
 if "listkeys" in url:
     print(json.dumps({{"default": "{key}"}}))
 elif "/hubs/" in url and "put" in words:
     assert words[words.index("--body") + 1] == "@-"
-    said.write_text(sys.stdin.read())
+    (folder / "hub.json").write_text(sys.stdin.read())
 elif "/hubs/" in url:
-    print(said.read_text())
-else:
+    hub = json.loads((folder / "hub.json").read_text())
+    asked = folder / "asked"
+    hub["properties"]["provisioningState"] = "Succeeded" if asked.exists() else "Updating"
+    asked.touch()
+    print(json.dumps(hub))
+elif words[:3] == ["ad", "app", "create"]:
+    print(json.dumps({{"appId": "1234"}}))
+elif words[:2] == ["ad", "app"] and (folder / "forbidden").exists():
+    sys.exit("Insufficient privileges to complete the operation.")
+elif "list" in words:
+    print("[]")
+elif words[:2] not in (["ad", "app"], ["ad", "sp"], ["env", "set"]):
     sys.exit("not expected: " + " ".join(words))
 """
 
@@ -212,30 +224,36 @@ def guarded(desk: Desk) -> Iterator[Part]:
 
 
 @pytest.fixture
-def hook(desk, guarded, tmp_path):
-    """Runs the postdeploy hook as azd does, with an `az` that keeps what it is told."""
-    program = tmp_path / "az"
-    program.write_text(AZ.format(python=sys.executable, key=KEY))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+def azure(tmp_path) -> Path:
+    """A folder with an az and an azd in it."""
+    for name in ("az", "azd"):
+        program = tmp_path / name
+        program.write_text(AZ.format(python=sys.executable, key=KEY))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return tmp_path
 
-    def run(**environment: str) -> tuple[int, str]:
-        known = {
-            "PATH": f"{tmp_path}:{os.environ['PATH']}",
-            "APP_ID": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app",
-            "APP_URL": guarded.url,
-            "WEBPUBSUB_ID": "/subscriptions/s/resourceGroups/g/providers/p/webPubSub/wps",
-            "WEBPUBSUB_ENDPOINT": desk.webpubsub_url,
-            "WEBHOOK_AUDIENCE": "api://an-application",
-            "HOOK_PATIENCE": "0.5",
-        }
-        done = subprocess.run(
-            [sys.executable, ROOT / "infra/hooks/connect_hub.py"],
-            env={**os.environ, **known, **environment},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
 
-    return run
+def run_hook(name: str, azure: Path, environment: dict[str, str]) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, INFRA / "hooks" / name],
+        env={**os.environ, "PATH": f"{azure}:{os.environ['PATH']}", **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def hook(desk, guarded, azure):
+    """Runs the postdeploy hook as azd does."""
+    known = {
+        "APP_ID": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/app",
+        "APP_URL": guarded.url,
+        "WEBPUBSUB_ID": "/subscriptions/s/resourceGroups/g/providers/p/webPubSub/wps",
+        "WEBPUBSUB_ENDPOINT": desk.webpubsub_url,
+        "WEBHOOK_AUDIENCE": "api://an-application",
+        "HOOK_PATIENCE": "0.5",
+    }
+    return lambda **changed: run_hook("connect_hub.py", azure, {**known, **changed})
 
 
 def test_after_the_deployment_the_hub_sends_its_events_to_the_app(hook, guarded, tmp_path):
@@ -272,6 +290,38 @@ def test_a_hook_that_runs_too_early_says_what_to_do(hook):
 
     assert code == 1
     assert "APP_ID is not set; run `azd provision` first." in said
+
+
+def test_the_audience_is_registered_once_and_kept(azure):
+    first = run_hook("register_audience.py", azure, {"AZURE_ENV_NAME": "try"})
+    again = run_hook("register_audience.py", azure, {"WEBHOOK_AUDIENCE": "api://1234"})
+
+    assert (first[0], again[0]) == (0, 0), first[1] + again[1]
+    said = (azure / "said").read_text()
+    assert "az ad app update --id 1234 --identifier-uris api://1234" in said
+    assert "az ad sp create --id 1234" in said
+    assert said.count("azd env set WEBHOOK_AUDIENCE api://1234") == 1
+    assert said.count("ad app create") == 1
+
+
+def test_who_may_not_register_applications_is_told_what_to_do(azure):
+    (azure / "forbidden").touch()
+
+    code, said = run_hook("register_audience.py", azure, {"AZURE_ENV_NAME": "try"})
+
+    assert code == 1
+    assert "Insufficient privileges" in said
+    assert "azd env set WEBHOOK_AUDIENCE" in said
+
+
+def test_the_build_machine_runs_targets_that_there_are():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = {one.split()[1] for one in commands if one.startswith("make ")}
+
+    assert targets == {"check", "test"}
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
 
 
 # --- the package ----------------------------------------------------------------------------

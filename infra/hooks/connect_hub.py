@@ -36,7 +36,7 @@ def main() -> None:
 
     hub = f"{service}/hubs/{os.environ.get('WEBPUBSUB_HUB') or 'townsquare'}"
     rest("put", hub, WEBPUBSUB, settings(webhook, needed("WEBHOOK_AUDIENCE")))
-    kept = rest("get", hub, WEBPUBSUB)["properties"]["eventHandlers"]
+    kept = await_settings(hub)["eventHandlers"]
     if [one["urlTemplate"] for one in kept] != [webhook]:
         raise HookError(f"The hub has {len(kept)} event handlers, and ours is not the only one.")
     print(f"The hub sends its events to {url}/api/pubsub/events.\nOpen {url}/")
@@ -65,6 +65,19 @@ def await_health(url: str) -> str:
                 f"{url}/api/health answered {status or 'nothing'} for {PATIENCE:.0f} s: {body}\n"
                 "Look at the app's log stream, then run `azd hooks run postdeploy`."
             )
+        time.sleep(min(PAUSE, PATIENCE / 10))
+
+
+def await_settings(hub: str) -> Any:
+    """What the hub is set to, once Azure has put it into effect."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        properties = rest("get", hub, WEBPUBSUB)["properties"]
+        state = properties.get("provisioningState", "Succeeded")
+        if state == "Succeeded":
+            return properties
+        if state in {"Failed", "Canceled"} or time.monotonic() > deadline:
+            raise HookError(f"Azure says of the hub's settings: {state}.")
         time.sleep(min(PAUSE, PATIENCE / 10))
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from local.webpubsub import protocol
+from local.webpubsub import frames, protocol
+from local.webpubsub.frames import Outgoing
 from local.webpubsub.hub import Connection, Hub
 from local.webpubsub.payload import BINARY, TEXT, Payload
 from local.webpubsub.permissions import JOIN_LEAVE, SEND
@@ -13,7 +14,6 @@ from local.webpubsub.protocol import (
     Event,
     JoinGroup,
     LeaveGroup,
-    Outgoing,
     Ping,
     ProtocolError,
     SendToGroup,
@@ -137,13 +137,12 @@ class Client:
         try:
             reply = await self._application.user_event(self._connection, _RAW_EVENT, payload)
         except EventFailedError as error:
-            logger.warning("event of connection %s failed: %s", self._connection.id, error)
             raise ProtocolError(1011, _FAILED[1]) from error
         if reply is not None:
             self._hub.deliver((self._connection,), Outgoing(reply))
 
     def pong(self, _: Ping) -> None:
-        self._connection.tell(protocol.pong())
+        self._connection.tell(frames.pong())
 
     def acknowledge(self, message: SequenceAck) -> None:
         if self._connection.replay is not None:
@@ -166,7 +165,7 @@ class Client:
             idle_at=self._hub.clock() + idle,
         )
         self._hub.open_stream(connection, stream)
-        connection.tell(protocol.stream_ack(stream.id, stream.expected))
+        connection.tell(frames.stream_ack(stream.id, stream.expected))
 
     def stream_data(self, message: StreamData) -> None:
         stream = self._connection.streams.get(message.stream_id)
@@ -178,11 +177,11 @@ class Client:
         if number is None:
             return
         if number > stream.expected:
-            self._connection.tell(protocol.stream_nack(stream.id, stream.expected))
+            self._connection.tell(frames.stream_nack(stream.id, stream.expected))
             return
         if number == stream.expected:
             self._publish_part(stream, message.payload())
-        self._connection.tell(protocol.stream_ack(stream.id, stream.expected))
+        self._connection.tell(frames.stream_ack(stream.id, stream.expected))
 
     def _publish_part(self, stream: Stream, payload: Payload) -> None:
         self._hub.publish(
@@ -205,11 +204,11 @@ class Client:
             stream,
             user_error(error.message, error.user_error_code) if error else None,
         )
-        self._connection.tell(protocol.stream_closed(stream.id))
+        self._connection.tell(frames.stream_closed(stream.id))
 
     def _close_stream(self, stream_id: str, name: str, text: str) -> None:
         logger.warning("stream of connection %s refused: %s", self._connection.id, text)
-        self._connection.tell(protocol.stream_closed(stream_id, (name, text)))
+        self._connection.tell(frames.stream_closed(stream_id, (name, text)))
 
     def _may(self, action: str, group: str, ack_id: int | None, verb: str) -> bool:
         """Is it allowed? If not, the client is told so."""
@@ -227,7 +226,7 @@ class Client:
             return
         if error is None:
             self._connection.remember(ack_id)
-        self._connection.tell(protocol.ack(ack_id, error))
+        self._connection.tell(frames.ack(ack_id, error))
 
 
 _ANSWERS: dict[type, Callable[[Client, Any], None]] = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import aiohttp
 from aiohttp import web
 
-from local.webpubsub import knock, protocol, tokens
+from local.webpubsub import frames, knock, tokens
 from local.webpubsub.client import Client, RawMode
 from local.webpubsub.faults import Faults
 from local.webpubsub.hub import Connection, Hub
@@ -161,7 +161,7 @@ class ClientDoor:
                 if connection.is_reliable
                 else None
             )
-            connection.tell(protocol.connected(connection.id, connection.user_id, ticket))
+            connection.tell(frames.connected(connection.id, connection.user_id, ticket))
 
     async def _listen(
         self,
@@ -180,7 +180,7 @@ class ClientDoor:
             final, reason = _parting(message)
         except ProtocolError as error:
             if connection.outbox is outbox:
-                hub.end(connection, error.code, str(error))
+                hub.end(connection, error.code, str(error), detail=str(error.__cause__ or ""))
         finally:
             self._outboxes.pop(outbox, None)
             if connection.outbox is outbox:

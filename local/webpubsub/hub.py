@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from local.webpubsub import protocol
+from local.webpubsub import frames
+from local.webpubsub.frames import Outgoing
 from local.webpubsub.payload import TEXT, Payload
 from local.webpubsub.permissions import Permissions
-from local.webpubsub.protocol import JSON_PROTOCOL, RELIABLE_PROTOCOL, Outgoing
+from local.webpubsub.protocol import JSON_PROTOCOL, RELIABLE_PROTOCOL
 from local.webpubsub.reliable import ReplayBuffer
 from local.webpubsub.streams import Stream
 
@@ -213,14 +214,23 @@ class Hub:
         text = "Application server closed the connection."
         self.end(connection, 1000, text + (f" Reason: {reason}" if reason else ""), quiet=True)
 
-    def end(self, connection: Connection, code: int, reason: str, *, quiet: bool = False) -> None:
-        """The service closes: say why, close, forget."""
+    def end(
+        self,
+        connection: Connection,
+        code: int,
+        reason: str,
+        *,
+        detail: str = "",
+        quiet: bool = False,
+    ) -> None:
+        """The service closes: say why, close, forget. `detail` is for the log only."""
         if not connection.is_raw:
-            connection.tell(protocol.disconnected(reason))
+            connection.tell(frames.disconnected(reason))
         if connection.outbox is not None:
             connection.outbox.close(code, "" if quiet else reason)
         level = logging.INFO if code in _WANTED_CLOSES else logging.WARNING
-        logger.log(level, "connection %s closed with %d: %s", connection.id, code, reason)
+        words = (connection.id, code, reason, detail)
+        logger.log(level, "connection %s closed with %d: %s %s", *words)
         self.forget(connection, reason)
 
     def forget(self, connection: Connection, reason: str) -> None:
@@ -266,7 +276,7 @@ class Hub:
             if stream.idle_at <= now:
                 self.end_stream(connection, stream, {"name": "IdleTimeout"})
                 connection.tell(
-                    protocol.stream_closed(stream.id, ("IdleTimeout", "The stream was idle."))
+                    frames.stream_closed(stream.id, ("IdleTimeout", "The stream was idle."))
                 )
 
     def _open_streams(self) -> Iterator[tuple[Connection, Stream]]:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from local.webpubsub import permissions, tokens
 from local.webpubsub.filter import InvalidFilterError, Predicate, compile_filter
+from local.webpubsub.frames import Outgoing
 from local.webpubsub.hub import Connection, Hub
 from local.webpubsub.names import is_group
 from local.webpubsub.payload import (
@@ -22,7 +23,7 @@ from local.webpubsub.payload import (
     metadata_of_headers,
 )
 from local.webpubsub.permissions import TooManyRulesError
-from local.webpubsub.protocol import LONGEST_TTL_SECONDS, Outgoing
+from local.webpubsub.protocol import LONGEST_TTL_SECONDS
 from local.webpubsub.restcall import API_VERSIONS, RestAnswer, RestCall, RestError, bad_request
 from local.webpubsub.service import Service
 

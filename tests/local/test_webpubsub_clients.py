@@ -299,6 +299,19 @@ async def test_what_breaks_the_protocol_ends_the_connection(d: Desk, message: st
     assert await ann.is_closed() == (1007, text)
 
 
+async def test_the_log_names_what_was_wrong_with_a_message(
+    d: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann = await d.enter("ann")
+
+    await ann.says(type="sendToGroup", data="a secret word")
+    await ann.is_closed()
+
+    assert "1007" in caplog.text
+    assert "missing required field `group`" in caplog.text
+    assert "secret" not in caplog.text
+
+
 async def test_a_binary_frame_has_no_place_in_a_json_conversation(d: Desk) -> None:
     ann = await d.enter("ann")
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.webpubsub.frames import Outgoing
 from local.webpubsub.hub import Connection, Hub
 from local.webpubsub.payload import JSON as JSON_KIND
 from local.webpubsub.payload import Payload
-from local.webpubsub.protocol import RELIABLE_PROTOCOL, Outgoing
+from local.webpubsub.protocol import RELIABLE_PROTOCOL
 from local.webpubsub.reliable import MOST_MESSAGES, ReplayBuffer
 from tests.local.webpubsub_desk import (
     RELIABLE,

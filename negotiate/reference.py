@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
@@ -67,8 +68,9 @@ def _operation(path: str, method: str, operation: Schema) -> str:
         for one in operation["parameters"]
     ]
     if said := operation.get("requestBody"):
-        rows.append(("", "body", _content(said), _need(said["required"])))
-    rows.append(("", "answer", _content(operation["responses"]["200"]), ""))
+        rows.append(("body", "", _content(said), _need(said["required"])))
+    if answer := _content(operation["responses"]["200"]):
+        rows.append(("answer", "", answer, ""))
     return _details(f"{method.upper()} {path}", operation["summary"], rows)
 
 
@@ -79,23 +81,26 @@ def _shapes(schemas: dict[str, Schema]) -> Iterator[str]:
             (field, _kind(shape), _need(field in required))
             for field, shape in schema.get("properties", {}).items()
         ]
-        yield _details(name, schema.get("description", ""), rows)
+        yield _details(name, schema.get("description", ""), rows, name)
 
 
-def _details(title: str, meaning: str, rows: Iterable[tuple[str, ...]]) -> str:
+def _details(
+    title: str, meaning: str, rows: Iterable[tuple[str, ...]], anchor: str | None = None
+) -> str:
+    # A link to what is folded away unfolds it, so the anchor is within.
+    at = f' id="{escape(anchor)}"' if anchor else ""
+    lines = ("".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows)
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
     return (
         f"<details><summary><code>{escape(title)}</code><span>{escape(meaning)}</span></summary>"
-        f"{_table(rows)}</details>"
+        f"<table{at}>{table}</table></details>"
     )
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
-    lines = ("".join(f"<td>{_cell(cell)}</td>" for cell in row) for row in rows)
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
-
-
 def _cell(text: str) -> str:
-    return f"<code>{escape(text)}</code>" if text else ""
+    """A cell; the name of a shape, the only words with a capital, leads to it."""
+    linked = re.sub(r"\b([A-Z]\w*)", r'<a href="#\1">\1</a>', escape(text))
+    return f"<code>{linked}</code>" if text else ""
 
 
 def _need(required: bool) -> str:  # noqa: FBT001 - it is the value that is told
@@ -107,7 +112,7 @@ def _content(part: Schema) -> str:
 
 
 def _kind(schema: Schema) -> str:
-    """A schema in a few words: `Entry[]`, `string or null`, `integer 1 to 200`."""
+    """A schema in a few words: `Entry[]`, `string or null`, `integer from 1 to 200`."""
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
     if "anyOf" in schema:
@@ -116,5 +121,9 @@ def _kind(schema: Schema) -> str:
         return f"{_kind(schema.get('items', {}))}[]"
     if "enum" in schema:
         return " or ".join(msgspec.json.encode(one).decode() for one in schema["enum"])
-    bounds = [str(schema[one]) for one in ("minimum", "maximum") if one in schema]
-    return " ".join([schema.get("type", "anything"), " to ".join(bounds)]).strip()
+    words = [schema.get("type", "anything")]
+    if "minimum" in schema:
+        words.append(f"from {schema['minimum']}")
+    if "maximum" in schema:
+        words.append(f"to {schema['maximum']}")
+    return " ".join(words)

@@ -10,6 +10,7 @@ nothing is imported and each call below costs well under a microsecond.
 Names of people, rooms and texts are never attributes: a code, an event or a stream is.
 """
 
+import logging
 import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -158,6 +159,8 @@ def _traced(
 
 def start() -> None:
     """Begin to tell Application Insights, if the settings name one. Called once, by the app."""
+    # The SDKs write two lines for each of their requests, and the host would keep them all.
+    logging.getLogger("azure").setLevel(logging.WARNING)
     try:
         chosen = settings()
     except InvalidSettings:

@@ -1,6 +1,7 @@
 """What the app tells of itself: counted, timed and traced, and silent where nobody asked."""
 
 import asyncio
+import logging
 import subprocess
 import sys
 import timeit
@@ -123,6 +124,13 @@ def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent():
 
     assert said.stdout.strip() == "[]"
     assert timeit.timeit(lambda: telemetry.count("townsquare.refused"), number=100_000) < 0.2
+
+
+def test_the_requests_of_the_sdks_are_not_logged_line_by_line():
+    telemetry.start()
+
+    policy = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+    assert not policy.isEnabledFor(logging.INFO)
 
 
 def test_application_insights_is_told_once_it_is_named(monkeypatch):

@@ -12,6 +12,7 @@ from azure.core.exceptions import AzureError
 from events import cloudevents, conversation
 from events.cloudevents import CloudEvent, Once
 from events.conversation import EVENTS, Reply, Speaker
+from realtime import telemetry
 from realtime.answers import BODY_LIMIT, unavailable
 from realtime.channels import checked_room, checked_user, room_of
 from realtime.hub import hub
@@ -47,7 +48,8 @@ class Webhook:
     async def event(self, headers: Mapping[str, str], body: bytes) -> Answer:
         """The answer to an event. Raises Refused where the service shall see a status."""
         event = await _authentic(headers, body)
-        return await self._once.act(event, lambda: _act(event))
+        with telemetry.time("townsquare.event.time", event=_known(event)), telemetry.span("event"):
+            return await self._once.act(event, lambda: _act(event))
 
 
 async def _authentic(headers: Mapping[str, str], body: bytes) -> CloudEvent:
@@ -100,8 +102,10 @@ async def _act(event: CloudEvent) -> Answer:
         return await _connect(event)
     speaker = Speaker(event.connection, checked_user(event.user), event.rooms)
     if event.name == "connected":
+        telemetry.count("townsquare.connections", 1)
         await conversation.connected(speaker)
     if event.name == "disconnected":
+        telemetry.count("townsquare.connections", -1)
         await conversation.disconnected(speaker)
     return Answer()
 
@@ -149,7 +153,13 @@ class _Named(msgspec.Struct):
     room: Any = None
 
 
+def _known(event: CloudEvent) -> str:
+    """An event's name where it is one of ours: what browsers make up is not counted by name."""
+    return event.name if event.system or event.name in EVENTS else "unknown"
+
+
 def _refusal(event: CloudEvent, refused: Refused) -> Refusal:
+    telemetry.count("townsquare.refused", code=refused.code)
     try:
         named = msgspec.json.decode(event.body[: BODY_LIMIT + 1], type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -77,12 +77,13 @@ async def negotiate(req: func.HttpRequest) -> Admission:
     _negotiates().spend(caller.user if caller.known else address_of(req.headers))
     await people().admit(caller.user)
     if room:
-        await rooms().enter(room, caller.user)
+        await rooms().stay(room, caller.user)
     return await _admission(caller, room, asked)
 
 
 async def _admission(caller: Caller, room: str | None, asked: Sequence[Stream]) -> Admission:
     groups = [stream.group for stream in asked]
+    latest = await asyncio.gather(*(streams().latest(stream) for stream in asked))
     ticket = await hub().ticket(
         caller.user,
         groups=[*groups, *([group_of(room)] if room else [])],
@@ -96,7 +97,7 @@ async def _admission(caller: Caller, room: str | None, asked: Sequence[Stream]) 
         room=room,
         groups=groups,
         session=caller.session,
-        latest={stream.group: await streams().latest(stream) for stream in asked},
+        latest=dict(zip(groups, latest, strict=True)),
     )
 
 

@@ -11,6 +11,7 @@ import azure.functions as func
 import msgspec
 from azure.core.exceptions import AzureError
 
+from realtime import telemetry
 from realtime.messages import Refused, decode
 from realtime.settings import InvalidSettings
 
@@ -158,6 +159,7 @@ def nothing(headers: Mapping[str, str]) -> func.HttpResponse:
 
 def refusal(refused: Refused) -> func.HttpResponse:
     """`{"error": {"code", "message", "retry"}}` with the code's status."""
+    telemetry.count("townsquare.refused", code=refused.code)
     error: dict[str, Any] = {
         "code": refused.code,
         "message": refused.message,

@@ -16,6 +16,7 @@ from functools import cache
 
 from azure.core.exceptions import AzureError
 
+from realtime import telemetry
 from realtime.channels import group_of, people_of
 from realtime.hub import Hub, hub
 from realtime.logs import BATCH, Draft, Head, Known, Logs, Moved
@@ -136,7 +137,8 @@ class History:
         """What becomes of each draft. Whatever goes wrong, nobody is left waiting."""
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._commit(name, drafts)
+                with telemetry.time("townsquare.commit.time"), telemetry.span("commit"):
+                    return await self._commit(name, drafts)
         except (AzureError, TimeoutError) as error:
             log.warning("a commit failed: %s", type(error).__name__)
             return [_unconfirmed()] * len(drafts)
@@ -155,6 +157,7 @@ class History:
             except Known:
                 fates |= await self._known(name, fresh)
             except Moved:
+                telemetry.count("townsquare.commit.conflicts")
                 rounds += 1
                 await asyncio.sleep(self._chance() * min(0.002 * 2**rounds, 0.2))
             except AzureError as error:
@@ -162,6 +165,8 @@ class History:
                 log.warning("a commit is tried again: %s", type(error).__name__)
                 await asyncio.sleep((0.5 + self._chance()) * min(0.1 * 2**rounds, 2.0))
             else:
+                telemetry.count("townsquare.messages.kept", len(entries))
+                telemetry.measure("townsquare.commit.size", len(entries))
                 kept = (Kept(epoch, entry) for entry in entries)
                 fates |= dict(zip(fresh, kept, strict=True))
         return [fates[draft] for draft in drafts]
@@ -170,6 +175,7 @@ class History:
         """The fates of those drafts that were kept before, here or by another instance."""
         head = await self._logs.head(name)
         found = await asyncio.gather(*(self._logs.find(name, head.epoch, one) for one in drafts))
+        telemetry.count("townsquare.messages.repeated", sum(map(bool, found)))
         return {
             draft: Kept(head.epoch, entry) if entry.content == draft.content else _conflict()
             for draft, entry in zip(drafts, found, strict=True)
@@ -193,7 +199,8 @@ class History:
     async def _sent(self, name: str, kept: Sequence[Kept]) -> bool:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._send(name, kept)
+                with telemetry.time("townsquare.publish.time"), telemetry.span("publish"):
+                    await self._send(name, kept)
         except Exception as error:  # noqa: BLE001 - the senders hear of it and send again
             log.warning("publishing failed: %s", type(error).__name__)
             return False

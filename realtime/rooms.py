@@ -61,7 +61,7 @@ class Rooms:
         return door
 
     async def stay(self, room: str, user: str) -> None:
-        """The same for somebody who is in the room already."""
+        """The same for who is in the room already, or is checked once more on the way in."""
         until, private = self._known.get(room, (0.0, False))
         known = self._clock() < until
         if not known or (private and not await self._row(room, f"member:{user}")):

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,11 @@ from azure.core.exceptions import (
 from azure.data.tables import EdmType, UpdateMode
 from msgspec import Struct
 
-from realtime import messages
+from realtime import messages, telemetry
 from realtime.channels import room_of
 from realtime.hub import Hub, hub
 from realtime.messages import Frame
+from realtime.schedule import shortest_interval
 from realtime.settings import InvalidSettings, settings
 from realtime.tables import Row, Tables, tables
 
@@ -298,6 +298,9 @@ class Streams:
         self._unheard.add(stream.name)  # until it has gone out: what was missed comes in full
         await self._hub.publish(stream.group, sent)
         self._unheard.discard(stream.name)
+        due = frame.tick * stream.interval_seconds
+        telemetry.measure("townsquare.stream.age", time.time() - due, stream=stream.name)
+        telemetry.count("townsquare.stream.stale", int(frame.stale), stream=stream.name)
         return sent
 
     # --- the row ----------------------------------------------------------------------------
@@ -418,6 +421,13 @@ def _text(frame: Frame) -> str:
     return text
 
 
+def _setting(name: str) -> str:
+    value = getattr(settings(), name.lower(), None)
+    if not isinstance(value, str):
+        raise InvalidSettings(f"A stream's schedule is %{name}%, but there is no setting {name}.")
+    return value
+
+
 def _subscription(user: str, stream: Stream) -> Row:
     return {"PartitionKey": user, "RowKey": f"stream:{stream.name}"}
 
@@ -437,58 +447,6 @@ def reason(error: Exception) -> str:
         return type(error).__name__
     file = Path(trace.tb_frame.f_code.co_filename).name
     return f"{type(error).__name__} in {file}, line {trace.tb_lineno}"
-
-
-# --- schedules ------------------------------------------------------------------------------
-
-
-@cache
-def shortest_interval(schedule: str) -> int:
-    """The shortest time between two occurrences of an NCRONTAB expression, in seconds.
-
-    Six fields, second first; five are minute-level cron. The day fields can only make it longer.
-    https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncrontab-expressions
-    """
-    fields = schedule.split()
-    if len(fields) == 5:
-        fields = ["0", *fields]
-    if len(fields) != 6:
-        raise _invalid(schedule)
-    first = last = 0
-    shortest = day = 24 * 3600
-    for unit, limit, text in zip((1, 60, 3600), (60, 60, 24), fields, strict=False):
-        values = _values(text, limit, schedule)
-        gaps = [(later - sooner) * unit - (last - first) for sooner, later in pairwise(values)]
-        shortest = min([shortest, *gaps])
-        first, last = first + values[0] * unit, last + values[-1] * unit
-    return min(shortest, day - (last - first))
-
-
-def _values(text: str, limit: int, schedule: str) -> list[int]:
-    """What a field allows: `*`, `5`, `1-5`, `*/10`, `3/10` (from 3 on), and lists of these."""
-    values: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"(\*|\d+)(?:-(\d+))?(?:/([1-9]\d*))?", part)
-        if not match:
-            raise _invalid(schedule)
-        start, end, step = match.groups()
-        first = 0 if start == "*" else int(start)
-        last = int(end) if end else limit - 1 if start == "*" or step else first
-        values.update(range(first, last + 1, int(step or 1)))
-    if not values or max(values) >= limit:
-        raise _invalid(schedule)
-    return sorted(values)
-
-
-def _setting(name: str) -> str:
-    value = getattr(settings(), name.lower(), None)
-    if not isinstance(value, str):
-        raise InvalidSettings(f"A stream's schedule is %{name}%, but there is no setting {name}.")
-    return value
-
-
-def _invalid(schedule: str) -> InvalidSettings:
-    return InvalidSettings(f"The schedule {schedule!r} is not NCRONTAB, such as '*/5 * * * * *'.")
 
 
 @cache

@@ -17,6 +17,7 @@ from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 from realtime import hub as hubs
 from realtime.hub import Hub
 from realtime.messages import Frame
+from realtime.schedule import shortest_interval
 from realtime.settings import InvalidSettings, Settings
 from realtime.stream import (
     Data,
@@ -26,7 +27,6 @@ from realtime.stream import (
     Tick,
     catalogue,
     register,
-    shortest_interval,
 )
 from realtime.tables import Tables
 

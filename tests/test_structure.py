@@ -14,7 +14,13 @@ LAYERS = [
     ["realtime.answers"],
     ["realtime.history", "realtime.presence", "realtime.retention", "realtime.stream"],
     ["realtime.people", "realtime.rooms", "realtime.hub", "realtime.logs"],
-    ["realtime.tables", "realtime.channels", "realtime.limits", "realtime.issuer"],
+    [
+        "realtime.tables",
+        "realtime.channels",
+        "realtime.limits",
+        "realtime.issuer",
+        "realtime.schedule",
+    ],
     ["realtime.messages", "realtime.telemetry"],
     ["realtime.settings"],
 ]

@@ -1,6 +1,7 @@
 """The client's door: who may come in, the conversation, and every way in which it can end."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 LARGEST_MESSAGE = 1024 * 1024
 PING_SECONDS = 20.0
 _CLOSE_SECONDS = 5.0
+_GOODBYE_SECONDS = 1.0
 
 
 class _RefusedError(Exception):
@@ -234,11 +236,16 @@ class ClientDoor:
         return len(chosen)
 
     async def close(self) -> None:
-        """Say goodbye to everybody, and wait until they are gone."""
+        """Say goodbye to everybody, wait for their answers a moment, then hang up."""
         for hub in tuple(self._service.hubs.values()):
             for connection in tuple(hub.connections.values()):
                 hub.end(connection, 1001, "The emulator stops.")
-        await asyncio.gather(*(outbox.closed() for outbox in tuple(self._outboxes)))
+        outboxes = tuple(self._outboxes)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await asyncio.gather(*(outbox.closed() for outbox in outboxes))
+        for outbox in outboxes:
+            outbox.abort()
 
 
 def _parting(message: aiohttp.WSMessage) -> tuple[bool, str]:

@@ -214,6 +214,15 @@ async def test_who_does_not_answer_pings_is_let_go() -> None:
         listening.cancel()
 
 
+async def test_who_does_not_answer_does_not_hold_up_the_end() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        async with desk() as d:
+            await stack.enter_async_context(silent(d, "ann"))
+            stopped = time.monotonic()
+
+        assert time.monotonic() - stopped < 4
+
+
 async def is_gone(d: Desk, user: str) -> bool:
     return not await d.ask(d.service().user_exists, user)
 

@@ -37,7 +37,9 @@ if (process.argv.includes("--watch")) {
   await build(options);
   for (const file of readdirSync(dist).sort()) {
     const packed = gzipSync(readFileSync(join(dist, file)), { level: 9 }).length;
-    const [size, small] = [statSync(join(dist, file)).size, packed].map((n) => (n / 1024).toFixed(1));
+    const [size, small] = [statSync(join(dist, file)).size, packed].map((n) =>
+      (n / 1024).toFixed(1),
+    );
     console.log(`${file.padEnd(16)} ${size.padStart(7)} KB  ${small.padStart(6)} KB compressed`);
   }
 }

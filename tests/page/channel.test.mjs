@@ -3,8 +3,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Channel } from "../../web/src/channel.js";
 
-const said = (seq, content = `message ${seq}`) => ({ seq, id: `id${seq}`, from: "ann-1", content, timestamp: "2026-11-21T10:00:00.000Z" });
-const between = (first, last) => Array.from({ length: last - first + 1 }, (_, i) => said(first + i));
+const said = (seq, content = `message ${seq}`) => ({
+  seq,
+  id: `id${seq}`,
+  from: "ann-1",
+  content,
+  timestamp: "2026-11-21T10:00:00.000Z",
+});
+const between = (first, last) =>
+  Array.from({ length: last - first + 1 }, (_, i) => said(first + i));
 const seqs = (entries) => entries.map((entry) => entry.seq);
 
 function started(first, last) {

@@ -9,7 +9,8 @@
     const address = new URL(url);
     if (isCut) address.pathname = "/nobody-is-here";
     // The service keeps a lost connection for 30 s; then it knows nothing of the token.
-    if (isTooLate && address.searchParams.has("awps_reconnection_token")) address.searchParams.set("awps_reconnection_token", "expired");
+    if (isTooLate && address.searchParams.has("awps_reconnection_token"))
+      address.searchParams.set("awps_reconnection_token", "expired");
     return address;
   }
 
@@ -31,7 +32,9 @@
     },
     swallow() {
       for (const socket of sockets) {
-        socket.addEventListener("message", (event) => event.stopImmediatePropagation(), { capture: true });
+        socket.addEventListener("message", (event) => event.stopImmediatePropagation(), {
+          capture: true,
+        });
         socket.onmessage = null;
         socket.send = () => {};
       }

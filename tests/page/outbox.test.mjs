@@ -8,7 +8,10 @@ const settled = () => new Promise((done) => setImmediate(done));
 test("messages go one at a time, in the order written", async () => {
   const sent = [];
   const acks = [];
-  const outbox = new Outbox((_, { content }) => (sent.push(content), new Promise((done) => acks.push(done))), () => {});
+  const outbox = new Outbox(
+    (_, { content }) => (sent.push(content), new Promise((done) => acks.push(done))),
+    () => {},
+  );
 
   outbox.post("lobby", "first");
   outbox.post("lobby", "second");
@@ -42,7 +45,10 @@ test("what could not be sent goes again, with the same id", async () => {
 });
 
 test("a refused message says why and stays until its writer decides", async () => {
-  const outbox = new Outbox(async (_, { id }) => outbox.refused({ id, message: "Too long.", retry: false }), () => {});
+  const outbox = new Outbox(
+    async (_, { id }) => outbox.refused({ id, message: "Too long.", retry: false }),
+    () => {},
+  );
 
   outbox.post("lobby", "hello");
   await settled();
@@ -54,7 +60,10 @@ test("a refused message says why and stays until its writer decides", async () =
 });
 
 test("a message that the log has is no longer on its way", async () => {
-  const outbox = new Outbox(async () => {}, () => {});
+  const outbox = new Outbox(
+    async () => {},
+    () => {},
+  );
   outbox.post("lobby", "hello");
   await settled();
 
@@ -66,7 +75,10 @@ test("a message that the log has is no longer on its way", async () => {
 test("a message that the server did not take is tried again, and then fails with a reason", async (context) => {
   context.mock.timers.enable({ apis: ["setTimeout"] });
   let tries = 0;
-  const outbox = new Outbox(async () => (tries += 1, Promise.reject(new Error("no ack"))), () => {});
+  const outbox = new Outbox(
+    async () => ((tries += 1), Promise.reject(new Error("no ack"))),
+    () => {},
+  );
 
   outbox.post("lobby", "hello");
   for (let n = 0; n < 10; n++) {

@@ -106,7 +106,7 @@ async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) ->
     await ann.is_live()
     await expect(ann.page.locator("#log-top")).not_to_contain_text("Fetching")
 
-    # From the click on reload to a connection with its rooms; locally it takes a third of this.
+    # From the reload to a connection with its room: 0.4 s on two busy cores; more is allowed here.
     usable = await ann.page.evaluate("performance.now()")
     assert usable < 3_000
     assert [url for url in elsewhere if not url.startswith((desk.url, "data:"))] == []

@@ -4,20 +4,38 @@ import { test } from "node:test";
 import { isOnlyEmoji, parts } from "../../web/src/text.js";
 import { ago, bytes, day, list, nameOf, signed } from "../../web/src/words.js";
 
-const links = (content) => parts(content).filter((part) => part.href).map((part) => part.href);
+const links = (content) =>
+  parts(content)
+    .filter((part) => part.href)
+    .map((part) => part.href);
 
 test("an address in a sentence is a link without the sentence's punctuation", () => {
-  assert.deepEqual(links("See https://example.com/a_(b), then (http://example.org/c)."), ["https://example.com/a_(b)", "http://example.org/c"]);
+  assert.deepEqual(links("See https://example.com/a_(b), then (http://example.org/c)."), [
+    "https://example.com/a_(b)",
+    "http://example.org/c",
+  ]);
 });
 
 test("nothing but http and https is a link", () => {
-  for (const content of ["javascript:alert(1)", "data:text/html,hi", "file:///etc/passwd", "https://", "http://["]) assert.deepEqual(links(content), []);
+  for (const content of [
+    "javascript:alert(1)",
+    "data:text/html,hi",
+    "file:///etc/passwd",
+    "https://",
+    "http://[",
+  ])
+    assert.deepEqual(links(content), []);
 });
 
 test("the text around and inside links stays letter for letter", () => {
   const content = "a <b>https://example.com/?q=<i> & c";
 
-  assert.equal(parts(content).map((part) => part.text).join(""), content);
+  assert.equal(
+    parts(content)
+      .map((part) => part.text)
+      .join(""),
+    content,
+  );
 });
 
 test("a few emoji are large, digits and words are not", () => {

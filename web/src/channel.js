@@ -44,7 +44,10 @@ export class Channel {
     this.#last = messages.at(-1)?.seq ?? head;
     this.head = Math.max(head, this.#last);
     this.#held.clear();
-    return this.receive(epoch, early.filter((entry) => entry.seq > this.#last));
+    return this.receive(
+      epoch,
+      early.filter((entry) => entry.seq > this.#last),
+    );
   }
 
   /**
@@ -61,7 +64,7 @@ export class Channel {
       this.#held.set(entry.seq, entry);
       this.head = Math.max(this.head, entry.seq);
     }
-    for (let next; (next = this.#held.get(this.#last + 1)); ) {
+    for (let next; (next = this.#held.get(this.#last + 1));) {
       this.#held.delete(next.seq);
       this.#last = next.seq;
       fresh.push(next);

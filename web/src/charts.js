@@ -45,7 +45,13 @@ export class PriceChart {
   #make() {
     const { clientWidth: width, clientHeight: height } = this.host;
     const [line, faint, soft] = ["--accent", "--ink-3", "--line"].map(colour);
-    const axis = { stroke: faint, font: FONT, ticks: { show: false }, grid: { stroke: soft, width: 1 }, gap: 6 };
+    const axis = {
+      stroke: faint,
+      font: FONT,
+      ticks: { show: false },
+      grid: { stroke: soft, width: 1 },
+      gap: 6,
+    };
     return new uPlot(
       {
         width,
@@ -53,12 +59,18 @@ export class PriceChart {
         padding: [8, 4, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: line } },
-        scales: { x: { time: true }, y: { range: (_, low, high) => around(low, high, this.#base) } },
+        scales: {
+          x: { time: true },
+          y: { range: (_, low, high) => around(low, high, this.#base) },
+        },
         axes: [
           { ...axis, grid: { show: false }, space: 72, size: 24, values: labels },
           { ...axis, side: 1, size: 52, space: 32 },
         ],
-        series: [{}, { stroke: line, width: 2, fill: (plot) => shade(plot, line), points: { show: false } }],
+        series: [
+          {},
+          { stroke: line, width: 2, fill: (plot) => shade(plot, line), points: { show: false } },
+        ],
         hooks: {
           draw: [(plot) => this.#marks(plot, line, faint)],
           setCursor: [(plot) => this.pointedAt(plot.cursor.idx ?? null)],
@@ -87,7 +99,13 @@ export class PriceChart {
     if (value !== undefined && value !== null) {
       ctx.fillStyle = line;
       ctx.beginPath();
-      ctx.arc(plot.valToPos(time, "x", true), plot.valToPos(value, "y", true), 3.5 * devicePixelRatio, 0, 7);
+      ctx.arc(
+        plot.valToPos(time, "x", true),
+        plot.valToPos(value, "y", true),
+        3.5 * devicePixelRatio,
+        0,
+        7,
+      );
       ctx.fill();
     }
     ctx.restore();
@@ -97,14 +115,17 @@ export class PriceChart {
 /** Times below the chart; one that would be cut off at the left edge is left out. */
 function labels(plot, times, _, __, step) {
   const format = step < 60 ? toSeconds : toMinutes;
-  return times.map((time) => (plot.valToPos(time, "x") < LABEL_HALF ? "" : format.format(time * 1000)));
+  return times.map((time) =>
+    plot.valToPos(time, "x") < LABEL_HALF ? "" : format.format(time * 1000),
+  );
 }
 
 /** A little air above and below, and the base line in view when it is near. */
 function around(low, high, base) {
   if (low === null || high === null) return [0, 1];
   const span = Math.max(high - low, Math.abs(high) * 0.0005);
-  if (base !== null && base > low - span * 2 && base < high + span * 2) [low, high] = [Math.min(low, base), Math.max(high, base)];
+  if (base !== null && base > low - span * 2 && base < high + span * 2)
+    [low, high] = [Math.min(low, base), Math.max(high, base)];
   const air = Math.max(high - low, span) * 0.12;
   return [low - air, high + air];
 }
@@ -128,7 +149,8 @@ export function spark(canvas, values, { stroke, fill = false, low, high }) {
   const { clientWidth: width, clientHeight: height } = canvas;
   if (!width) return;
   const scale = Math.min(devicePixelRatio, 2);
-  if (canvas.width !== Math.round(width * scale)) [canvas.width, canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
+  if (canvas.width !== Math.round(width * scale))
+    [canvas.width, canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
   const pen = canvas.getContext("2d");
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   pen.clearRect(0, 0, width, height);

@@ -42,7 +42,8 @@ export class Connection {
     this.hear = hear;
     watch({
       heard: (socket) => socket === this.#socket && this.#heard(),
-      opened: (socket) => (tokenOf(socket) === this.#token ? (this.#socket = socket) : leave(socket)),
+      opened: (socket) =>
+        tokenOf(socket) === this.#token ? (this.#socket = socket) : leave(socket),
       closed: (socket) => socket === this.#socket && this.#lost(),
     });
     const check = () => document.visibilityState === "visible" && this.check();
@@ -53,7 +54,10 @@ export class Connection {
       this.#turn += 1;
       this.#drop();
     });
-    addEventListener("pageshow", (event) => event.persisted && this.state !== "signed out" && this.start());
+    addEventListener(
+      "pageshow",
+      (event) => event.persisted && this.state !== "signed out" && this.start(),
+    );
     setInterval(() => this.#watchdog(), 5_000);
   }
 
@@ -115,7 +119,9 @@ export class Connection {
       { autoReconnect: false, autoRejoinGroups: false, messageRetryOptions: { maxRetries: 0 } },
     );
     const isOurs = () => turn === this.#turn;
-    client.on("connected", ({ connectionId }) => (isOurs() ? this.#opened(connectionId) : client.stop()));
+    client.on("connected", ({ connectionId }) =>
+      isOurs() ? this.#opened(connectionId) : client.stop(),
+    );
     client.on("group-message", ({ message }) => isOurs() && this.#frame(message.data));
     client.on("server-message", ({ message }) => isOurs() && this.#frame(message.data));
     client.on("stopped", () => isOurs() && this.#anew());
@@ -193,7 +199,10 @@ export class Connection {
   async #pauseAfter(why) {
     const longest = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#failures++);
     const wait = Math.max(why?.retryAfter ?? 0, longest * (0.5 + Math.random() / 2));
-    await Promise.race([pause(wait), why?.retryAfter ? never : new Promise((done) => (this.#wake = done))]);
+    await Promise.race([
+      pause(wait),
+      why?.retryAfter ? never : new Promise((done) => (this.#wake = done)),
+    ]);
   }
 
   #set(state, why) {

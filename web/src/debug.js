@@ -12,8 +12,14 @@ export function begin({ connection, rooms }) {
   document.body.append(el("aside", { class: "debug", "aria-label": "Debug" }, head, tail));
 
   const draw = perFrame(() => {
-    const seqs = [...rooms.places.values()].map(({ key, log }) => `${key} ${log.last}/${log.head} epoch ${log.epoch ?? "–"}`);
-    head.textContent = [`connection ${connection.id ?? "–"} ${connection.state}`, `delay ${delay === null ? "–" : `${delay} ms (both clocks)`}`, ...seqs].join("\n");
+    const seqs = [...rooms.places.values()].map(
+      ({ key, log }) => `${key} ${log.last}/${log.head} epoch ${log.epoch ?? "–"}`,
+    );
+    head.textContent = [
+      `connection ${connection.id ?? "–"} ${connection.state}`,
+      `delay ${delay === null ? "–" : `${delay} ms (both clocks)`}`,
+      ...seqs,
+    ].join("\n");
     tail.textContent = frames.join("\n");
   });
   const add = (sign, data) => {

@@ -15,7 +15,11 @@ export function el(tag, traits = {}, ...children) {
     else if (name === "class") node.className = value;
     else node.setAttribute(name, value === true ? "" : String(value));
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined && child !== false).map((c) => (c instanceof Node ? c : String(c))));
+  node.append(
+    ...children
+      .filter((child) => child !== null && child !== undefined && child !== false)
+      .map((c) => (c instanceof Node ? c : String(c))),
+  );
   return node;
 }
 
@@ -73,7 +77,11 @@ export function perFrame(draw) {
 
 /** Colours a person's monogram: always the same hue for the same name. */
 export function monogram(name, size = "") {
-  const mark = el("span", { class: `mono ${size}`, "aria-hidden": "true" }, [...name][0]?.toUpperCase() ?? "?");
+  const mark = el(
+    "span",
+    { class: `mono ${size}`, "aria-hidden": "true" },
+    [...name][0]?.toUpperCase() ?? "?",
+  );
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
   mark.style.setProperty("--hue", String(hue));

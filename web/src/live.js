@@ -9,7 +9,7 @@ import { ago } from "./words.js";
 /** Who draws which kind of frame. A stream of another kind is shown as it comes. */
 const FACES = { stock_update: Stocks, system_metrics: Metrics, weather_update: Weather };
 const ORDER = ["stock-prices", "system-metrics", "weather"];
-const rank = ({ stream }) => (ORDER.indexOf(stream.name) + 1 || ORDER.length + 1);
+const rank = ({ stream }) => ORDER.indexOf(stream.name) + 1 || ORDER.length + 1;
 
 export class Live {
   #cards = new Map();
@@ -25,10 +25,14 @@ export class Live {
 
   #draw() {
     for (const stream of this.streams.all.values()) {
-      if (!this.#cards.has(stream.name)) this.#cards.set(stream.name, new Card(stream, () => this.streams.toggle(stream)));
+      if (!this.#cards.has(stream.name))
+        this.#cards.set(stream.name, new Card(stream, () => this.streams.toggle(stream)));
     }
     const cards = [...this.#cards.values()].sort((a, b) => rank(a) - rank(b));
-    arrange(at("live"), cards.map((card) => card.root));
+    arrange(
+      at("live"),
+      cards.map((card) => card.root),
+    );
     for (const card of cards) card.draw();
   }
 
@@ -52,11 +56,26 @@ class Card {
     const titleId = `stream-${stream.name}`;
     this.note = el("span", { class: "quiet note" });
     this.age = el("span", { class: "age" });
-    this.switch = el("button", { class: "switch", role: "switch", "aria-label": `Listen to ${stream.title}`, onclick: toggle });
+    this.switch = el("button", {
+      class: "switch",
+      role: "switch",
+      "aria-label": `Listen to ${stream.title}`,
+      onclick: toggle,
+    });
     this.body = el("div", { class: "card-body" });
-    this.root = el("section", { class: "card", "aria-labelledby": titleId, "data-stream": stream.name },
-      el("header", {}, el("h2", { id: titleId, title: stream.description }, stream.title), this.note, this.age, this.switch),
-      this.body);
+    this.root = el(
+      "section",
+      { class: "card", "aria-labelledby": titleId, "data-stream": stream.name },
+      el(
+        "header",
+        {},
+        el("h2", { id: titleId, title: stream.description }, stream.title),
+        this.note,
+        this.age,
+        this.switch,
+      ),
+      this.body,
+    );
   }
 
   draw() {
@@ -77,8 +96,12 @@ class Card {
     const { stream } = this;
     const look = !stream.isOn ? "off" : !stream.frame ? "none" : stream.isStale ? "stale" : "fresh";
     this.root.dataset.look = look;
-    if (look === "off") return say(this.age, stream.frame ? `paused · ${ago(stream.age)}` : "paused");
-    say(this.age, look === "none" ? "" : look === "stale" ? `stale · ${ago(stream.age)}` : ago(stream.age));
+    if (look === "off")
+      return say(this.age, stream.frame ? `paused · ${ago(stream.age)}` : "paused");
+    say(
+      this.age,
+      look === "none" ? "" : look === "stale" ? `stale · ${ago(stream.age)}` : ago(stream.age),
+    );
   }
 
   repaint() {
@@ -88,7 +111,10 @@ class Card {
 
   #empty() {
     this.nothing ??= el("p", { class: "quiet empty" }, icon("live"), el("span"));
-    say(this.nothing.lastChild, this.stream.isOn ? "Waiting for the first data…" : "Switch it on to listen.");
+    say(
+      this.nothing.lastChild,
+      this.stream.isOn ? "Waiting for the first data…" : "Switch it on to listen.",
+    );
     return this.nothing;
   }
 }
@@ -99,6 +125,12 @@ class AsItComes {
 
   draw({ frame }) {
     const shown = (value) => (typeof value === "object" ? JSON.stringify(value) : String(value));
-    arrange(this.root, Object.entries(frame.data ?? {}).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, shown(value))]));
+    arrange(
+      this.root,
+      Object.entries(frame.data ?? {}).flatMap(([name, value]) => [
+        el("dt", {}, name),
+        el("dd", {}, shown(value)),
+      ]),
+    );
   }
 }

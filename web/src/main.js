@@ -13,7 +13,20 @@ import { Talk } from "./talk.js";
 import * as theme from "./theme.js";
 import { count, nameOf } from "./words.js";
 
-const NAMES = ["Maple", "Heron", "Juniper", "Robin", "Willow", "Otter", "Clover", "Wren", "Hazel", "Finch", "Sorrel", "Linden"];
+const NAMES = [
+  "Maple",
+  "Heron",
+  "Juniper",
+  "Robin",
+  "Willow",
+  "Otter",
+  "Clover",
+  "Wren",
+  "Hazel",
+  "Finch",
+  "Sorrel",
+  "Linden",
+];
 const NOTICE_LASTS = 7_000;
 const SPOKEN_LENGTH = 200;
 
@@ -24,10 +37,16 @@ let noticeTimer = 0;
 const rooms = new Rooms(session, (event, data) => connection.send(event, data), {
   changed: () => drawRooms(),
   news: (place, entries) => announce(place, entries),
-  caughtUp: (missed) => notice(missed ? `Back. ${count(missed, "message")} came meanwhile.` : "Back. Nothing was missed."),
+  caughtUp: (missed) =>
+    notice(
+      missed ? `Back. ${count(missed, "message")} came meanwhile.` : "Back. Nothing was missed.",
+    ),
   trouble: (sentence) => notice(sentence),
 });
-const streams = new Streams(session, { changed: () => live.draw(), trouble: (sentence) => notice(sentence) });
+const streams = new Streams(session, {
+  changed: () => live.draw(),
+  trouble: (sentence) => notice(sentence),
+});
 const connection = new Connection(negotiate, {
   state: (state, why) => drawState(state, why),
   opened: () => {
@@ -55,7 +74,11 @@ async function negotiate() {
 function go(key) {
   rooms.open(key);
   show("talk");
-  history.replaceState(null, "", key === LOBBY ? location.pathname + location.search : `#${encodeURIComponent(key)}`);
+  history.replaceState(
+    null,
+    "",
+    key === LOBBY ? location.pathname + location.search : `#${encodeURIComponent(key)}`,
+  );
   compose.turnTo(key);
 }
 
@@ -103,15 +126,31 @@ function drawRooms() {
   say(badge, unread > 99 ? "99+" : String(unread));
 }
 
-const STATES = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", "signed out": "Signed out" };
+const STATES = {
+  connecting: "Connecting",
+  live: "Live",
+  reconnecting: "Reconnecting",
+  "signed out": "Signed out",
+};
 
 function drawState(state, why) {
   at("state").dataset.state = state;
   say(at("state"), STATES[state]);
   if (state === "live") {
-    arrange(at("self"), [monogram(nameOf(session.userId), "small"), Object.assign(document.createElement("span"), { className: "label", textContent: nameOf(session.userId), title: session.userId })]);
+    arrange(at("self"), [
+      monogram(nameOf(session.userId), "small"),
+      Object.assign(document.createElement("span"), {
+        className: "label",
+        textContent: nameOf(session.userId),
+        title: session.userId,
+      }),
+    ]);
   }
-  if (state === "reconnecting") notice("The connection is lost. What you write is kept, and sent as soon as it is back.", Infinity);
+  if (state === "reconnecting")
+    notice(
+      "The connection is lost. What you write is kept, and sent as soon as it is back.",
+      Infinity,
+    );
   if (state === "connecting" && why) notice(`No connection yet. ${why.message}`, Infinity);
   if (state === "live") notice("");
   if (state === "signed out" && why) signOut(why.message);
@@ -127,7 +166,12 @@ function notice(sentence, lasts = NOTICE_LASTS) {
 function announce(place, entries) {
   const last = entries.at(-1);
   const where = place === rooms.current ? "" : ` in ${place.name}`;
-  say(at("aloud"), entries.length === 1 ? `${nameOf(last.from)}${where}: ${last.content.slice(0, SPOKEN_LENGTH)}` : `${count(entries.length, "new message")}${where}`);
+  say(
+    at("aloud"),
+    entries.length === 1
+      ? `${nameOf(last.from)}${where}: ${last.content.slice(0, SPOKEN_LENGTH)}`
+      : `${count(entries.length, "new message")}${where}`,
+  );
 }
 
 /** On a phone one part of the page is seen at a time. */
@@ -153,15 +197,21 @@ theme.onChange(drawTheme);
 drawTheme();
 at("theme").addEventListener("click", theme.toggle);
 at("out").addEventListener("click", () => signOut());
-at("show-live").addEventListener("click", () => show(at("town").dataset.pane === "live" ? "talk" : "live"));
-for (const button of document.querySelectorAll(".panes button")) button.addEventListener("click", () => show(button.dataset.show));
+at("show-live").addEventListener("click", () =>
+  show(at("town").dataset.pane === "live" ? "talk" : "live"),
+);
+for (const button of document.querySelectorAll(".panes button"))
+  button.addEventListener("click", () => show(button.dataset.show));
 at("enter").addEventListener("submit", (event) => {
   event.preventDefault();
   wishedName = at("name").value.trim();
   if (wishedName) comeIn();
 });
 addEventListener("hashchange", goToAddress);
-addEventListener("storage", ({ key, newValue }) => key === KEEP && !newValue && signOut("You signed out in another tab."));
+addEventListener(
+  "storage",
+  ({ key, newValue }) => key === KEEP && !newValue && signOut("You signed out in another tab."),
+);
 document.addEventListener("visibilitychange", drawRooms);
 if (new URLSearchParams(location.search).has("debug")) debug.begin({ connection, rooms });
 

@@ -17,7 +17,10 @@
 export class NotConnected extends Error {}
 
 const TRIES = 4;
-const newId = () => [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(36).padStart(2, "0")).join("");
+const newId = () =>
+  [...crypto.getRandomValues(new Uint8Array(12))]
+    .map((byte) => byte.toString(36).padStart(2, "0"))
+    .join("");
 
 export class Outbox {
   /** @type {Map<string, Pending[]>} by conversation */
@@ -81,7 +84,7 @@ export class Outbox {
     if (this.#busy.has(key)) return;
     this.#busy.add(key);
     try {
-      for (let next; (next = this.of(key).find((p) => p.state === "waiting")); ) {
+      for (let next; (next = this.of(key).find((p) => p.state === "waiting"));) {
         if (!(await this.#deliver(key, next))) return;
       }
     } finally {
@@ -102,7 +105,10 @@ export class Outbox {
       this.#refusals.delete(pending.id);
       if (!refusal) return this.#become(key, pending, "sent");
       if (!refusal.retry || tries === TRIES) {
-        return this.#become(key, pending, "failed", { reason: refusal.message, retry: refusal.retry });
+        return this.#become(key, pending, "failed", {
+          reason: refusal.message,
+          retry: refusal.retry,
+        });
       }
       await pause((refusal.retry_after_ms ?? 400 * 2 ** tries) * (1 + Math.random() / 4));
     }

@@ -1,7 +1,7 @@
 // The rooms and direct conversations of this person: what is in them, who is there, what is unread.
 import { Channel } from "./channel.js";
 import { NotConnected, Outbox } from "./outbox.js";
-import { nameOf } from "./words.js";
+import { Place, isPlace } from "./place.js";
 
 /** @typedef {import("./channel.js").Entry} Entry */
 
@@ -9,49 +9,12 @@ const PAGE = 50;
 const FILL = 200;
 /** Messages overtake each other for a moment; only a hole that stays is asked for. */
 const HOLD = 400;
-const TYPING_LASTS = 5_000;
 const TYPING_EVERY = 3_000;
 const READ_EVERY = 800;
 const JOIN_AGAIN = 2_000;
 /** People who come back in a moment are not announced; so ask who is there, once all had that moment. */
 const ROSTER_AFTER = 5_000;
-const NOTES = 30;
-const ROOM = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 export const LOBBY = "lobby";
-
-/** A room, or the conversation with one person. */
-class Place {
-  log = new Channel();
-  /** Presence, by user id: how many connections. @type {Map<string, number>} */
-  people = new Map();
-  peopleCount = 0;
-  /** Who is typing, and until when. @type {Map<string, number>} */
-  typing = new Map();
-  /** Comings and goings; they belong to no log. @type {{id: number, after: number, text: string}[]} */
-  notes = [];
-  read = 0;
-  unread = 0;
-  /** How far the server knows that it was read. */
-  told = 0;
-  /** First visit: nothing that was said before it is unread. */
-  isNew = true;
-  joined = false;
-  /** Of a direct conversation: whether the other is connected, when last asked. @type {boolean|null} */
-  isOnline = null;
-  loading = false;
-  filling = false;
-  /** Why it cannot be used, in the server's words. */
-  trouble = null;
-
-  constructor(key) {
-    this.key = key;
-    this.isDirect = key.startsWith("@");
-    this.name = this.isDirect ? nameOf(key.slice(1)) : key;
-    this.who = this.isDirect ? key.slice(1) : null;
-    this.path = this.isDirect ? `/api/direct/${encodeURIComponent(this.who)}` : `/api/rooms/${encodeURIComponent(key)}`;
-    this.address = this.isDirect ? { to: this.who } : { room: key };
-  }
-}
 
 export class Rooms {
   /** @type {Map<string, Place>} */
@@ -66,7 +29,6 @@ export class Rooms {
   #wasHere = false;
   #isBack = false;
   #typedAt = 0;
-  #noteId = 0;
   #readTimers = new Map();
 
   /**
@@ -76,7 +38,10 @@ export class Rooms {
    * @param {Storage} storage
    */
   constructor(http, send, hear, storage = localStorage) {
-    Object.assign(this, { http, send, hear, storage });
+    this.http = http;
+    this.send = send;
+    this.hear = hear;
+    this.storage = storage;
     this.outbox = new Outbox(
       (key, { id, content }) => this.#post(this.place(key), id, content),
       () => hear.changed(),
@@ -104,7 +69,7 @@ export class Rooms {
 
   /** Goes to a room, or to a person ("@ann-7f3kq2"), making or joining it when it is new here. */
   open(key) {
-    if (!key.startsWith("@") && !ROOM.test(key)) throw new Error("A room's name is letters, digits, - and _, at most 64.");
+    if (!isPlace(key)) throw new Error("A room's name is letters, digits, - and _, at most 64.");
     this.current = this.place(key);
     if (this.current.isDirect) this.#refresh(this.current);
     else if (!this.current.joined) this.#join(this.current);
@@ -138,10 +103,13 @@ export class Rooms {
     if (place.unread) this.hear.changed();
     place.unread = 0;
     if (this.#readTimers.has(place.key)) return;
-    this.#readTimers.set(place.key, setTimeout(() => {
-      this.#readTimers.delete(place.key);
-      this.send("read", { ...place.address, seq: place.read }).catch(() => {});
-    }, READ_EVERY));
+    this.#readTimers.set(
+      place.key,
+      setTimeout(() => {
+        this.#readTimers.delete(place.key);
+        this.send("read", { ...place.address, seq: place.read }).catch(() => {});
+      }, READ_EVERY),
+    );
   }
 
   /** Fetches the page before what is here. */
@@ -199,24 +167,27 @@ export class Rooms {
     message: (frame) => this.#receive(this.place(frame.room), frame.epoch, [frame]),
     messages: (frame) => this.#receive(this.place(frame.room), frame.epoch, frame.messages),
     direct_message: (frame) => this.#direct(frame),
-    system: (frame) => this.#noted(this.place(frame.room), frame),
-    typing: ({ room, user_id }) => user_id !== this.me && this.#types(this.place(room), user_id),
+    system: (frame) => this.place(frame.room).noted(frame, frame.user_id === this.me),
+    typing: ({ room, user_id }) =>
+      user_id !== this.me && this.place(room).types(user_id, this.hear.changed),
     read: (frame) => this.#readElsewhere(this.place(frame.room ?? `@${frame.to}`), frame.seq),
     error: (frame) => this.#refused(frame),
   };
 
   #join(place) {
     const { isStarted, epoch, last } = place.log;
-    this.send("join", { room: place.key, ...(isStarted ? { after: last, epoch } : {}) }).catch((error) => {
-      if (error instanceof NotConnected) return; // the next connection joins
-      setTimeout(() => this.places.get(place.key) === place && this.#join(place), JOIN_AGAIN);
-    });
+    this.send("join", { room: place.key, ...(isStarted ? { after: last, epoch } : {}) }).catch(
+      (error) => {
+        if (error instanceof NotConnected) return; // the next connection joins
+        setTimeout(() => this.places.get(place.key) === place && this.#join(place), JOIN_AGAIN);
+      },
+    );
   }
 
   #joined(place, { epoch, head, users, count, messages, recovered, read }) {
     place.joined = true;
     place.trouble = null;
-    this.#present(place, users, count);
+    place.present(users, count);
     place.told = read;
     const had = place.log.continues(epoch) ? place.log.last : null;
     place.read = Math.max(read, place.isNew ? head : 0, had === null ? 0 : place.read);
@@ -231,7 +202,7 @@ export class Rooms {
       this.outbox.arrived(place.key, messages);
     }
     if (had !== null) this.#missed += Math.max(0, head - had);
-    this.#count(place);
+    place.count(this.me);
     this.#answered(place);
     this.outbox.flush(place.key);
   }
@@ -244,14 +215,11 @@ export class Rooms {
 
   async #roster(place) {
     if (place.isDirect) return;
+    const { changes } = place;
     const { users, count } = await this.http.get(`${place.path}/users`).catch(() => ({}));
-    if (users) this.#present(place, users, count);
+    // Who came or went meanwhile is newer than the answer.
+    if (users && place.changes === changes) place.present(users, count);
     this.hear.changed();
-  }
-
-  #present(place, users, count) {
-    place.people = new Map(users.map((user) => [user.user_id, user.connections]));
-    place.peopleCount = count;
   }
 
   #receive(place, epoch, entries) {
@@ -266,7 +234,7 @@ export class Rooms {
   #fresh(place, entries) {
     if (!entries.length) return;
     this.outbox.arrived(place.key, entries);
-    this.#count(place);
+    place.count(this.me);
     const others = entries.filter((entry) => entry.from !== this.me);
     if (others.length) this.hear.news(place, others);
   }
@@ -284,7 +252,9 @@ export class Rooms {
     await pause(HOLD);
     try {
       while (place.log.hasHole) {
-        const page = await this.http.get(`${place.path}/history?after=${place.log.last}&limit=${FILL}`);
+        const page = await this.http.get(
+          `${place.path}/history?after=${place.log.last}&limit=${FILL}`,
+        );
         if (page.epoch !== place.log.epoch) return this.#beginAnew(place);
         const fresh = place.log.receive(page.epoch, page.messages);
         this.#fresh(place, fresh.length ? fresh : place.log.skipHole());
@@ -318,7 +288,7 @@ export class Rooms {
       else log.start(page);
       log.head = Math.max(log.head, page.head);
       this.outbox.arrived(place.key, page.messages);
-      this.#count(place);
+      place.count(this.me);
       if (log.hasHole) this.#mend(place);
     } catch (error) {
       place.trouble = error.message;
@@ -327,7 +297,9 @@ export class Rooms {
   }
 
   async #overview() {
-    const { rooms, direct } = await this.http.get("/api/rooms").catch(() => ({ rooms: [], direct: [] }));
+    const { rooms, direct } = await this.http
+      .get("/api/rooms")
+      .catch(() => ({ rooms: [], direct: [] }));
     for (const { room } of rooms) {
       if (this.places.has(room)) continue; // it is being joined, and that tells more
       this.place(room).isNew = false;
@@ -339,32 +311,14 @@ export class Rooms {
       place.read = Math.max(place.read, read);
       if (!place.log.isStarted) place.unread = unread;
     }
-    for (const place of this.directs) if (place.log.isStarted || place === this.current) this.#refresh(place);
+    for (const place of this.directs)
+      if (place.log.isStarted || place === this.current) this.#refresh(place);
     this.hear.changed();
-  }
-
-  #noted(place, { event, user_id, content }) {
-    const isThere = place.people.has(user_id);
-    if (event === "joined") place.people.set(user_id, 1);
-    else place.people.delete(user_id);
-    if (isThere !== (event === "joined")) place.peopleCount += event === "joined" ? 1 : -1;
-    place.typing.delete(user_id);
-    if (user_id === this.me) return;
-    place.notes.push({ id: (this.#noteId += 1), after: place.log.last, text: content });
-    place.notes = place.notes.slice(-NOTES);
-  }
-
-  #types(place, userId) {
-    const until = Date.now() + TYPING_LASTS;
-    place.typing.set(userId, until);
-    setTimeout(() => {
-      if (place.typing.get(userId) === until && place.typing.delete(userId)) this.hear.changed();
-    }, TYPING_LASTS);
   }
 
   #readElsewhere(place, seq) {
     place.read = Math.max(place.read, seq);
-    this.#count(place);
+    place.count(this.me);
   }
 
   #refused(frame) {
@@ -391,14 +345,6 @@ export class Rooms {
     if (!place.isDirect && !place.joined) throw new NotConnected(); // it goes when the room is joined
     const event = place.isDirect ? "direct" : "message";
     await this.send(event, { ...place.address, content, id });
-  }
-
-  /** Unread: what others said after what was read. Beyond the page that is here, by number alone. */
-  #count(place) {
-    const { entries, last } = place.log;
-    const first = entries[0]?.seq ?? last + 1;
-    const unseen = entries.filter((entry) => entry.seq > place.read && entry.from !== this.me).length;
-    place.unread = unseen + Math.max(0, first - 1 - place.read);
   }
 
   get #keepName() {

@@ -41,7 +41,11 @@ export class Series {
 
   #row(time, values) {
     for (const name of Object.keys(values)) {
-      if (!this.columns.has(name)) this.columns.set(name, this.times.map(() => null));
+      if (!this.columns.has(name))
+        this.columns.set(
+          name,
+          this.times.map(() => null),
+        );
     }
     this.times.push(time);
     for (const [name, column] of this.columns) column.push(values[name] ?? null);

@@ -59,7 +59,12 @@ export class Session {
   async #call(method, path, body) {
     const headers = this.proof ? { Authorization: `Bearer ${this.proof}` } : {};
     if (body) headers["Content-Type"] = "application/json";
-    const request = { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(ANSWER_WITHIN) };
+    const request = {
+      method,
+      headers,
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_WITHIN),
+    };
     const response = await fetch(path, request).catch(() => {
       throw new Error("The server cannot be reached.");
     });

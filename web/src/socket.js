@@ -20,7 +20,9 @@ class WatchedWebSocket extends globalThis.WebSocket {
     super(url, protocols);
     this.addEventListener("open", () => watchers.forEach((w) => w.opened?.(this)));
     this.addEventListener("close", (event) => watchers.forEach((w) => w.closed?.(this, event)));
-    this.addEventListener("message", (event) => watchers.forEach((w) => w.heard?.(this, event.data)));
+    this.addEventListener("message", (event) =>
+      watchers.forEach((w) => w.heard?.(this, event.data)),
+    );
   }
 
   send(data) {

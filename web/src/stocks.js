@@ -23,8 +23,13 @@ export class Stocks {
     this.when = el("span", { class: "quiet when" });
     this.plot = el("div", { class: "plot", role: "img" });
     this.list = el("ul", { class: "symbols" });
-    this.root = el("div", { class: "stocks" },
-      el("p", { class: "quote" }, this.name, this.price, this.change, this.when), this.plot, this.list);
+    this.root = el(
+      "div",
+      { class: "stocks" },
+      el("p", { class: "quote" }, this.name, this.price, this.change, this.when),
+      this.plot,
+      this.list,
+    );
     this.chart = new PriceChart(this.plot, (index) => this.#point(index));
     this.chosen = localStorage.getItem(CHOSEN);
   }
@@ -33,10 +38,18 @@ export class Stocks {
     this.#stream = stream;
     const { symbols } = stream.frame.data;
     if (!symbols[this.chosen]) this.chosen = Object.keys(symbols)[0];
-    arrange(this.list, Object.keys(symbols).map((symbol) => this.#row(symbol).root));
-    for (const [symbol, quote] of Object.entries(symbols)) this.#drawRow(this.#row(symbol), symbol, quote);
+    arrange(
+      this.list,
+      Object.keys(symbols).map((symbol) => this.#row(symbol).root),
+    );
+    for (const [symbol, quote] of Object.entries(symbols))
+      this.#drawRow(this.#row(symbol), symbol, quote);
     this.#drawQuote();
-    this.chart.draw(stream.series.times, stream.series.column(this.chosen), symbols[this.chosen].open ?? null);
+    this.chart.draw(
+      stream.series.times,
+      stream.series.column(this.chosen),
+      symbols[this.chosen].open ?? null,
+    );
   }
 
   repaint() {
@@ -49,8 +62,19 @@ export class Stocks {
   }
 
   #makeRow(symbol) {
-    const [canvas, price, change] = [el("canvas", { "aria-hidden": "true" }), el("span", { class: "price" }), el("span", { class: "change" })];
-    const button = el("button", { onclick: () => this.#choose(symbol) }, el("span", { class: "symbol" }, symbol), canvas, price, change);
+    const [canvas, price, change] = [
+      el("canvas", { "aria-hidden": "true" }),
+      el("span", { class: "price" }),
+      el("span", { class: "change" }),
+    ];
+    const button = el(
+      "button",
+      { onclick: () => this.#choose(symbol) },
+      el("span", { class: "symbol" }, symbol),
+      canvas,
+      price,
+      change,
+    );
     return { root: el("li", {}, button), button, canvas, price, change };
   }
 
@@ -59,13 +83,20 @@ export class Stocks {
     row.button.setAttribute("aria-pressed", String(symbol === this.chosen));
     say(row.price, fixed(quote.price, 2));
     this.#drawChange(row.change, quote);
-    spark(row.canvas, this.#stream.series.column(symbol).slice(-SPARK_POINTS), { stroke: STROKE[direction] });
+    spark(row.canvas, this.#stream.series.column(symbol).slice(-SPARK_POINTS), {
+      stroke: STROKE[direction],
+    });
   }
 
   #drawChange(node, { change_percent: percent }) {
     const direction = way(percent);
     node.dataset.way = direction;
-    if (!node.firstChild) node.append(el("span", { "aria-hidden": "true" }), el("span", { class: "aloud" }), el("span"));
+    if (!node.firstChild)
+      node.append(
+        el("span", { "aria-hidden": "true" }),
+        el("span", { class: "aloud" }),
+        el("span"),
+      );
     const [arrow, spoken, text] = node.children;
     say(arrow, ARROW[direction]);
     say(spoken, `${SPOKEN[direction]} `);
@@ -79,10 +110,16 @@ export class Stocks {
     const then = this.#pointed === null ? null : series.column(this.chosen)[this.#pointed];
     say(this.name, this.chosen);
     say(this.price, fixed(then ?? quote.price, 2));
-    const shown = then === null || then === undefined ? quote : { change_percent: ((then - quote.open) / quote.open) * 100 };
+    const shown =
+      then === null || then === undefined
+        ? quote
+        : { change_percent: ((then - quote.open) / quote.open) * 100 };
     this.#drawChange(this.change, shown);
     say(this.when, then ? clock(new Date(series.times[this.#pointed] * 1000)) : "");
-    this.plot.setAttribute("aria-label", `${this.chosen} over the last minutes, now ${fixed(quote.price, 2)}, ${SPOKEN[way(quote.change_percent)]} ${signed(quote.change_percent)} percent since the opening`);
+    this.plot.setAttribute(
+      "aria-label",
+      `${this.chosen} over the last minutes, now ${fixed(quote.price, 2)}, ${SPOKEN[way(quote.change_percent)]} ${signed(quote.change_percent)} percent since the opening`,
+    );
   }
 
   #point(index) {

@@ -8,7 +8,10 @@ const LATE = 3;
 
 /** What of a frame is worth a line over time, and how long a line. */
 const LINES = {
-  stock_update: { span: 15 * 60, values: ({ symbols }) => mapValues(symbols, ({ price }) => price) },
+  stock_update: {
+    span: 15 * 60,
+    values: ({ symbols }) => mapValues(symbols, ({ price }) => price),
+  },
   system_metrics: {
     span: 10 * 60,
     values: ({ cpu_percent, memory, disk, network }) => ({
@@ -97,13 +100,17 @@ export class Streams {
     stream.isBusy = true;
     this.hear.changed(stream);
     try {
-      const answer = await this.http.post(`/api/streams/${stream.name}/${wanted ? "subscribe" : "unsubscribe"}`);
+      const answer = await this.http.post(
+        `/api/streams/${stream.name}/${wanted ? "subscribe" : "unsubscribe"}`,
+      );
       stream.isOn = answer.subscribed;
       const others = this.#off.filter((group) => group !== stream.group);
       localStorage.setItem(OFF, JSON.stringify(stream.isOn ? others : [...others, stream.group]));
       if (answer.latest) this.take(answer.latest);
     } catch (error) {
-      this.hear.trouble(`${stream.title} could not be ${wanted ? "started" : "paused"}. ${error.message}`);
+      this.hear.trouble(
+        `${stream.title} could not be ${wanted ? "started" : "paused"}. ${error.message}`,
+      );
     }
     stream.isBusy = false;
     this.hear.changed(stream);
@@ -114,7 +121,8 @@ export class Streams {
     if (!lines) return;
     if (!stream.series) {
       stream.series = new Series(stream.interval, lines.span);
-      if (this.#past[stream.name]) stream.series.restore(this.#past[stream.name], Date.now() / 1000);
+      if (this.#past[stream.name])
+        stream.series.restore(this.#past[stream.name], Date.now() / 1000);
     }
     stream.series.add(Date.parse(stream.frame.timestamp) / 1000, lines.values(stream.frame.data));
   }
@@ -146,7 +154,8 @@ const merged = (whole, part) => ({
   data: { ...whole.data, ...part.data, symbols: { ...whole.data.symbols, ...part.data.symbols } },
 });
 
-const mapValues = (object, of) => Object.fromEntries(Object.entries(object).map(([key, value]) => [key, of(value)]));
+const mapValues = (object, of) =>
+  Object.fromEntries(Object.entries(object).map(([key, value]) => [key, of(value)]));
 const sum = (a, b) => (a === null && b === null ? null : (a ?? 0) + (b ?? 0));
 
 function readJson(storage, key) {

@@ -1,7 +1,7 @@
 // Shows one conversation: a window of rows over the log, however long the log is.
-import { arrange, at, el, icon, monogram, perFrame, say } from "./dom.js";
-import { isOnlyEmoji, nodes } from "./text.js";
-import { clock, count, day, fullTime, list, nameOf } from "./words.js";
+import { arrange, at, el, icon, perFrame, say } from "./dom.js";
+import { comingsRow, continues, dayRow, fate, messageRow, newRow } from "./rows.js";
+import { count, day, list, nameOf } from "./words.js";
 
 /** So many messages are in the page at once; scrolling moves the window over the log. */
 const WINDOW = 150;
@@ -9,9 +9,6 @@ const STEP = 50;
 /** Within this distance of its end the view follows what is new; of its edges, it fetches. */
 const NEAR = 48;
 const EDGE = 600;
-const GROUP_WITHIN = 5 * 60_000;
-const LONG = 1_200;
-const LONG_LINES = 18;
 
 export class Talk {
   /** @type {Map<string, HTMLElement>} the rows that are in the page, by what they show */
@@ -25,6 +22,7 @@ export class Talk {
   /** The seq after which "new" begins: what was read when this was opened, or last looked at. */
   #newAfter = null;
   #unfolded = new Set();
+  #on = { talkTo: (userId) => this.go(`@${userId}`), unfold: (seq) => this.#unfold(seq) };
 
   /** @param {import("./rooms.js").Rooms} rooms @param {(key: string) => void} go */
   constructor(rooms, go) {
@@ -94,33 +92,54 @@ export class Talk {
     const notes = Map.groupBy(place.notes, (note) => note.after);
     const firstNew = this.#firstNew(entries);
     let [above, today] = [null, null];
-    if (start === 0 && notes.has(0)) yield noteRow(notes.get(0));
+    if (start === 0 && notes.has(0)) yield comings(notes.get(0));
     for (const entry of entries.slice(start, end)) {
       if (day(entry.timestamp) !== today) {
         [above, today] = [null, day(entry.timestamp)];
-        yield dayRow(today, entry.seq);
+        const text = today;
+        yield [`day ${today} ${entry.seq}`, () => dayRow(text)];
       }
       if (entry.seq === firstNew) {
         above = null;
-        yield [`new ${entry.seq}`, () => el("li", { class: "day new" }, el("span", {}, "New"))];
+        yield [`new ${entry.seq}`, newRow];
       }
-      const leads = !continues(above, entry);
-      yield [`${entry.seq} ${leads} ${this.#unfolded.has(entry.seq)}`, () => this.#message(entry, leads)];
+      yield this.#said(entry, above);
       above = entry;
       if (!notes.has(entry.seq)) continue;
       above = null;
-      yield noteRow(notes.get(entry.seq));
+      yield comings(notes.get(entry.seq));
     }
     if (end === entries.length) yield* this.#underway(place, above);
   }
 
+  #said(entry, above) {
+    const look = {
+      isOwn: entry.from === this.rooms.me,
+      leads: !continues(above, entry),
+      isUnfolded: this.#unfolded.has(entry.seq),
+    };
+    return [`${entry.seq} ${look.leads} ${look.isUnfolded}`, () => messageRow(entry, look, this.#on)];
+  }
+
   *#underway(place, above) {
     for (const pending of this.rooms.outbox.of(place.key)) {
-      const own = { ...pending, from: this.rooms.me };
-      const leads = !continues(above, own);
+      const own = { ...pending, seq: pending.id, from: this.rooms.me };
+      const [look, make] = this.#said(own, above);
       above = own;
-      yield [`${pending.id} ${pending.state} ${leads}`, () => this.#pending(place, pending, leads)];
+      yield [`${look} ${pending.state}`, () => this.#onItsWay(place, pending, make())];
     }
+  }
+
+  #onItsWay(place, pending, row) {
+    const { outbox } = this.rooms;
+    row.classList.add(pending.state);
+    row.querySelector(".bubble").append(
+      fate(pending, {
+        retry: () => outbox.retry(place.key, pending.id),
+        discard: () => outbox.discard(place.key, pending.id),
+      }),
+    );
+    return row;
   }
 
   #firstNew(entries) {
@@ -135,43 +154,6 @@ export class Talk {
     return [start, Math.min(entries.length, start + WINDOW)];
   }
 
-  #message(entry, leads) {
-    const isOwn = entry.from === this.rooms.me;
-    return this.#row(entry, leads, isOwn, isOwn ? "msg own" : "msg");
-  }
-
-  #row({ seq, from, content, timestamp }, leads, isOwn, look) {
-    const name = nameOf(from);
-    const isLong = content.length > LONG || content.split("\n").length > LONG_LINES;
-    const isFolded = isLong && !this.#unfolded.has(seq);
-    const text = el("div", { class: `text${isOnlyEmoji(content) ? " emoji" : ""}${isFolded ? " folded" : ""}`, dir: "auto" }, ...nodes(content));
-    const time = el("time", { datetime: timestamp, title: fullTime(new Date(timestamp)) }, clock(new Date(timestamp)));
-    return el("li", { class: `${look}${leads ? " leads" : ""}`, "data-seq": seq },
-      !isOwn && leads && monogram(name),
-      el("div", { class: "bubble", title: leads ? null : fullTime(new Date(timestamp)) },
-        leads
-          ? el("p", { class: "by" }, isOwn ? el("span", { class: "aloud" }, "You ") : this.#author(name, from), " ", time)
-          : el("span", { class: "aloud" }, `${isOwn ? "You" : name}: `),
-        text,
-        isFolded && el("button", { class: "link more", onclick: () => this.#unfold(seq) }, "Show all")));
-  }
-
-  #author(name, userId) {
-    return el("button", { class: "name", title: `Talk to ${name} alone (${userId})`, onclick: () => this.go(`@${userId}`) }, name);
-  }
-
-  #pending(place, pending, leads) {
-    const row = this.#row({ ...pending, seq: pending.id, from: this.rooms.me }, leads, true, `msg own ${pending.state}`);
-    const { outbox } = this.rooms;
-    row.querySelector(".bubble").append(
-      pending.state === "failed"
-        ? el("p", { class: "fate", role: "alert" }, `Not sent. ${pending.reason} `,
-            pending.retry && el("button", { class: "link", onclick: () => outbox.retry(place.key, pending.id) }, "Try again"), " ",
-            el("button", { class: "link", onclick: () => outbox.discard(place.key, pending.id) }, "Discard"))
-        : el("span", { class: "fate aloud" }, pending.state === "sent" ? "Sent" : "Sending"));
-    return row;
-  }
-
   #unfold(seq) {
     this.#unfolded.add(seq);
     this.#follows = false;
@@ -179,7 +161,8 @@ export class Talk {
   }
 
   #lookedAway() {
-    if (document.visibilityState === "hidden" && this.#place && !this.#place.unread) this.#newAfter = this.#place.log.last;
+    if (document.visibilityState === "hidden" && this.#place && !this.#place.unread)
+      this.#newAfter = this.#place.log.last;
   }
 
   #drawFrame(place) {
@@ -192,7 +175,10 @@ export class Talk {
     at("log-top").classList.toggle("empty", log.isStarted && !log.entries.length);
     at("words").placeholder = `Message ${name}`;
     const typing = [...place.typing.keys()].map(nameOf);
-    say(at("typing"), typing.length ? `${list(typing)} ${typing.length === 1 ? "is" : "are"} typing…` : "");
+    say(
+      at("typing"),
+      typing.length ? `${list(typing)} ${typing.length === 1 ? "is" : "are"} typing…` : "",
+    );
     at("newest").hidden = this.#follows;
     say(at("newest").lastChild, place.unread ? `${count(place.unread, "new message")}` : "Newest");
   }
@@ -211,7 +197,8 @@ export class Talk {
     }
     if (follows) return;
     if (log.scrollTop < EDGE) this.#up(entries, start);
-    else if (below < EDGE && end < entries.length) this.#moveTo(entries, Math.min(start + STEP, entries.length - WINDOW));
+    else if (below < EDGE && end < entries.length)
+      this.#moveTo(entries, Math.min(start + STEP, entries.length - WINDOW));
   }
 
   async #up(entries, start) {
@@ -219,7 +206,8 @@ export class Talk {
     if (!this.#place.log.more || this.#place.loading) return;
     const place = this.#place;
     await this.rooms.earlier(place);
-    if (place === this.#place && this.log.scrollTop < EDGE) this.#moveTo(place.log.entries, indexOf(place.log.entries, this.#top) - STEP);
+    if (place === this.#place && this.log.scrollTop < EDGE)
+      this.#moveTo(place.log.entries, indexOf(place.log.entries, this.#top) - STEP);
   }
 
   #moveTo(entries, start) {
@@ -250,11 +238,7 @@ export class Talk {
   }
 }
 
-const dayRow = (text, seq) => [`day ${text} ${seq}`, () => el("li", { class: "day" }, el("span", {}, text))];
-const noteRow = (notes) => [`notes ${notes[0].id} ${notes.length}`, () => el("li", { class: "comings" }, notes.map((note) => note.text).join(" · "))];
-
-const continues = (previous, entry) =>
-  previous?.from === entry.from && Date.parse(entry.timestamp) - Date.parse(previous.timestamp) < GROUP_WITHIN;
+const comings = (notes) => [`comings ${notes[0].id} ${notes.length}`, () => comingsRow(notes)];
 
 /** The index of a seq, or of the first after it. */
 function indexOf(entries, seq) {
@@ -281,6 +265,9 @@ function topLine(place, name) {
   if (!place.log.isStarted) return "Fetching what was said…";
   if (place.loading) return "Fetching older messages…";
   if (place.log.more) return "";
-  if (place.log.entries.length) return `This is where ${name} begins.`;
-  return place.isDirect ? `Nothing said yet between you and ${place.name}.` : `It is quiet in ${name}. Say the first word.`;
+  if (place.log.entries.length)
+    return place.isDirect ? `You and ${place.name} begin here.` : `This is where ${name} begins.`;
+  return place.isDirect
+    ? `Nothing said yet between you and ${place.name}.`
+    : `It is quiet in ${name}. Say the first word.`;
 }

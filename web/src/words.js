@@ -5,8 +5,16 @@ export const nameOf = (userId) => userId.replace(/[-_][^-_]*$/, "") || userId;
 
 const clockFormat = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
-const dayFormat = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
-const yearFormat = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
+const dayFormat = new Intl.DateTimeFormat(undefined, {
+  weekday: "long",
+  day: "numeric",
+  month: "long",
+});
+const yearFormat = new Intl.DateTimeFormat(undefined, {
+  day: "numeric",
+  month: "long",
+  year: "numeric",
+});
 
 export const clock = (time) => clockFormat.format(time);
 export const fullTime = (time) => fullFormat.format(time);
@@ -53,7 +61,13 @@ export function bytes(n) {
   return `${n >= 100 || power === 0 ? Math.round(n) : n.toFixed(1)} ${units[power]}`;
 }
 
-export const fixed = (n, digits) => (n === null || n === undefined ? "–" : n.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+export const fixed = (n, digits) =>
+  n === null || n === undefined
+    ? "–"
+    : n.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 /** "+1.20 %" or "−0.31 %", with a real minus sign. */
-export const signed = (n, digits = 2) => (n === null || n === undefined ? "–" : `${n > 0 ? "+" : n < 0 ? "−" : ""}${fixed(Math.abs(n), digits)}`);
+export const signed = (n, digits = 2) =>
+  n === null || n === undefined
+    ? "–"
+    : `${n > 0 ? "+" : n < 0 ? "−" : ""}${fixed(Math.abs(n), digits)}`;

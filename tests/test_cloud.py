@@ -141,6 +141,25 @@ def given_parameters(module: tree_sitter.Node) -> set[str]:
     return set()
 
 
+@pytest.mark.parametrize("file", BICEP, ids=lambda file: file.name)
+def test_what_a_template_takes_from_a_module_is_given_by_it(file):
+    source = file.read_text()
+    modules = dict(re.findall(r"^module (\w+) '([^']+)'", source, re.MULTILINE))
+
+    for module, output in re.findall(r"(\w+)\.outputs\.(\w+)", source):
+        given = (file.parent / modules[module]).read_text()
+        assert re.search(rf"^output {output} ", given, re.MULTILINE), f"{module}.{output}"
+
+
+@pytest.mark.parametrize("file", BICEP, ids=lambda file: file.name)
+def test_everything_that_a_template_declares_is_used(file):
+    source = file.read_text()
+
+    values = re.sub(r"^ *\w+:", "", source, flags=re.MULTILINE)
+    for name in re.findall(r"^(?:param|var) (\w+)", source, re.MULTILINE):
+        assert len(re.findall(rf"\b{name}\b", values)) > 1, name
+
+
 def test_the_parameters_file_names_parameters_that_there_are():
     declared = {
         text(one.children[1])

@@ -218,6 +218,7 @@ async def test_who_does_not_answer_does_not_hold_up_the_end() -> None:
     async with contextlib.AsyncExitStack() as stack:
         async with desk() as d:
             await stack.enter_async_context(silent(d, "ann"))
+            await eventually(lambda: d.ask(d.service().user_exists, "ann"))
             stopped = time.monotonic()
 
         assert time.monotonic() - stopped < 4

@@ -16,6 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from local.parts import ROOT
 from realtime import telemetry
+from realtime.logs import Draft
+from tests.instances import instance
 
 
 class Told:
@@ -158,3 +160,40 @@ def test_application_insights_is_told_once_it_is_named(monkeypatch):
 
     assert "opentelemetry.sdk.metrics" in said.stdout, said.stderr
     assert "opentelemetry.sdk.trace" in said.stdout
+
+
+# --- told by the app itself -------------------------------------------------------------------
+
+
+async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, desk):
+    async with instance(desk) as one:
+        with telemetry.span("event", event="message"):
+            await one.history.keep("traced", Draft("ann-1", "first", "hello"))
+
+    spans = told.spans()
+    assert set(spans) == {"event", "commit", "publish"}
+    assert len({span.context.trace_id for span in spans.values()}) == 1
+
+
+async def test_what_is_kept_and_what_is_sent_again_are_counted(told, desk):
+    async with instance(desk) as one:
+        drafts = [Draft("ann-1", f"n{number}", "hello") for number in range(5)]
+        await asyncio.gather(*(one.history.keep("counted", draft) for draft in drafts))
+        await one.history.keep("counted", drafts[0])
+
+    (kept,) = told.points("townsquare.messages.kept")
+    (repeated,) = told.points("townsquare.messages.repeated")
+    (size,) = told.points("townsquare.commit.size")
+    (publish,) = told.points("townsquare.publish.time")
+    assert (kept.value, repeated.value, size.sum) == (5, 1, 5)
+    assert publish.count == size.count + 1
+
+
+async def test_two_instances_that_write_one_room_count_their_conflicts(told, desk):
+    async with instance(desk) as one, instance(desk) as other:
+        await one.history.keep("raced", Draft("ann-1", "zero", "hello"))
+        await other.history.keep("raced", Draft("bob-1", "zero", "hello"))
+        await one.history.keep("raced", Draft("ann-1", "one", "hello"))
+
+    (conflicts,) = told.points("townsquare.commit.conflicts")
+    assert conflicts.value == 1

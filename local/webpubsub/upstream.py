@@ -154,7 +154,8 @@ class CloudEvent:
         }
         if connection.user_id is not None:
             headers["ce-userId"] = connection.user_id
-        if self.name != CONNECT and not connection.is_raw and connection.protocol:
+        is_connect = (self.type, self.name) == ("sys", CONNECT)
+        if not is_connect and not connection.is_raw and connection.protocol:
             headers["ce-subprotocol"] = connection.protocol
         if connection.state is not None:
             headers[STATE_HEADER] = connection.state
@@ -166,15 +167,15 @@ class CloudEvent:
         return headers
 
 
-def system_event(connection: Connection, name: str, id: int, body: bytes) -> CloudEvent:  # noqa: A002 - CloudEvents call it id
-    return CloudEvent("sys", name, id, connection, body)
+def system_event(connection: Connection, name: str, number: int, body: bytes) -> CloudEvent:
+    return CloudEvent("sys", name, number, connection, body)
 
 
-def user_event(connection: Connection, name: str, id: int, payload: Payload) -> CloudEvent:  # noqa: A002 - CloudEvents call it id
+def user_event(connection: Connection, name: str, number: int, payload: Payload) -> CloudEvent:
     return CloudEvent(
         "user",
         name,
-        id,
+        number,
         connection,
         payload.body,
         payload.content_type,

@@ -357,3 +357,14 @@ async def test_no_key_of_an_event_handler_is_logged(caplog: pytest.LogCaptureFix
 
             assert "answered 400" in caplog.text
             assert "secret" not in caplog.text
+
+
+async def test_a_user_event_may_bear_the_name_of_a_system_event() -> None:
+    async with application() as app, desk(settings=handled_by(app.url, system=())) as d:
+        ann = await d.enter("ann")
+        await ann.says(type="event", event="connect", data=1, ackId=1)
+        told = await app.hears("connect")
+
+        assert (await ann.hears())["success"]
+        assert told.headers["ce-type"] == "azure.webpubsub.user.connect"
+        assert told.headers["ce-subprotocol"] == "json.webpubsub.azure.v1"

@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from local import doctor
 from local.doctor import Finding
@@ -119,6 +122,37 @@ async def test_an_app_that_is_not_there_is_told():
 
     says(found["app"], url, "make start", "--url")
     assert found["conversation"].state == "unseen"
+
+
+@pytest.fixture
+async def app_of_tomorrow() -> AsyncIterator[str]:
+    """Something that says it is well, with a clock that is a day ahead."""
+
+    async def health(_: web.Request) -> web.Response:
+        date = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
+        return web.json_response({"status": "ok", "checks": {}}, headers={"Date": date})
+
+    app = web.Application()
+    app.router.add_get("/api/health", health)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    (port,) = free_ports(1)
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+async def test_clocks_that_differ_are_told_by_how_much(app_of_tomorrow):
+    found = await findings(app_of_tomorrow)
+
+    assert found["app"].state == "ok"
+    says(found["clock"], "differ by 86", "NTP")
+
+
+async def test_what_is_not_our_app_is_told(app_of_tomorrow):
+    found = await findings(f"{app_of_tomorrow}/elsewhere")
+
+    says(found["app"], "/api/health answers 404", "Is http://127.0.0.1", "the app?")
 
 
 async def test_an_app_that_is_not_configured_is_told(start):

@@ -295,7 +295,7 @@ POST = b"POST /api/negotiate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
 async def test_a_body_of_a_wrong_length_ends_quickly(desk: Desk, rest: bytes) -> None:
     answer = await raw(desk, POST + rest)
 
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 4")
+    assert re.match(rb"$|HTTP/1.[01] 4", answer)
     assert b"Traceback" not in answer
 
 

@@ -91,6 +91,7 @@ async def tried(person: Person, room: str) -> dict[str, Any]:
     """What somebody gets who tries every way into a room."""
     status, body = await person.ask("POST", "/api/negotiate", json={"room": room})
     found: dict[str, Any] = {"negotiate": (status, body)}
+    found["groups"] = await person.ask("POST", "/api/negotiate", json={"groups": [f"room.{room}"]})
     for path in ("history", "users"):
         found[path] = await person.ask("GET", f"/api/rooms/{room}/{path}")
     async with person.connect() as tab:
@@ -113,6 +114,7 @@ async def test_a_stranger_gets_in_by_no_way(
         assert "bob must not see this" not in str(found)
         assert (await ann.get(f"/api/rooms/{room}/users"))["count"] == 1
     assert {found[way][0] for way in ("negotiate", "history", "users")} == {404}
+    assert found["groups"][0] == 400
     assert found["join"]["code"] == "unknown_room"
     assert {found[way]["code"] for way in ("say", "read", "typing")} == {"not_in_room"}
     assert found["list"]["rooms"] == []
@@ -234,6 +236,15 @@ async def test_a_room_that_is_closed_is_empty_of_strangers(
         assert said["code"] == "unknown_room"
         assert "now among ourselves" not in str(going.heard)
     assert (await bob.ask("GET", f"/api/rooms/{room}/history"))[0] == 404
+
+
+async def test_who_has_left_says_nothing_more(ann: Person, room: str) -> None:
+    async with ann.connect(room) as tab:
+        await tab.send("leave", {"room": room})
+
+        said = await tab.refused("message", {"room": room, "content": "hello", "id": "1"})
+
+    assert said["code"] == "not_in_room"
 
 
 async def test_a_room_can_be_opened_again(

@@ -1,7 +1,6 @@
 """How the page looks and weighs: small and large screens, light and dark, for every reader."""
 
 import gzip
-from asyncio import gather
 from itertools import product
 from typing import Any, Literal
 
@@ -9,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from local.parts import ROOT, Desk
-from tests.page.conftest import WIDE, Enter
+from tests.page.conftest import WIDE, Enter, Post
 from tests.page.visitor import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -27,13 +26,15 @@ AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_nothing_bursts_and_axe_finds_nothing_serious(enter: Enter, size: str) -> None:
+async def test_nothing_bursts_and_axe_finds_nothing_serious(
+    enter: Enter, post: Post, room: str, size: str
+) -> None:
     traits: dict[str, Any] = {**SIZES[size], "bypass_csp": True}  # axe is put in by hand
-    bob, ann = await gather(enter("bob"), enter("ann", **traits))
-    await bob.says("Good morning! See https://example.com for the plan.")
-    await ann.sees("Good morning! See https://example.com for the plan.")
+    ann = await enter("ann", **traits)
+    plan = {"from": "bob", "content": "Good morning! See https://example.com for the plan."}
+    await post(f"/api/rooms/{room}/message", plan)
+    await ann.sees(plan["content"])
     await ann.says("Thank you")
-    await bob.sees("Thank you")
     await expect(ann.page.locator(".msg.own")).to_have_class("msg own leads")
 
     for pane, scheme in product(PANES[size], SCHEMES):
@@ -81,10 +82,10 @@ async def test_who_wants_no_motion_gets_none(enter: Enter) -> None:
     assert moving == 0
 
 
-async def test_news_is_said_to_those_who_listen(enter: Enter) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_news_is_said_to_those_who_listen(enter: Enter, post: Post, room: str) -> None:
+    ann = await enter("ann")
 
-    await bob.says("Can you hear this?")
+    await post(f"/api/rooms/{room}/message", {"from": "bob", "content": "Can you hear this?"})
 
     await expect(ann.page.locator("#aloud")).to_have_text("bob: Can you hear this?")
     await expect(ann.page.get_by_role("navigation", name="Rooms and people")).to_be_visible()

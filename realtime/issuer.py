@@ -81,8 +81,8 @@ class Issuer:
         """Look the keys up. While the issuer is away, those we have still serve."""
         try:
             self._keys = await self._look_up()
-        except _LookUpError:
-            log.warning("the keys of %s cannot be read", self._issuer)
+        except _LookUpError as error:
+            log.warning("the keys of %s cannot be read: %s", self._issuer, error)
             self._ask_again = self._clock() + AWAY_PAUSE
         else:
             self._fresh_until = self._clock() + KEYS_LAST
@@ -96,11 +96,11 @@ class Issuer:
             async with asyncio.timeout(PATIENCE), httpx.AsyncClient() as client:
                 discovery = (await client.get(address)).raise_for_status().json()
                 if discovery["issuer"] != self._issuer:
-                    raise _LookUpError
+                    raise _LookUpError(f"it calls itself {discovery['issuer']}")
                 keys = (await client.get(discovery["jwks_uri"])).raise_for_status().json()
             found = jwt.PyJWKSet.from_dict(keys)
         except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, *_MALFORMED) as error:
-            raise _LookUpError from error
+            raise _LookUpError(type(error).__name__) from error
         return {key.key_id: key for key in found.keys if key.key_id}
 
 

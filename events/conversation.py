@@ -200,7 +200,8 @@ async def _draft(speaker: Speaker, said: messages.Say | messages.Direct) -> Draf
 
 async def _reachable(user: str) -> None:
     """Refuse to write to somebody who was never here, or who is barred."""
-    await people().admit(user)
+    if await people().barred(user):
+        raise Refused("unreachable", "This person cannot be written to.")
     if not (await people().seen(user) or await hub().online(user)):
         raise Refused("unknown_user", "Nobody of that name has been here.")
 

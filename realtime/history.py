@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from typing import TYPE_CHECKING
 
 from azure.core.exceptions import AzureError
 
@@ -22,6 +23,9 @@ from realtime.hub import Hub, hub
 from realtime.logs import BATCH, Draft, Head, Known, Logs, Moved
 from realtime.messages import DirectMessage, Entry, Message, Messages, Refused, timestamp
 from realtime.tables import tables
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
 
 BATCH_CHARACTERS = 100_000
 """The most text of one commit: fully escaped, its frame stays below the service's 1 MiB."""
@@ -65,6 +69,7 @@ class _Waiting:
 
     draft: Draft
     fate: "asyncio.Future[Kept]"
+    event: "SpanContext | None"  # the step of a trace that brought it
 
 
 @dataclass
@@ -115,7 +120,7 @@ class History:
     def _queue(self, line: _Line, draft: Draft) -> _Waiting:
         if len(line.waiting) >= LINE:
             raise Refused("busy", "Too many messages wait for this room.", retry_after_ms=500)
-        waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(draft, asyncio.get_running_loop().create_future(), telemetry.here())
         line.waiting.append(waiting)
         line.pending[draft.sender, draft.id] = waiting
         return waiting
@@ -125,7 +130,7 @@ class History:
         publishing = None
         while line.waiting:
             batch = _next_batch(line.waiting)
-            fates = await self._fates(name, [waiting.draft for waiting in batch])
+            fates = await self._fates(name, batch)
             if publishing:
                 await publishing
             publishing = asyncio.create_task(self._publish(name, line, batch, fates))
@@ -133,18 +138,19 @@ class History:
                 await publishing
         del self._lines[name]
 
-    async def _fates(self, name: str, drafts: list[Draft]) -> list[Fate]:
-        """What becomes of each draft. Whatever goes wrong, nobody is left waiting."""
+    async def _fates(self, name: str, batch: Sequence[_Waiting]) -> list[Fate]:
+        """What becomes of each message. Whatever goes wrong, nobody is left waiting."""
+        events = [waiting.event for waiting in batch]
         try:
             async with asyncio.timeout(PATIENCE):
-                with telemetry.time("townsquare.commit.time"), telemetry.span("commit"):
-                    return await self._commit(name, drafts)
+                with telemetry.time("townsquare.commit.time"), telemetry.span("commit", events):
+                    return await self._commit(name, [waiting.draft for waiting in batch])
         except (AzureError, TimeoutError) as error:
             log.warning("a commit failed: %s", type(error).__name__)
-            return [_unconfirmed()] * len(drafts)
+            return [_unconfirmed()] * len(batch)
         except Exception as error:
             log.exception("a commit failed")
-            return [error] * len(drafts)
+            return [error] * len(batch)
 
     async def _commit(self, name: str, drafts: list[Draft]) -> list[Fate]:
         """Try until each draft is kept; a lost race or answer costs another round."""

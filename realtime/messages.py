@@ -29,7 +29,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
              invalid_text  not_in_room  unknown_event  direct_to_self  stale_event
         401  unauthenticated
         403  barred  forbidden  moderated
-        404  unknown_room  unknown_stream  unknown_user
+        404  unknown_room  unknown_stream  unknown_user  unreachable
         409  id_conflict  too_many_rooms
         413  too_large
         429  rate_limited
@@ -44,6 +44,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
         "unknown_room": 404,
         "unknown_stream": 404,
         "unknown_user": 404,
+        "unreachable": 404,
         "id_conflict": 409,
         "too_many_rooms": 409,
         "too_large": 413,

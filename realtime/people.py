@@ -4,6 +4,7 @@ A person is a partition of the table `people`: a row `room:<room>` or `direct:<p
 place they talk in, with the seq they have read. The partition `:barred` names who is kept out.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class People:
         self._always_barred = frozenset(barred)
         self._barred: frozenset[str] = frozenset()
         self._barred_until = -1.0
+        self._reading: asyncio.Future[None] | None = None
         self._clock = clock
         self._introduced: set[tuple[str, str]] = set()
 
@@ -53,10 +55,15 @@ class People:
 
     async def admit(self, user: str) -> None:
         """Pass, or be refused as barred."""
+        self._pass(barred=await self.barred(user))
+
+    async def barred(self, user: str) -> bool:
+        """Whether somebody is kept out, as this instance has read it a moment ago."""
         if self._clock() >= self._barred_until:
-            self._barred = await self._read_barred()
-            self._barred_until = self._clock() + MEMORY
-        self._pass(barred=user in self._always_barred or user in self._barred)
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.ensure_future(self._read_barred())
+            await asyncio.shield(self._reading)
+        return user in self._always_barred or user in self._barred
 
     async def admit_now(self, user: str) -> None:
         """The same as the table has it at this moment, for a connection that is to last."""
@@ -72,10 +79,11 @@ class People:
         if barred:
             raise Refused("barred", "You may not come in here.")
 
-    async def _read_barred(self) -> frozenset[str]:
+    async def _read_barred(self) -> None:
         table = await self._tables("people")
         rows = table.query_entities("PartitionKey eq @barred", parameters={"barred": BARRED})
-        return frozenset([row["RowKey"] async for row in rows])
+        self._barred = frozenset([row["RowKey"] async for row in rows])
+        self._barred_until = self._clock() + MEMORY
 
     async def bar(self, user: str) -> None:
         table = await self._tables("people")

@@ -104,6 +104,10 @@ class Settings:
                 "SESSION_SECRET is missing or short; expected 32 random characters or more",
             )
             _need(
+                not self.session_secret.startswith("@Microsoft.KeyVault("),
+                "SESSION_SECRET is an unresolved Key Vault reference; expected what it refers to",
+            )
+            _need(
                 not (in_azure and self.session_secret == LOCAL_SECRET),
                 "SESSION_SECRET is the example's, which everybody knows; expected your own",
             )

@@ -106,7 +106,7 @@ async def test_nobody_writes_to_somebody_barred(
 
     async with ann.connect() as tab:
         said = {"to": mallory.id, "content": "are you there?", "id": "1"}
-        assert (await tab.refused("direct", said))["code"] == "barred"
+        assert (await tab.refused("direct", said))["code"] == "unreachable"
 
 
 async def test_the_setting_bars_for_good(strict: Part, http: aiohttp.ClientSession) -> None:

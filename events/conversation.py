@@ -209,7 +209,7 @@ async def _reachable(user: str) -> None:
 async def _still_welcome(speaker: Speaker, room: str) -> None:
     """Whoever was put out while their connection was being added does not stay."""
     try:
-        await rooms().enter(room, speaker.user)
+        await rooms().stay(room, speaker.user)
     except Refused:
         await hub().remove(speaker.connection, group_of(room))
         raise

@@ -7,6 +7,7 @@ place they talk in, with the seq they have read. The partition `:barred` names w
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -100,11 +101,12 @@ class People:
     async def settle_in(self, user: str, kind: str, name: str) -> int:
         """Note that somebody talks in a place; the seq they have read there."""
         table = await self._tables("people")
+        with suppress(ResourceNotFoundError):
+            return int((await table.get_entity(user, f"{kind}:{name}"))["read"])
         try:
             await table.create_entity(_place_row(user, kind, name, 0))
-        except ResourceExistsError:
-            row = await table.get_entity(user, f"{kind}:{name}")
-            return int(row["read"])
+        except ResourceExistsError:  # Another tab was faster.
+            return await self.settle_in(user, kind, name)
         return 0
 
     async def introduce(self, one: str, other: str) -> None:

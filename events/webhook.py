@@ -82,10 +82,14 @@ async def _check_token(authorization: str) -> None:
     learn.microsoft.com/azure/azure-web-pubsub/howto-use-managed-identity
     """
     try:
-        await _service().claims(authorization.removeprefix("Bearer "))
+        claims = await _service().claims(authorization.removeprefix("Bearer "))
     except Refused as refused:
         log.warning("event refused: the service's token: %s", refused.code)
         raise
+    # Every app of the tenant may get a token for our audience; the service has one identity.
+    if settings().webhook_subject not in {"", claims["sub"]}:
+        log.warning("event refused: the token is not of WEBHOOK_SUBJECT")
+        raise Refused("unauthenticated", "The token is somebody else's.")
 
 
 @cache

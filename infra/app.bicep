@@ -8,6 +8,7 @@ param blobEndpoint string
 param tablesEndpoint string
 param packages string
 param webPubSubEndpoint string
+param webPubSubPrincipalId string
 param webhookAudience string
 param sessionSecretUri string
 param telemetry string
@@ -78,6 +79,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       // Tokens of version 1, which is what an app registration gives unless told otherwise.
       WEBHOOK_ISSUER: 'https://sts.windows.net/${tenant().tenantId}/'
       WEBHOOK_AUDIENCE: webhookAudience
+      WEBHOOK_SUBJECT: webPubSubPrincipalId
       SESSION_SECRET: '@Microsoft.KeyVault(SecretUri=${sessionSecretUri})'
       // Read by App Service Authentication: the app's identity stands in for a client secret.
       OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID: clientId

@@ -92,6 +92,7 @@ module app 'app.bicep' = {
     tablesEndpoint: storage.outputs.tablesEndpoint
     packages: storage.outputs.packages
     webPubSubEndpoint: webPubSub.outputs.endpoint
+    webPubSubPrincipalId: webPubSub.outputs.principalId
     webhookAudience: webhookAudience
     sessionSecretUri: vault.outputs.sessionSecretUri
     telemetry: monitoring.outputs.connectionString

@@ -42,3 +42,4 @@ resource right 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 
 output id string = service.id
 output endpoint string = 'https://${service.properties.hostName}'
+output principalId string = service.identity.principalId

@@ -25,6 +25,7 @@ from realtime.presence import presence
 from realtime.rooms import rooms
 from realtime.settings import settings
 from realtime.stream import Status, Stream, catalogue, streams
+from realtime.tables import few_at_once
 
 bp = func.Blueprint()
 
@@ -192,7 +193,7 @@ async def room_list(req: func.HttpRequest) -> Standings:
     """The caller's rooms and direct conversations, with what is unread."""
     caller = await _caller(req)
     places = await people().places(caller.user)
-    found = await asyncio.gather(*(_standing(caller.user, place) for place in places))
+    found = await few_at_once(_standing(caller.user, place) for place in places)
     standings = [one for one in found if one]
     return Standings(
         [one for one in standings if one.room], [one for one in standings if one.user_id]

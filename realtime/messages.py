@@ -24,9 +24,9 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
 
     The whole family, by HTTP status; over a socket the same code travels in a `Refusal`:
 
-        400  bad_json  invalid_request  invalid_room  invalid_user  invalid_id  invalid_limit
-             invalid_cursor  invalid_schedule  unknown_group  empty_content  content_too_long
-             invalid_text  not_in_room  unknown_event  direct_to_self  stale_event
+        400  bad_json  invalid_request  invalid_room  invalid_user  invalid_id  invalid_cursor
+             unknown_group  empty_content  content_too_long  invalid_text
+             not_in_room  unknown_event  direct_to_self  stale_event
         401  unauthenticated
         403  barred  forbidden  moderated
         404  unknown_room  unknown_stream  unknown_user  unreachable

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
 
 from azure.core.exceptions import ResourceExistsError
 from azure.data.tables import TableTransactionError
@@ -18,15 +17,10 @@ from azure.data.tables import TableTransactionError
 from realtime.channels import display_name, group_of
 from realtime.hub import PAGE, Hub, hub
 from realtime.messages import Present, System
-from realtime.tables import Row, Tables, tables
+from realtime.tables import Row, Tables, few_at_once, tables
 
 GRACE = 5.0
 """For how many seconds somebody who has gone may come back unnoticed: a reload takes less."""
-
-AT_ONCE = 8
-"""How many rooms are looked at side by side when presence is settled."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -102,16 +96,16 @@ class Presence:
     async def settle(self) -> int:
         """Set right what lost events have left wrong, in every room; how many corrections."""
         told = await self._told()
-        rosters = await _few_at_once(self.roster(room) for room in told)
+        rosters = await few_at_once(self.roster(room) for room in told)
         gone = []
         come = []
         for (room, users), roster in zip(told.items(), rosters, strict=True):
             gone += [(room, user) for user in users - set(roster.people)]
             come += [(room, user, roster) for user in set(roster.people) - users]
-        await _few_at_once(self.arrived(*one) for one in come)
+        await few_at_once(self.arrived(*one) for one in come)
         if gone:
             await self._sleep(GRACE)
-        await _few_at_once(self.departed(*one) for one in gone)
+        await few_at_once(self.departed(*one) for one in gone)
         return len(gone) + len(come)
 
     async def _told(self) -> dict[str, set[str]]:
@@ -146,17 +140,6 @@ class Presence:
     async def _announce(self, room: str, user: str, event: str) -> None:
         name = display_name(user)
         await self._hub.publish(group_of(room), System(room, event, user, f"{name} {event}"))
-
-
-async def _few_at_once(tasks: Iterable[Awaitable[T]]) -> list[T]:
-    """What all of them return; the service is not asked everything at the same moment."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(task: Awaitable[T]) -> T:
-        async with gate:
-            return await task
-
-    return await asyncio.gather(*(one(task) for task in tasks))
 
 
 def _row(room: str, user: str) -> Row:

@@ -38,6 +38,7 @@ class Settings:
     session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
     webhook_issuer: str = _setting("", "Managed identity: issuer of Web PubSub's Entra tokens.")
     webhook_audience: str = _setting("", "Managed identity: audience of Web PubSub's Entra tokens.")
+    webhook_subject: str = _setting("", "Managed identity: object id that the tokens must be of.")
     rooms: str = _setting("open", "open: any name is a room; listed: only rooms made by REST.")
     barred: str = _setting("", "User ids that are kept out, separated by commas.")
     moderate: str = _setting("", "A moderation step, package.module:function.")

@@ -1,14 +1,19 @@
 """Table Storage: one client for the process, and its tables made when first needed."""
 
 import asyncio
+from collections.abc import Awaitable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.data.tables.aio import TableClient, TableServiceClient
 
 from realtime.settings import Settings, settings
 
 Row = dict[str, Any]
+T = TypeVar("T")
+
+AT_ONCE = 8
+"""How many look-ups of one request or timer run side by side."""
 
 
 class Tables:
@@ -37,6 +42,17 @@ class Tables:
 
     async def close(self) -> None:
         await self._service.close()
+
+
+async def few_at_once(tasks: Iterable[Awaitable[T]]) -> list[T]:
+    """What all of them return; storage and service are not asked everything at one moment."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(task: Awaitable[T]) -> T:
+        async with gate:
+            return await task
+
+    return await asyncio.gather(*(one(task) for task in tasks))
 
 
 def connect(settings: Settings) -> Tables:

@@ -158,6 +158,7 @@ async def keyless(desk: Desk, company: OwnIssuer) -> AsyncIterator[str]:
             "WEBPUBSUB_ENDPOINT": "https://localhost",
             "WEBHOOK_ISSUER": company.url,
             "WEBHOOK_AUDIENCE": AUDIENCE,
+            "WEBHOOK_SUBJECT": "the service",
         }
     )
     (port,) = free_ports(1)
@@ -187,10 +188,11 @@ async def test_without_a_key_the_services_token_is_what_counts(
         "",
         "Bearer ",
         "Bearer nonsense",
-        f"Basic {company.token()}",
-        f"Bearer {company.token(aud='api://another')}",
-        f"Bearer {company.token(iss='https://elsewhere')}",
-        f"Bearer {company.token(exp=1)}",
+        f"Basic {company.token(sub='the service')}",
+        f"Bearer {company.token(sub='the service', aud='api://another')}",
+        f"Bearer {company.token(sub='the service', iss='https://elsewhere')}",
+        f"Bearer {company.token(sub='the service', exp=1)}",
+        f"Bearer {company.token(sub='another app of the tenant')}",
     ]
 
     good = await knock(service, f"Bearer {company.token(sub='the service')}")

@@ -314,22 +314,29 @@ async def _entered(req: func.HttpRequest) -> str:
 @endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.OPEN)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
     """The page."""
-    return _file("index.html", {"Content-Security-Policy": web.policy(hub().endpoint)})
+    return _file(req, "index.html", {"Content-Security-Policy": web.policy(hub().endpoint)})
 
 
 @endpoint(bp, "GET", "assets/{file}", Access.OPEN)
 async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     """A file that the page needs."""
-    return _file(req.route_params["file"])
+    return _file(req, req.route_params["file"])
 
 
-def _file(name: str, headers: Mapping[str, str] | None = None) -> func.HttpResponse:
+def _file(
+    req: func.HttpRequest, name: str, headers: Mapping[str, str] | None = None
+) -> func.HttpResponse:
+    """A file of the page: not again to a browser that has it, and packed if it can unpack."""
     file = web.read(name)
     if file is None:
         return func.HttpResponse("Not here. web/README.md tells how to build it.", status_code=404)
-    return func.HttpResponse(
-        file.content, mimetype=file.type, headers={**web.HEADERS, **(headers or {})}
-    )
+    sent = {**web.HEADERS, **(headers or {}), "ETag": file.etag}
+    if req.headers.get("if-none-match") == file.etag:
+        return func.HttpResponse(status_code=304, headers=sent)
+    if "gzip" not in req.headers.get("accept-encoding", ""):
+        return func.HttpResponse(file.content, mimetype=file.type, headers=sent)
+    sent["Content-Encoding"] = "gzip"
+    return func.HttpResponse(file.packed, mimetype=file.type, headers=sent)
 
 
 @endpoint(bp, "GET", "api/health", Access.OPEN, answer=Report)

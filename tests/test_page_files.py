@@ -1,0 +1,58 @@
+"""How the page's files are sent; what they do is tested in tests/page."""
+
+import aiohttp
+import pytest
+
+from local.parts import Desk
+
+FILES = ["/", "/assets/app.js", "/assets/app.css", "/assets/mark.svg"]
+
+
+async def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    async with (
+        aiohttp.ClientSession(auto_decompress=False) as http,
+        http.get(url, headers=headers) as answer,
+    ):
+        return answer.status, await answer.read(), {k.lower(): v for k, v in answer.headers.items()}
+
+
+@pytest.mark.parametrize("path", FILES)
+async def test_a_file_is_sent_packed_and_not_twice(desk: Desk, path: str) -> None:
+    status, plain, _ = await fetch(desk.url + path, **{"Accept-Encoding": "identity"})
+    assert status == 200
+
+    status, packed, headers = await fetch(desk.url + path, **{"Accept-Encoding": "br, gzip"})
+    assert (status, headers["content-encoding"]) == (200, "gzip")
+    assert len(packed) < len(plain)
+
+    status, again, _ = await fetch(desk.url + path, **{"If-None-Match": headers["etag"]})
+    assert (status, again) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    "name", ["function_app.py", "..%2Fhost.json", "%2e%2e%2fhost.json", "app.js%00", "nothing.js"]
+)
+async def test_no_other_file_of_the_app_is_sent(desk: Desk, name: str) -> None:
+    status, body, _ = await fetch(f"{desk.url}/assets/{name}")
+
+    assert status == 404
+    assert b"version" not in body
+
+
+async def test_the_page_allows_itself_little(desk: Desk) -> None:
+    _, _, headers = await fetch(desk.url)
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "ws://localhost" in policy
+    assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
+
+
+async def test_the_app_says_whether_all_is_well(desk: Desk, http: aiohttp.ClientSession) -> None:
+    async with http.get(f"{desk.url}/api/health") as answer:
+        report = await answer.json()
+
+    assert (answer.status, report["status"]) == (200, "ok")
+    assert (report["checks"]["tables"], report["checks"]["webpubsub"]) == ("ok", "ok")
+    assert set(report["checks"]["streams"]) >= {"stock-prices", "system-metrics", "weather"}

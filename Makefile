@@ -4,6 +4,7 @@
 #   make test     run all tests
 #   make bench    run the benchmarks
 #   make doctor   look what is wrong with this desk, or with an app: make doctor URL=https://...
+#   make picture  take the README's picture anew, from the running page
 #   make check    lint, formatting and types        make fix    what can be mended by itself
 #   make clean    remove what was installed, built and kept
 #
@@ -22,7 +23,7 @@ PAGE := web/dist/index.html
 
 QUIETLY := --no-audit --no-fund --loglevel=error
 
-.PHONY: start test bench doctor check fix clean
+.PHONY: start test bench doctor picture check fix clean
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
@@ -37,6 +38,9 @@ bench: $(PACKAGES) $(AZURITE)
 doctor: $(PACKAGES)
 	@$(BIN)/python -m local.doctor $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))
 
+picture: $(PACKAGES) $(AZURITE) $(PAGE)
+	$(BIN)/python -m tests.page.picture
+
 check: $(PACKAGES)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -47,8 +51,9 @@ fix: $(PACKAGES)
 	$(BIN)/ruff format
 
 clean:
-	rm -rf $(VENV) .local local/node_modules web/node_modules web/dist
-	rm -rf .mypy_cache .pytest_cache .ruff_cache tests/output
+	rm -rf $(VENV) .local web/dist tests/output
+	rm -rf local/node_modules web/node_modules tests/local/js/node_modules benchmarks/js/node_modules
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 $(PACKAGES): requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -29,6 +29,8 @@ from aiohttp import web
 from azure.messaging.webpubsubservice import WebPubSubServiceClient
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient as AsyncServiceClient
 
+from benchmarks.table import Row, table
+
 HUB, GROUP = "benchmark", "benchmark"
 PLAIN = "json.webpubsub.azure.v1"
 RELIABLE = "json.reliable.webpubsub.azure.v1"
@@ -426,25 +428,29 @@ async def settings_for(url: str) -> AsyncIterator[str]:
 # The table
 
 
-async def measure(clients: int, seconds: int) -> None:
-    runs = [
-        await emulator_fan_out(clients, seconds, reliable_share=0.0),
-        await emulator_fan_out(clients, seconds, reliable_share=0.5),
-        await socketio_fan_out(clients, seconds),
+async def run(clients: int = 10_000, seconds: int = 20) -> list[Row]:
+    raise_limit_of_files()
+    plain = await emulator_fan_out(clients, seconds, reliable_share=0.0)
+    reliable = await emulator_fan_out(clients, seconds, reliable_share=0.5)
+    rival = await socketio_fan_out(clients, seconds)
+    return [
+        *beside(f"a message to {clients:,} clients", plain, rival),
+        *beside(f"the same, half of them reliable, {clients:,}", reliable, rival),
+        Row("REST sends", await rest_sends(3), "/s"),
+        Row("event round trips", await event_round_trips(3), "/s"),
     ]
-    rival = runs[-1]
-    print(f"\nOne 600-byte message a second to {clients:,} clients, {seconds} times")
-    titles = ("p50 ms", "p99 ms", "CPU ms", "KB/conn.", "lost")
-    print(f"{'':24}" + "".join(f"{title:>9}" for title in titles) + "   against Socket.IO")
-    for run in runs:
-        values = f"{run.p50:9.1f}{run.p99:9.1f}{run.cpu:9.1f}{run.kilobytes:9.1f}{run.lost:9}"
-        print(
-            f"{run.name:24}{values}   p50 x{run.p50 / rival.p50:.2f}  "
-            f"p99 x{run.p99 / rival.p99:.2f}  CPU x{run.cpu / rival.cpu:.2f}  "
-            f"memory x{run.kilobytes / rival.kilobytes:.2f}"
-        )
-    print(f"\nREST sends a second         {await rest_sends(3):9.0f}")
-    print(f"event round trips a second  {await event_round_trips(3):9.0f}")
+
+
+def beside(what: str, ours: Fanout, rival: Fanout) -> list[Row]:
+    """One message of 600 bytes a second: how long to the last client, and what it costs."""
+    if ours.lost or rival.lost:
+        raise RuntimeError(f"{ours.lost} and {rival.lost} messages did not arrive")
+    return [
+        Row(f"{what}: p50 to the last", ours.p50, "ms", rival.p50, rival.name),
+        Row(f"{what}: p99 to the last", ours.p99, "ms", rival.p99, rival.name),
+        Row(f"{what}: processor", ours.cpu, "ms", rival.cpu, rival.name),
+        Row(f"{what}: memory each", ours.kilobytes, "KB", rival.kilobytes, rival.name),
+    ]
 
 
 def raise_limit_of_files() -> None:
@@ -460,13 +466,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--handle", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    raise_limit_of_files()
     if options.listen:
+        raise_limit_of_files()
         asyncio.run(listen(json.loads(sys.stdin.readline())))
     elif options.handle:
         asyncio.run(handle(options.handle))
     else:
-        asyncio.run(measure(options.clients, options.seconds))
+        print(table(asyncio.run(run(options.clients, options.seconds))))
     return 0
 
 

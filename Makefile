@@ -20,6 +20,8 @@ PACKAGES := $(VENV)/installed
 AZURITE := local/node_modules/.package-lock.json
 PAGE_TOOLS := web/node_modules/.package-lock.json
 PAGE := web/dist/index.html
+CLIENTS := tests/local/js/node_modules/.package-lock.json
+RIVAL := benchmarks/js/node_modules/.package-lock.json
 
 QUIETLY := --no-audit --no-fund --loglevel=error
 
@@ -29,10 +31,11 @@ QUIETLY := --no-audit --no-fund --loglevel=error
 start: $(PACKAGES) $(AZURITE) $(PAGE)
 	@exec $(BIN)/python -m local $(ARGS)
 
-test: $(PACKAGES) $(AZURITE) $(PAGE)
-	$(BIN)/pytest $(ARGS)
+# Most tests wait for a message most of the time, so three at once suit two processors.
+test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENTS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
-bench: $(PACKAGES) $(AZURITE)
+bench: $(PACKAGES) $(AZURITE) $(RIVAL)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 doctor: $(PACKAGES)
@@ -72,6 +75,16 @@ $(AZURITE): local/package.json local/package-lock.json local/.npmrc | $(PACKAGES
 $(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 	@echo 'Installing what builds the page ...'
 	@cd web && npm ci $(QUIETLY)
+	@touch $@
+
+$(CLIENTS): tests/local/js/package.json tests/local/js/package-lock.json $(PACKAGES)
+	@echo "Installing Microsoft's JavaScript clients for the tests ..."
+	@cd tests/local/js && npm ci $(QUIETLY)
+	@touch $@
+
+$(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)
+	@echo 'Installing the Socket.IO server for the benchmarks ...'
+	@cd benchmarks/js && npm ci $(QUIETLY)
 	@touch $@
 
 $(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/src/*) $(wildcard web/src/*/*)

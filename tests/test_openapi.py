@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import checks
 
 import function_app  # noqa: F401 - declares all functions
@@ -154,17 +154,27 @@ def session(desk):
     return entered.raise_for_status().json()["session"]
 
 
-@schema.parametrize()
-@settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
-def test_whatever_is_asked_is_answered_as_the_document_says(case, desk, session):
+OPERATIONS = [
+    (method, path) for path, item in openapi.document()["paths"].items() for method in item
+]
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_whatever_is_asked_is_answered_as_the_document_says(method, path, desk, session):
     headers = {"Authorization": f"Bearer {session}"}
-    case.call_and_validate(base_url=desk.url, checks=TRUE, headers=headers)
+
+    @settings(
+        max_examples=8,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=schema[path][method].as_strategy())
+    def ask(case):
+        case.call_and_validate(base_url=desk.url, checks=TRUE, headers=headers)
+
+    ask()
 
 
 # --- the page of it -------------------------------------------------------------------------

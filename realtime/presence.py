@@ -1,8 +1,8 @@
 """Who is in a room: asked of the service, told to the room once.
 
 The service's own list of a group's connections is the truth. The table `presence` only remembers
-whom a room has been told about (PartitionKey room, RowKey user), so that "joined" and "left" are
-said once, whichever instance notices first and whatever event was late, doubled or lost.
+whom a room knows to be in (PartitionKey room, RowKey user), so that "joined" and "left" are said
+once, whichever instance notices first and whatever event was late, doubled or lost.
 """
 
 import asyncio
@@ -82,7 +82,7 @@ class Presence:
 
     async def arrived(self, room: str, user: str, roster: Roster) -> None:
         """Tell the room that somebody has come, unless it knows."""
-        if not roster.crowded and await self._note(room, user):
+        if await self._note(room, user) and not roster.crowded:
             await self._announce(room, user, "joined")
 
     async def departed(self, room: str, user: str, *, grace: float = 0) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from local.parts import ACCESS_KEY, Desk, Part, Ports, start_desk
 from tests import logs
+from tests.instances import Instance, instance
+from tests.people import Person
 from tests.strict import start_strict
 
 # Beside these, the app runs with the values of local.settings.json.example.
@@ -69,6 +72,29 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client without a limit of its own."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield session
+
+
+@pytest.fixture
+async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "ann")
+
+
+@pytest.fixture
+async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await Person.enter(http, desk.url, "bob")
+
+
+@pytest.fixture
+def room() -> str:
+    """The name of a room that nobody has been in."""
+    return f"room-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+async def one(desk: Desk) -> AsyncIterator[Instance]:
+    """An instance of the app inside the test, on the desk's tables and service."""
+    async with instance(desk) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 import asyncio
 import threading
-import uuid
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -16,28 +14,6 @@ from azure.messaging.webpubsubclient.models import (
 
 from local.parts import Desk
 from tests.people import PLAIN, Person
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
-@pytest.fixture
-async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "ann")
-
-
-@pytest.fixture
-async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "bob")
-
-
-@pytest.fixture
-def room() -> str:
-    return f"room-{uuid.uuid4().hex}"
-
 
 # --- in a room --------------------------------------------------------------------------------
 

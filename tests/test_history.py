@@ -24,26 +24,9 @@ from tests.proxy import losing_proxy
 
 
 @pytest.fixture
-async def one(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
-        yield made
-
-
-@pytest.fixture
 async def other(desk: Desk) -> AsyncIterator[Instance]:
     async with instance(desk) as made:
         yield made
-
-
-@pytest.fixture
-def room() -> str:
-    return f"room-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 def draft(content: str, sender: str = "ann", client_id: str = "") -> Draft:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
-import pytest
 
 from local.parts import Desk
 from local.webpubsub import serve
@@ -16,33 +15,6 @@ from tests.instances import Instance, instance
 from tests.people import PLAIN, Connection, Frame, Person
 
 RELOAD_GRACE = 5.0
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        yield session
-
-
-@pytest.fixture
-async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "ann")
-
-
-@pytest.fixture
-async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "bob")
-
-
-@pytest.fixture
-async def one(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
-        yield made
-
-
-@pytest.fixture
-def room() -> str:
-    return f"room-{uuid.uuid4().hex}"
 
 
 def announced(connection: Connection, person: Person) -> list[str]:
@@ -203,9 +175,9 @@ async def test_a_crowded_room_is_counted_rightly_and_not_announced(
         assert roster.crowded
         assert len(roster.people) == PAGE + 30
         assert len(roster.first_page()) == PAGE
-        table = await one.tables("presence")
-        told = [row async for row in table.query_entities(f"PartitionKey eq '{room}'")]
-        assert told == []
+        await one.hub.publish(group_of(room), {"type": "end"})
+        await crowd[0].hear(type="end")
+        assert [frame for frame in crowd[0].heard if frame.get("event") == "joined"] == []
         await asyncio.gather(*(each.close() for each in crowd))
 
 

@@ -20,16 +20,6 @@ ROUNDS = 12
 
 
 @pytest.fixture
-async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "ann")
-
-
-@pytest.fixture
-async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "bob")
-
-
-@pytest.fixture
 async def own(desk: Desk) -> AsyncIterator[Instance]:
     async with instance(desk) as made:
         yield made
@@ -66,11 +56,6 @@ class Operator:
 @pytest.fixture
 def operator(desk: Desk, http: aiohttp.ClientSession) -> Operator:
     return Operator(http, desk.url)
-
-
-@pytest.fixture
-def room() -> str:
-    return f"room-{uuid.uuid4().hex}"
 
 
 async def test_members_talk_and_list_their_room(

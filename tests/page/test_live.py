@@ -19,6 +19,7 @@ async def test_prices_and_metrics_move(enter: Enter) -> None:
     before = await price.text_content()
 
     await expect(price).not_to_have_text(before or "")
+    await expect(ann.stream("stock-prices").locator(".note")).to_have_text("simulated")
     await expect(ann.stream("stock-prices").locator(".age")).to_have_text(re.compile("now|[12] s"))
     metrics = ann.stream("system-metrics")
     await expect(metrics.locator(".big").first).to_have_text(re.compile(r"\d %$"))
@@ -60,6 +61,7 @@ async def test_weather_says_what_is_old_and_what_was_never_known(enter: Enter, p
 
     cities = ann.stream("weather").locator(".city")
     await expect(cities).to_have_count(3)
+    await expect(ann.stream("weather").locator(".note")).to_have_text("by Open-Meteo.com")
     await expect(cities.nth(0)).to_have_text(re.compile("London.*9°.*Light rain", re.DOTALL))
     await expect(cities.nth(1)).to_contain_text("stale, 10 min ago")
     await expect(cities.nth(2)).to_contain_text("No word yet")

@@ -45,6 +45,8 @@ export class Stocks {
     for (const [symbol, quote] of Object.entries(symbols))
       this.#drawRow(this.#row(symbol), symbol, quote);
     this.#drawQuote();
+    const { source } = stream.frame.data;
+    this.note = source === "simulator" ? "simulated" : `by ${source}`;
     this.chart.draw(
       stream.series.times,
       stream.series.column(this.chosen),

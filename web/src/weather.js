@@ -20,10 +20,14 @@ const SKIES = [
 const skyOf = ({ code, condition }) =>
   SKIES.find(([, fits]) => fits(code <= 99 ? code : NaN, (condition ?? "").toLowerCase()))[0];
 
+/** The providers' names; their terms ask for them to be named. */
+const SOURCES = { "open-meteo": "by Open-Meteo.com", weatherapi: "by WeatherAPI.com" };
+
 export class Weather {
   root = el("ul", { class: "cities" });
 
   draw({ frame }) {
+    this.note = SOURCES[frame.data.source] ?? "";
     arrange(this.root, frame.data.cities.map(city));
   }
 }

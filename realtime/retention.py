@@ -10,10 +10,10 @@ from realtime.messages import timestamp
 log = logging.getLogger(__name__)
 
 
-async def forget(logs: Logs, now: datetime, days: int, *, seconds: float = 100) -> int:
+async def forget(logs: Logs, now: datetime, days: int, *, seconds: float = 240) -> int:
     """Remove the messages that are older than `days`; how many were removed.
 
-    Ends after `seconds` at the latest, between two batches or within one: what is to go is found
+    Ends after `seconds`, before the platform ends it (functionTimeout): what is to go is found
     anew by the next run, since it is what lies first in each log.
     """
     oldest = timestamp(now - timedelta(days=days))

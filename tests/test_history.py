@@ -4,6 +4,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from local.webpubsub import serve
 from local.webpubsub.faults import Fault
 from realtime import history as history_module
 from realtime.channels import conversation, group_of
+from realtime.history import Kept
 from realtime.logs import BATCH, Draft
 from realtime.messages import Refused
 from realtime.retention import forget
@@ -205,6 +207,41 @@ async def test_a_message_that_could_not_be_published_is_published_when_sent_agai
         assert kept.entry.seq == 1
         assert (await bob.hear(type="message"))["content"] == "hello"
         assert await everything(one, room) == [(1, "hello")]
+        await bob.close()
+
+
+async def until_kept(one: Instance, room: str, said: Draft) -> Kept:
+    """What a client does: send again until it is acknowledged."""
+    while True:
+        with suppress(Refused):
+            return await one.history.keep(room, said)
+
+
+async def test_publishing_may_fail_for_ten_seconds(
+    desk: Desk, room: str, http: aiohttp.ClientSession
+) -> None:
+    """Senders try again until they know; then everybody has everything, once and in order."""
+    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+        ticket = await one.hub.ticket("bob", groups=[group_of(room)], roles=[])
+        bob = await Connection.open(http, ticket.url, RELIABLE)
+        clock = asyncio.get_running_loop().time
+        works_again = clock() + 10
+
+        async def sender(name: str) -> None:
+            said = draft(name, sender=name)
+            while clock() < works_again:
+                if not service.faults.expect("rest"):
+                    service.faults.order(Fault("rest", "refuse", status=400))
+                with suppress(Refused):
+                    await one.history.keep(room, said)
+            await until_kept(one, room, said)
+
+        await asyncio.gather(*(sender(f"writer{number}") for number in range(5)))
+        log = await everything(one, room)
+        await bob.hear_one(lambda _: {seq for seq, _ in bob.texts(room)} >= set(range(1, 6)))
+
+        assert [seq for seq, _ in log] == [1, 2, 3, 4, 5]
+        assert set(bob.texts(room)) == set(log)
         await bob.close()
 
 

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 
-from local.parts import Desk
-from local.webpubsub import serve
+from local.parts import HUB, Desk, free_ports, start_functions
+from local.webpubsub import Handler, Settings, serve
 from realtime.channels import group_of
 from realtime.hub import PAGE
 from tests.instances import Instance, instance
@@ -106,6 +106,30 @@ async def test_joining_twice_is_answered_and_told_once(ann: Person, bob: Person,
 
         assert again["type"] == "joined"
         assert announced(here, bob) == ["joined"]
+
+
+async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
+    desk: Desk, http: aiohttp.ClientSession, room: str
+) -> None:
+    """No close frame, as when a browser is killed: the service waits (here 1 s), then we do."""
+    (port,) = free_ports(1)
+    handler = Handler(f"http://localhost:{port}/api/pubsub/events")
+    async with serve(settings=Settings({HUB: (handler,)}), retention=1.0) as service:
+        environment = {"WEBPUBSUB_CONNECTION_STRING": service.connection_string}
+        host = start_functions(port, {**desk.environment, **environment})
+        try:
+            await asyncio.to_thread(host.wait)
+            ann = await Person.enter(http, host.url, "ann")
+            bob = await Person.enter(http, host.url, "bob")
+            async with ann.connect(room) as here, bob.connect(room):
+                await here.hear(type="system", user_id=bob.id, event="joined")
+
+                service.cut(user_id=bob.id)
+
+                await here.hear(type="system", user_id=bob.id, event="left", within=15)
+                assert await present(ann, room) == {ann.id: 1}
+        finally:
+            await asyncio.to_thread(host.stop)
 
 
 # --- lost, doubled, late events ---------------------------------------------------------------

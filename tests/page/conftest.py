@@ -1,5 +1,6 @@
 """A browser in front of the desk: `ann = await enter("ann")`."""
 
+import os
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +21,9 @@ WIDE = ViewportSize(width=1440, height=900)
 
 @pytest.fixture(scope="session", autouse=True)
 def page_built() -> None:
-    """The page as its sources are now."""
+    """The page as its sources are now. `make test` has built it, before it starts several of us."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     if not (ROOT / "web/node_modules").exists():
         pytest.skip("the page's tools are not installed: run `make test`, or `npm ci` in web/")
     subprocess.run([node(), ROOT / "web/build.mjs"], check=True, stdout=subprocess.DEVNULL)

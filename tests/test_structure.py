@@ -1,6 +1,7 @@
 """The order of the code base: who may import whom, and what stands in one place only."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,25 @@ LAYERS = [
 """From the top down; a module imports what lies in a lower layer, or in its own package."""
 
 OURS = ("function_app", "negotiate", "events", "producers", "realtime", "local", "web", "tests")
+
+
+def test_the_top_level_is_what_the_readme_says() -> None:
+    """A newcomer finds each thing by its name; nothing else may pile up beside it."""
+    given = {
+        "function_app.py", "negotiate", "producers", "events", "tests",
+        "host.json", "local.settings.json.example", "requirements.txt",
+    }  # fmt: skip
+    added = {"realtime", "web", "local", "infra", "benchmarks", "docs"}
+    papers = {"README.md", "CHANGELOG.md", "LICENSE"}
+    tools = {"Makefile", "pyproject.toml", "requirements-dev.txt", "azure.yaml"}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    if not listed:
+        pytest.skip("not a git checkout")
+
+    top = {path.partition("/")[0] for path in listed}
+    assert {name for name in top if not name.startswith(".")} == given | added | papers | tools
 
 
 def modules(*folders: str) -> list[Path]:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from local.parts import ROOT
+from negotiate.openapi import shapes
 from realtime import messages
 from realtime.settings import Settings
 
@@ -53,7 +54,7 @@ def asyncapi() -> Schema:
     """The socket as an AsyncAPI 3.0 document: every event and message, with its shape."""
     told = heard()
     structs = dict.fromkeys([*SAID.values(), *told.values()])
-    _, schemas = msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")
+    _, schemas = shapes(structs)
     named = {name: struct.__name__ for name, struct in told.items()}
     events = {f"say-{name}": _said(name, struct) for name, struct in SAID.items()}
     frames = {f"hear-{name}": _message(name, named[name]) for name in named}

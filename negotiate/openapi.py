@@ -1,5 +1,6 @@
 """The HTTP functions as an OpenAPI document, made from nothing but their declarations."""
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -83,10 +84,22 @@ def path(one: Endpoint) -> str:
 def _schemas() -> tuple[dict[Any, Schema], dict[str, Schema]]:
     """The schema of each type that a function reads or answers, and the components they name."""
     types = list(dict.fromkeys(_types()))
+    schemas, components = shapes(types)
+    return dict(zip(types, schemas, strict=True)), components
+
+
+def shapes(types: Iterable[Any]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
+    """The schemas of types, and those that they name.
+
+    Python before 3.13 leaves the indentation in docstrings; here a description has none.
+    """
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
-    return dict(zip(types, schemas, strict=True)), components
+    for component in components.values():
+        if "description" in component:
+            component["description"] = inspect.cleandoc(component["description"])
+    return schemas, components
 
 
 def _types() -> Iterator[Any]:

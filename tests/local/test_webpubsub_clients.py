@@ -285,8 +285,8 @@ async def test_a_repeated_request_is_done_once(d: Desk) -> None:
         '{"type": "event", "event": "9", "data": 1}',
         '{"type": "event", "event": "x y", "data": 1}',
         '{"type": "sequenceAck"}',
-        "[" * 5000,
-        '{"type": "event", "event": "x", "data": ' + "[" * 5000 + "]" * 5000 + "}",
+        "[" * 100_000,
+        '{"type": "event", "event": "x", "data": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
 )
 async def test_what_breaks_the_protocol_ends_the_connection(d: Desk, message: str) -> None:

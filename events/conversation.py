@@ -70,7 +70,7 @@ async def join(speaker: Speaker, said: messages.Join) -> Reply:
         room=room,
         epoch=page.head.epoch,
         head=page.head.seq,
-        users=roster.first_page(),
+        users=roster.page(),
         count=len(roster.people),
         messages=page.entries,
         recovered=recovered,

@@ -266,19 +266,25 @@ def _chapter(page: Page, **where: str) -> Chapter:
 
 
 class Users(Struct, frozen=True):
-    """Who is in a room; in a crowded one the first of them, and the number of all."""
+    """Who is in a room: in a crowded one some of them, and the number of all."""
 
     room: str
     users: list[Present]
     count: int
 
 
+class Position(Struct, frozen=True):
+    """Where a page of a list begins: behind this user id."""
+
+    after: str = ""
+
+
 @endpoint(bp, "GET", "api/rooms/{room}/users", Access.WHO)
-async def room_users(req: func.HttpRequest) -> Users:
-    """Who is in a room now."""
+async def room_users(req: func.HttpRequest, query: Position) -> Users:
+    """Who is in a room now, 200 at a time and in the order of their ids."""
     room = await _entered(req)
     roster = await presence().roster(room)
-    return Users(room, roster.first_page(), len(roster.people))
+    return Users(room, roster.page(query.after), len(roster.people))
 
 
 class User(Struct, frozen=True):

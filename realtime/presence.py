@@ -34,8 +34,10 @@ class Roster:
         """Whether comings and goings are too many to tell: they are counted, not announced."""
         return self.people.total() > PAGE
 
-    def first_page(self) -> list[Present]:
-        return [Present(user, self.people[user]) for user in sorted(self.people)[:PAGE]]
+    def page(self, after: str = "") -> list[Present]:
+        """Some of the people by user id: the first, or those that come after an id."""
+        users = sorted(user for user in self.people if user > after)
+        return [Present(user, self.people[user]) for user in users[:PAGE]]
 
 
 class Presence:

@@ -198,7 +198,9 @@ async def test_a_crowded_room_is_counted_rightly_and_not_announced(
 
         assert roster.crowded
         assert len(roster.people) == PAGE + 30
-        assert len(roster.first_page()) == PAGE
+        first, rest = roster.page(), roster.page(after=roster.page()[-1].user_id)
+        assert (len(first), len(rest)) == (PAGE, 30)
+        assert {one.user_id for one in [*first, *rest]} == set(roster.people)
         await one.hub.publish(group_of(room), {"type": "end"})
         await crowd[0].hear(type="end")
         assert [frame for frame in crowd[0].heard if frame.get("event") == "joined"] == []

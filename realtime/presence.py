@@ -62,14 +62,11 @@ class Presence:
         costs few listings and everybody sees at least themselves.
         """
         if room not in self._running:
-            self._running[room] = self._start(room, None)
+            self._running[room] = asyncio.create_task(self._list(room, None))
             return await asyncio.shield(self._running[room])
         if room not in self._next:
-            self._next[room] = self._start(room, self._running[room])
+            self._next[room] = asyncio.create_task(self._list(room, self._running[room]))
         return await asyncio.shield(self._next[room])
-
-    def _start(self, room: str, after: "asyncio.Task[Roster] | None") -> "asyncio.Task[Roster]":
-        return asyncio.create_task(self._list(room, after))
 
     async def _list(self, room: str, after: "asyncio.Task[Roster] | None") -> Roster:
         if after is not None:
@@ -111,7 +108,7 @@ class Presence:
         return len(gone) + len(come)
 
     async def _told(self) -> dict[str, set[str]]:
-        """Whom each room has been told about."""
+        """Whom each room knows to be in."""
         told: dict[str, set[str]] = {}
         table = await self._tables("presence")
         async for row in table.list_entities():
@@ -119,7 +116,7 @@ class Presence:
         return told
 
     async def _note(self, room: str, user: str) -> bool:
-        """Remember that the room was told; False when it was told before."""
+        """Remember that somebody is in the room; False when it was remembered before."""
         table = await self._tables("presence")
         try:
             await table.create_entity(_row(room, user))

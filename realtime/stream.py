@@ -29,7 +29,7 @@ from realtime.hub import Hub, hub
 from realtime.messages import Frame
 from realtime.schedule import shortest_interval
 from realtime.settings import InvalidSettings, settings
-from realtime.tables import Row, Tables, tables
+from realtime.tables import Row, Tables, failed, tables
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +219,7 @@ class Streams:
         """The last frame, stale if it is no longer of now. Concurrent callers share one read."""
         read_at, kept = self._latest.get(stream.name, (0.0, None))
         trusted = min(stream.interval_seconds, REMEMBERED)
-        if kept is None or _failed(kept) or self._clock() - read_at >= trusted:
+        if kept is None or failed(kept) or self._clock() - read_at >= trusted:
             kept = asyncio.ensure_future(self._read(stream))
             self._latest[stream.name] = (self._clock(), kept)
         frame = (await asyncio.shield(kept)).frame
@@ -430,10 +430,6 @@ def _setting(name: str) -> str:
 
 def _subscription(user: str, stream: Stream) -> Row:
     return {"PartitionKey": user, "RowKey": f"stream:{stream.name}"}
-
-
-def _failed(task: asyncio.Future[Any]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def reason(error: Exception) -> str:

@@ -25,13 +25,9 @@ class Tables:
 
     async def __call__(self, name: str) -> TableClient:
         """A table that exists. Concurrent first callers share the one request that makes it."""
-        if name not in self._made or self._failed(name):
+        if name not in self._made or failed(self._made[name]):
             self._made[name] = asyncio.ensure_future(self._make(name))
         return await asyncio.shield(self._made[name])
-
-    def _failed(self, name: str) -> bool:
-        task = self._made[name]
-        return task.done() and (task.cancelled() or task.exception() is not None)
 
     async def _make(self, name: str) -> TableClient:
         return await self._service.create_table_if_not_exists(name)
@@ -42,6 +38,11 @@ class Tables:
 
     async def close(self) -> None:
         await self._service.close()
+
+
+def failed(task: asyncio.Future[Any]) -> bool:
+    """Whether what several callers share has come to nothing, so that the next begins anew."""
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 async def few_at_once(tasks: Iterable[Awaitable[T]]) -> list[T]:

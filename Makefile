@@ -20,7 +20,7 @@ PACKAGES := $(VENV)/installed
 AZURITE := local/node_modules/.package-lock.json
 PAGE_TOOLS := web/node_modules/.package-lock.json
 PAGE := web/dist/index.html
-CLIENTS := tests/local/js/node_modules/.package-lock.json
+CLIENTS := emulator/tests/javascript/node_modules/.package-lock.json
 RIVAL := benchmarks/js/node_modules/.package-lock.json
 
 QUIETLY := --no-audit --no-fund --loglevel=error
@@ -55,10 +55,11 @@ fix: $(PACKAGES)
 
 clean:
 	rm -rf $(VENV) .local web/dist tests/output
-	rm -rf local/node_modules web/node_modules tests/local/js/node_modules benchmarks/js/node_modules
+	rm -rf local/node_modules web/node_modules benchmarks/js/node_modules
+	rm -rf emulator/tests/javascript/node_modules emulator/dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
-$(PACKAGES): requirements.txt requirements-dev.txt
+$(PACKAGES): requirements.txt requirements-dev.txt emulator/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo 'Townsquare needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
 	@echo 'Installing the Python packages, and Node with them (about a minute, once) ...'
@@ -77,9 +78,9 @@ $(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 	@cd web && npm ci $(QUIETLY)
 	@touch $@
 
-$(CLIENTS): tests/local/js/package.json tests/local/js/package-lock.json $(PACKAGES)
+$(CLIENTS): emulator/tests/javascript/package.json emulator/tests/javascript/package-lock.json $(PACKAGES)
 	@echo "Installing Microsoft's JavaScript clients for the tests ..."
-	@cd tests/local/js && npm ci $(QUIETLY)
+	@cd emulator/tests/javascript && npm ci $(QUIETLY)
 	@touch $@
 
 $(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)

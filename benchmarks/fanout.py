@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import resource
 import signal
 import socket
@@ -30,6 +31,7 @@ from azure.messaging.webpubsubservice import WebPubSubServiceClient
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient as AsyncServiceClient
 
 from benchmarks.table import Row, table
+from local.parts import EMULATOR_SOURCE
 
 HUB, GROUP = "benchmark", "benchmark"
 PLAIN = "json.webpubsub.azure.v1"
@@ -225,8 +227,9 @@ async def first_line(child: asyncio.subprocess.Process, deadline: float = START_
 @contextlib.asynccontextmanager
 async def emulator(*flags: str) -> AsyncIterator[tuple[str, psutil.Process]]:
     """The emulator; gives its connection string."""
-    command = (sys.executable, "-m", "local.webpubsub", "--port", str(free_port()), *flags)
-    async with process(*command) as child:
+    command = (sys.executable, "-m", "webpubsub_emulator", "--port", str(free_port()), *flags)
+    source = {**os.environ, "PYTHONPATH": str(EMULATOR_SOURCE)}
+    async with process(*command, env=source) as child:
         line = await first_line(child)
         yield line.partition(": ")[2], psutil.Process(child.pid)
 

@@ -28,6 +28,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+EMULATOR_SOURCE = ROOT / "emulator/src"
 AZURITE = ROOT / "local/node_modules/azurite/dist/src/table/main.js"
 
 HUB = "townsquare"
@@ -159,10 +160,12 @@ def start_tables(port: int, location: Path | None = None) -> Part:
 def start_webpubsub(port: int, settings: Path, access_key: str = ACCESS_KEY) -> Part:
     """The Web PubSub emulator; `settings` says where it sends the events of which hub."""
     command = [
-        sys.executable, "-m", "local.webpubsub",
+        sys.executable, "-m", "webpubsub_emulator",
         "--port", str(port), "--access-key", access_key, "--settings", str(settings),
     ]  # fmt: skip
-    return _started(Part("Web PubSub", f"http://localhost:{port}", "/api/health", command))
+    # The emulator of this checkout, whatever is installed.
+    source = {"PYTHONPATH": str(EMULATOR_SOURCE)}
+    return _started(Part("Web PubSub", f"http://localhost:{port}", "/api/health", command, source))
 
 
 def start_functions(

@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from webpubsub_emulator import serve
+from webpubsub_emulator.faults import Fault
 
 from local.parts import Desk, free_ports, start_functions
-from local.webpubsub import serve
-from local.webpubsub.faults import Fault
 from realtime import history as history_module
 from realtime.channels import conversation, group_of
 from realtime.history import Kept

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
+from webpubsub_emulator import Handler, Settings, serve
 
 from local.parts import HUB, Desk, free_ports, start_functions
-from local.webpubsub import Handler, Settings, serve
 from realtime.channels import group_of
 from realtime.hub import PAGE
 from tests.instances import Instance, instance

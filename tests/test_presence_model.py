@@ -9,9 +9,9 @@ from uuid import uuid4
 import aiohttp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from webpubsub_emulator import serve
 
 from local.parts import Desk
-from local.webpubsub import serve
 from realtime.channels import group_of
 from tests.instances import Instance, instance
 from tests.people import PLAIN, Connection

@@ -1,0 +1,49 @@
+"""The emulator's shape: a core that opens no socket and knows nothing of any application."""
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import webpubsub_emulator
+
+FOLDER = Path(webpubsub_emulator.__file__).parent
+NETWORK = {"server.py", "websocket.py", "frame_writer.py"}
+
+
+def imported(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+def test_only_three_files_know_the_network() -> None:
+    knowing = {
+        file.name
+        for file in FOLDER.glob("*.py")
+        if {"aiohttp", "socket"} & {name.partition(".")[0] for name in imported(file)}
+    }
+
+    assert knowing == NETWORK
+
+
+def test_only_the_declared_dependencies_are_imported() -> None:
+    """The package works without the app it lies beside."""
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    packages = {re.split(r"[\[<>=~! ]", entry)[0].lower() for entry in project["dependencies"]}
+    declared = {"pyjwt": "jwt"}
+    allowed = {declared.get(name, name) for name in packages} | set(sys.stdlib_module_names)
+    allowed.add("webpubsub_emulator")
+    for file in FOLDER.rglob("*.py"):
+        tops = {name.partition(".")[0] for name in imported(file)}
+        assert tops <= allowed, f"{file.name} imports {tops - allowed}"
+
+
+def test_no_file_is_longer_than_it_should_be() -> None:
+    for file in FOLDER.glob("*.py"):
+        assert len(file.read_text("utf-8").splitlines()) <= 350, file.name

@@ -31,8 +31,11 @@ QUIETLY := --no-audit --no-fund --loglevel=error
 start: $(PACKAGES) $(AZURITE) $(PAGE)
 	@exec $(BIN)/python -m local $(ARGS)
 
+# The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
 # Most tests wait for a message most of the time, so three at once suit two processors.
 test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENTS)
+	@$(BIN)/python -m tests.browser
+	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 bench: $(PACKAGES) $(AZURITE) $(RIVAL)

@@ -1,10 +1,7 @@
-"""What tests share: the whole desk, started once, and a browser to look at it with."""
+"""What tests share: the whole desk, started once."""
 
-import os
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -24,13 +21,6 @@ SETTINGS = {
     "JOINS_PER_MINUTE": "60000",
     "NEGOTIATES_PER_MINUTE": "60000",
 }
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
-MAC_BROWSERS = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
-)
 
 
 @pytest.fixture(scope="session")
@@ -95,18 +85,6 @@ async def one(desk: Desk) -> AsyncIterator[Instance]:
     """An instance of the app inside the test, on the desk's tables and service."""
     async with instance(desk) as made:
         yield made
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """The path of an installed browser that Playwright can drive."""
-    for name in (os.environ.get("CHROMIUM", ""), *BROWSERS, *MAC_BROWSERS):
-        if name and (found := shutil.which(name)):
-            return str(Path(found).resolve())
-    reason = "no Chromium, Chrome or Edge: `apt-get install chromium`, or set CHROMIUM to its path"
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)

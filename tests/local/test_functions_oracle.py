@@ -14,13 +14,18 @@ from typing import Any
 
 import pytest
 from azure.functions.meta import Datum
+from azure_functions_runtime import (
+    native_invocation,
+    start_threadpool_executor,
+    stop_threadpool_executor,
+)
+from azure_functions_runtime.bindings.meta import load_binding_registry
+from azure_functions_runtime.functions import Registry
+from azure_functions_runtime.loader import index_function_app
+from azure_functions_runtime.native_invocation import invocation_request_native
 
 from local.worker import LoadError, Worker, load
 from tests.local.small_app import write_app
-
-runtime = pytest.importorskip(
-    "azure_functions_runtime", reason="azure-functions-runtime needs Python 3.13 or newer"
-)
 
 # The three names of its wire format that loading an app asks for.
 WIRE = SimpleNamespace(BindingInfo=SimpleNamespace(out=1, inout=2, undefined=None))
@@ -98,11 +103,6 @@ def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def load_in_azure(app: Path) -> None:
-    from azure_functions_runtime import native_invocation
-    from azure_functions_runtime.bindings.meta import load_binding_registry
-    from azure_functions_runtime.functions import Registry
-    from azure_functions_runtime.loader import index_function_app
-
     load_binding_registry()
     sys.modules.pop("function_app", None)
     sys.path.insert(0, str(app))
@@ -170,9 +170,6 @@ async def answer_here(app: Path, name: str) -> Any:
 
 
 async def answer_in_azure(app: Path, name: str) -> Any:
-    from azure_functions_runtime import start_threadpool_executor, stop_threadpool_executor
-    from azure_functions_runtime.native_invocation import invocation_request_native
-
     load_in_azure(app)
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
     start_threadpool_executor()

@@ -12,6 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, async_playwright, expect
 
 from local.parts import ROOT, Desk, node
+from tests.browser import find_browser
 from tests.page.visitor import WITHIN, Visitor
 
 Enter = Callable[..., Awaitable[Visitor]]
@@ -30,10 +31,14 @@ def page_built() -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser(chromium: str) -> AsyncIterator[Browser]:
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for all tests; without any they are skipped, and on a build machine they fail."""
+    if (installed := find_browser()) is None:
+        reason = "no Chromium, Chrome or Edge: run `make test`, or set CHROMIUM to the path of one"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     async with async_playwright() as playwright:
         expect.set_options(timeout=WITHIN)
-        browser = await playwright.chromium.launch(executable_path=chromium)
+        browser = await playwright.chromium.launch(**installed.launch_options())
         yield browser
         await browser.close()
 

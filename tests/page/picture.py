@@ -4,9 +4,8 @@ Two people talk while the streams run. The weather is posted by hand, so that no
 """
 
 import asyncio
-import os
-import shutil
 import subprocess
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ import aiohttp
 from playwright.async_api import Browser, ViewportSize, async_playwright
 
 from local.parts import ROOT, Desk, Ports, node, start_desk
+from tests.browser import install_browser
 from tests.page.visitor import Visitor
 
 PICTURE = ROOT / "docs/townsquare.png"
@@ -38,13 +38,15 @@ CITIES = [
 
 
 async def main() -> None:
+    if (installed := install_browser()) is None:
+        sys.exit("There is no browser to take the picture with.")
     settings = {"WEATHER_SCHEDULE": "0 0 0 1 1 *", "METRICS_SCHEDULE": "* * * * * *"}
     with tempfile.TemporaryDirectory() as data:
         desk = start_desk(Ports.free(), Path(data), keep=False, settings=settings)
         try:
             desk.wait()
             async with async_playwright() as playwright:
-                browser = await playwright.chromium.launch(executable_path=_chromium())
+                browser = await playwright.chromium.launch(**installed.launch_options())
                 await take(browser, desk)
                 await browser.close()
         finally:
@@ -89,11 +91,6 @@ async def post_weather(desk: Desk) -> None:
         url = f"{desk.url}/api/publish?group=weather"
         async with http.post(url, json=frame) as answer:
             answer.raise_for_status()
-
-
-def _chromium() -> str:
-    names = (os.environ.get("CHROMIUM", ""), "chromium", "google-chrome", "chromium-browser")
-    return next(found for name in names if name and (found := shutil.which(name)))
 
 
 if __name__ == "__main__":

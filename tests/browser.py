@@ -1,0 +1,177 @@
+"""The browser in which the page is tested: an installed one, else one of our own in the venv.
+
+    python -m tests.browser      installs a browser where the machine has none
+
+Playwright's own download is tried first. Where its address cannot be reached, npm's package
+@sparticuz/chromium brings a browser for Linux on x64 together with the libraries that it needs.
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from local.parts import ROOT, node
+
+FOLDER = Path(sys.prefix) / "browser"
+PACKAGE = ROOT / "tests/chromium"
+
+INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
+INSTALLED_ON_MACOS = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+)
+# The name depends on the platform.
+HEADLESS_SHELLS = ("chrome-headless-shell", "headless_shell")
+
+START_TIMEOUT_SECONDS = 60.0
+INSTALL_TIMEOUT_SECONDS = 600.0
+
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>/usr/share/fonts</dir>
+  <dir prefix="relative">fonts</dir>
+  <cachedir prefix="relative">font-cache</cachedir>
+</fontconfig>
+"""
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A browser that Playwright can drive, and how it is started."""
+
+    executable: str
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def starts(self) -> bool:
+        """False where a library is missing, or the file only says where to get the browser."""
+        try:
+            ended = subprocess.run(
+                [self.executable, "--version"],
+                env={**os.environ, **self.environment},
+                capture_output=True,
+                timeout=START_TIMEOUT_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return ended.returncode == 0
+
+    def launch_options(self) -> dict[str, Any]:
+        """Arguments for Playwright's `launch`."""
+        return {
+            "executable_path": self.executable,
+            "args": list(self.arguments),
+            "env": {**os.environ, **self.environment},
+        }
+
+
+@cache
+def find_browser() -> Browser | None:
+    """The first browser that starts: $CHROMIUM, an installed one, one that was installed here."""
+    return next((browser for browser in _candidates() if browser.starts()), None)
+
+
+def _candidates() -> Iterator[Browser]:
+    for name in (os.environ.get("CHROMIUM", ""), *INSTALLED, *INSTALLED_ON_MACOS):
+        if name and (found := shutil.which(name)):
+            yield Browser(str(Path(found).resolve()))
+    for name in HEADLESS_SHELLS:
+        for found in FOLDER.glob(f"chromium_headless_shell-*/*/{name}"):
+            yield Browser(str(found))
+    if (packaged := _packaged_browser(FOLDER / "npm")) is not None:
+        yield packaged
+
+
+def _packaged_browser(folder: Path) -> Browser | None:
+    executable = folder / "chromium"
+    if not executable.exists():
+        return None
+    environment = {
+        "LD_LIBRARY_PATH": str(folder / "lib"),
+        "FONTCONFIG_FILE": str(folder / "fonts.conf"),
+    }
+    return Browser(str(executable), ("--headless=shell",), environment)
+
+
+def install_browser() -> Browser | None:
+    """The browser that the tests will find; it is downloaded where there is none.
+
+    Returns None, and prints why, when none can be had.
+    """
+    for download in (_download_with_playwright, _download_with_npm):
+        if (browser := find_browser()) is not None:
+            return browser
+        if problem := download():
+            print(problem, flush=True)
+        find_browser.cache_clear()
+    return find_browser()
+
+
+def _download_with_playwright() -> str:
+    """Why it failed, or nothing."""
+    print("No Chromium, Chrome or Edge is installed: downloading one for the tests ...", flush=True)
+    return _run(
+        [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"],
+        environment={"PLAYWRIGHT_BROWSERS_PATH": str(FOLDER)},
+    )
+
+
+def _download_with_npm() -> str:
+    """Why it failed, or nothing."""
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return "The npm package with a browser is for Linux on x64 only."
+    print("Trying the browser of the npm package @sparticuz/chromium ...", flush=True)
+    folder = FOLDER / "npm"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("node_modules"))
+    npm = shutil.which("npm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if npm is None:
+        return "There is no npm: run `make test`, which installs one with pip."
+    search_path = {"PATH": f"{Path(npm).parent}:{os.environ['PATH']}"}
+    problem = _run([npm, "ci", "--no-audit", "--no-fund"], folder, search_path)
+    problem = problem or _run([node(), "unpack.mjs", str(folder)], folder)
+    shutil.rmtree(folder / "node_modules", ignore_errors=True)  # 70 MB that are no longer needed
+    (folder / "fonts.conf").write_text(FONTS)
+    return problem
+
+
+def _run(
+    command: list[str], folder: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> str:
+    """The last line that a failed command printed; nothing when it succeeded."""
+    try:
+        ended = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=INSTALL_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {INSTALL_TIMEOUT_SECONDS:.0f} s."
+    printed = ended.stdout.strip().splitlines() or ["nothing was printed"]
+    errors = [line for line in printed if "rror" in line]
+    return "" if ended.returncode == 0 else (errors or printed)[0].strip()
+
+
+def main() -> None:
+    """The command line. Without a browser the page's tests say so; the other tests still run."""
+    if install_browser() is None:
+        print("There is no browser: the tests of the page cannot run.", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The oracle tests under Python 3.13, where Azure's runtime library can be installed.
+
+    python -m tests.oracle      finds a Python 3.13 or newer and makes a small venv with the library
+
+The library, azure-functions-runtime, needs Python 3.13. On an older Python the oracle tests
+(tests/local/test_functions_oracle.py) therefore run in a process of their own.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from local.parts import ROOT
+
+VENV = Path(sys.prefix) / "oracle"
+PYTHON = VENV / "bin/python"
+INSTALLED = VENV / "installed"  # made last
+REQUIREMENTS = ROOT / "tests/requirements-oracle.txt"
+APP_REQUIREMENTS = ROOT / "requirements.txt"
+TESTS = "tests/local/test_functions_oracle.py"
+
+NEWER_VERSIONS = ("3.13", "3.14")
+INSTALL_TIMEOUT_SECONDS = 600.0
+ASK_TIMEOUT_SECONDS = 20.0
+
+
+def is_needed() -> bool:
+    """Whether this Python is too old for the library."""
+    return sys.version_info < (3, 13)
+
+
+@cache
+def find_python() -> str | None:
+    """A Python 3.13 or newer of this machine, on the PATH or among pyenv's versions."""
+    return next(filter(_is_new_enough, _candidates()), None)
+
+
+def _candidates() -> Iterator[str]:
+    for version in NEWER_VERSIONS:
+        if found := shutil.which(f"python{version}"):
+            yield found
+    if found := shutil.which("python3"):
+        yield found
+    if pyenv := shutil.which("pyenv"):
+        asked = _output_of(pyenv, "root")
+        for version in NEWER_VERSIONS:
+            yield from map(str, sorted(Path(asked.strip()).glob(f"versions/{version}*/bin/python")))
+
+
+def _is_new_enough(python: str) -> bool:
+    """False also for pyenv's placeholders of versions that are not selected."""
+    return _output_of(python, "-c", "import sys; print(sys.version_info >= (3, 13))") == "True\n"
+
+
+def _output_of(*command: str) -> str:
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, timeout=ASK_TIMEOUT_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return ended.stdout
+
+
+def is_installed() -> bool:
+    """Whether the venv is there, and newer than what it was made from."""
+    made_from = max(file.stat().st_mtime for file in (REQUIREMENTS, APP_REQUIREMENTS))
+    return INSTALLED.exists() and INSTALLED.stat().st_mtime >= made_from
+
+
+def install() -> str:
+    """Makes the venv, unless it is there and current. Why it failed, or nothing."""
+    if is_installed():
+        return ""
+    if (python := find_python()) is None:
+        return "no Python 3.13 or newer was found"
+    print("Installing Azure's runtime library under Python 3.13 ...", flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    for command in (
+        [python, "-m", "venv", str(VENV)],
+        [*pip, *_azure_functions(), "-r", str(REQUIREMENTS)],
+    ):
+        ended = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=INSTALL_TIMEOUT_SECONDS,
+            check=False,
+        )
+        if ended.returncode:
+            return (ended.stdout.strip().splitlines() or [f"{command[0]} failed"])[-1]
+    INSTALLED.touch()
+    return ""
+
+
+def _azure_functions() -> list[str]:
+    """The requirement of the deployed app's azure-functions, with its version."""
+    lines = APP_REQUIREMENTS.read_text(encoding="utf-8").splitlines()
+    return [line.rstrip(" \\") for line in lines if line.startswith("azure-functions==")]
+
+
+def run() -> subprocess.CompletedProcess[str]:
+    """The oracle tests in the venv. Their own conftest needs the whole app, so it is left out."""
+    return subprocess.run(
+        [str(PYTHON), "-m", "pytest", "--noconftest", "-q", "-p", "no:cacheprovider", TESTS],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=INSTALL_TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def main() -> None:
+    """The command line. Without the library the oracle tests are skipped, with the reason."""
+    if is_needed() and (problem := install()):
+        print(f"The oracle tests cannot run: {problem}.", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -86,8 +86,8 @@ def _candidates() -> Iterator[Browser]:
         if name and (found := shutil.which(name)):
             yield Browser(str(Path(found).resolve()))
     for name in HEADLESS_SHELLS:
-        for found in FOLDER.glob(f"chromium_headless_shell-*/*/{name}"):
-            yield Browser(str(found))
+        for shell in FOLDER.glob(f"chromium_headless_shell-*/*/{name}"):
+            yield Browser(str(shell))
     if (packaged := _packaged_browser(FOLDER / "npm")) is not None:
         yield packaged
 

@@ -25,10 +25,10 @@ from typing import Any
 
 from aiohttp import web
 
-from local import ncrontab
 from local.endpoints import Cors, Endpoint, Front
 from local.timers import Timer, utc_now
 from local.worker import Function, LoadError, Worker, load
+from realtime import ncrontab
 
 ADDRESS = "127.0.0.1"
 # How long a stop waits for calls that are being answered.

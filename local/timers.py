@@ -15,7 +15,7 @@ from pathlib import Path
 
 from azure.functions.meta import Datum
 
-from local.ncrontab import Schedule
+from realtime.ncrontab import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Timer:
         started = self.now()
         status = self._remembered()
         if status is None:
-            status = Status(NEVER, self.schedule.after(started), started)
+            status = Status(NEVER, self.schedule.next_after(started), started)
             self._remember(status)
         past_due = started > status.next
         if past_due or self.run_on_startup:
@@ -80,7 +80,7 @@ class Timer:
 
     async def _tick(self, status: Status, *, started: datetime, past_due: bool = False) -> Status:
         await self.run_once(status, past_due=past_due)
-        status = Status(started, self.schedule.after(started), started)
+        status = Status(started, self.schedule.next_after(started), started)
         self._remember(status)
         return status
 
@@ -96,7 +96,7 @@ class Timer:
             *(datetime.fromisoformat(kept[key]) for key in ("Last", "Next", "LastUpdated"))
         )
         # When the schedule itself was changed meanwhile, nothing was missed.
-        return status if self.schedule.after(status.updated) == status.next else None
+        return status if self.schedule.next_after(status.updated) == status.next else None
 
     def _remember(self, status: Status) -> None:
         if self.monitored and self.kept_in is not None:

@@ -23,6 +23,8 @@ from typing import Any
 import azure.functions as azure_functions
 from azure.functions.meta import Datum
 
+from realtime import ncrontab
+
 HTTP_TRIGGER, HTTP_OUTPUT, TIMER_TRIGGER = "httpTrigger", "http", "timerTrigger"
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
@@ -129,6 +131,7 @@ def load(app: Path) -> list[Function]:
     if not (app / script).is_file():
         raise LoadError(f"there is no {script} in {app}")
     sys.path.insert(0, str(app))
+    _make_room_for_packages_of(app)
     module = importlib.import_module(script.removesuffix(".py"))
     try:
         declared = _only_app_of(module, script).get_functions()
@@ -136,6 +139,15 @@ def load(app: Path) -> list[Function]:
         raise LoadError(f"{script}: {error}") from error
     functions = [_checked(one) for one in declared]
     return sorted(functions, key=lambda function: function.name.lower())
+
+
+def _make_room_for_packages_of(app: Path) -> None:
+    """Lets the app import its own `realtime`: the host has imported that of this project."""
+    own = app / "realtime"
+    if own.is_dir() and own != Path(ncrontab.__file__).parent:
+        for name in list(sys.modules):
+            if name.partition(".")[0] == "realtime":
+                del sys.modules[name]
 
 
 def _only_app_of(module: types.ModuleType, script: str) -> azure_functions.FunctionRegister:

@@ -27,7 +27,7 @@ from realtime import messages, telemetry
 from realtime.channels import room_of
 from realtime.hub import Hub, hub
 from realtime.messages import Frame
-from realtime.schedule import shortest_interval
+from realtime.ncrontab import shortest_interval
 from realtime.settings import InvalidSettings, settings
 from realtime.tables import Row, Tables, failed, tables
 

@@ -12,10 +12,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from playwright.async_api import Playwright, async_playwright
 
 from local.parts import ROOT, node
 
@@ -30,6 +33,9 @@ INSTALLED_ON_MACOS = (
 )
 # The name depends on the platform.
 HEADLESS_SHELLS = ("chrome-headless-shell", "headless_shell")
+
+# Playwright's own Node needs libatomic, which small container images lack; ours does not.
+NODE_OF_PLAYWRIGHT = "PLAYWRIGHT_NODEJS_PATH"
 
 START_TIMEOUT_SECONDS = 60.0
 INSTALL_TIMEOUT_SECONDS = 600.0
@@ -73,6 +79,12 @@ class Browser:
             "args": list(self.arguments),
             "env": {**os.environ, **self.environment},
         }
+
+
+def start_playwright() -> AbstractAsyncContextManager[Playwright]:
+    """Playwright's driver, on the Node that the project brings: `async with start_playwright()`."""
+    os.environ.setdefault(NODE_OF_PLAYWRIGHT, node())
+    return async_playwright()
 
 
 @cache
@@ -122,7 +134,7 @@ def _download_with_playwright() -> str:
     print("No Chromium, Chrome or Edge is installed: downloading one for the tests ...", flush=True)
     return _run(
         [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"],
-        environment={"PLAYWRIGHT_BROWSERS_PATH": str(FOLDER)},
+        environment={"PLAYWRIGHT_BROWSERS_PATH": str(FOLDER), NODE_OF_PLAYWRIGHT: node()},
     )
 
 

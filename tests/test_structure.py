@@ -20,7 +20,7 @@ LAYERS = [
         "realtime.channels",
         "realtime.limits",
         "realtime.issuer",
-        "realtime.schedule",
+        "realtime.ncrontab",
     ],
     ["realtime.messages", "realtime.telemetry"],
     ["realtime.settings"],

@@ -4,11 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local.parts import ROOT
 from local.worker import LoadError, load
-from tests.local.small_app import write_app
+from tests.local.small_app import hosted, write_app
 
 REQUEST = "req: func.HttpRequest"
 REPLY = "-> func.HttpResponse"
@@ -74,6 +75,20 @@ def test_functions_come_in_alphabetical_order_and_blueprints_count(tmp_path: Pat
 
     assert [function.name for function in functions] == ["Alpha", "bravo", "charlie"]
     assert [function.is_async for function in functions] == [False, True, False]
+
+
+def test_an_app_imports_its_own_packages(tmp_path: Path) -> None:
+    (tmp_path / "realtime").mkdir()
+    (tmp_path / "realtime/__init__.py").write_text("ROUTE = 'own'")
+    source = """
+    import realtime
+
+    @app.route(realtime.ROUTE)
+    def f(req: func.HttpRequest) -> func.HttpResponse:
+        return func.HttpResponse(realtime.ROUTE)
+    """
+    with hosted(write_app(tmp_path, source)) as part:
+        assert httpx.get(f"{part.url}/api/own").text == "own"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from azure.functions.meta import Datum
 
-from local.ncrontab import parse
 from local.timers import Timer
+from realtime.ncrontab import parse
 from tests.local.small_app import hosted, write_app
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)

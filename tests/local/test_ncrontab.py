@@ -1,12 +1,14 @@
-"""When a timer fires."""
+"""Schedules are read by the rules of NCrontab, the library of Azure's timers."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.ncrontab import parse
+from realtime.ncrontab import NEVER, InvalidSchedule, parse, shortest_interval
 
 
 def at(text: str) -> datetime:
@@ -22,7 +24,8 @@ def at(text: str) -> datetime:
         ("* * * * *", "2026-11-21T10:00:01", "2026-11-21T10:01:00"),
         ("0 15 3 * * *", "2026-11-21T03:15:00", "2026-11-22T03:15:00"),
         ("20/15 0 0 1 1 *", "2026-01-01T00:00:20", "2026-01-01T00:00:35"),
-        ("20/1 0 0 1 1 *", "2026-01-01T00:00:20", "2027-01-01T00:00:20"),
+        ("20/1 0 0 1 1 *", "2026-01-01T00:00:20", "2026-01-01T00:00:21"),
+        ("20/1 0 0 1 1 *", "2026-01-01T00:00:59", "2027-01-01T00:00:20"),
         ("0 0 9-17/4 * * Mon-Fri", "2026-11-20T17:00:00", "2026-11-23T09:00:00"),
         ("0 0 17-9/4 * * 1", "2026-11-23T09:00:00", "2026-11-23T13:00:00"),
         ("0 0 0 1,15 jan,JULY *", "2026-01-15T00:00:00", "2026-07-01T00:00:00"),
@@ -31,32 +34,62 @@ def at(text: str) -> datetime:
     ],
 )
 def test_the_next_time(expression: str, now: str, next_time: str) -> None:
-    assert parse(expression).after(at(now)) == at(next_time)
+    assert parse(expression).next_after(at(now)) == at(next_time)
 
 
 def test_a_day_must_match_both_the_day_and_the_weekday() -> None:
     friday_the_thirteenth = parse("0 0 0 13 * Fri")
 
-    assert friday_the_thirteenth.after(at("2026-11-14T00:00:00")) == at("2027-08-13T00:00:00")
+    assert friday_the_thirteenth.next_after(at("2026-11-14T00:00:00")) == at("2027-08-13T00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("5/1 * * * * *", range(5, 60)),
+        ("5/20 * * * * *", (5, 25, 45)),
+        ("5/0 * * * * *", range(5, 60)),
+        ("*/0 * * * * *", range(60)),
+        ("*/-7 * * * * *", range(60)),
+        ("*/+30 * * * * *", (0, 30)),
+        ("10-14/0 * * * * *", range(10, 15)),
+        ("14-10/2 * * * * *", (10, 12, 14)),
+        ("007 * * * * *", (7,)),
+        ("1,50/5,1-2 * * * * *", (1, 2, 50, 55)),
+    ],
+)
+def test_a_field_allows_these_values(expression: str, seconds: Sequence[int]) -> None:
+    assert parse(expression).seconds == tuple(seconds)
 
 
 @pytest.mark.parametrize(
     "expression",
     [
         "", "* * * *", "* * * * * * *", "60 * * * * *", "* * 24 * * *", "* * * 0 * *",
-        "* * * * 13 *", "* * * * * 7", "* * * L * *", "* * * ? * *", "*/0 * * * * *",
-        "*/x * * * * *", "1- * * * * *", ", * * * * *", "-1 * * * * *", "* * * * * Sunny",
-        "² * * * * *",
+        "* * * * 13 *", "* * * * * 7", "* * * L * *", "* * * ? * *", "5/ * * * * *",
+        "*/ * * * * *", "/5 * * * * *", "*/x * * * * *", "1- * * * * *", "1--5 * * * * *",
+        ", * * * * *", "1, * * * * *", "-1 * * * * *", "+1 * * * * *", "*-5 * * * * *",
+        "* * * * * Sunny", "² * * * * *", "* * * * 1st *", "0-60 * * * * *", "1:00:00",
     ],
 )  # fmt: skip
-def test_what_is_no_schedule_is_refused(expression: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+def test_an_invalid_schedule_is_refused_by_name(expression: str) -> None:
+    with pytest.raises(InvalidSchedule, match=r"^The schedule '.*' is not NCRONTAB, .+: .+\.$"):
         parse(expression)
 
 
-def test_a_day_that_never_comes_is_an_error() -> None:
-    with pytest.raises(ValueError, match="never fires"):
-        parse("0 0 0 31 2 *").after(at("2026-01-01T00:00:00"))
+def test_a_date_that_does_not_exist_never_comes() -> None:
+    second_of_31_february = parse("0 0 0 31 2 *")
+
+    assert second_of_31_february.next_after(at("2026-01-01T00:00:00")) == NEVER
+    assert second_of_31_february.is_monitored(at("2026-01-01T00:00:00"))
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [("3/1 * * * * *", 1), ("0/1 * * * *", 60), ("*/7 * * * * *", 4), ("0 0 0 31 2 *", 86_400)],
+)
+def test_the_shortest_interval(expression: str, seconds: int) -> None:
+    assert shortest_interval(expression) == seconds
 
 
 @pytest.mark.parametrize(
@@ -78,7 +111,28 @@ def test_only_schedules_of_a_minute_or_more_are_monitored(
 def test_the_next_time_is_later_and_fits(now: datetime, second: int, hour: int) -> None:
     now = now.replace(tzinfo=UTC)
 
-    found = parse(f"{second} * {hour} * * *").after(now)
+    found = parse(f"{second} * {hour} * * *").next_after(now)
 
     assert now < found
     assert (found.second, found.hour, found.microsecond) == (second, hour, 0)
+
+
+@given(
+    second=st.sampled_from(["*", "*/7", "5/10", "0", "10-20/3", "59"]),
+    minute=st.sampled_from(["*", "*/20", "59", "0,30"]),
+    hour=st.sampled_from(["*", "9-17", "0,23", "5/6"]),
+)
+def test_the_shortest_interval_is_that_of_the_occurrences_of_a_day(
+    second: str, minute: str, hour: str
+) -> None:
+    expression = f"{second} {minute} {hour} * * *"
+    schedule = parse(expression)
+    times = sorted(
+        timedelta(hours=h, minutes=m, seconds=s)
+        for h in schedule.hours for m in schedule.minutes for s in schedule.seconds
+    )  # fmt: skip
+    times.append(times[0] + timedelta(days=1))
+
+    assert shortest_interval(expression) == min(
+        (later - earlier).total_seconds() for earlier, later in pairwise(times)
+    )

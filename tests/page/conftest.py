@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from local.parts import ROOT, Desk, node
-from tests.browser import find_browser
+from tests.browser import find_browser, start_playwright
 from tests.page.visitor import WITHIN, Visitor
 
 Enter = Callable[..., Awaitable[Visitor]]
@@ -36,7 +36,7 @@ async def browser() -> AsyncIterator[Browser]:
     if (installed := find_browser()) is None:
         reason = "no Chromium, Chrome or Edge: run `make test`, or set CHROMIUM to the path of one"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    async with async_playwright() as playwright:
+    async with start_playwright() as playwright:
         expect.set_options(timeout=WITHIN)
         browser = await playwright.chromium.launch(**installed.launch_options())
         yield browser

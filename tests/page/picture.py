@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
-from playwright.async_api import Browser, ViewportSize, async_playwright
+from playwright.async_api import Browser, ViewportSize
 
 from local.parts import ROOT, Desk, Ports, node, start_desk
-from tests.browser import install_browser
+from tests.browser import install_browser, start_playwright
 from tests.page.visitor import Visitor
 
 PICTURE = ROOT / "docs/townsquare.png"
@@ -45,7 +45,7 @@ async def main() -> None:
         desk = start_desk(Ports.free(), Path(data), keep=False, settings=settings)
         try:
             desk.wait()
-            async with async_playwright() as playwright:
+            async with start_playwright() as playwright:
                 browser = await playwright.chromium.launch(**installed.launch_options())
                 await take(browser, desk)
                 await browser.close()

@@ -62,7 +62,7 @@ clean:
 	rm -rf emulator/tests/javascript/node_modules emulator/dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
-$(PACKAGES): requirements.txt requirements-dev.txt emulator/pyproject.toml
+$(PACKAGES): requirements.txt requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo 'Townsquare needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
 	@echo 'Installing the Python packages, and Node with them (about a minute, once) ...'

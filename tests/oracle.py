@@ -17,7 +17,7 @@ from local.parts import ROOT
 
 VENV = Path(sys.prefix) / "oracle"
 PYTHON = VENV / "bin/python"
-INSTALLED = VENV / "installed"  # made last
+INSTALLED = VENV / "installed"  # written last; holds what was asked for
 REQUIREMENTS = ROOT / "tests/requirements-oracle.txt"
 APP_REQUIREMENTS = ROOT / "requirements.txt"
 TESTS = "tests/local/test_functions_oracle.py"
@@ -66,9 +66,8 @@ def _output_of(*command: str) -> str:
 
 
 def is_installed() -> bool:
-    """Whether the venv is there, and newer than what it was made from."""
-    made_from = max(file.stat().st_mtime for file in (REQUIREMENTS, APP_REQUIREMENTS))
-    return INSTALLED.exists() and INSTALLED.stat().st_mtime >= made_from
+    """Whether the venv is there, with the versions that are asked for now."""
+    return INSTALLED.exists() and INSTALLED.read_text(encoding="utf-8") == _requirements()
 
 
 def install() -> str:
@@ -94,8 +93,12 @@ def install() -> str:
         )
         if ended.returncode:
             return (ended.stdout.strip().splitlines() or [f"{command[0]} failed"])[-1]
-    INSTALLED.touch()
+    INSTALLED.write_text(_requirements(), encoding="utf-8")
     return ""
+
+
+def _requirements() -> str:
+    return "\n".join([*_azure_functions(), REQUIREMENTS.read_text(encoding="utf-8")])
 
 
 def _azure_functions() -> list[str]:

@@ -114,7 +114,7 @@ async def test_the_stream_of_the_document_ticks_in_a_client_beside_a_broken_file
         ("import no_such_module\n", "there is no module no_such_module"),
         ("STREAM = None\n", "AttributeError"),
         (example().replace('name="dice"', 'name="weather"'), "ValueError"),
-        (example().replace("* * * * * *", "now and then"), "InvalidSettings"),
+        (example().replace("* * * * * *", "now and then"), "InvalidSchedule"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_and_the_others_stay(

@@ -37,6 +37,9 @@ HEADLESS_SHELLS = ("chrome-headless-shell", "headless_shell")
 # Playwright's own Node needs libatomic, which small container images lack; ours does not.
 NODE_OF_PLAYWRIGHT = "PLAYWRIGHT_NODEJS_PATH"
 
+# Under LANG=C, Chromium calls its language "en-US@posix", which its own Intl refuses.
+LOCALE = {"LC_ALL": "en_US.UTF-8"}
+
 START_TIMEOUT_SECONDS = 60.0
 INSTALL_TIMEOUT_SECONDS = 600.0
 
@@ -77,7 +80,7 @@ class Browser:
         return {
             "executable_path": self.executable,
             "args": list(self.arguments),
-            "env": {**os.environ, **self.environment},
+            "env": {**os.environ, **LOCALE, **self.environment},
         }
 
 

@@ -21,8 +21,9 @@ LAYERS = [
         "realtime.limits",
         "realtime.issuer",
         "realtime.ncrontab",
+        "realtime.azure.transactions",
     ],
-    ["realtime.messages", "realtime.telemetry"],
+    ["realtime.messages", "realtime.telemetry", "realtime.azure"],
     ["realtime.settings"],
 ]
 """From the top down; a module imports what lies in a lower layer, or in its own package."""

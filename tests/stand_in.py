@@ -1,0 +1,88 @@
+"""A server that stands in for an Azure service where a test needs an answer of its own choice."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+Answer = web.StreamResponse | None
+"""None cuts the connection without an answer."""
+
+
+@dataclass
+class StandIn:
+    """What came in, and how it is answered: by each of the answers once, then by the last."""
+
+    url: str = ""
+    requests: list[web.BaseRequest] = field(default_factory=list)
+    connections: list[asyncio.Transport] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def stand_in(
+    *answers: Callable[[], Answer | Awaitable[Answer]], certificate: ssl.SSLContext | None = None
+) -> AsyncIterator[StandIn]:
+    """A server on a free port; each answer is made when its request has been read."""
+    server = StandIn()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport
+        server.requests.append(request)
+        server.connections.append(request.transport)
+        server.bodies.append(await request.read())
+        answer = answers[min(len(server.requests), len(answers)) - 1]()
+        if isinstance(answer, Awaitable) and not isinstance(answer, web.StreamResponse):
+            answer = await answer
+        if answer is None:
+            request.transport.abort()
+            return web.Response()
+        return answer
+
+    runner = web.ServerRunner(web.Server(handle))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate).start()
+    try:
+        port = runner.addresses[0][1]
+        server.url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
+        yield server
+    finally:
+        await runner.cleanup()
+
+
+def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS settings for localhost, and the file that makes a client trust it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = folder / "certificate.pem", folder / "key.pem"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate_file, key_file)
+    return context, certificate_file

@@ -1,0 +1,702 @@
+"""Transactions of Table Storage: they mean what the SDK's mean, and fail as the SDK's fail."""
+
+import asyncio
+import base64
+import email
+import hashlib
+import hmac
+import json
+import logging
+import math
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from aiohttp import web
+from azure.core import MatchConditions
+from azure.core.credentials import AccessToken, AzureNamedKeyCredential, AzureSasCredential
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.data.tables import (
+    AccountSasPermissions,
+    EdmType,
+    EntityProperty,
+    RequestTooLargeError,
+    ResourceTypes,
+    TableTransactionError,
+    UpdateMode,
+    generate_account_sas,
+)
+from azure.data.tables.aio import TableServiceClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.parts import TABLES_ACCOUNT, TABLES_KEY, environment_of, free_ports, start_tables
+from realtime.azure.operations import Delete, Insert, Merge, Operation, Replace
+from realtime.azure.transactions import TransactionClient
+from realtime.azure.transport import make_transport
+from tests.stand_in import make_certificate, stand_in
+
+KEY = AzureNamedKeyCredential(TABLES_ACCOUNT, TABLES_KEY)
+ROW = {"PartitionKey": "room", "RowKey": "head", "text": "hello"}
+
+
+@pytest.fixture(scope="module")
+def azurite() -> Iterator[str]:
+    """The address of a table service of its own."""
+    (port,) = free_ports(1)
+    part = start_tables(port)
+    try:
+        part.wait()
+        yield part.url
+    finally:
+        part.stop()
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[tuple[TransactionClient, TableServiceClient]]:
+    """Our client and the SDK's, on one account."""
+    service = TableServiceClient.from_connection_string(connection_string(url))
+    ours = TransactionClient.for_service(service)
+    try:
+        yield ours, service
+    finally:
+        await ours.close()
+        await service.close()
+
+
+def connection_string(url: str) -> str:
+    return environment_of("http://unused", url)["TABLES_CONNECTION_STRING"]
+
+
+def new_name() -> str:
+    return f"t{uuid.uuid4().hex}"
+
+
+# --- what is written ----------------------------------------------------------------------------
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
+    ["", "'", "''", '"\\/', "\r\n--batch", "\x00\x1f\x7f", "é\u2028🎉", "x" * 30_000, "🎉" * 5_000]
+)
+KEYS = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\#?"), max_size=40
+)
+VALUES = st.one_of(
+    TEXTS,
+    st.booleans(),
+    st.integers(-(2**31), 2**31 - 1),
+    st.integers(-(2**63), 2**63 - 1).map(lambda value: EntityProperty(value, EdmType.INT64)),
+    st.floats(),
+    st.floats().map(lambda value: EntityProperty(value, EdmType.DOUBLE)),
+    st.binary(max_size=60),
+    st.datetimes(min_value=datetime(1601, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.uuids(),
+    st.none(),
+)
+NAMES = st.from_regex("[a-z][A-Za-z0-9_]{0,20}", fullmatch=True).filter(
+    lambda name: name not in {"etag", "id"}
+)
+ENTITIES = st.dictionaries(NAMES, VALUES, max_size=6)
+KINDS = st.sampled_from([Insert, Replace, Merge])
+BATCHES = st.dictionaries(KEYS, st.tuples(KINDS, ENTITIES), min_size=1, max_size=8)
+
+
+def as_sdk(operation: Operation) -> tuple[Any, ...]:
+    """The same operation for the SDK."""
+    match operation:
+        case Insert(entity):
+            return ("create", entity)
+        case Delete(partition_key, row_key):
+            return ("delete", {"PartitionKey": partition_key, "RowKey": row_key})
+        case Replace(entity, etag) | Merge(entity, etag):
+            mode = UpdateMode.REPLACE if isinstance(operation, Replace) else UpdateMode.MERGE
+            if etag is None:
+                return ("upsert", entity, {"mode": mode})
+            condition = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
+            return ("update", entity, {"mode": mode, **condition})
+
+
+def comparable(entity: dict[str, Any]) -> dict[str, Any]:
+    """Not a number is equal to itself here."""
+    return {
+        name: "NaN" if isinstance(value, float) and math.isnan(value) else value
+        for name, value in entity.items()
+    }
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(partition=KEYS, batch=BATCHES)
+def test_what_is_written_reads_back_as_what_the_sdk_writes(
+    azurite: str, partition: str, batch: dict[str, Any]
+) -> None:
+    operations: list[Operation] = [
+        kind({"PartitionKey": partition, "RowKey": row_key, **values})
+        for row_key, (kind, values) in batch.items()
+    ]
+
+    async def write_and_read() -> list[list[dict[str, Any]]]:
+        async with connect(azurite) as (ours, service):
+            tables = [await service.create_table(new_name()) for _ in range(2)]
+            etags = await ours.submit(tables[0].table_name, operations)
+            await tables[1].submit_transaction([as_sdk(operation) for operation in operations])
+            rows = [[row async for row in table.list_entities()] for table in tables]
+            assert sorted(etags) == sorted(row.metadata["etag"] for row in rows[0])
+            for table in tables:
+                await table.delete_table()
+            return [[comparable(row) for row in table] for table in rows]
+
+    written, expected = asyncio.run(write_and_read())
+
+    assert len(written) == len(operations)
+    assert written == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=BATCHES,
+    etags=st.lists(st.none() | st.just("W/\"datetime'2026-11-21T14%3A26%3A21.5Z'\""), min_size=8),
+    deleted=st.lists(KEYS, max_size=3, unique=True),
+)
+def test_the_request_says_what_the_sdk_says(
+    batch: dict[str, Any], etags: list[str | None], deleted: list[str]
+) -> None:
+    operations: list[Operation] = []
+    for etag, (row_key, (kind, values)) in zip(etags, batch.items(), strict=False):
+        entity = {"PartitionKey": 'it\'s / a "room"', "RowKey": row_key, **values}
+        operations.append(Insert(entity) if kind is Insert else kind(entity, etag))
+    operations += [Delete('it\'s / a "room"', key) for key in deleted if key not in batch]
+
+    async def send() -> tuple[list[web.BaseRequest], list[bytes]]:
+        async with (
+            stand_in(lambda: web.Response(status=400)) as server,
+            connect(server.url) as (ours, service),
+        ):
+            with pytest.raises(HttpResponseError):
+                await ours.submit("history", operations)
+            with pytest.raises(HttpResponseError):
+                await service.get_table_client("history").submit_transaction(
+                    [as_sdk(operation) for operation in operations]
+                )
+            return server.requests, server.bodies
+
+    (ours, theirs), bodies = asyncio.run(send())
+
+    assert ours.raw_path == theirs.raw_path
+    for header in ("x-ms-version", "DataServiceVersion", "MaxDataServiceVersion", "Accept"):
+        assert ours.headers[header] == theirs.headers[header]
+    sent, expected = (
+        parse_batch(request.headers["Content-Type"], body)
+        for request, body in zip((ours, theirs), bodies, strict=True)
+    )
+    assert sent == expected
+    assert bodies[0].isascii()
+
+
+def parse_batch(content_type: str, body: bytes) -> list[tuple[Any, ...]]:
+    """What a batch asks for, read by the standard library: a tuple for each operation."""
+    batch = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    (changeset,) = batch.get_payload()
+    assert changeset.get_content_type() == "multipart/mixed"
+    return [parse_operation(part) for part in changeset.get_payload()]
+
+
+def parse_operation(part: Any) -> tuple[Any, ...]:
+    assert part.get_content_type() == "application/http"
+    assert part["Content-Transfer-Encoding"] == "binary"
+    request, _, rest = part.get_payload().partition("\n")
+    method, url, version = request.split()
+    inner = email.message_from_string(rest)
+    content = inner.get_payload().strip()
+    if content:
+        assert inner["Content-Type"] == "application/json"
+        assert int(inner["Content-Length"]) == len(content)
+    entity = json.loads(content) if content else {}
+    typed = {
+        name: (value, entity.get(f"{name}@odata.type") or implied_type(value))
+        for name, value in entity.items()
+        if not name.endswith("@odata.type")
+    }
+    return method, url, version, inner["DataServiceVersion"], inner["If-Match"], typed
+
+
+def implied_type(value: Any) -> str:
+    """learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations"""
+    return {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}[type(value)]
+
+
+async def test_a_datetime_that_was_read_keeps_all_its_digits(azurite: str) -> None:
+    async with connect(azurite) as (ours, service):
+        table = await service.create_table(new_name())
+        value = EntityProperty("2026-11-21T14:26:21.1234567Z", EdmType.DATETIME)
+        await ours.submit(table.table_name, [Insert({**ROW, "at": value})])
+        read = await table.get_entity("room", "head")
+        await ours.submit(table.table_name, [Replace(dict(read))])
+        again = await table.get_entity("room", "head")
+
+        assert again["at"].tables_service_value == "2026-11-21T14:26:21.1234567Z"
+
+
+async def test_each_operation_does_what_it_says(azurite: str) -> None:
+    async with connect(azurite) as (ours, service):
+        table = await service.create_table(new_name())
+
+        (first,) = await ours.submit(table.table_name, [Insert({**ROW, "a": 1, "b": 1})])
+        merged, deleted = (
+            {"PartitionKey": "room", "RowKey": "head", "b": 2},
+            {"PartitionKey": "room", "RowKey": "other"},
+        )
+        (second, _) = await ours.submit(table.table_name, [Merge(merged, first), Insert(deleted)])
+        after_merge = await table.get_entity("room", "head")
+        (third, nothing) = await ours.submit(
+            table.table_name, [Replace(merged, second), Delete("room", "other")]
+        )
+        rows = [row async for row in table.list_entities()]
+
+        assert after_merge == {**ROW, "a": 1, "b": 2}
+        assert rows == [merged]
+        assert rows[0].metadata["etag"] == third
+        assert nothing == ""
+
+
+async def test_a_full_transaction_of_large_rows_is_written(azurite: str) -> None:
+    async with connect(azurite) as (ours, service):
+        table = await service.create_table(new_name())
+        rows = [
+            {"PartitionKey": "room", "RowKey": f"{i:03}", "text": "é" * 1_500} for i in range(100)
+        ]
+
+        etags = await ours.submit(table.table_name, [Insert(row) for row in rows])
+
+        read = [row async for row in table.list_entities()]
+        assert read == rows
+        assert etags == [row.metadata["etag"] for row in read]
+
+
+# --- what cannot be sent ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("table", "operations", "reason"),
+    [
+        ("history", [], "1 to 100 operations"),
+        ("history", [Delete("room", str(i)) for i in range(101)], "1 to 100 operations"),
+        ("history", [Delete("a", "1"), Delete("b", "1")], "one partition"),
+        ("hi", [Insert(ROW)], "table's name"),
+        ("history)?x", [Insert(ROW)], "table's name"),
+        ("history", [Delete("room", "1", "W/\r\nx")], "etag"),
+        ("history", [Replace(ROW, "")], "etag"),
+        (
+            "history",
+            [
+                Insert({**ROW, "RowKey": f"{i}", **{f"v{j}": "x" * 32_000 for j in range(15)}})
+                for i in range(10)
+            ],
+            "4194304 bytes",
+        ),
+    ],
+    ids=["none", "101", "two partitions", "short name", "odd name", "etag", "no etag", "4 MiB"],
+)
+async def test_what_can_never_be_sent_is_refused_with_the_reason(
+    table: str, operations: list[Operation], reason: str
+) -> None:
+    async with connect("http://127.0.0.1:1") as (ours, _):
+        with pytest.raises(ValueError, match=reason):
+            await ours.submit(table, operations)
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        {"PartitionKey": "room"},
+        {"PartitionKey": 5, "RowKey": "head"},
+        {**ROW, "seq": 2**31},
+        {**ROW, "seq": EntityProperty(2**63, EdmType.INT64)},
+        {**ROW, "text": ["a", "list"]},
+    ],
+    ids=["no row key", "number as key", "33 bits", "65 bits", "list"],
+)
+async def test_a_row_that_cannot_be_stored_is_refused(entity: dict[str, Any]) -> None:
+    async with connect("http://127.0.0.1:1") as (ours, _):
+        with pytest.raises(TypeError):
+            await ours.submit("history", [Insert(entity)])
+
+
+def test_an_address_without_a_scheme_is_refused() -> None:
+    with pytest.raises(ValueError, match="http or https"):
+        TransactionClient("account.table.core.windows.net", KEY)
+
+
+# --- errors of the service ----------------------------------------------------------------------
+
+STALE = "W/\"datetime'2020-01-01T00%3A00%3A00.0000000Z'\""
+NEW = {"PartitionKey": "room", "RowKey": "new"}
+
+
+@pytest.mark.parametrize(
+    ("operations", "status", "index", "code"),
+    [
+        ([Insert(ROW)], 409, 0, "EntityAlreadyExists"),
+        ([Replace(NEW), Insert(ROW)], 409, 1, "EntityAlreadyExists"),
+        ([Replace(ROW, STALE), Insert(NEW)], 412, 0, "UpdateConditionNotSatisfied"),
+        ([Insert(NEW), Merge(ROW, STALE)], 412, 1, "UpdateConditionNotSatisfied"),
+        ([Insert(NEW), Delete("room", "nobody")], 404, 1, "ResourceNotFound"),
+        ([Insert(NEW), Replace({**ROW, "RowKey": "x"}, STALE)], 404, 1, "ResourceNotFound"),
+        ([Insert(NEW), Insert({**ROW, "RowKey": "a/b"})], 400, 1, "InvalidInput"),
+        ([Insert(NEW), Replace(NEW)], 400, 1, "InvalidDuplicateRow"),
+        ([Insert(NEW), Insert({**ROW, "text": "x" * 33_000})], 400, 1, "PropertyValueTooLarge"),
+    ],
+)  # fmt: skip
+async def test_an_operation_that_fails_is_named_as_by_the_sdk_and_nothing_is_written(
+    azurite: str, operations: list[Operation], status: int, index: int, code: str
+) -> None:
+    async with connect(azurite) as (ours, service):
+        table = await service.create_table(new_name())
+        await table.create_entity(ROW)
+
+        with pytest.raises(TableTransactionError) as raised:
+            await ours.submit(table.table_name, operations)
+        with pytest.raises(TableTransactionError) as by_sdk:
+            await table.submit_transaction([as_sdk(operation) for operation in operations])
+
+        for error in (raised.value, by_sdk.value):
+            assert (error.status_code, error.index, error.error_code) == (status, index, code)
+        assert [row async for row in table.list_entities()] == [ROW]
+
+
+async def test_a_missing_table_is_named_as_by_the_sdk(azurite: str) -> None:
+    async with connect(azurite) as (ours, service):
+        with pytest.raises(TableTransactionError) as raised:
+            await ours.submit("missing", [Insert(ROW)])
+        with pytest.raises(TableTransactionError) as by_sdk:
+            await service.get_table_client("missing").submit_transaction([("create", ROW)])
+
+    for error in (raised.value, by_sdk.value):
+        assert (error.status_code, error.error_code) == (404, "TableNotFound")
+
+
+@pytest.mark.parametrize("inside", [False, True])
+async def test_a_transaction_that_the_server_finds_too_large_is_named_so(*, inside: bool) -> None:
+    code = (
+        '{"odata.error":{"code":"RequestBodyTooLarge","message":{"lang":"en-US","value":"0:Big."}}}'
+    )
+    made = answer_error(413, code) if inside else web.Response(status=413, text=code)
+    async with stand_in(lambda: made) as server, connect(server.url) as (ours, _):
+        with pytest.raises(RequestTooLargeError) as raised:
+            await ours.submit("history", [Insert(ROW)])
+
+    error = raised.value
+    assert (error.status_code, error.index, error.error_code) == (413, 0, "RequestBodyTooLarge")
+
+
+async def test_an_error_and_the_log_hold_nothing_of_the_rows_and_no_signature(
+    azurite: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with connect(azurite) as (ours, service):
+        table = await service.create_table(new_name())
+        row = {**ROW, "text": "a private word"}
+        await ours.submit(table.table_name, [Insert(row)])
+        with pytest.raises(TableTransactionError) as raised:
+            await ours.submit(table.table_name, [Insert(row)])
+
+    assert "private" not in caplog.text + str(raised.value) + repr(raised.value)
+    assert "SharedKey" not in caplog.text
+
+
+# --- authentication -----------------------------------------------------------------------------
+
+
+def answer_created() -> web.Response:
+    """What the service answers to one insert."""
+    part = (
+        "--changesetresponse_1\r\nContent-Type: application/http\r\n"
+        "Content-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 204 No Content\r\n"
+        "Content-ID: 1\r\nX-Content-Type-Options: nosniff\r\nCache-Control: no-cache\r\n"
+        "Preference-Applied: return-no-content\r\nDataServiceVersion: 3.0;\r\n"
+        "Location: https://x.table.core.windows.net/history(PartitionKey='room',RowKey='head')\r\n"
+        "ETag: W/\"datetime'2026'\"\r\n\r\n\r\n"
+    )
+    body = (
+        "--batchresponse_1\r\nContent-Type: multipart/mixed; boundary=changesetresponse_1\r\n\r\n"
+        f"{part}--changesetresponse_1--\r\n--batchresponse_1--\r\n"
+    )
+    return answer(body)
+
+
+def answer_error(status: int, code: str) -> Any:
+    """An error as a part of the batch itself."""
+    return answer(
+        "--batchresponse_1\r\nContent-Type: application/http\r\n"
+        f"Content-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 {status} Refused\r\n"
+        f"Content-Type: application/json\r\n\r\n{code}\r\n--batchresponse_1--\r\n"
+    )
+
+
+def answer(body: str, content_type: str = "multipart/mixed; boundary=batchresponse_1") -> Any:
+    return web.Response(status=202, body=body.encode(), headers={"Content-Type": content_type})
+
+
+@pytest.mark.parametrize("path", ["", "/devstoreaccount1"], ids=["host style", "path style"])
+async def test_a_request_is_signed_as_azure_documents_it(path: str) -> None:
+    """learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key, Table service."""
+    async with stand_in(answer_created) as server:
+        client = TransactionClient(server.url + path, KEY)
+        await client.submit("history", [Insert(ROW)])
+        await client.close()
+    (request,) = server.requests
+
+    assert request.raw_path == f"{path}/$batch"
+    to_sign = (
+        "POST\n"  # the verb
+        "\n"  # Content-MD5
+        f"{request.headers['Content-Type']}\n"
+        f"{request.headers['x-ms-date']}\n"
+        f"/{TABLES_ACCOUNT}{path}/$batch"
+    )
+    digest = hmac.new(base64.b64decode(TABLES_KEY), to_sign.encode(), hashlib.sha256).digest()
+    expected = f"SharedKey {TABLES_ACCOUNT}:{base64.b64encode(digest).decode()}"
+    assert request.headers["Authorization"] == expected
+    date = email.utils.parsedate_to_datetime(request.headers["x-ms-date"])
+    assert abs(datetime.now(UTC) - date) < timedelta(minutes=5)
+
+
+async def test_a_wrong_key_is_an_authentication_error(azurite: str) -> None:
+    key = AzureNamedKeyCredential(TABLES_ACCOUNT, base64.b64encode(b"another").decode())
+    client = TransactionClient(f"{azurite}/{TABLES_ACCOUNT}", key)
+
+    with pytest.raises(ClientAuthenticationError) as raised:
+        await client.submit("history", [Insert(ROW)])
+    await client.close()
+
+    assert raised.value.status_code == 403
+
+
+async def test_a_key_that_is_replaced_signs_the_next_request(azurite: str) -> None:
+    key = AzureNamedKeyCredential(TABLES_ACCOUNT, base64.b64encode(b"another").decode())
+    async with connect(azurite) as (_, service):
+        table = await service.create_table(new_name())
+    client = TransactionClient(f"{azurite}/{TABLES_ACCOUNT}", key)
+
+    with pytest.raises(ClientAuthenticationError):
+        await client.submit(table.table_name, [Insert(ROW)])
+    key.update(TABLES_ACCOUNT, TABLES_KEY)
+    (etag,) = await client.submit(table.table_name, [Insert(ROW)])
+    await client.close()
+
+    assert etag
+
+
+@pytest.mark.parametrize("place", ["credential", "address"])
+async def test_a_shared_access_signature_is_accepted(azurite: str, place: str) -> None:
+    signature = generate_account_sas(
+        KEY,
+        ResourceTypes(service=True, object=True, container=True),
+        AccountSasPermissions(read=True, write=True, add=True, update=True, delete=True),
+        datetime.now(UTC) + timedelta(hours=1),
+    )
+    url = f"{azurite}/{TABLES_ACCOUNT}"
+    async with connect(azurite) as (_, service):
+        table = await service.create_table(new_name())
+    if place == "credential":
+        client = TransactionClient(url, AzureSasCredential(signature))
+    else:
+        client = TransactionClient.for_service(TableServiceClient(f"{url}?{signature}"))
+
+    (etag,) = await client.submit(table.table_name, [Insert(ROW)])
+    await client.close()
+
+    assert etag
+
+
+class Identity:
+    """A managed identity: it gives a token, and says what it was asked for."""
+
+    def __init__(self) -> None:
+        self.scopes: list[str] = []
+
+    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        self.scopes += scopes
+        return AccessToken("the-token", int(datetime.now(UTC).timestamp()) + 3600)
+
+    async def close(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_a_managed_identity_sends_its_token_and_asks_for_it_once(tmp_path: Path) -> None:
+    certificate, trusted = make_certificate(tmp_path)
+    identity = Identity()
+    async with stand_in(answer_created, certificate=certificate) as server:
+        transport = make_transport(server.url, connection_verify=str(trusted))
+        client = TransactionClient(server.url, identity, transport=transport)
+        for _ in range(3):
+            await client.submit("history", [Insert(ROW)])
+        await client.close()
+
+    assert identity.scopes == ["https://storage.azure.com/.default"]
+    for request in server.requests:
+        assert request.headers["Authorization"] == "Bearer the-token"
+        assert request.headers["x-ms-version"] >= "2017-11-09"  # the first that takes tokens
+        assert request.headers["x-ms-date"]
+
+
+async def test_a_token_never_travels_without_tls() -> None:
+    async with stand_in(answer_created) as server:
+        client = TransactionClient(server.url, Identity())
+        with pytest.raises(ServiceRequestError):
+            await client.submit("history", [Insert(ROW)])
+        await client.close()
+
+    assert server.requests == []
+
+
+# --- answers that are lost, late or not what they should be -------------------------------------
+
+
+async def test_a_lost_answer_is_an_error_and_the_request_is_not_sent_again() -> None:
+    async with stand_in(lambda: None) as server, connect(server.url) as (ours, _):
+        with pytest.raises((ServiceRequestError, ServiceResponseError)):
+            await ours.submit("history", [Insert(ROW)])
+
+    assert len(server.requests) == 1
+
+
+async def test_half_an_answer_is_an_error() -> None:
+    async def half() -> None:
+        whole = answer_created()
+        whole.content_length = 4_000
+        request = server.requests[-1]
+        await whole.prepare(request)
+        await whole.write_eof()
+        return None  # noqa: RET501 - cut now
+
+    async with stand_in(half) as server, connect(server.url) as (ours, _):
+        with pytest.raises(AzureError):
+            await ours.submit("history", [Insert(ROW)])
+
+    assert len(server.requests) == 1
+
+
+WHOLE = answer_created().body.decode()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: answer(WHOLE, "application/json"),
+        lambda: answer(WHOLE, "multipart/mixed"),
+        lambda: answer(WHOLE, "multipart/mixed; boundary=another"),
+        lambda: answer(WHOLE.removesuffix("--batchresponse_1--\r\n")),
+        lambda: answer(""),
+        lambda: answer("{}", "application/json"),
+        lambda: answer(WHOLE.replace("HTTP/1.1 204", "204")),
+        lambda: answer("--batchresponse_1\r\n\r\n--batchresponse_1--\r\n"),
+        lambda: web.Response(status=200, text=WHOLE),
+        lambda: web.Response(status=302, headers={"Location": "/elsewhere"}),
+    ],
+    ids=["type", "no boundary", "boundary", "no end", "empty", "json", "no http", "no part", "200",
+         "302"],
+)  # fmt: skip
+async def test_an_answer_that_is_none_is_an_error(made: Any) -> None:
+    async with stand_in(made) as server, connect(server.url) as (ours, _):
+        with pytest.raises(AzureError):
+            await ours.submit("history", [Insert(ROW)])
+
+    assert len(server.requests) == 1
+
+
+async def test_an_answer_for_fewer_operations_is_an_error() -> None:
+    async with stand_in(answer_created) as server, connect(server.url) as (ours, _):
+        with pytest.raises(ServiceResponseError, match="2 operations, its answer has 1"):
+            await ours.submit("history", [Insert(ROW), Insert(NEW)])
+
+
+async def test_an_error_outside_of_the_change_set_is_an_error() -> None:
+    """The service answers so where it could not read the change set."""
+    code = '{"odata.error":{"code":"InvalidInput","message":{"lang":"en-US","value":"no."}}}'
+    made = answer_error(400, code)
+    async with stand_in(lambda: made) as server, connect(server.url) as (ours, _):
+        with pytest.raises(TableTransactionError) as raised:
+            await ours.submit("history", [Insert(ROW)])
+
+    error = raised.value
+    assert (error.status_code, error.index, error.error_code) == (400, 0, "InvalidInput")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_transaction_that_was_refused_is_sent_again_when_the_service_says(
+    status: int,
+) -> None:
+    def busy() -> web.Response:
+        return web.Response(status=status, headers={"Retry-After": "1"})
+
+    async with stand_in(busy, answer_created) as server, connect(server.url) as (ours, _):
+        started = asyncio.get_running_loop().time()
+        etags = await ours.submit("history", [Insert(ROW)])
+        took = asyncio.get_running_loop().time() - started
+
+    assert etags == ["W/\"datetime'2026'\""]
+    assert took >= 0.99
+    assert server.bodies[0] == server.bodies[1]
+
+
+async def test_a_service_that_stays_busy_is_an_error_after_some_attempts() -> None:
+    busy = '{"odata.error":{"code":"ServerBusy","message":{"lang":"en-US","value":"Busy."}}}'
+    async with (
+        stand_in(lambda: web.Response(status=503, text=busy)) as server,
+        connect(server.url) as (ours, _),
+    ):
+        with pytest.raises(HttpResponseError) as raised:
+            await ours.submit("history", [Insert(ROW)])
+
+    assert (raised.value.status_code, raised.value.error_code) == (503, "ServerBusy")
+    assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_a_failure_that_may_have_committed_is_not_sent_again(status: int) -> None:
+    def fail() -> web.Response:
+        return web.Response(status=status, headers={"Retry-After": "0"})
+
+    async with stand_in(fail) as server, connect(server.url) as (ours, _):
+        with pytest.raises(HttpResponseError) as raised:
+            await ours.submit("history", [Insert(ROW)])
+
+    assert raised.value.status_code == status
+    assert len(server.requests) == 1
+
+
+async def test_a_server_that_is_not_there_is_an_error() -> None:
+    (port,) = free_ports(1)
+    async with connect(f"http://127.0.0.1:{port}") as (ours, _):
+        with pytest.raises(ServiceRequestError):
+            await ours.submit("history", [Insert(ROW)])
+
+
+async def test_a_deadline_of_the_caller_ends_the_request() -> None:
+    forever = asyncio.Event()
+
+    async def hang() -> None:
+        await forever.wait()
+
+    async with stand_in(hang) as server, connect(server.url) as (ours, _):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await ours.submit("history", [Insert(ROW)])
+        forever.set()

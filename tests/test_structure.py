@@ -22,6 +22,7 @@ LAYERS = [
         "realtime.issuer",
         "realtime.ncrontab",
         "realtime.azure.transactions",
+        "realtime.azure.service_client",
     ],
     ["realtime.messages", "realtime.telemetry", "realtime.azure"],
     ["realtime.settings"],

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from aiohttp import web
 from azure.core import MatchConditions
-from azure.core.credentials import AccessToken, AzureNamedKeyCredential, AzureSasCredential
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
@@ -44,7 +44,7 @@ from local.parts import TABLES_ACCOUNT, TABLES_KEY, environment_of, free_ports, 
 from realtime.azure.operations import Delete, Insert, Merge, Operation, Replace
 from realtime.azure.transactions import TransactionClient
 from realtime.azure.transport import make_transport
-from tests.stand_in import make_certificate, stand_in
+from tests.stand_in import ManagedIdentity, make_certificate, stand_in
 
 KEY = AzureNamedKeyCredential(TABLES_ACCOUNT, TABLES_KEY)
 ROW = {"PartitionKey": "room", "RowKey": "head", "text": "hello"}
@@ -519,29 +519,9 @@ async def test_a_shared_access_signature_is_accepted(azurite: str, place: str) -
     assert etag
 
 
-class Identity:
-    """A managed identity: it gives a token, and says what it was asked for."""
-
-    def __init__(self) -> None:
-        self.scopes: list[str] = []
-
-    async def get_token(self, *scopes: str, **_: Any) -> AccessToken:
-        self.scopes += scopes
-        return AccessToken("the-token", int(datetime.now(UTC).timestamp()) + 3600)
-
-    async def close(self) -> None:
-        pass
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-
 async def test_a_managed_identity_sends_its_token_and_asks_for_it_once(tmp_path: Path) -> None:
     certificate, trusted = make_certificate(tmp_path)
-    identity = Identity()
+    identity = ManagedIdentity()
     async with stand_in(answer_created, certificate=certificate) as server:
         transport = make_transport(server.url, connection_verify=str(trusted))
         client = TransactionClient(server.url, identity, transport=transport)
@@ -558,7 +538,7 @@ async def test_a_managed_identity_sends_its_token_and_asks_for_it_once(tmp_path:
 
 async def test_a_token_never_travels_without_tls() -> None:
     async with stand_in(answer_created) as server:
-        client = TransactionClient(server.url, Identity())
+        client = TransactionClient(server.url, ManagedIdentity())
         with pytest.raises(ServiceRequestError):
             await client.submit("history", [Insert(ROW)])
         await client.close()

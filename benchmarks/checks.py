@@ -17,14 +17,14 @@ from datetime import UTC, datetime
 from benchmarks.servers import desk
 from benchmarks.table import Row
 from events import cloudevents
-from events.webhook import Answer, Webhook
+from events.webhook import WebhookResponse, handle_event
 from local.parts import ACCESS_KEY, HUB
-from realtime.history import history
-from realtime.hub import hub
-from realtime.logs import Draft
-from realtime.rooms import rooms
+from realtime.azure.tables import tables
+from realtime.azure.web_pubsub import hub
+from realtime.rooms.access import room_access
+from realtime.rooms.appender import appender
+from realtime.rooms.log import Draft
 from realtime.settings import LOCAL_SECRET
-from realtime.tables import tables
 
 MESSAGES = 400
 CHECKS = 5000
@@ -40,24 +40,24 @@ async def run() -> list[Row]:
     with desk() as ours:
         os.environ.update({**ours.environment, "SESSION_SECRET": LOCAL_SECRET})
         try:
-            return await measured(Webhook())
+            return await measured()
         finally:
             await hub().close()
             await tables().close()
 
 
-async def measured(webhook: Webhook) -> list[Row]:
+async def measured() -> list[Row]:
     checked, private, unchecked = (f"checks-{uuid.uuid4().hex[:8]}" for _ in range(3))
-    await rooms().admit(private, USER)
-    await rooms().make(private, private=True)
+    await room_access().add_member(private, USER)
+    await room_access().put_room(private, private=True)
     with_all, among_members, without = await by_turns(
         [
-            lambda number: say(webhook, checked, number),
-            lambda number: say(webhook, private, number),
-            lambda number: history().keep(unchecked, Draft(USER, number, CONTENT)),
+            lambda number: say(checked, number),
+            lambda number: say(private, number),
+            lambda number: appender().append(unchecked, Draft(USER, number, CONTENT)),
         ]
     )
-    alone = await one_after_another(lambda number: say(webhook, checked, number, "typing"))
+    alone = await one_after_another(lambda number: say(checked, number, "typing"))
     return [
         Row("a message with all checks: p50", with_all, "ms", without, "none"),
         Row("  in a private room, asked each time: p50", among_members, "ms", without, "none"),
@@ -65,7 +65,7 @@ async def measured(webhook: Webhook) -> list[Row]:
     ]
 
 
-async def say(webhook: Webhook, room: str, number: str, name: str = "message") -> Answer:
+async def say(room: str, number: str, name: str = "message") -> WebhookResponse:
     """An event as the service delivers it; header names come in lower case, as from the host."""
     state = cloudevents.state_header((room,)).values()
     headers = {
@@ -80,7 +80,7 @@ async def say(webhook: Webhook, room: str, number: str, name: str = "message") -
         "ce-hub": HUB,
     }
     said = {"room": room, "content": CONTENT, "id": number}
-    answer = await webhook.event(headers, json.dumps(said).encode())
+    answer = await handle_event(headers, json.dumps(said).encode())
     assert answer.message is None, answer.message
     return answer
 

@@ -19,11 +19,11 @@ import msgspec
 from benchmarks.servers import desk, start_baseline
 from benchmarks.table import Row
 from local.parts import Desk
-from realtime import hub as hubs
-from realtime import tables as storages
-from realtime.channels import group_of
-from realtime.history import History
-from realtime.logs import Draft, Head, Logs
+from realtime.azure.tables import Tables, connect_tables
+from realtime.azure.web_pubsub import Hub, connect_hub
+from realtime.names import room_group
+from realtime.rooms.history import History
+from realtime.rooms.log import Draft, Head, LogStore
 from realtime.settings import Settings
 
 SENDERS = 50
@@ -74,7 +74,7 @@ async def heard_per_second(
 ) -> float:
     """Messages a second until every receiver has every message."""
     room = f"hot-{uuid.uuid4().hex[:8]}"
-    hub = hubs.connect(settings_of(ours))
+    hub = connect_hub(settings_of(ours))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(hub.close)
         receivers = [await Receiver.open(http, hub, room) for _ in range(RECEIVERS)]
@@ -105,8 +105,10 @@ class Receiver:
         self._count = 0
 
     @classmethod
-    async def open(cls, http: aiohttp.ClientSession, hub: hubs.Hub, room: str) -> "Receiver":
-        ticket = await hub.ticket(f"r-{uuid.uuid4().hex[:8]}", [group_of(room)], [])
+    async def open(cls, http: aiohttp.ClientSession, hub: Hub, room: str) -> "Receiver":
+        ticket = await hub.get_client_access_token(
+            f"r-{uuid.uuid4().hex[:8]}", [room_group(room)], []
+        )
         socket = await http.ws_connect(ticket.url, protocols=["json.webpubsub.azure.v1"])
         await socket.receive()
         return cls(socket)
@@ -165,10 +167,10 @@ async def one_message(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
         await until_ack(ann, number)
     round_trips = await medians(lambda: event_round_trip(ann, room))
     await ann.close()
-    tables, hub = storages.connect(settings_of(ours)), hubs.connect(settings_of(ours))
-    logs = Logs(tables)
+    tables, hub = connect_tables(settings_of(ours)), connect_hub(settings_of(ours))
+    logs = LogStore(tables)
     transaction = await medians(lambda: commit(logs, room + "-x"))
-    publishing = await medians(lambda: hub.publish("nobody", {"type": "message"}))
+    publishing = await medians(lambda: hub.send_to_group("nobody", {"type": "message"}))
     await tables.close()
     await hub.close()
     parts = round_trips + transaction + publishing
@@ -204,9 +206,9 @@ async def event_round_trip(socket: aiohttp.ClientWebSocketResponse, room: str) -
     await until_ack(socket, ack)
 
 
-async def commit(logs: Logs, name: str) -> None:
+async def commit(logs: LogStore, name: str) -> None:
     draft = Draft("ann", uuid.uuid4().hex, "hi")
-    await logs.append(name, await logs.likely_head(name), [draft], "2026-01-01T00:00:00.000Z")
+    await logs.append(name, await logs.cached_head(name), [draft], "2026-01-01T00:00:00.000Z")
 
 
 async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
@@ -224,21 +226,20 @@ async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
 
 async def pages(ours: Desk) -> list[Row]:
     """The newest page of a long history beside that of a short one."""
-    tables, hub = storages.connect(settings_of(ours)), hubs.connect(settings_of(ours))
-    logs = Logs(tables)
+    tables = connect_tables(settings_of(ours))
+    logs = LogStore(tables)
     for name, count in (("long", LONG), ("short", SHORT)):
         await fill(tables, logs, name, count)
-    history = History(logs, hub)
-    long = await medians(lambda: history.page("long", 50), 100)
-    short = await medians(lambda: history.page("short", 50), 100)
+    history = History(logs)
+    long = await medians(lambda: history.read_page("long", 50), 100)
+    short = await medians(lambda: history.read_page("short", 50), 100)
     await tables.close()
-    await hub.close()
     return [Row(f"newest page of {LONG:,} messages: p50", long, "ms", short, f"of {SHORT}")]
 
 
-async def fill(tables: storages.Tables, logs: Logs, name: str, count: int) -> None:
+async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
     """A log of so many messages: bare rows, and one message written as always at the end."""
-    table = await tables("history")
+    table = await tables.open("history")
     draft = Draft("ann", "first", "A line of a long history.")
     epoch, _ = await logs.append(name, Head(), [draft], "2026-01-01T00:00:00.000Z")
     row = {
@@ -254,7 +255,7 @@ async def fill(tables: storages.Tables, logs: Logs, name: str, count: int) -> No
         await table.submit_transaction(
             [("upsert", {**row, "RowKey": f"m:{seq:019}"}) for seq in seqs]
         )
-    head = replace(await logs.head(name), seq=count - 1)
+    head = replace(await logs.read_head(name), seq=count - 1)
     await logs.append(name, head, [Draft("ann", "last", "The last line.")], row["timestamp"])
 
 

@@ -14,8 +14,8 @@ from benchmarks.history import settings_of
 from benchmarks.servers import desk
 from benchmarks.table import Row
 from local.parts import Desk
-from realtime import hub as hubs
-from realtime.channels import group_of
+from realtime.azure.web_pubsub import Hub, connect_hub
+from realtime.names import room_group
 
 SIZES = (10, 200, 5_000)
 JOINS = 60
@@ -75,7 +75,7 @@ class Client:
 
 async def joins(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
     room = f"crowd-{uuid.uuid4().hex[:8]}"
-    hub = hubs.connect(settings_of(ours))
+    hub = connect_hub(settings_of(ours))
     rows: list[Row] = []
     crowd: list[Client] = []
     ann = await Client(http, await negotiated(ours, http)).open()
@@ -116,13 +116,15 @@ async def storm(clients: Sequence[Client], room: str) -> Row:
     return Row(f"{STORM:,} joins of a room of {SIZES[1]}", STORM / took, "/s")
 
 
-async def fill(hub: hubs.Hub, http: aiohttp.ClientSession, room: str, count: int) -> list[Client]:
+async def fill(hub: Hub, http: aiohttp.ClientSession, room: str, count: int) -> list[Client]:
     """So many more people in the room, each with one connection."""
     gate = asyncio.Semaphore(50)
 
     async def enter() -> Client:
         async with gate:
-            ticket = await hub.ticket(f"fan-{uuid.uuid4().hex[:8]}", [group_of(room)], [])
+            ticket = await hub.get_client_access_token(
+                f"fan-{uuid.uuid4().hex[:8]}", [room_group(room)], []
+            )
             return await Client(http, ticket.url).open()
 
     return list(await asyncio.gather(*(enter() for _ in range(count))))

@@ -20,10 +20,12 @@ from benchmarks.servers import SETTINGS
 from benchmarks.table import Row
 from local.parts import Desk, Ports, start_desk
 from producers import metrics, stocks, weather
-from realtime.hub import Hub
+from realtime.azure.tables import Tables
+from realtime.azure.web_pubsub import Hub
 from realtime.messages import Frame
-from realtime.stream import Data, Stream, Streams, Tick
-from realtime.tables import Tables
+from realtime.streams.definition import Data, Stream, Tick
+from realtime.streams.runner import StreamRunner
+from realtime.streams.store import StreamStore
 from tests import provider
 
 TICKS = 200
@@ -122,11 +124,11 @@ async def cost(desk: Desk, name: str, tick: Tick) -> list[Row]:
             desk.webpubsub_connection_string, hub="benchmark", raw_request_hook=calls.served
         ) as service,
     ):
-        streams = Streams(Tables(storage), Hub(service, "", []))
+        runner = StreamRunner(StreamStore(Tables(storage)), Hub(service, "", []))
         moments = every_minute(TICKS)
-        idle = await ticks(streams, stream, next(moments), calls)
+        idle = await ticks(runner, stream, next(moments), calls)
         async with listening(desk, "benchmark", stream.group):
-            busy = await ticks(streams, stream, next(moments), calls)
+            busy = await ticks(runner, stream, next(moments), calls)
     return [
         Row(f"{name}, nobody listens: processor", idle.processor, "ms"),
         Row(f"{name}, nobody listens: calls to storage and service", idle.calls, "a tick"),
@@ -145,11 +147,13 @@ class Cost:
     calls: float
 
 
-async def ticks(streams: Streams, stream: Stream, moments: list[datetime], calls: Calls) -> Cost:
+async def ticks(
+    runner: StreamRunner, stream: Stream, moments: list[datetime], calls: Calls
+) -> Cost:
     count, before = len(moments), calls.storage + calls.service
     processor, clock = time.process_time(), time.monotonic()
     for moment in moments:
-        await streams.run(stream, moment)
+        await runner.run_tick(stream, moment)
     return Cost(
         1000 * (time.process_time() - processor) / count,
         1000 * (time.monotonic() - clock) / count,

@@ -1,7 +1,7 @@
-"""A step of your own before a message is kept: an async function named by the setting MODERATE.
+"""Calls the moderation function that the setting MODERATE names, before a message is stored.
 
-It is called with the sender's id, the room (or the person written to) and the text, and returns
-None to let the message pass or a sentence that says why not. docs/moderation.md has an example.
+It gets the sender's id, the room (or the recipient's id) and the text. It returns None to allow
+the message, or a sentence that says why it is rejected. docs/moderation.md has an example.
 """
 
 import asyncio
@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 
-from realtime.messages import Refused
-from realtime.settings import InvalidSettings, settings
+from realtime.errors import ApiError
+from realtime.settings import InvalidSettingsError, settings
 
-PATIENCE = 2.0
-"""How many seconds the function may take."""
+MODERATION_TIMEOUT_SECONDS = 2.0
 
 Moderator = Callable[[str, str, str], Awaitable[str | None]]
 
@@ -24,41 +23,41 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Moderation:
-    """A moderator, and what becomes of a message when it fails or is late."""
+    """A moderation function, and whether messages pass when it fails or times out."""
 
     moderator: Moderator
-    passes_on_failure: bool
-    patience: float = PATIENCE
+    pass_on_failure: bool
+    timeout_seconds: float = MODERATION_TIMEOUT_SECONDS
 
-    async def check(self, sender: str, where: str, content: str) -> None:
-        """Pass, or be refused: `moderated`, or `moderation_unavailable`."""
+    async def check(self, sender: str, conversation: str, content: str) -> None:
+        """Raises ApiError `moderated` or `moderation_unavailable`."""
         try:
-            async with asyncio.timeout(self.patience):
-                objection = _sentence(await self.moderator(sender, where, content))
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong there, the setting decides
-            # By its type only: the error's own text may quote the message.
+            async with asyncio.timeout(self.timeout_seconds):
+                reason = _check_reason(await self.moderator(sender, conversation, content))
+        except Exception as error:  # noqa: BLE001 - the setting decides about any failure
+            # Only the type: the error's text may contain the message.
             log.warning("moderation failed: %s", type(error).__name__)
-            if self.passes_on_failure:
+            if self.pass_on_failure:
                 return
-            raise Refused(
+            raise ApiError(
                 "moderation_unavailable",
                 "Messages cannot be checked now; try again.",
                 retry_after_ms=2000,
             ) from None
-        if objection is not None:
-            raise Refused("moderated", objection)
+        if reason is not None:
+            raise ApiError("moderated", reason)
 
 
-def _sentence(objection: object) -> str | None:
-    if not isinstance(objection, str | None):
-        raise TypeError(f"expected a sentence or None, got {type(objection).__name__}")
-    return objection
+def _check_reason(reason: object) -> str | None:
+    if not isinstance(reason, str | None):
+        raise TypeError(f"expected a sentence or None, got {type(reason).__name__}")
+    return reason
 
 
-async def moderated(sender: str, where: str, content: str) -> None:
-    """Pass, or be refused, as the settings have it; without MODERATE everything passes."""
+async def moderate(sender: str, conversation: str, content: str) -> None:
+    """Raises ApiError if the moderation function rejects; without MODERATE everything passes."""
     if moderation := _moderation():
-        await moderation.check(sender, where, content)
+        await moderation.check(sender, conversation, content)
 
 
 @cache
@@ -66,15 +65,15 @@ def _moderation() -> Moderation | None:
     name = settings().moderate
     if not name:
         return None
-    return Moderation(_named(name), passes_on_failure=settings().moderate_failure == "pass")
+    return Moderation(_import(name), pass_on_failure=settings().moderate_failure == "pass")
 
 
-def _named(name: str) -> Moderator:
+def _import(name: str) -> Moderator:
     module, _, function = name.partition(":")
     try:
         moderator: Moderator = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError):
-        raise InvalidSettings(
+        raise InvalidSettingsError(
             f"MODERATE is {name!r}; expected package.module:function of the app. "
             "Set it in the function app's application settings."
         ) from None

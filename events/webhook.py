@@ -1,183 +1,138 @@
-"""From the webhook to the conversation and back: what is trusted, and how it is answered."""
+"""Dispatches the authenticated events of Web PubSub to their handlers and makes the responses."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import msgspec
 from azure.core.exceptions import AzureError
 
-from events import cloudevents, conversation
-from events.cloudevents import CloudEvent, Once
-from events.conversation import EVENTS, Reply, Speaker
-from realtime import telemetry
-from realtime.answers import BODY_LIMIT, unavailable
-from realtime.channels import checked_room, checked_user, room_of
-from realtime.hub import hub
-from realtime.issuer import Issuer
-from realtime.messages import Refusal, Refused
-from realtime.settings import settings
+from events import cloudevents, connections
+from events.authentication import authenticate_event
+from events.client import Client, Reply
+from events.cloudevents import CloudEvent
+from events.duplicates import duplicate_filter
+from events.handlers import CLIENT_EVENTS
+from realtime.azure import telemetry
+from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError, service_unavailable
+from realtime.http import MAX_BODY_BYTES
+from realtime.messages import ErrorMessage
+from realtime.names import room_of_group, validate_room, validate_user_id
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the service gets back: a message for the client or none, and the connection's state."""
+class WebhookResponse:
+    """The message to the client, if any, and headers, such as the connection's new state."""
 
     message: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Webhook:
-    """The upstream handler of one hub."""
-
-    def __init__(self) -> None:
-        self._once = Once()
-
-    def consent(self, headers: Mapping[str, str]) -> Answer:
-        """The answer to the handshake: our own service may send events, nobody else."""
-        origin = cloudevents.consent(headers, hub().host)
-        if origin is None:
-            log.warning("handshake refused: the origin is not %s", hub().host)
-            raise Refused("invalid_request", "Events are taken from our own Web PubSub only.")
-        return Answer(headers={"WebHook-Allowed-Origin": origin})
-
-    async def event(self, headers: Mapping[str, str], body: bytes) -> Answer:
-        """The answer to an event. Raises Refused where the service shall see a status."""
-        event = await _authentic(headers, body)
-        with telemetry.time("townsquare.event.time", event=_known(event)), telemetry.span("event"):
-            return await self._once.act(event, lambda: _act(event))
+def answer_handshake(headers: Mapping[str, str]) -> WebhookResponse:
+    """The answer to the validation handshake: only the app's own service may send events."""
+    origin = cloudevents.allowed_origin(headers, hub().host)
+    if origin is None:
+        log.warning("handshake rejected: the origin is not %s", hub().host)
+        raise ApiError("invalid_request", "Only the app's own Web PubSub may send events.")
+    return WebhookResponse(headers={"WebHook-Allowed-Origin": origin})
 
 
-async def _authentic(headers: Mapping[str, str], body: bytes) -> CloudEvent:
-    """The event, once it is certain that our service sent it.
-
-    Nothing is written, and the body is not looked at, before that.
-    """
-    connection = cloudevents.connection_of(headers)
-    if hub().signs:
-        _check_signature(headers.get("ce-signature", ""), connection)
-    else:
-        await _check_token(headers.get("authorization", ""))
-    event = cloudevents.parse(headers, body)
-    if event.hub.lower() != settings().webpubsub_hub.lower():
-        log.warning("event refused: it is about another hub")
-        raise Refused("invalid_request", "The event is about another hub.")
-    return event
+async def handle_event(headers: Mapping[str, str], body: bytes) -> WebhookResponse:
+    """The response to an event. Raises ApiError if the service has to get an error status."""
+    event = await authenticate_event(headers, body)
+    with (
+        telemetry.measure_duration("townsquare.event.duration", event=_metric_name(event)),
+        telemetry.span("event"),
+    ):
+        return await duplicate_filter().run(event, lambda: _dispatch(event))
 
 
-def _check_signature(signature: str, connection: str) -> None:
-    """With an access key: the service signs with both of its keys, and we hold one of them."""
-    if not hub().signed_by_service(signature, connection):
-        log.warning("event refused: the signature is not our service's")
-        raise Refused("unauthenticated", "The signature is not our service's.")
-
-
-async def _check_token(authorization: str) -> None:
-    """Without a key: the Entra token of the service's own identity.
-
-    learn.microsoft.com/azure/azure-web-pubsub/howto-use-managed-identity
-    """
-    try:
-        claims = await _service().claims(authorization.removeprefix("Bearer "))
-    except Refused as refused:
-        log.warning("event refused: the service's token: %s", refused.code)
-        raise
-    # Every app of the tenant may get a token for our audience; the service has one identity.
-    if settings().webhook_subject not in {"", claims["sub"]}:
-        log.warning("event refused: the token is not of WEBHOOK_SUBJECT")
-        raise Refused("unauthenticated", "The token is somebody else's.")
-
-
-@cache
-def _service() -> Issuer:
-    return Issuer(settings().webhook_issuer, settings().webhook_audience)
-
-
-async def _act(event: CloudEvent) -> Answer:
+async def _dispatch(event: CloudEvent) -> WebhookResponse:
     if not event.system:
-        return await _user_event(event)
-    if len(event.body) > BODY_LIMIT:
-        raise Refused("too_large", f"An event has at most {BODY_LIMIT} bytes.")
+        return await _handle_client_event(event)
+    if len(event.body) > MAX_BODY_BYTES:
+        raise ApiError("too_large", f"An event has at most {MAX_BODY_BYTES} bytes.")
     if event.name == "connect":
-        return await _connect(event)
-    speaker = Speaker(event.connection, checked_user(event.user), event.rooms)
+        return await _handle_connect(event)
+    client = Client(event.connection, validate_user_id(event.user_id), event.rooms)
     if event.name == "connected":
-        telemetry.count("townsquare.connections", 1)
-        await conversation.connected(speaker)
+        telemetry.increment("townsquare.connections", 1)
+        await connections.connected(client)
     if event.name == "disconnected":
-        telemetry.count("townsquare.connections", -1)
-        await conversation.disconnected(speaker)
-    return Answer()
+        telemetry.increment("townsquare.connections", -1)
+        await connections.disconnected(client)
+    return WebhookResponse()
 
 
-async def _connect(event: CloudEvent) -> Answer:
-    asked = cloudevents.connecting(event)
-    if not event.user or asked.subject not in {"", event.user}:
-        raise Refused("unauthenticated", "The token names nobody, or somebody else.")
-    rooms = tuple(checked_room(room) for group in asked.groups if (room := room_of(group)))
-    speaker = Speaker(event.connection, checked_user(event.user), rooms)
-    groups = await conversation.connect(speaker, asked.groups)
-    return Answer({"groups": groups}, cloudevents.state_header(rooms))
+async def _handle_connect(event: CloudEvent) -> WebhookResponse:
+    body = cloudevents.parse_connect_body(event)
+    if not event.user_id or body.subject not in {"", event.user_id}:
+        raise ApiError("unauthenticated", "The token has no user, or another one.")
+    rooms = tuple(validate_room(room) for one in body.groups if (room := room_of_group(one)))
+    client = Client(event.connection, validate_user_id(event.user_id), rooms)
+    groups = await connections.connect(client, body.groups)
+    return WebhookResponse({"groups": groups}, cloudevents.state_header(rooms))
 
 
-async def _user_event(event: CloudEvent) -> Answer:
-    """What a browser says. A refusal is answered with 200: an error may cost the connection."""
+async def _handle_client_event(event: CloudEvent) -> WebhookResponse:
+    """Errors are answered with 200, because an error status may close the connection."""
     try:
-        reply = await _heard(event)
-    except Refused as refused:
-        return Answer(_refusal(event, refused))
+        reply = await _call_handler(event)
+    except ApiError as error:
+        return WebhookResponse(_make_error(event, error))
     except AzureError as error:
         log.warning("%s failed: %s", event.name, type(error).__name__)
-        return Answer(_refusal(event, unavailable()))
+        return WebhookResponse(_make_error(event, service_unavailable()))
     state = {} if reply.rooms == event.rooms else cloudevents.state_header(reply.rooms)
-    return Answer(reply.message, state)
+    return WebhookResponse(reply.message, state)
 
 
-async def _heard(event: CloudEvent) -> Reply:
-    act = EVENTS.get(event.name)
-    if act is None:
-        raise Refused("unknown_event", f"Expected one of {', '.join(EVENTS)}.")
-    if len(event.body) > BODY_LIMIT:
-        raise Refused("too_large", f"An event has at most {BODY_LIMIT} bytes.")
-    if not event.json:
-        raise Refused("invalid_request", "Send the event with dataType json.")
+async def _call_handler(event: CloudEvent) -> Reply:
+    client_event = CLIENT_EVENTS.get(event.name)
+    if client_event is None:
+        raise ApiError("unknown_event", f"Expected one of {', '.join(CLIENT_EVENTS)}.")
+    if len(event.body) > MAX_BODY_BYTES:
+        raise ApiError("too_large", f"An event has at most {MAX_BODY_BYTES} bytes.")
+    if not event.is_json:
+        raise ApiError("invalid_request", "Send the event with dataType json.")
     if event.stale:
-        raise Refused("stale_event", "The event is too old.")
-    return await act(Speaker(event.connection, checked_user(event.user), event.rooms), event.body)
+        raise ApiError("stale_event", "The event is too old.")
+    client = Client(event.connection, validate_user_id(event.user_id), event.rooms)
+    return await client_event.parse_and_handle(client, event.body)
 
 
-class _Named(msgspec.Struct):
-    """What names a refused event to its sender, as far as it can be read."""
+def _metric_name(event: CloudEvent) -> str:
+    """The event's name if it is known: clients must not create metric attributes."""
+    return event.name if event.system or event.name in CLIENT_EVENTS else "unknown"
+
+
+class _EventIds(msgspec.Struct):
+    """What identifies a rejected event to its sender, as far as it can be parsed."""
 
     id: Any = None
     room: Any = None
 
 
-def _known(event: CloudEvent) -> str:
-    """An event's name where it is one of ours: what browsers make up is not counted by name."""
-    return event.name if event.system or event.name in EVENTS else "unknown"
-
-
-def _refusal(event: CloudEvent, refused: Refused) -> Refusal:
-    telemetry.count("townsquare.refused", code=refused.code)
+def _make_error(event: CloudEvent, error: ApiError) -> ErrorMessage:
+    telemetry.increment("townsquare.errors", code=error.code)
     try:
-        named = msgspec.json.decode(event.body[: BODY_LIMIT + 1], type=_Named)
+        ids = msgspec.json.decode(event.body[: MAX_BODY_BYTES + 1], type=_EventIds)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        named = _Named()
-    return Refusal(
+        ids = _EventIds()
+    return ErrorMessage(
         event=event.name,
-        code=refused.code,
-        message=refused.message,
-        retry=refused.retry,
-        id=_short(named.id),
-        room=_short(named.room),
-        retry_after_ms=refused.retry_after_ms,
+        code=error.code,
+        message=error.message,
+        retry=error.retry,
+        id=_short_string(ids.id),
+        room=_short_string(ids.room),
+        retry_after_ms=error.retry_after_ms,
     )
 
 
-def _short(value: object) -> str | None:
+def _short_string(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= 64 else None

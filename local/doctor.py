@@ -29,8 +29,9 @@ import aiohttp
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from local.parts import ROOT
-from realtime import hub, tables
-from realtime.settings import InvalidSettings, Settings
+from realtime.azure.tables import connect_tables
+from realtime.azure.web_pubsub import connect_hub
+from realtime.settings import InvalidSettingsError, Settings
 
 PATIENCE = 10.0
 """Seconds that one check may take."""
@@ -102,7 +103,7 @@ async def check_tables(visit: Visit) -> str:
     chosen = _own_settings(visit)
     name = "TABLES_CONNECTION_STRING" if chosen.tables_connection_string else "TABLES_ENDPOINT"
     with_row = {"PartitionKey": ":doctor", "RowKey": secrets.token_hex(8)}
-    async with _service(visit, name, lambda: tables.connect(chosen)) as service:
+    async with _service(visit, name, lambda: connect_tables(chosen)) as service:
         table = await service("people")
         await table.upsert_entity(with_row)
         await table.delete_entity(with_row["PartitionKey"], with_row["RowKey"])
@@ -114,7 +115,7 @@ async def check_webpubsub(visit: Visit) -> str:
     chosen = _own_settings(visit)
     by_key = bool(chosen.webpubsub_connection_string)
     name = "WEBPUBSUB_CONNECTION_STRING" if by_key else "WEBPUBSUB_ENDPOINT"
-    async with _service(visit, name, lambda: hub.connect(chosen)) as service:
+    async with _service(visit, name, lambda: connect_hub(chosen)) as service:
         await service.ping()
         return f"{service.host} takes our credential for the hub {chosen.webpubsub_hub}"
 
@@ -382,7 +383,7 @@ def check_settings(environment: Mapping[str, str]) -> tuple[Finding, Settings | 
             return Finding("settings", "wrong", says), None
     try:
         settings = Settings.read(environment)
-    except InvalidSettings as error:
+    except InvalidSettingsError as error:
         return Finding("settings", "wrong", str(error)), None
     return Finding("settings", "ok", f"complete; people come in as {settings.identity}"), settings
 

@@ -1,8 +1,7 @@
-"""Writes what the code says better than a person would: docs/asyncapi.json, and the settings table.
+"""Generates docs/asyncapi.json and docs/settings.md from the code.
 
-python -m local.documents              writes both; the table goes into README.md, between marks
-python -m local.documents --check      says whether they are current, and changes nothing
-python -m local.documents --settings   prints the table
+python -m local.documents           writes both
+python -m local.documents --check   says whether they are current and changes nothing
 """
 
 import argparse
@@ -15,32 +14,22 @@ from typing import Any
 
 import msgspec
 
+from events.handlers import CLIENT_EVENTS
 from local.parts import ROOT
-from negotiate.openapi import shapes
+from pages.openapi import make_schemas
 from realtime import messages
 from realtime.settings import Settings
 
-MARK = "<!-- settings -->"
-README = Path("README.md")
+SETTINGS = Path("docs/settings.md")
 ASYNCAPI = Path("docs/asyncapi.json")
-
-SAID: dict[str, type[msgspec.Struct]] = {
-    "join": messages.Join,
-    "leave": messages.Leave,
-    "message": messages.Say,
-    "direct": messages.Direct,
-    "typing": messages.Typing,
-    "read": messages.Read,
-}
-"""What a browser can say, by the name of the event."""
 
 SUBPROTOCOLS = ["json.reliable.webpubsub.azure.v1", "json.webpubsub.azure.v1"]
 
 Schema = dict[str, Any]
 
 
-def heard() -> dict[str, type[msgspec.Struct]]:
-    """What a browser can hear: by its `type`, and a stream's frame, which has the stream's own."""
+def server_messages() -> dict[str, type[msgspec.Struct]]:
+    """What clients receive, by `type`; a stream's frame has the type that the stream declares."""
     structs = [
         one
         for one in vars(messages).values()
@@ -51,23 +40,23 @@ def heard() -> dict[str, type[msgspec.Struct]]:
 
 
 def asyncapi() -> Schema:
-    """The socket as an AsyncAPI 3.0 document: every event and message, with its shape."""
-    told = heard()
-    structs = dict.fromkeys([*SAID.values(), *told.values()])
-    _, schemas = shapes(structs)
-    named = {name: struct.__name__ for name, struct in told.items()}
-    events = {f"say-{name}": _said(name, struct) for name, struct in SAID.items()}
-    frames = {f"hear-{name}": _message(name, named[name]) for name in named}
+    """The WebSocket protocol as an AsyncAPI 3.0 document."""
+    requests = {name: event.request for name, event in CLIENT_EVENTS.items()}
+    received = server_messages()
+    _, schemas = make_schemas(dict.fromkeys([*requests.values(), *received.values()]))
+    sent_messages = {f"send-{name}": _event(name, kind) for name, kind in requests.items()}
+    received_messages = {f"receive-{name}": _message(name, kind) for name, kind in received.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Townsquare",
             "version": "1",
             "description": (
-                "What is said and heard over the socket. POST /api/negotiate gives the address, "
-                "with a token in it; the HTTP functions are told by GET /api/openapi.json. A "
-                "message that is heard arrives as `data` of Web PubSub's own `message` frame."
+                "The messages that a client sends and receives over its WebSocket. "
+                "POST /api/negotiate returns the URL with a token; GET /api/openapi.json describes "
+                "the HTTP API. A received message is the `data` of Web PubSub's `message` frame."
             ),
+            "license": {"name": "MIT"},
         },
         "defaultContentType": "application/json",
         "channels": {
@@ -75,31 +64,35 @@ def asyncapi() -> Schema:
                 "address": "/client/hubs/townsquare",
                 "description": f"A WebSocket; subprotocol {' or '.join(SUBPROTOCOLS)}.",
                 "messages": {
-                    name: {"$ref": f"#/components/messages/{name}"} for name in [*events, *frames]
+                    name: {"$ref": f"#/components/messages/{name}"}
+                    for name in [*sent_messages, *received_messages]
                 },
             }
         },
         "operations": {
-            "say": _operation("send", events, "What a browser says."),
-            "hear": _operation("receive", frames, "What a browser hears."),
+            "send": _operation("send", sent_messages, "The events that a client sends."),
+            "receive": _operation("receive", received_messages, "What a client receives."),
         },
-        "components": {"messages": {**events, **frames}, "schemas": schemas},
+        "components": {
+            "messages": {**sent_messages, **received_messages},
+            "schemas": schemas,
+        },
     }
 
 
-def _operation(action: str, names: Schema, meaning: str) -> Schema:
-    """`action` is the browser's: it sends what it says."""
+def _operation(action: str, names: Schema, summary: str) -> Schema:
+    """`action` is the client's."""
     return {
         "action": action,
         "channel": {"$ref": "#/channels/socket"},
-        "summary": meaning,
+        "summary": summary,
         "messages": [{"$ref": f"#/channels/socket/messages/{name}"} for name in names],
     }
 
 
-def _said(name: str, struct: type[msgspec.Struct]) -> Schema:
-    """An event, in the frame that Web PubSub takes from a browser."""
-    event = {
+def _event(name: str, kind: type[msgspec.Struct]) -> Schema:
+    """A client event, in the frame that Web PubSub takes from a client."""
+    frame = {
         "type": "object",
         "required": ["type", "event", "dataType", "data"],
         "properties": {
@@ -107,49 +100,49 @@ def _said(name: str, struct: type[msgspec.Struct]) -> Schema:
             "event": {"const": name},
             "ackId": {"type": "integer"},
             "dataType": {"const": "json"},
-            "data": {"$ref": f"#/components/schemas/{struct.__name__}"},
+            "data": {"$ref": f"#/components/schemas/{kind.__name__}"},
         },
     }
-    return {"name": name, "title": struct.__name__, "payload": event}
+    return {"name": name, "title": kind.__name__, "payload": frame}
 
 
-def _message(name: str, struct: str) -> Schema:
-    shape = {"$ref": f"#/components/schemas/{struct}"}
-    return {"name": name, "title": struct, "payload": shape}
+def _message(name: str, kind: type[msgspec.Struct]) -> Schema:
+    payload = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"name": name, "title": kind.__name__, "payload": payload}
 
 
 # --- the settings ---------------------------------------------------------------------------
 
+SETTINGS_INTRODUCTION = """# Settings
 
-def settings_table() -> str:
+In Azure these are the application settings of the function app. Locally they are the `Values` of
+`local.settings.json`; without that file, those of `local.settings.json.example` are used.
+
+`make doctor` names settings that are missing, unknown or invalid.
+This page is generated from `realtime/settings.py` by `python -m local.documents`.
+"""
+
+
+def settings_page() -> str:
     """One line for each setting: name, default, meaning."""
-    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    lines = [SETTINGS_INTRODUCTION, "| setting | default | meaning |", "|---|---|---|"]
     for one in fields(Settings):
         default = f"`{one.default}`" if one.default != "" else ""
         lines.append(f"| `{one.name.upper()}` | {default} | {one.metadata['meaning']} |")
-    return "\n".join(lines)
-
-
-def with_table(text: str) -> str:
-    """A text with the settings table between its two marks; without marks it stays as it is."""
-    parts = text.split(MARK)
-    if len(parts) != 3:
-        return text
-    return f"{parts[0]}{MARK}\n{settings_table()}\n{MARK}{parts[2]}"
+    return "\n".join(lines) + "\n"
 
 
 # --- the command line -----------------------------------------------------------------------
 
 
 def documents() -> Iterator[tuple[Path, str]]:
-    """Every file and what it should hold."""
+    """Every generated file and its contents."""
     yield ROOT / ASYNCAPI, json.dumps(asyncapi(), indent=2, ensure_ascii=False) + "\n"
-    if (readme := ROOT / README).exists():
-        yield readme, with_table(readme.read_text(encoding="utf-8"))
+    yield ROOT / SETTINGS, settings_page()
 
 
 def outdated() -> list[tuple[Path, str]]:
-    """The files that do not hold what they should, and what that is."""
+    """The files with other contents than generated, and the generated contents."""
     return [
         (file, text)
         for file, text in documents()
@@ -158,18 +151,13 @@ def outdated() -> list[tuple[Path, str]]:
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m local.documents",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--settings", action="store_true")
     given = parser.parse_args()
-    if given.settings:
-        print(settings_table())
-        return
     old = outdated()
     for file, text in old:
         print(f"{file.relative_to(ROOT)} {'is not current' if given.check else 'is written'}")

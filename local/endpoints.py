@@ -23,7 +23,7 @@ from local.worker import Function, LoadError, Worker
 
 log = logging.getLogger(__name__)
 
-BODY_LIMIT = 100 * 1024 * 1024
+MAX_BODY_BYTES = 100 * 1024 * 1024
 # Which function answers is remembered for this many paths.
 REMEMBERED_PATHS = 1024
 
@@ -124,7 +124,7 @@ class Front:
     def server(self) -> web.Server:
         """A server without a router of its own: routing is what this host is about."""
         request = partial(
-            web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=BODY_LIMIT
+            web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=MAX_BODY_BYTES
         )
         return web.Server(
             self.answer, request_factory=request, auto_decompress=False, access_log=None
@@ -148,7 +148,7 @@ class Front:
         endpoint, values = found
         if endpoint.needs_key and not self._opens(request):
             return web.Response(status=401)
-        if (request.content_length or 0) > BODY_LIMIT:
+        if (request.content_length or 0) > MAX_BODY_BYTES:
             return web.Response(status=413)
         incoming = await _incoming(request, values)
         try:

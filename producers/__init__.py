@@ -1,4 +1,4 @@
-"""Every file here that has a STREAM is a data stream, and gets its timer."""
+"""The producers: each file here that has a STREAM is a data stream with a timer function."""
 
 import importlib
 import logging
@@ -7,35 +7,36 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
-from realtime.stream import Stream, broken, reason, register, streams
+from realtime.streams.definition import Stream, registry
+from realtime.streams.runner import describe_error, stream_runner
+from realtime.timer import timer_function
 
 logger = logging.getLogger(__name__)
 
 bp = func.Blueprint()
 
 
-def add(stream: Stream) -> None:
-    """Give a stream its place in the catalogue and its timer."""
-    register(stream)
+def add_stream(stream: Stream) -> None:
+    """Register a stream and declare its timer function."""
+    registry.register(stream)
 
-    async def on_time(timer: func.TimerRequest) -> None:
-        await streams().run(stream, datetime.now(UTC))
+    async def run_tick() -> None:
+        await stream_runner().run_tick(stream, datetime.now(UTC))
 
-    # Not monitored: a tick is about now, so one that was missed is not made up for.
-    timed = bp.timer_trigger(schedule=stream.schedule, arg_name="timer", use_monitor=False)
-    bp.function_name(stream.name.replace("-", "_"))(timed(on_time))
+    # Not monitored: a missed tick is not made up for, since a frame is about now.
+    timer_function(bp, stream.name.replace("-", "_"), stream.schedule, run_tick, monitor=False)
 
 
-def add_all(package: str, path: list[str]) -> None:
-    """The streams of a package; a file that cannot be imported is noted, and the rest goes on."""
+def add_streams(package: str, path: list[str]) -> None:
+    """Add the streams of a package. A file that cannot be imported is noted and left out."""
     for _, file, _ in pkgutil.iter_modules(path):
         try:
             module = importlib.import_module(f"{package}.{file}")
             if hasattr(module, "STREAM"):
-                add(module.STREAM)
-        except Exception as error:  # noqa: BLE001 - one broken file never touches the others
-            broken[file] = reason(error)
-            logger.error("The producer %s is left out: %s.", file, broken[file])  # noqa: TRY400
+                add_stream(module.STREAM)
+        except Exception as error:  # noqa: BLE001 - one broken file does not stop the others
+            problem = registry.failed_imports[file] = describe_error(error)
+            logger.error("The producer %s is left out: %s.", file, problem)  # noqa: TRY400
 
 
-add_all(__name__, __path__)
+add_streams(__name__, __path__)

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any
 
 from realtime.messages import Frame
-from realtime.settings import instance
-from realtime.stream import Data, Stream
+from realtime.settings import instance_name
+from realtime.streams import Data, Stream
 
 APART = 0.1
 """Seconds between two samples where the last one is missing or too old to speak of now."""
@@ -50,7 +50,7 @@ def measured(before: Sample, now: Sample) -> Data:
     memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
     seconds = now.at - before.at
     return {
-        "instance": instance(),
+        "instance": instance_name(),
         "cpu_percent": now.cpu_percent,
         "load": [round(load, 2) for load in psutil.getloadavg()],
         "memory": {

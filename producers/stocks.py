@@ -10,9 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from producers.provider import AT_ONCE, Pace, Unreachable, ask, client, number
-from realtime.messages import Frame, timestamp
+from realtime.messages import Frame, format_timestamp
 from realtime.settings import settings
-from realtime.stream import Data, Stale, Stream
+from realtime.streams import Data, Stale, Stream
 
 if TYPE_CHECKING:
     import httpx
@@ -38,7 +38,7 @@ QUIET = 0.3
 def simulate(symbols: Sequence[str], previous: Frame | None, tick: int, now: datetime) -> Data:
     """The next step of every symbol's walk: the same on every instance for the same tick."""
     known = _known("simulator", previous)
-    new_day = previous is not None and previous.timestamp[:10] != timestamp(now)[:10]
+    new_day = previous is not None and previous.timestamp[:10] != format_timestamp(now)[:10]
     return {
         "source": "simulator",
         "symbols": {
@@ -206,7 +206,9 @@ class Quotes:
             self.pace.failed(now, problem)
             return {}
         self.pace.worked(now, self.provider.rest * len(asked))
-        return {symbol: {**quote, "read_at": timestamp(now)} for symbol, quote in quotes.items()}
+        return {
+            symbol: {**quote, "read_at": format_timestamp(now)} for symbol, quote in quotes.items()
+        }
 
 
 NEVER: Data = {

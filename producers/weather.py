@@ -10,9 +10,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from producers.provider import AT_ONCE, Pace, Unreachable, ask, client, number
-from realtime.messages import Frame, timestamp
+from realtime.messages import Frame, format_timestamp
 from realtime.settings import settings
-from realtime.stream import Data, Stale, Stream
+from realtime.streams import Data, Stale, Stream
 
 if TYPE_CHECKING:
     import httpx
@@ -211,7 +211,7 @@ def _reading(
         "wind_kph": number(wind),
         "condition": condition[:100] if isinstance(condition, str) else None,
         "code": None if kind is None else int(kind),
-        "observed_at": timestamp(datetime.fromtimestamp(at, UTC)),
+        "observed_at": format_timestamp(datetime.fromtimestamp(at, UTC)),
     }
 
 

@@ -1,1 +1,1 @@
-"""The words and the services that negotiate, events and producers share."""
+"""What negotiate, producers, events, api, pages and timers share; each folder has one subject."""

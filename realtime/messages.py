@@ -1,117 +1,72 @@
-"""What people say, what they hear, and how something is refused: plain values.
+"""The messages of the WebSocket protocol as frozen structs, and the checks of their contents.
 
-Everything that crosses a wire is a frozen struct of this file; `msgspec` checks what comes in
-and encodes what goes out.
+`msgspec` validates what arrives and encodes what is sent. A type's name ends in Request for what a
+client sends, in Response for the answer to its sender, and in Event for what others receive.
 """
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
+from realtime.errors import ApiError
+
 T = TypeVar("T")
 
-CONTENT_LIMIT = 4_000
-"""The longest text, in UTF-16 units: Table Storage counts a string property that way."""
+MAX_CONTENT_UNITS = 4_000
+"""The longest content, in UTF-16 units: Table Storage counts a string property that way."""
 
-# Characters that take no room on a screen: a text made of them alone is blank.
+# Characters without width: a text that has no others is blank.
 _INVISIBLE = dict.fromkeys([0xAD, 0x180E, *range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF])
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer, not a fault
-    """A request that gets an answer instead of an effect.
-
-    The whole family, by HTTP status; over a socket the same code travels in a `Refusal`:
-
-        400  bad_json  invalid_request  invalid_room  invalid_user  invalid_id  invalid_cursor
-             unknown_group  empty_content  content_too_long  invalid_text
-             not_in_room  unknown_event  direct_to_self  stale_event
-        401  unauthenticated
-        403  barred  forbidden  moderated
-        404  unknown_room  unknown_stream  unknown_user  unreachable
-        409  id_conflict  too_many_rooms
-        413  too_large
-        429  rate_limited
-        503  busy  unavailable  moderation_unavailable
-    """
-
-    _STATUS: ClassVar[dict[str, int]] = {
-        "unauthenticated": 401,
-        "barred": 403,
-        "forbidden": 403,
-        "moderated": 403,
-        "unknown_room": 404,
-        "unknown_stream": 404,
-        "unknown_user": 404,
-        "unreachable": 404,
-        "id_conflict": 409,
-        "too_many_rooms": 409,
-        "too_large": 413,
-        "rate_limited": 429,
-        "busy": 503,
-        "unavailable": 503,
-        "moderation_unavailable": 503,
-    }
-
-    def __init__(self, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retry_after_ms = retry_after_ms
-
-    @property
-    def status(self) -> int:
-        return self._STATUS.get(self.code, 400)
-
-    @property
-    def retry(self) -> bool:
-        """Whether the same request may succeed later."""
-        return self.status in {429, 503}
+# --- from a client --------------------------------------------------------------------------
 
 
-# --- what a client says ---------------------------------------------------------------------
+class JoinRequest(Struct, frozen=True):
+    """`after` and `epoch` are the client's position in the room's log, where it has one."""
 
-
-class Join(Struct, frozen=True):
     room: str
     after: int | None = None
     epoch: str | None = None
 
 
-class Leave(Struct, frozen=True):
+class LeaveRequest(Struct, frozen=True):
     room: str
 
 
-class Say(Struct, frozen=True):
+class MessageRequest(Struct, frozen=True):
+    """`id` is the client's own: a repeated request with the same id is stored once."""
+
     room: str
     content: str
     id: str
 
 
-class Direct(Struct, frozen=True):
+class DirectMessageRequest(Struct, frozen=True):
     to: str
     content: str
     id: str
 
 
-class Typing(Struct, frozen=True):
+class TypingRequest(Struct, frozen=True):
     room: str
 
 
-class Read(Struct, frozen=True):
-    """How far somebody has read, in a room or in the conversation with one person (`to`)."""
+class ReadRequest(Struct, frozen=True):
+    """The caller's read marker in a room, or in the conversation with one user (`to`)."""
 
     seq: int
     room: str | None = None
     to: str | None = None
 
 
-# --- what a client hears --------------------------------------------------------------------
+# --- to clients -----------------------------------------------------------------------------
 
 
 class Entry(Struct, frozen=True):
-    """One message as its log keeps it."""
+    """One entry of a log."""
 
     seq: int
     id: str
@@ -120,7 +75,7 @@ class Entry(Struct, frozen=True):
     timestamp: str
 
 
-class Message(Struct, frozen=True, tag_field="type", tag="message"):
+class MessageEvent(Struct, frozen=True, tag_field="type", tag="message"):
     room: str
     epoch: str
     seq: int
@@ -130,15 +85,15 @@ class Message(Struct, frozen=True, tag_field="type", tag="message"):
     timestamp: str
 
 
-class Messages(Struct, frozen=True, tag_field="type", tag="messages"):
-    """Several messages of one room in one frame: what one commit kept."""
+class MessagesEvent(Struct, frozen=True, tag_field="type", tag="messages"):
+    """Several messages of one room in one frame: the entries of one commit."""
 
     room: str
     epoch: str
     messages: list[Entry]
 
 
-class DirectMessage(Struct, frozen=True, tag_field="type", tag="direct_message"):
+class DirectMessageEvent(Struct, frozen=True, tag_field="type", tag="direct_message"):
     to: str
     epoch: str
     seq: int
@@ -148,52 +103,59 @@ class DirectMessage(Struct, frozen=True, tag_field="type", tag="direct_message")
     timestamp: str
 
 
-class Present(Struct, frozen=True):
+class RoomUser(Struct, frozen=True):
+    """A user who is connected to a room."""
+
     user_id: str
     connections: int
 
 
-class Joined(Struct, frozen=True, tag_field="type", tag="joined"):
+class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     """The answer to `join`.
 
-    With `recovered`, `messages` continues exactly where the client stood; without, it is the
-    newest page and the client starts anew from it.
+    If `recovered` is true, `messages` holds everything after the client's position. Otherwise it
+    is the newest page, and the client discards what it had. `read` is the read marker.
     """
 
     room: str
     epoch: str
     head: int
-    users: list[Present]
+    users: list[RoomUser]
     count: int
     messages: list[Entry]
     recovered: bool
     read: int
 
 
-class Left(Struct, frozen=True, tag_field="type", tag="left"):
+class LeaveResponse(Struct, frozen=True, tag_field="type", tag="left"):
     room: str
 
 
-class System(Struct, frozen=True, tag_field="type", tag="system"):
+class SystemEvent(Struct, frozen=True, tag_field="type", tag="system"):
+    """A user has joined or left; `event` is `joined` or `left`, `content` a sentence about it."""
+
     room: str
     event: str
     user_id: str
     content: str
 
 
-class IsTyping(Struct, frozen=True, tag_field="type", tag="typing"):
+class TypingEvent(Struct, frozen=True, tag_field="type", tag="typing"):
     room: str
     user_id: str
 
 
-class HasRead(Struct, frozen=True, tag_field="type", tag="read", omit_defaults=True):
+class ReadEvent(Struct, frozen=True, tag_field="type", tag="read", omit_defaults=True):
     seq: int
     room: str | None = None
     to: str | None = None
 
 
-class Refusal(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
-    """A refused event; it is answered with HTTP 200, since an error may cost the connection."""
+class ErrorMessage(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
+    """The answer to a rejected event.
+
+    It is sent with HTTP 200, because Web PubSub may close the connection after an error status.
+    """
 
     event: str
     code: str
@@ -205,7 +167,7 @@ class Refusal(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=
 
 
 class Frame(Struct, frozen=True):
-    """One tick of a stream. `full` is false where `data` holds only what has changed."""
+    """One tick of a stream. If `full` is false, `data` holds only what has changed."""
 
     type: str
     stream: str
@@ -216,35 +178,35 @@ class Frame(Struct, frozen=True):
     data: dict[str, Any]
 
 
-# --- the checks that every text passes ------------------------------------------------------
+# --- checks and encoding --------------------------------------------------------------------
 
 
-def checked_content(content: str) -> str:
-    """The text itself, or a refusal that says what is wrong with it."""
+def validate_content(content: str) -> str:
+    """The content itself. Raises ApiError for a blank, too long or invalid text."""
     if not content.translate(_INVISIBLE).strip():
-        raise Refused("empty_content", "The content is empty.")
+        raise ApiError("empty_content", "The content is empty.")
     try:
         units = len(content.encode("utf-16-le")) // 2
     except UnicodeEncodeError:
-        raise Refused("invalid_text", "The content holds half a character (a surrogate).") from None
-    if units > CONTENT_LIMIT:
-        raise Refused(
+        raise ApiError("invalid_text", "The content has a surrogate without its pair.") from None
+    if units > MAX_CONTENT_UNITS:
+        raise ApiError(
             "content_too_long",
-            f"The content has {units} UTF-16 units; at most {CONTENT_LIMIT} are allowed.",
+            f"The content has {units} UTF-16 units; at most {MAX_CONTENT_UNITS} are allowed.",
         )
     return content
 
 
 def decode(body: bytes, kind: type[T]) -> T:
-    """A struct from JSON, or a refusal that names the field."""
+    """A struct from JSON. Raises ApiError that names the invalid field."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise Refused("invalid_request", f"{error}.") from None
+        raise ApiError("invalid_request", f"{error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Refused("bad_json", "The body is not valid JSON.") from None
+        raise ApiError("bad_json", "The body is not valid JSON.") from None
 
 
-def timestamp(moment: datetime) -> str:
+def format_timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

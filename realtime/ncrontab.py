@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
 
-from realtime.settings import InvalidSettings
+from realtime.settings import InvalidSettingsError
 
 MONTHS = (
     "january", "february", "march", "april", "may", "june",
@@ -36,7 +36,7 @@ MONITORED_SAMPLE = 5
 DAY_SECONDS = 24 * 3600
 
 
-class InvalidSchedule(InvalidSettings, ValueError):  # noqa: N818 - named like InvalidSettings
+class InvalidScheduleError(InvalidSettingsError, ValueError):
     """An expression that is not NCRONTAB; the text says which part of it and why."""
 
 
@@ -88,7 +88,7 @@ class Schedule:
 
 @cache
 def parse(expression: str) -> Schedule:
-    """The schedule that an expression describes. Raises InvalidSchedule."""
+    """The schedule that an expression describes. Raises InvalidScheduleError."""
     fields = expression.split()
     if len(fields) == 5:
         fields.insert(0, "0")
@@ -109,7 +109,7 @@ def parse(expression: str) -> Schedule:
 
 @cache
 def shortest_interval(expression: str) -> int:
-    """The shortest time between two occurrences, in whole seconds. Raises InvalidSchedule.
+    """The shortest time between two occurrences, in whole seconds. Raises InvalidScheduleError.
 
     Every day counts as allowed: the three date fields can only make the interval longer.
     """
@@ -124,8 +124,8 @@ def shortest_interval(expression: str) -> int:
     return min(shortest, DAY_SECONDS - (last - first))
 
 
-def _invalid(expression: str, problem: str) -> InvalidSchedule:
-    return InvalidSchedule(
+def _invalid(expression: str, problem: str) -> InvalidScheduleError:
+    return InvalidScheduleError(
         f"The schedule {expression!r} is not NCRONTAB, such as '*/5 * * * * *': {problem}."
     )
 

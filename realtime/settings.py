@@ -1,6 +1,6 @@
-"""Everything that can be set, once: name, default and what it is for.
+"""The app's settings: name, default and meaning of each.
 
-In Azure these are the function app's application settings, on one desk the `Values` of
+In Azure they are the function app's application settings, locally the `Values` of
 local.settings.json. No other file of the app reads the environment.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any
 
-LOCAL_SECRET = "a-secret-for-one-desk-only-never-for-the-cloud"  # noqa: S105 - opens nothing
-"""The SESSION_SECRET of local.settings.json.example; refused in Azure."""
+LOCAL_SECRET = "for-local-use-only-do-not-use-this-in-azure"  # noqa: S105 - public, rejected in Azure
+"""The SESSION_SECRET of local.settings.json.example; rejected in Azure."""
 
 
-class InvalidSettings(Exception):  # noqa: N818 - it reads as what it says
+class InvalidSettingsError(Exception):
     """A setting is missing or wrong; the text names it and where to set it."""
 
 
@@ -29,24 +29,24 @@ class Settings:
 
     webpubsub_connection_string: str = _setting("", "Web PubSub by key. Set this or the endpoint.")
     webpubsub_endpoint: str = _setting("", "Web PubSub by managed identity, https://….")
-    webpubsub_hub: str = _setting("townsquare", "The hub that all rooms and streams live in.")
+    webpubsub_hub: str = _setting("townsquare", "The hub of all rooms and streams.")
     tables_connection_string: str = _setting("", "Table Storage by key. Set this or the endpoint.")
     tables_endpoint: str = _setting("", "Table Storage by managed identity, https://….")
-    identity: str = _setting("guest", "Who may come in: guest, easyauth or oidc.")
+    identity: str = _setting("guest", "How users are identified: guest, easyauth or oidc.")
     oidc_issuer: str = _setting("", "oidc: the issuer whose tokens are accepted, https://….")
     oidc_audience: str = _setting("", "oidc: the audience that a token must name.")
     session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
     webhook_issuer: str = _setting("", "Managed identity: issuer of Web PubSub's Entra tokens.")
     webhook_audience: str = _setting("", "Managed identity: audience of Web PubSub's Entra tokens.")
-    webhook_subject: str = _setting("", "Managed identity: object id that the tokens must be of.")
-    rooms: str = _setting("open", "open: any name is a room; listed: only rooms made by REST.")
-    barred: str = _setting("", "User ids that are kept out, separated by commas.")
-    moderate: str = _setting("", "A moderation step, package.module:function.")
-    moderate_failure: str = _setting("refuse", "When moderation fails or is late: refuse or pass.")
-    messages_per_minute: int = _setting(120, "Messages that one person may send a minute.")
-    joins_per_minute: int = _setting(120, "Joins that one person may make a minute.")
-    negotiates_per_minute: int = _setting(60, "Connections that one person may open a minute.")
-    history_days: int = _setting(90, "How long messages are kept; 0 keeps them for ever.")
+    webhook_subject: str = _setting("", "Managed identity: object id that the tokens must have.")
+    rooms: str = _setting("open", "open: any name is a room; listed: only rooms created by REST.")
+    banned_users: str = _setting("", "User ids that are banned, separated by commas.")
+    moderate: str = _setting("", "The moderation function, package.module:function.")
+    moderate_failure: str = _setting("refuse", "If moderation fails or times out: refuse or pass.")
+    messages_per_minute: int = _setting(120, "Messages that one user may send a minute.")
+    joins_per_minute: int = _setting(120, "Joins that one user may make a minute.")
+    negotiates_per_minute: int = _setting(60, "Negotiate requests of one user or address a minute.")
+    history_days: int = _setting(90, "Retention of messages in days; 0 means no limit.")
     stocks_schedule: str = _setting("* * * * * *", "NCRONTAB of the stock prices.")
     metrics_schedule: str = _setting("*/5 * * * * *", "NCRONTAB of the system metrics.")
     weather_schedule: str = _setting("0 * * * * *", "NCRONTAB of the weather.")
@@ -59,11 +59,13 @@ class Settings:
     )
     weather_provider: str = _setting("open-meteo", "open-meteo (no key) or weatherapi.")
     weatherapi_key: str = _setting("", "Key of weatherapi.com.")
-    applicationinsights_connection_string: str = _setting("", "Telemetry; none without it.")
+    applicationinsights_connection_string: str = _setting(
+        "", "Application Insights; without it there is no telemetry."
+    )
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """The settings of an environment, or InvalidSettings with what to do about it."""
+        """The settings of an environment. Raises InvalidSettingsError that says what to change."""
         values = {
             one.name: _convert(one, environ[one.name.upper()])
             for one in fields(cls)
@@ -74,72 +76,74 @@ class Settings:
         return settings
 
     def _check(self, *, in_azure: bool) -> None:
-        _need(
+        _require(
             self.webpubsub_connection_string or self.webpubsub_endpoint,
             "WEBPUBSUB_CONNECTION_STRING (or WEBPUBSUB_ENDPOINT) is missing",
         )
-        _need(
+        _require(
             self.tables_connection_string or self.tables_endpoint,
             "TABLES_CONNECTION_STRING (or TABLES_ENDPOINT) is missing",
         )
-        _need(
+        _require(
             self.webpubsub_connection_string or (self.webhook_issuer and self.webhook_audience),
-            "WEBHOOK_ISSUER or WEBHOOK_AUDIENCE is missing; without an access key they tell whose "
-            "events to believe",
+            "WEBHOOK_ISSUER or WEBHOOK_AUDIENCE is missing; without an access key the webhook "
+            "verifies the tokens of this issuer",
         )
         self._check_identity(in_azure=in_azure)
-        _one_of("ROOMS", self.rooms, "open", "listed")
-        _one_of("MODERATE_FAILURE", self.moderate_failure, "refuse", "pass")
-        _one_of("STOCKS_PROVIDER", self.stocks_provider, "simulator", "twelvedata", "finnhub")
-        _one_of("WEATHER_PROVIDER", self.weather_provider, "open-meteo", "weatherapi")
-        _need(self.history_days >= 0, "HISTORY_DAYS is negative; expected 0 or more days")
+        _require_one_of("ROOMS", self.rooms, "open", "listed")
+        _require_one_of("MODERATE_FAILURE", self.moderate_failure, "refuse", "pass")
+        _require_one_of(
+            "STOCKS_PROVIDER", self.stocks_provider, "simulator", "twelvedata", "finnhub"
+        )
+        _require_one_of("WEATHER_PROVIDER", self.weather_provider, "open-meteo", "weatherapi")
+        _require(self.history_days >= 0, "HISTORY_DAYS is negative; expected 0 or more days")
         for name in ("messages_per_minute", "joins_per_minute", "negotiates_per_minute"):
             limit = getattr(self, name)
-            _need(limit >= 0, f"{name.upper()} is negative; expected 0 (no limit) or more")
+            _require(limit >= 0, f"{name.upper()} is negative; expected 0 (no limit) or more")
 
     def _check_identity(self, *, in_azure: bool) -> None:
-        _one_of("IDENTITY", self.identity, "guest", "easyauth", "oidc")
+        _require_one_of("IDENTITY", self.identity, "guest", "easyauth", "oidc")
         if self.identity == "guest":
-            _need(
+            _require(
                 len(self.session_secret) >= 32,
                 "SESSION_SECRET is missing or short; expected 32 random characters or more",
             )
-            _need(
+            _require(
                 not self.session_secret.startswith("@Microsoft.KeyVault("),
                 "SESSION_SECRET is an unresolved Key Vault reference; expected what it refers to",
             )
-            _need(
+            _require(
                 not (in_azure and self.session_secret == LOCAL_SECRET),
-                "SESSION_SECRET is the example's, which everybody knows; expected your own",
+                "SESSION_SECRET is the public one of the example; expected your own",
             )
         if self.identity == "oidc":
-            _need(self.oidc_issuer, "OIDC_ISSUER is missing; IDENTITY=oidc needs it")
-            _need(self.oidc_audience, "OIDC_AUDIENCE is missing; IDENTITY=oidc needs it")
-            _need(
+            _require(self.oidc_issuer, "OIDC_ISSUER is missing; IDENTITY=oidc needs it")
+            _require(self.oidc_audience, "OIDC_AUDIENCE is missing; IDENTITY=oidc needs it")
+            _require(
                 self.oidc_issuer.startswith("https://") or not in_azure,
-                "OIDC_ISSUER is not https://…; its keys could be exchanged on their way",
+                "OIDC_ISSUER is not https://…; its keys would travel without TLS",
             )
 
 
 @cache
 def settings() -> Settings:
-    """The settings of this process; read at the first request, never at import."""
+    """The settings of this process, read at the first call and not at import."""
     return Settings.read(os.environ)
 
 
 def _in_azure(environ: Mapping[str, str]) -> bool:
-    """Whether this is a deployed app, on whichever plan: not every plan sets both names."""
-    on_a_desk = environ.get("AZURE_FUNCTIONS_ENVIRONMENT") == "Development"
-    return not on_a_desk and not {"WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"}.isdisjoint(environ)
+    """Whether this is a deployed app. Not every hosting plan sets both variables."""
+    local = environ.get("AZURE_FUNCTIONS_ENVIRONMENT") == "Development"
+    return not local and not {"WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME"}.isdisjoint(environ)
 
 
 def running_behind_authentication() -> bool:
-    """Whether App Service Authentication stands before us and strips forged principal headers."""
+    """Whether App Service Authentication is on; it removes forged principal headers."""
     return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
 
 
-def instance() -> str:
-    """What this instance is called: the platform's name for it, or this machine's."""
+def instance_name() -> str:
+    """The platform's id of this instance, or the host name of this machine."""
     return os.environ.get("WEBSITE_INSTANCE_ID", "")[:8] or platform.node()
 
 
@@ -152,17 +156,17 @@ def _convert(one: Field[Any], text: str) -> Any:
         raise _invalid(f"{one.name.upper()} is {text!r}; expected a whole number") from None
 
 
-def _one_of(name: str, value: str, *allowed: str) -> None:
-    _need(value in allowed, f"{name} is {value!r}; expected {' or '.join(allowed)}")
+def _require_one_of(name: str, value: str, *allowed: str) -> None:
+    _require(value in allowed, f"{name} is {value!r}; expected {' or '.join(allowed)}")
 
 
-def _need(condition: object, problem: str) -> None:
+def _require(condition: object, problem: str) -> None:
     if not condition:
         raise _invalid(problem)
 
 
-def _invalid(problem: str) -> InvalidSettings:
-    return InvalidSettings(
-        f"{problem}. Set it in the function app's application settings, or on one desk under "
+def _invalid(problem: str) -> InvalidSettingsError:
+    return InvalidSettingsError(
+        f"{problem}. Set it in the function app's application settings, or locally under "
         "Values in local.settings.json."
     )

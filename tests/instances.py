@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from realtime import hub as hubs
-from realtime import tables as storages
-from realtime.history import History
-from realtime.logs import Logs
-from realtime.presence import Presence
+from realtime.azure.tables import connect_tables
+from realtime.azure.web_pubsub import connect_hub
+from realtime.rooms.appender import Appender
+from realtime.rooms.history import History
+from realtime.rooms.log import LogStore
+from realtime.rooms.presence import Presence
 from realtime.settings import Settings
 
 
@@ -19,11 +20,12 @@ class Instance:
 
     def __init__(self, settings: Settings, *, now: datetime | None = None) -> None:
         self.time = now
-        self.tables = storages.connect(settings)
-        self.hub = hubs.connect(settings)
-        self.logs = Logs(self.tables)
+        self.tables = connect_tables(settings)
+        self.hub = connect_hub(settings)
+        self.logs = LogStore(self.tables)
         chance = random.Random(1).random
-        self.history = History(self.logs, self.hub, now=self.now, chance=chance)
+        self.appender = Appender(self.logs, self.hub, now=self.now, chance=chance)
+        self.history = History(self.logs)
         self.presence = Presence(self.tables, self.hub, sleep=no_time)
 
     def now(self) -> datetime:

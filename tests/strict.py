@@ -7,7 +7,7 @@ from local.parts import ROOT, Desk, Part, free_ports, start_functions
 from tests import logs
 
 KEY = "the-key-of-the-strict-host"
-BARRED = "mallory-22222222"
+BANNED_USER = "mallory-22222222"
 MESSAGES_AT_ONCE = JOINS_AT_ONCE = NEGOTIATES_AT_ONCE = 10
 
 NEVER = "0 0 0 1 1 *"
@@ -15,7 +15,7 @@ QUIET = {"STOCKS_SCHEDULE": NEVER, "METRICS_SCHEDULE": NEVER, "WEATHER_SCHEDULE"
 
 SETTINGS = QUIET | {
     "ROOMS": "listed",
-    "BARRED": f"eve-22222222, {BARRED}",
+    "BANNED_USERS": f"eve-22222222, {BANNED_USER}",
     "MODERATE": "word_list:check",
     "MESSAGES_PER_MINUTE": "60",
     "JOINS_PER_MINUTE": "60",

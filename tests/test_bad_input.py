@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import function_app  # noqa: F401 - with it every HTTP function is declared
 from local.parts import Desk, Part
-from realtime.answers import BODY_LIMIT, Access, Endpoint, endpoints
+from realtime.http import MAX_BODY_BYTES, Access, Endpoint, endpoints
 from tests.instances import Instance, instance
 from tests.people import Person
 from tests.strict import KEY
@@ -67,7 +67,7 @@ def reached(access: Access) -> list[Any]:
 # --- who may call -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("method", "path"), reached(Access.WHO))
+@pytest.mark.parametrize(("method", "path"), reached(Access.SESSION))
 @pytest.mark.parametrize(
     "proof", [None, "Bearer ", "Bearer nonsense", "Basic YW5uOmFubg==", "\xe9"]
 )
@@ -80,7 +80,7 @@ async def test_without_a_session_nothing_is_answered(
     assert await ask(http, method, desk.url + path, headers=headers) == (401, "unauthenticated")
 
 
-@pytest.mark.parametrize(("method", "path"), reached(Access.KEY))
+@pytest.mark.parametrize(("method", "path"), reached(Access.SERVER))
 @pytest.mark.parametrize("key", [None, "", "another"])
 async def test_without_the_key_no_server_function_is_reached(
     strict: Part, http: aiohttp.ClientSession, method: str, path: str, key: str | None
@@ -129,9 +129,9 @@ async def test_a_name_that_cannot_be_is_refused_everywhere(ann: Person, name: st
         assert await code("GET", path) == (400, "invalid_room")
     assert await code("GET", f"/api/negotiate?room={part}") == (400, "invalid_room")
     assert await code("PUT", f"/api/rooms/{part}", json={}) == (400, "invalid_room")
-    for path in (f"/api/user/{part}", f"/api/direct/{part}/history"):
+    for path in (f"/api/users/{part}/online", f"/api/direct/{part}/history"):
         assert await code("GET", path) == (400, "invalid_user")
-    assert await code("PUT", f"/api/user/{part}/bar") == (400, "invalid_user")
+    assert await code("PUT", f"/api/users/{part}/ban") == (400, "invalid_user")
     assert await code("POST", f"/api/publish?user={part}", json={}) == (400, "invalid_user")
     assert await code("POST", f"/api/publish?group=room.{part}", json={}) == (400, "invalid_room")
     assert await code("POST", f"/api/streams/{part}/subscribe") == (404, "unknown_stream")
@@ -236,7 +236,7 @@ async def test_of_a_field_given_twice_the_last_one_counts(
 async def test_a_body_over_the_limit_is_refused(
     desk: Desk, http: aiohttp.ClientSession, path: str
 ) -> None:
-    body = json.dumps({"content": "x" * BODY_LIMIT}).encode()
+    body = json.dumps({"content": "x" * MAX_BODY_BYTES}).encode()
 
     assert await ask(http, "POST", f"{desk.url}/api/{path}", data=body) == (413, "too_large")
 

@@ -7,11 +7,11 @@ import aiohttp
 import pytest
 
 from local.parts import Desk, Part
-from realtime.people import People
+from realtime.users.bans import Bans
 from tests.instances import instance
 from tests.people import RELIABLE, Connection, Person
 from tests.service import Service
-from tests.strict import BARRED, KEY
+from tests.strict import BANNED_USER, KEY
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def mallory(desk: Desk, http: aiohttp.ClientSession) -> Person:
 
 
 async def bar(http: aiohttp.ClientSession, desk: Desk, person: Person, method: str = "PUT") -> Any:
-    async with http.request(method, f"{desk.url}/api/user/{person.id}/bar") as answer:
+    async with http.request(method, f"{desk.url}/api/users/{person.id}/ban") as answer:
         assert answer.status == 200
         return await answer.json()
 
@@ -31,7 +31,7 @@ async def test_the_connections_of_somebody_barred_are_closed(
     async with mallory.connect("lobby") as one, mallory.connect() as other:
         said = await bar(http, desk, mallory)
 
-        assert said == {"user_id": mallory.id, "barred": True}
+        assert said == {"user_id": mallory.id, "banned": True}
         await asyncio.wait_for(asyncio.gather(one.closed(), other.closed()), 10)
 
 
@@ -47,7 +47,7 @@ async def test_somebody_barred_is_refused_everything(
         await mallory.ask("POST", "/api/streams/weather/subscribe"),
     ]
 
-    assert [(status, body["error"]["code"]) for status, body in answers] == [(403, "barred")] * 4
+    assert [(status, body["error"]["code"]) for status, body in answers] == [(403, "banned")] * 4
 
 
 async def test_an_old_token_does_not_let_somebody_barred_in(
@@ -79,7 +79,7 @@ async def test_who_was_barred_between_connect_and_connected_does_not_stay(
 ) -> None:
     async with mallory.connect() as tab, instance(desk) as own:
         # As on another instance that has not yet found a connection to close.
-        await People(own.tables, []).bar(mallory.id)
+        await Bans(own.tables, []).add(mallory.id)
 
         told = await Service(http, desk.url).tells("connected", user=mallory.id, connection=tab.id)
 
@@ -92,7 +92,7 @@ async def test_somebody_who_may_come_back_can(
 ) -> None:
     await bar(http, desk, mallory)
 
-    assert (await bar(http, desk, mallory, "DELETE"))["barred"] is False
+    assert (await bar(http, desk, mallory, "DELETE"))["banned"] is False
 
     async with mallory.connect("lobby") as tab:
         await tab.say("lobby", "back again")
@@ -112,9 +112,9 @@ async def test_nobody_writes_to_somebody_barred(
 async def test_the_setting_bars_for_good(strict: Part, http: aiohttp.ClientSession) -> None:
     service = Service(http, strict.url, KEY)
 
-    connecting = await service.tells("connect", user=BARRED)
+    connecting = await service.tells("connect", user=BANNED_USER)
     said = {"room": "lobby", "content": "hello", "id": "1"}
-    speaking = await service.says("message", said, user=BARRED, rooms=["lobby"])
+    speaking = await service.says("message", said, user=BANNED_USER, rooms=["lobby"])
 
-    assert (connecting.status, connecting.code) == (403, "barred")
-    assert (speaking.status, speaking.code) == (200, "barred")
+    assert (connecting.status, connecting.code) == (403, "banned")
+    assert (speaking.status, speaking.code) == (200, "banned")

@@ -14,12 +14,12 @@ from webpubsub_emulator import serve
 from webpubsub_emulator.faults import Fault
 
 from local.parts import Desk, free_ports, start_functions
-from realtime import history as history_module
-from realtime.channels import conversation, group_of
-from realtime.history import Kept
-from realtime.logs import BATCH, Draft
-from realtime.messages import Refused
-from realtime.retention import forget
+from realtime.errors import ApiError
+from realtime.names import direct_log, room_group
+from realtime.rooms import appender as appender_module
+from realtime.rooms.appender import Stored
+from realtime.rooms.log import MAX_COMMIT_ENTRIES, Draft
+from realtime.rooms.retention import purge
 from tests.instances import Instance, instance
 from tests.people import RELIABLE, Connection, Person
 from tests.proxy import losing_proxy
@@ -37,13 +37,13 @@ def draft(content: str, sender: str = "ann", client_id: str = "") -> Draft:
 
 async def everything(instance: Instance, room: str) -> list[tuple[int, str]]:
     """The whole log: seq and content."""
-    head = await instance.logs.head(room)
+    head = await instance.logs.read_head(room)
     return [(one.seq, one.content) for one in await instance.logs.read(room, head, 1, head.seq)]
 
 
 async def refusal(awaitable: Any) -> str:
     """The code that something is refused with."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ApiError) as refused:
         await awaitable
     return refused.value.code
 
@@ -52,7 +52,7 @@ async def refusal(awaitable: Any) -> str:
 
 
 async def test_messages_get_the_next_places_in_the_log(one: Instance, room: str) -> None:
-    kept = [await one.history.keep(room, draft(text)) for text in ("a", "b", "c")]
+    kept = [await one.appender.append(room, draft(text)) for text in ("a", "b", "c")]
 
     assert [each.entry.seq for each in kept] == [1, 2, 3]
     assert await everything(one, room) == [(1, "a"), (2, "b"), (3, "c")]
@@ -61,11 +61,11 @@ async def test_messages_get_the_next_places_in_the_log(one: Instance, room: str)
 async def test_what_arrives_during_a_commit_goes_together_in_the_next(
     one: Instance, room: str
 ) -> None:
-    drafts = [draft(str(number)) for number in range(1 + 2 * BATCH)]
+    drafts = [draft(str(number)) for number in range(1 + 2 * MAX_COMMIT_ENTRIES)]
 
-    kept = await asyncio.gather(*(one.history.keep(room, each) for each in drafts))
+    kept = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
 
-    assert [each.entry.seq for each in kept] == list(range(1, 2 + 2 * BATCH))
+    assert [each.entry.seq for each in kept] == list(range(1, 2 + 2 * MAX_COMMIT_ENTRIES))
     stamps = {each.entry.timestamp for each in kept}
     assert len(stamps) <= 4  # the first alone or with others, then full batches
 
@@ -75,7 +75,9 @@ async def test_two_instances_share_one_order_without_gap_or_repeat(
 ) -> None:
     drafts = [draft(f"{number}", sender=f"writer{number % 20}") for number in range(200)]
 
-    await asyncio.gather(*(random.choice((one, other)).history.keep(room, each) for each in drafts))
+    await asyncio.gather(
+        *(random.choice((one, other)).appender.append(room, each) for each in drafts)
+    )
 
     log = await everything(one, room)
     assert [seq for seq, _ in log] == list(range(1, 201))
@@ -88,9 +90,9 @@ async def test_a_message_sent_again_keeps_its_first_place(
 ) -> None:
     said = draft("once")
 
-    first = await one.history.keep(room, said)
-    await one.history.keep(room, draft("between"))
-    again = await other.history.keep(room, said)
+    first = await one.appender.append(room, said)
+    await one.appender.append(room, draft("between"))
+    again = await other.appender.append(room, said)
 
     assert again == first
     assert await everything(one, room) == [(1, "once"), (2, "between")]
@@ -102,7 +104,7 @@ async def test_a_message_sent_twice_at_once_is_kept_once(
     said = draft("once")
 
     kept = await asyncio.gather(
-        *(each.history.keep(room, said) for each in (one, one, other, other))
+        *(each.appender.append(room, said) for each in (one, one, other, other))
     )
 
     assert {each.entry.seq for each in kept} == {1}
@@ -111,26 +113,26 @@ async def test_a_message_sent_twice_at_once_is_kept_once(
 
 async def test_repeats_among_new_messages_do_not_hold_them_up(one: Instance, room: str) -> None:
     said = [draft(str(number)) for number in range(10)]
-    await asyncio.gather(*(one.history.keep(room, each) for each in said[::2]))
+    await asyncio.gather(*(one.appender.append(room, each) for each in said[::2]))
 
-    kept = await asyncio.gather(*(one.history.keep(room, each) for each in said))
+    kept = await asyncio.gather(*(one.appender.append(room, each) for each in said))
 
     assert sorted(each.entry.seq for each in kept) == list(range(1, 11))
     assert [each.entry.content for each in kept] == [each.content for each in said]
 
 
 async def test_an_id_used_again_for_another_text_is_a_conflict(one: Instance, room: str) -> None:
-    await one.history.keep(room, draft("one thing", client_id="the-id"))
+    await one.appender.append(room, draft("one thing", client_id="the-id"))
 
-    code = await refusal(one.history.keep(room, draft("another", client_id="the-id")))
+    code = await refusal(one.appender.append(room, draft("another", client_id="the-id")))
 
     assert code == "id_conflict"
     assert await everything(one, room) == [(1, "one thing")]
 
 
 async def test_the_same_id_of_two_people_names_two_messages(one: Instance, room: str) -> None:
-    await one.history.keep(room, draft("ann's", sender="ann", client_id="1"))
-    await one.history.keep(room, draft("bob's", sender="bob", client_id="1"))
+    await one.appender.append(room, draft("ann's", sender="ann", client_id="1"))
+    await one.appender.append(room, draft("bob's", sender="bob", client_id="1"))
 
     assert await everything(one, room) == [(1, "ann's"), (2, "bob's")]
 
@@ -138,11 +140,11 @@ async def test_the_same_id_of_two_people_names_two_messages(one: Instance, room:
 async def test_a_full_line_is_refused_at_once(
     one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "LINE", 5)
-    waiting = [asyncio.ensure_future(one.history.keep(room, draft("x"))) for _ in range(5)]
+    monkeypatch.setattr(appender_module, "MAX_QUEUE_MESSAGES", 5)
+    waiting = [asyncio.ensure_future(one.appender.append(room, draft("x"))) for _ in range(5)]
     await asyncio.sleep(0)  # They stand in line now.
 
-    code = await refusal(one.history.keep(room, draft("too many")))
+    code = await refusal(one.appender.append(room, draft("too many")))
 
     assert code == "busy"
     assert len(await asyncio.gather(*waiting)) == 5
@@ -153,7 +155,7 @@ async def test_long_messages_are_divided_into_frames_the_service_takes(
 ) -> None:
     texts = ["\x01" * 4000 for _ in range(60)]
 
-    kept = await asyncio.gather(*(one.history.keep(room, draft(text)) for text in texts))
+    kept = await asyncio.gather(*(one.appender.append(room, draft(text)) for text in texts))
 
     assert sorted(each.entry.seq for each in kept) == list(range(1, 61))
 
@@ -164,8 +166,8 @@ async def test_time_never_runs_backwards_in_a_log(
     one.time = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)
     other.time = one.time - timedelta(seconds=90)
 
-    first = await one.history.keep(room, draft("by the fast clock"))
-    second = await other.history.keep(room, draft("by the slow clock"))
+    first = await one.appender.append(room, draft("by the fast clock"))
+    second = await other.appender.append(room, draft("by the slow clock"))
 
     assert second.entry.seq == 2
     assert second.entry.timestamp == first.entry.timestamp
@@ -179,11 +181,11 @@ async def test_a_commit_whose_answer_was_lost_is_recognised(desk: Desk, room: st
     async with losing_proxy(desk.tables.url) as proxy:
         way = desk.tables_connection_string.replace(desk.tables.url, proxy.url)
         async with instance(desk, tables=way) as one:
-            await one.history.keep(room, draft("before"))
+            await one.appender.append(room, draft("before"))
             proxy.lose = 2
 
             drafts = [draft(str(number)) for number in range(10)]
-            kept = await asyncio.gather(*(one.history.keep(room, each) for each in drafts))
+            kept = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
 
             assert proxy.lost == 2
             assert [each.entry.content for each in kept] == [each.content for each in drafts]
@@ -195,13 +197,13 @@ async def test_a_message_that_could_not_be_published_is_published_when_sent_agai
     desk: Desk, room: str, http: aiohttp.ClientSession
 ) -> None:
     async with serve() as service, instance(desk, hub=service.connection_string) as one:
-        ticket = await one.hub.ticket("bob", groups=[group_of(room)], roles=[])
+        ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
         bob = await Connection.open(http, ticket.url, RELIABLE)
         service.faults.order(Fault("rest", "refuse", count=3, status=400))
         said = draft("hello")
 
-        codes = [await refusal(one.history.keep(room, said)) for _ in range(3)]
-        kept = await one.history.keep(room, said)
+        codes = [await refusal(one.appender.append(room, said)) for _ in range(3)]
+        kept = await one.appender.append(room, said)
 
         assert codes == ["unavailable"] * 3
         assert kept.entry.seq == 1
@@ -210,11 +212,11 @@ async def test_a_message_that_could_not_be_published_is_published_when_sent_agai
         await bob.close()
 
 
-async def until_kept(one: Instance, room: str, said: Draft) -> Kept:
+async def until_kept(one: Instance, room: str, said: Draft) -> Stored:
     """What a client does: send again until it is acknowledged."""
     while True:
-        with suppress(Refused):
-            return await one.history.keep(room, said)
+        with suppress(ApiError):
+            return await one.appender.append(room, said)
 
 
 async def test_publishing_may_fail_for_ten_seconds(
@@ -222,7 +224,7 @@ async def test_publishing_may_fail_for_ten_seconds(
 ) -> None:
     """Senders try again until they know; then everybody has everything, once and in order."""
     async with serve() as service, instance(desk, hub=service.connection_string) as one:
-        ticket = await one.hub.ticket("bob", groups=[group_of(room)], roles=[])
+        ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
         bob = await Connection.open(http, ticket.url, RELIABLE)
         clock = asyncio.get_running_loop().time
         works_again = clock() + 10
@@ -232,8 +234,8 @@ async def test_publishing_may_fail_for_ten_seconds(
             while clock() < works_again:
                 if not service.faults.expect("rest"):
                     service.faults.order(Fault("rest", "refuse", status=400))
-                with suppress(Refused):
-                    await one.history.keep(room, said)
+                with suppress(ApiError):
+                    await one.appender.append(room, said)
             await until_kept(one, room, said)
 
         await asyncio.gather(*(sender(f"writer{number}") for number in range(5)))
@@ -349,15 +351,15 @@ async def test_twenty_writers_on_two_hosts_are_heard_in_one_order_by_all(
 
 async def said(instance: Instance, room: str, count: int) -> None:
     await asyncio.gather(
-        *(instance.history.keep(room, draft(str(number + 1))) for number in range(count))
+        *(instance.appender.append(room, draft(str(number + 1))) for number in range(count))
     )
 
 
 async def test_who_comes_back_gets_exactly_what_was_missed(one: Instance, room: str) -> None:
     await said(one, room, 30)
-    epoch = (await one.logs.head(room)).epoch
+    epoch = (await one.logs.read_head(room)).epoch
 
-    page, recovered = await one.history.since(room, 10, epoch)
+    page, recovered = await one.history.read_since(room, 10, epoch)
 
     assert recovered
     assert [entry.seq for entry in page.entries] == list(range(11, 31))
@@ -365,19 +367,19 @@ async def test_who_comes_back_gets_exactly_what_was_missed(one: Instance, room: 
 
 async def test_who_missed_nothing_gets_nothing(one: Instance, room: str) -> None:
     await said(one, room, 3)
-    epoch = (await one.logs.head(room)).epoch
+    epoch = (await one.logs.read_head(room)).epoch
 
-    page, recovered = await one.history.since(room, 3, epoch)
+    page, recovered = await one.history.read_since(room, 3, epoch)
 
     assert recovered
     assert page.entries == []
 
 
 async def test_who_waited_in_an_empty_room_gets_all_that_came(one: Instance, room: str) -> None:
-    empty, _ = await one.history.since(room, None, None)
+    empty, _ = await one.history.read_since(room, None, None)
     await said(one, room, 3)
 
-    page, recovered = await one.history.since(room, empty.head.seq, empty.head.epoch)
+    page, recovered = await one.history.read_since(room, empty.head.seq, empty.head.epoch)
 
     assert recovered
     assert [entry.seq for entry in page.entries] == [1, 2, 3]
@@ -385,9 +387,9 @@ async def test_who_waited_in_an_empty_room_gets_all_that_came(one: Instance, roo
 
 async def test_too_much_to_tell_is_not_told_in_part(one: Instance, room: str) -> None:
     await said(one, room, 250)
-    epoch = (await one.logs.head(room)).epoch
+    epoch = (await one.logs.read_head(room)).epoch
 
-    page, recovered = await one.history.since(room, 10, epoch)
+    page, recovered = await one.history.read_since(room, 10, epoch)
 
     assert not recovered
     assert [entry.seq for entry in page.entries] == list(range(201, 251))
@@ -397,7 +399,7 @@ async def test_too_much_to_tell_is_not_told_in_part(one: Instance, room: str) ->
 async def test_a_newcomer_gets_the_newest_page(one: Instance, room: str) -> None:
     await said(one, room, 60)
 
-    page, recovered = await one.history.since(room, None, None)
+    page, recovered = await one.history.read_since(room, None, None)
 
     assert not recovered
     assert [entry.seq for entry in page.entries] == list(range(11, 61))
@@ -405,11 +407,11 @@ async def test_a_newcomer_gets_the_newest_page(one: Instance, room: str) -> None
 
 async def test_a_log_begun_anew_is_another_epoch(one: Instance, room: str) -> None:
     await said(one, room, 3)
-    before = await one.logs.head(room)
+    before = await one.logs.read_head(room)
     await deleted(one, room)
     await said(one, room, 5)
 
-    page, recovered = await one.history.since(room, 3, before.epoch)
+    page, recovered = await one.history.read_since(room, 3, before.epoch)
 
     assert page.head.epoch != before.epoch
     assert not recovered
@@ -422,19 +424,19 @@ async def test_a_log_deleted_in_part_takes_the_same_messages_again(
     """Only the head is gone: what is left of the old log neither shows nor stands in the way."""
     saying = [draft(text) for text in "abc"]
     for each in saying:
-        await one.history.keep(room, each)
-    table = await one.tables("history")
+        await one.appender.append(room, each)
+    table = await one.tables.open("history")
     await table.delete_entity(room, "head")
 
-    again = [await other.history.keep(room, each) for each in saying[:2]]
+    again = [await other.appender.append(room, each) for each in saying[:2]]
 
     assert [kept.entry.seq for kept in again] == [1, 2]
-    page = await other.history.page(room)
+    page = await other.history.read_page(room)
     assert [entry.content for entry in page.entries] == ["a", "b"]
 
 
 async def deleted(instance: Instance, room: str) -> None:
-    table = await instance.tables("history")
+    table = await instance.tables.open("history")
     async for row in table.query_entities("PartitionKey eq @p", parameters={"p": room}):
         await table.delete_entity(row)
 
@@ -447,12 +449,12 @@ async def test_pages_lead_through_the_whole_history_both_ways(one: Instance, roo
 
     back, more, before = [], True, None
     while more:
-        page = await one.history.page(room, 10, before=before)
+        page = await one.history.read_page(room, 10, before=before)
         back = [entry.seq for entry in page.entries] + back
         before, more = page.entries[0].seq, page.more
     forth, more = [], True
     while more:
-        page = await one.history.page(room, 10, after=len(forth))
+        page = await one.history.read_page(room, 10, after=len(forth))
         forth += [entry.seq for entry in page.entries]
         more = page.more
 
@@ -465,7 +467,7 @@ async def test_pages_stay_right_while_people_write(one: Instance, room: str) -> 
 
     back, before = [], 41
     while before > 1:
-        page = await one.history.page(room, 7, before=before)
+        page = await one.history.read_page(room, 7, before=before)
         back = [entry.seq for entry in page.entries] + back
         before = page.entries[0].seq
     await writing
@@ -481,11 +483,11 @@ async def test_a_cursor_beyond_the_log_is_refused(
 ) -> None:
     await said(one, room, 3)
 
-    assert await refusal(one.history.page(room, 10, **cursor)) == "invalid_cursor"
+    assert await refusal(one.history.read_page(room, 10, **cursor)) == "invalid_cursor"
 
 
 async def test_an_empty_room_has_an_empty_history(one: Instance, room: str) -> None:
-    page = await one.history.page(room)
+    page = await one.history.read_page(room)
 
     assert (page.entries, page.more, page.head.seq) == ([], False, 0)
 
@@ -499,42 +501,42 @@ async def test_old_messages_are_forgotten_and_the_log_goes_on(one: Instance, roo
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 120)
     one.time = None
-    await one.history.keep(room, draft("new"))
+    await one.appender.append(room, draft("new"))
 
-    await forget(one.logs, datetime.now(UTC), days=7)
+    await purge(one.logs, datetime.now(UTC), days=7)
 
-    page = await one.history.page(room)
+    page = await one.history.read_page(room)
     assert [(entry.seq, entry.content) for entry in page.entries] == [(121, "new")]
     assert (page.more, page.head.first) == (False, 121)
-    assert (await one.history.keep(room, draft("newer"))).entry.seq == 122
+    assert (await one.appender.append(room, draft("newer"))).entry.seq == 122
 
 
 async def test_who_stands_before_what_was_forgotten_is_told_so(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 60)
     one.time = None
-    await one.history.keep(room, draft("new"))
-    epoch = (await one.logs.head(room)).epoch
+    await one.appender.append(room, draft("new"))
+    epoch = (await one.logs.read_head(room)).epoch
 
-    await forget(one.logs, datetime.now(UTC), days=7)
+    await purge(one.logs, datetime.now(UTC), days=7)
 
-    page, recovered = await one.history.since(room, 10, epoch)
+    page, recovered = await one.history.read_since(room, 10, epoch)
     assert not recovered
     assert [entry.seq for entry in page.entries] == [61]
-    assert (await one.history.since(room, 60, epoch))[1]
+    assert (await one.history.read_since(room, 60, epoch))[1]
 
 
 async def test_forgetting_goes_on_where_it_was_cut_short(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 100)
     one.time = None
-    batch = await one.logs.oldest(room)
-    table = await one.tables("history")
+    batch = await one.logs.read_oldest(room)
+    table = await one.tables.open("history")
     await table.delete_entity(room, f"i:ann:{batch[0].id}")  # As if it had died in between.
 
-    await forget(one.logs, datetime.now(UTC), days=7)
+    await purge(one.logs, datetime.now(UTC), days=7)
 
-    head = await one.logs.head(room)
+    head = await one.logs.read_head(room)
     assert await one.logs.read(room, head, 1, head.seq) == []
     left = [
         r["RowKey"]
@@ -548,9 +550,9 @@ async def test_people_write_while_the_past_is_forgotten(one: Instance, room: str
     await said(one, room, 100)
     one.time = None
 
-    await asyncio.gather(forget(one.logs, datetime.now(UTC), days=7), said(one, room, 100))
+    await asyncio.gather(purge(one.logs, datetime.now(UTC), days=7), said(one, room, 100))
 
-    page = await one.history.page(room, 200)
+    page = await one.history.read_page(room, 200)
     assert [entry.seq for entry in page.entries] == list(range(101, 201))
 
 
@@ -560,7 +562,7 @@ async def test_people_write_while_the_past_is_forgotten(one: Instance, room: str
 async def test_two_people_share_one_log_from_both_sides(one: Instance) -> None:
     ann, bob = f"ann-{uuid.uuid4().hex[:8]}", f"bob-{uuid.uuid4().hex[:8]}"
 
-    await one.history.keep(conversation(ann, bob), draft("hi bob", sender=ann))
-    await one.history.keep(conversation(bob, ann), draft("hi ann", sender=bob))
+    await one.appender.append(direct_log(ann, bob), draft("hi bob", sender=ann))
+    await one.appender.append(direct_log(bob, ann), draft("hi ann", sender=bob))
 
-    assert await everything(one, conversation(ann, bob)) == [(1, "hi bob"), (2, "hi ann")]
+    assert await everything(one, direct_log(ann, bob)) == [(1, "hi bob"), (2, "hi ann")]

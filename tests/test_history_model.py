@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from local.parts import Desk
-from realtime.history import Kept
-from realtime.logs import Draft
-from realtime.messages import Refused
+from realtime.errors import ApiError
+from realtime.rooms.appender import Stored
+from realtime.rooms.log import Draft
 from tests.instances import Instance, instance
 
 # Who says which id with which text, through which instance; few of each, so that they meet.
@@ -29,10 +29,10 @@ class Model:
     def __init__(self) -> None:
         self.places: dict[tuple[str, str], int] = {}
 
-    def check(self, draft: Draft, fate: Kept | Exception) -> None:
+    def check(self, draft: Draft, fate: Stored | Exception) -> None:
         """Take a fate if it may be; of two texts with one id, said at once, either may win."""
         known = self.places.get((draft.sender, draft.id))
-        if isinstance(fate, Kept):
+        if isinstance(fate, Stored):
             place = (draft.sender, draft.id, draft.content)
             assert (fate.entry.sender, fate.entry.id, fate.entry.content) == place
             if known is None:
@@ -40,15 +40,15 @@ class Model:
             else:
                 assert fate.entry.seq == known
         else:
-            assert isinstance(fate, Refused)
+            assert isinstance(fate, ApiError)
             assert fate.code == "id_conflict"
             assert known is not None
 
 
-async def say(one: Instance, room: str, draft: Draft) -> Kept | Exception:
+async def say(one: Instance, room: str, draft: Draft) -> Stored | Exception:
     try:
-        return await one.history.keep(room, draft)
-    except Refused as refused:
+        return await one.appender.append(room, draft)
+    except ApiError as refused:
         return refused
 
 
@@ -64,7 +64,7 @@ async def play(desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
             for draft, fate in sorted(outcome, key=lambda one: isinstance(one[1], Exception)):
                 model.check(draft, fate)
 
-        page = await first.history.page(room, 200)
+        page = await first.history.read_page(room, 200)
         assert [entry.seq for entry in page.entries] == list(range(1, len(model.places) + 1))
         found = {(entry.sender, entry.id): entry.seq for entry in page.entries}
         assert found == model.places

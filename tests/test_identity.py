@@ -16,11 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.parts import Desk, free_ports, start_functions
-from negotiate.identity import EasyAuth, Guest, OpenIdConnect, address_of
-from realtime.channels import checked_user, display_name
-from realtime.issuer import AWAY_PAUSE, KEYS_LAST, LOOKUP_PAUSE, Issuer
-from realtime.messages import Refused
-from realtime.settings import LOCAL_SECRET, InvalidSettings, Settings
+from realtime.errors import ApiError
+from realtime.identity.address import client_address
+from realtime.identity.easyauth import EasyAuth
+from realtime.identity.guest import Guest
+from realtime.identity.oidc import (
+    FAILURE_PAUSE_SECONDS,
+    KEYS_CACHE_SECONDS,
+    UNKNOWN_KEY_PAUSE_SECONDS,
+    Issuer,
+    OpenIdConnect,
+)
+from realtime.names import display_name, validate_user_id
+from realtime.settings import LOCAL_SECRET, InvalidSettingsError, Settings
 from tests.issuer import AUDIENCE, OwnIssuer
 from tests.people import Person
 from tests.service import Service
@@ -36,7 +44,7 @@ def bearer(token: str) -> dict[str, str]:
 
 async def refusal(asking: Any) -> str:
     """The code with which something is refused."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(ApiError) as refused:
         await asking
     return refused.value.code
 
@@ -112,7 +120,7 @@ async def test_a_session_comes_as_a_bearer_token(scheme: str) -> None:
 def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> None:
     caller = asyncio.run(Guest(SECRET).enter({}, name))
 
-    assert checked_user(caller.user) == caller.user
+    assert validate_user_id(caller.user) == caller.user
     assert "_" not in caller.user
 
 
@@ -140,10 +148,10 @@ async def test_a_wished_name_is_written_in_the_alphabet_of_ids(wish: str, name: 
 
 
 def test_newcomers_are_told_apart_by_the_address_that_the_platform_wrote() -> None:
-    assert address_of({"x-forwarded-for": "1.2.3.4, 5.6.7.8:4711"}) == "5.6.7.8"
-    assert address_of({"x-forwarded-for": "[2001:db8::1]:4711"}) == "2001:db8::"
-    assert address_of({"x-forwarded-for": "2001:db8::2"}) == "2001:db8::"
-    assert address_of({"x-forwarded-for": "anything"}) == address_of({}) == ""
+    assert client_address({"x-forwarded-for": "1.2.3.4, 5.6.7.8:4711"}) == "5.6.7.8"
+    assert client_address({"x-forwarded-for": "[2001:db8::1]:4711"}) == "2001:db8::"
+    assert client_address({"x-forwarded-for": "2001:db8::2"}) == "2001:db8::"
+    assert client_address({"x-forwarded-for": "anything"}) == client_address({}) == ""
 
 
 # --- App Service Authentication -----------------------------------------------------------------
@@ -298,7 +306,7 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(company: OwnIssu
     await issuer.claims(old)
 
     company.new_key("second")
-    clock.time += LOOKUP_PAUSE
+    clock.time += UNKNOWN_KEY_PAUSE_SECONDS
     await issuer.claims(company.token())
 
     assert await refusal(issuer.claims(old)) == "unauthenticated"
@@ -311,7 +319,7 @@ async def test_a_withdrawn_key_is_not_trusted_for_ever(company: OwnIssuer) -> No
     await issuer.claims(old)
 
     company.new_key("second")
-    clock.time += KEYS_LAST
+    clock.time += KEYS_CACHE_SECONDS
 
     assert await refusal(issuer.claims(old)) == "unauthenticated"
 
@@ -334,14 +342,14 @@ async def test_while_the_issuer_is_away_known_keys_serve_and_it_is_left_in_peace
     clock = Clock()
     known, new = Issuer(company.url, AUDIENCE, clock), Issuer(company.url, AUDIENCE, clock)
     await known.claims(company.token())
-    clock.time += KEYS_LAST
+    clock.time += KEYS_CACHE_SECONDS
     company.away = True
 
     assert await known.claims(company.token())
     assert await refusal(new.claims(company.token())) == "unavailable"
     company.away = False
     assert await refusal(new.claims(company.token())) == "unavailable"
-    clock.time += AWAY_PAUSE
+    clock.time += FAILURE_PAUSE_SECONDS
     assert await new.claims(company.token())
 
 
@@ -446,7 +454,7 @@ def test_a_deployed_app_refuses_settings_that_are_not_safe(
     changes: dict[str, str], sentence: str
 ) -> None:
     assert Settings.read(COMPLETE)
-    with pytest.raises(InvalidSettings) as refused:
+    with pytest.raises(InvalidSettingsError) as refused:
         Settings.read(COMPLETE | changes)
 
     assert str(refused.value).startswith(sentence)

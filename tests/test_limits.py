@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 
 from local.parts import Part
-from realtime.limits import REMEMBERED, Limit
-from realtime.messages import Refused
+from realtime.errors import ApiError
+from realtime.rate_limit import MAX_BUCKETS, RateLimiter
 from tests.service import Service
 from tests.strict import JOINS_AT_ONCE, KEY, MESSAGES_AT_ONCE, NEGOTIATES_AT_ONCE
 
@@ -33,28 +33,28 @@ def service(strict: Part, http: aiohttp.ClientSession) -> Service:
     return Service(http, strict.url, KEY)
 
 
-def spent(limit: Limit, person: str = "ann") -> int | None:
+def spent(limit: RateLimiter, person: str = "ann") -> int | None:
     """The milliseconds after which to try again; None when it was allowed."""
     try:
-        limit.spend(person)
-    except Refused as refused:
+        limit.acquire(person)
+    except ApiError as refused:
         return refused.retry_after_ms
     return None
 
 
 def test_a_refusal_says_that_trying_again_helps(clock: Clock) -> None:
-    limit = Limit("messages", 6, clock=clock)
-    limit.spend("ann")
+    limit = RateLimiter("messages", 6, clock=clock)
+    limit.acquire("ann")
 
-    with pytest.raises(Refused) as refused:
-        limit.spend("ann")
+    with pytest.raises(ApiError) as refused:
+        limit.acquire("ann")
 
     assert (refused.value.code, refused.value.status) == ("rate_limited", 429)
     assert refused.value.retry
 
 
 def test_ten_at_once_and_then_one_a_second(clock: Clock) -> None:
-    limit = Limit("messages", 60, clock=clock)
+    limit = RateLimiter("messages", 60, clock=clock)
 
     assert [spent(limit) for _ in range(10)] == [None] * 10
     assert spent(limit) == A_SECOND + 1
@@ -66,7 +66,7 @@ def test_ten_at_once_and_then_one_a_second(clock: Clock) -> None:
 
 
 def test_after_the_time_it_names_the_next_one_is_allowed(clock: Clock) -> None:
-    limit = Limit("messages", 7, clock=clock)
+    limit = RateLimiter("messages", 7, clock=clock)
     while (wait := spent(limit)) is None:
         pass
 
@@ -76,7 +76,7 @@ def test_after_the_time_it_names_the_next_one_is_allowed(clock: Clock) -> None:
 
 
 def test_in_a_minute_no_more_than_the_limit_and_what_may_come_at_once(clock: Clock) -> None:
-    limit = Limit("messages", 60, clock=clock)
+    limit = RateLimiter("messages", 60, clock=clock)
     allowed = 0
 
     for _ in range(6000):
@@ -87,7 +87,7 @@ def test_in_a_minute_no_more_than_the_limit_and_what_may_come_at_once(clock: Clo
 
 
 def test_trying_in_vain_costs_nothing_more(clock: Clock) -> None:
-    limit = Limit("messages", 60, clock=clock)
+    limit = RateLimiter("messages", 60, clock=clock)
 
     waits = [spent(limit) for _ in range(100)]
 
@@ -95,7 +95,7 @@ def test_trying_in_vain_costs_nothing_more(clock: Clock) -> None:
 
 
 def test_everybody_has_their_own(clock: Clock) -> None:
-    limit = Limit("messages", 60, clock=clock)
+    limit = RateLimiter("messages", 60, clock=clock)
     while spent(limit, "ann") is None:
         pass
 
@@ -103,20 +103,20 @@ def test_everybody_has_their_own(clock: Clock) -> None:
 
 
 def test_zero_is_no_limit(clock: Clock) -> None:
-    limit = Limit("messages", 0, clock=clock)
+    limit = RateLimiter("messages", 0, clock=clock)
 
     assert [spent(limit) for _ in range(1000)] == [None] * 1000
-    assert limit.allows("ann")
+    assert limit.try_acquire("ann")
 
 
 def test_a_crowd_of_new_names_cannot_fill_the_memory(clock: Clock) -> None:
-    limit = Limit("messages", 60, clock=clock)
+    limit = RateLimiter("messages", 60, clock=clock)
     begin = time.perf_counter()
 
-    for number in range(3 * REMEMBERED):
+    for number in range(3 * MAX_BUCKETS):
         spent(limit, str(number))
 
-    assert len(limit) <= REMEMBERED
+    assert len(limit) <= MAX_BUCKETS
     assert time.perf_counter() - begin < 2
 
 

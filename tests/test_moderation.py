@@ -9,7 +9,7 @@ import pytest
 
 from events.moderation import Moderation
 from local.parts import Part
-from realtime.messages import Refused
+from realtime.errors import ApiError
 from tests.service import Service
 from tests.strict import KEY
 
@@ -21,7 +21,7 @@ async def check(moderator: object, *, passes_on_failure: bool = False) -> str | 
     moderation = Moderation(moderator, passes_on_failure, patience=0.05)  # type: ignore[arg-type]
     try:
         await moderation.check("ann-22222222", "lobby", "what nobody should see in a log")
-    except Refused as refused:
+    except ApiError as refused:
         return refused.code
     return None
 
@@ -92,7 +92,7 @@ async def test_the_example_of_the_document_refuses_words(
 
 async def test_a_direct_message_is_looked_at_too(strict: Part, http: aiohttp.ClientSession) -> None:
     key = {"x-functions-key": KEY}
-    url = f"{strict.url}/api/user/dave-22222222/message"
+    url = f"{strict.url}/api/users/dave-22222222/message"
     met = await http.post(url, json={"content": "welcome"}, headers=key)
     said = {"to": "dave-22222222", "content": "darn", "id": "1"}
 

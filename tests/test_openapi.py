@@ -12,8 +12,8 @@ from schemathesis import checks
 
 import function_app  # noqa: F401 - declares all functions
 from local.parts import Desk
-from negotiate import openapi, reference
-from realtime.answers import endpoints
+from pages import openapi, reference
+from realtime.http import endpoints
 from tests.people import Person
 
 TRUE = (
@@ -43,18 +43,18 @@ WALK = [
     ("POST", "/api/streams/weather/subscribe", {}),
     ("POST", "/api/streams/weather/unsubscribe", {}),
     ("POST", "/api/rooms/walk/message", {"json": SAY}),
-    ("POST", "/api/user/bob-1/message", {"json": SAY}),
+    ("POST", "/api/users/bob-1/message", {"json": SAY}),
     ("GET", "/api/rooms", {}),
     ("GET", "/api/rooms/walk/history", {"params": {"limit": "10", "after": "0"}}),
     ("GET", "/api/rooms/walk/users", {}),
     ("GET", "/api/direct/bob-1/history", {}),
-    ("GET", "/api/user/bob-1", {}),
+    ("GET", "/api/users/bob-1/online", {}),
     ("POST", "/api/publish", {"params": {"group": "walkers"}, "json": {"type": "news"}}),
     ("PUT", "/api/rooms/walk-private", {"json": {"private": True}}),
     ("PUT", "/api/rooms/walk-private/members/bob-1", {}),
     ("DELETE", "/api/rooms/walk-private/members/bob-1", {}),
-    ("PUT", "/api/user/bob-1/bar", {}),
-    ("DELETE", "/api/user/bob-1/bar", {}),
+    ("PUT", "/api/users/bob-1/ban", {}),
+    ("DELETE", "/api/users/bob-1/ban", {}),
     ("GET", "/api/health", {}),
     ("GET", "/api/openapi.json", {}),
     ("GET", "/api/docs", {}),

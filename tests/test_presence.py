@@ -9,8 +9,8 @@ import aiohttp
 from webpubsub_emulator import Handler, Settings, serve
 
 from local.parts import HUB, Desk, free_ports, start_functions
-from realtime.channels import group_of
-from realtime.hub import PAGE
+from realtime.azure.web_pubsub import MAX_PAGE_CONNECTIONS
+from realtime.names import room_group
 from tests.instances import Instance, instance
 from tests.people import PLAIN, Connection, Frame, Person
 
@@ -141,10 +141,10 @@ async def test_what_a_lost_event_left_wrong_is_settled_by_the_timer(
     """Somebody was announced, and nobody ever heard that they went."""
     async with ann.connect(room) as here:
         roster = await one.presence.roster(room)
-        await one.presence.arrived(room, "ghost-123", roster)
+        await one.presence.announce_joined(room, "ghost-123", roster)
         await here.hear(type="system", user_id="ghost-123", event="joined")
 
-        url = f"{desk.url}/admin/functions/settle_presence"
+        url = f"{desk.url}/admin/functions/reconcile_presence"
         async with http.post(url, json={}) as answer:
             assert answer.status == 202
 
@@ -156,12 +156,12 @@ async def test_who_was_never_announced_is_announced_by_the_timer(
 ) -> None:
     async with ann.connect(room) as here:
         await here.hear(type="system", user_id=ann.id, event="joined")
-        await one.hub.add_user(ann.id, group_of(room + "-x"))
-        table = await one.tables("presence")
+        await one.hub.add_user(ann.id, room_group(room + "-x"))
+        table = await one.tables.open("presence")
         await table.delete_entity(room, ann.id)
         await table.create_entity({"PartitionKey": room, "RowKey": "ghost-123"})
 
-        await one.presence.settle()
+        await one.presence.reconcile()
 
         await here.hear(type="system", user_id=ann.id, event="joined")
         await here.hear(type="system", user_id="ghost-123", event="left")
@@ -190,18 +190,21 @@ async def test_a_crowded_room_is_counted_rightly_and_not_announced(
 ) -> None:
     async with serve() as service, instance(desk, hub=service.connection_string) as one:
         crowd = await asyncio.gather(
-            *(connected(one, http, f"fan{number:03}", room) for number in range(PAGE + 30))
+            *(
+                connected(one, http, f"fan{number:03}", room)
+                for number in range(MAX_PAGE_CONNECTIONS + 30)
+            )
         )
 
         roster = await one.presence.roster(room)
-        await one.presence.arrived(room, "fan000", roster)
+        await one.presence.announce_joined(room, "fan000", roster)
 
         assert roster.crowded
-        assert len(roster.people) == PAGE + 30
+        assert len(roster.users) == MAX_PAGE_CONNECTIONS + 30
         first, rest = roster.page(), roster.page(after=roster.page()[-1].user_id)
-        assert (len(first), len(rest)) == (PAGE, 30)
-        assert {one.user_id for one in [*first, *rest]} == set(roster.people)
-        await one.hub.publish(group_of(room), {"type": "end"})
+        assert (len(first), len(rest)) == (MAX_PAGE_CONNECTIONS, 30)
+        assert {one.user_id for one in [*first, *rest]} == set(roster.users)
+        await one.hub.send_to_group(room_group(room), {"type": "end"})
         await crowd[0].hear(type="end")
         assert [frame for frame in crowd[0].heard if frame.get("event") == "joined"] == []
         await asyncio.gather(*(each.close() for each in crowd))
@@ -225,12 +228,12 @@ async def test_a_crowd_at_the_door_shares_listings(
         rosters = await asyncio.gather(*(one.presence.roster(room) for _ in range(50)))
 
         assert listings == 2
-        assert all(roster.people == {"fan": 1} for roster in rosters)
+        assert all(roster.users == {"fan": 1} for roster in rosters)
 
 
 async def connected(one: Instance, http: aiohttp.ClientSession, user: str, room: str) -> Connection:
     """A connection to a service without upstream, in a room from the start."""
-    ticket = await one.hub.ticket(user, groups=[group_of(room)], roles=[])
+    ticket = await one.hub.get_client_access_token(user, groups=[room_group(room)], roles=[])
     return await Connection.open(http, ticket.url, PLAIN)
 
 
@@ -260,7 +263,7 @@ async def test_leaving_a_room_one_is_not_in_is_refused(ann: Person, room: str) -
 
 async def test_whether_somebody_is_online_is_asked_of_the_service(ann: Person, bob: Person) -> None:
     async def online() -> bool:
-        answer: Frame = await ann.get(f"/api/user/{bob.id}")
+        answer: Frame = await ann.get(f"/api/users/{bob.id}/online")
         return bool(answer["online"])
 
     before = await online()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from webpubsub_emulator import serve
 
 from local.parts import Desk
-from realtime.channels import group_of
+from realtime.names import room_group
 from tests.instances import Instance, instance
 from tests.people import PLAIN, Connection
 
@@ -39,7 +39,7 @@ STEPS = st.lists(
 
 
 async def come(one: Instance, http: aiohttp.ClientSession, room: str, who: str) -> Connection:
-    ticket = await one.hub.ticket(who, groups=[group_of(room)], roles=[])
+    ticket = await one.hub.get_client_access_token(who, groups=[room_group(room)], roles=[])
     return await Connection.open(http, ticket.url, PLAIN)
 
 
@@ -53,10 +53,10 @@ async def go(one: Instance, connection: Connection) -> None:
 async def hear(one: Instance, room: str, step: Step) -> None:
     """What the app does when it is told of a step."""
     if not step.comes:
-        return await one.presence.departed(room, step.who)
+        return await one.presence.announce_left(room, step.who)
     roster = await one.presence.roster(room)
-    if step.who in roster.people:
-        await one.presence.arrived(room, step.who, roster)
+    if step.who in roster.users:
+        await one.presence.announce_joined(room, step.who, roster)
     return None
 
 
@@ -78,11 +78,11 @@ async def play(desk: Desk, steps: Sequence[Step]) -> None:
                 await go(first, tabs[step.who].pop())
             at = (first, second)[step.at]
             await asyncio.gather(*(hear(at, room, step) for _ in range(step.heard)))
-        await second.presence.settle()
+        await second.presence.reconcile()
 
         here = {who for who, open_tabs in tabs.items() if open_tabs}
-        assert set((await first.presence.roster(room)).people) == here | {"watcher"}
-        await first.hub.publish(group_of(room), {"type": "end"})
+        assert set((await first.presence.roster(room)).users) == here | {"watcher"}
+        await first.hub.send_to_group(room_group(room), {"type": "end"})
         await watcher.hear(type="end")
         for who in ("ann", "bob"):
             told = [frame["event"] for frame in watcher.heard if frame.get("user_id") == who]

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from local.parts import Desk, Part
-from realtime.people import People
-from realtime.rooms import Rooms
+from realtime.rooms.access import RoomAccess
+from realtime.users.memberships import Memberships
 from tests.instances import Instance, instance
 from tests.people import RELIABLE, Connection, Person
 from tests.service import Service
@@ -189,7 +189,7 @@ async def test_who_joins_while_being_expelled_does_not_stay(
             await asyncio.gather(tab.join(room), operator.expel(room, ann))
 
             # A join that was answered with joined came first, and was then undone.
-            assert ann.id not in (await own.presence.roster(room)).people
+            assert ann.id not in (await own.presence.roster(room)).users
 
 
 async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
@@ -198,14 +198,14 @@ async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
     room = await operator.close(f"room-{uuid.uuid4().hex}", ann)
     async with ann.connect(room=room) as tab:
         # As on another instance that has not yet found a connection to put out.
-        await Rooms(own.tables, listed=False).expel(room, ann.id)
+        await RoomAccess(own.tables, listed=False).remove_member(room, ann.id)
 
         told = await Service(http, desk.url).tells(
             "connected", user=ann.id, connection=tab.id, rooms=[room]
         )
 
         assert told.status == 204
-        assert (await own.presence.roster(room)).people == {}
+        assert (await own.presence.roster(room)).users == {}
 
 
 async def test_a_room_that_is_closed_is_empty_of_strangers(
@@ -251,12 +251,12 @@ async def test_below_all_checks_a_name_is_still_only_a_name(
 ) -> None:
     async with ann.connect("lobby") as tab:
         await tab.say("lobby", "there is something to find")
-    people, rooms = People(own.tables, []), Rooms(own.tables, listed=True)
+    memberships, access = Memberships(own.tables), RoomAccess(own.tables, listed=True)
 
-    assert (await own.history.page(name)).entries == []
-    assert await people.places(name) == []
-    assert not await people.seen(name)
-    assert await rooms.welcomes(name, name) is None
+    assert (await own.history.read_page(name)).entries == []
+    assert await memberships.list(name) == []
+    assert not await memberships.has_any(name)
+    assert await access.find(name, name) is None
     assert await ann.ask("GET", f"/api/rooms/{name}/history") == await ann.ask(
         "GET", "/api/rooms/a:b/history"
     )

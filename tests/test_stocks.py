@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from producers.provider import Pace
 from producers.stocks import Finnhub, Quotes, TwelveData, simulate
-from realtime.messages import Frame, timestamp
-from realtime.stream import Data, Stale
+from realtime.messages import Frame, format_timestamp
+from realtime.streams import Data, Stale
 from tests import provider
 from tests.provider import Provider
 
@@ -26,7 +26,7 @@ TICK = int(NOW.timestamp())
 
 
 def frame(data: Data, at: datetime = NOW) -> Frame:
-    moment = timestamp(at)
+    moment = format_timestamp(at)
     return Frame("stock_update", "stock-prices", TICK, moment, stale=False, full=True, data=data)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,21 +15,16 @@ import pytest
 from azure.data.tables.aio import TableClient, TableServiceClient
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
-from realtime import hub as hubs
-from realtime.hub import Hub
+from realtime.azure.tables import Tables
+from realtime.azure.web_pubsub import Hub, connect_hub
 from realtime.messages import Frame
 from realtime.ncrontab import shortest_interval
-from realtime.settings import InvalidSettings, Settings
-from realtime.stream import (
-    Data,
-    Stale,
-    Stream,
-    Streams,
-    Tick,
-    catalogue,
-    register,
-)
-from realtime.tables import Tables
+from realtime.settings import InvalidSettingsError, Settings
+from realtime.streams.definition import Data, Stale, Stream, Tick, registry
+from realtime.streams.runner import StreamRunner
+from realtime.streams.status import read_latest, read_status
+from realtime.streams.store import StreamStore
+from realtime.streams.subscriptions import Subscriptions
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -40,15 +36,21 @@ class CountedTables(Tables):
 
     asked = 0
 
-    async def __call__(self, name: str) -> TableClient:
+    async def open(self, name: str) -> TableClient:
         self.asked += 1
-        return await super().__call__(name)
+        return await super().open(name)
 
 
 class Host:
     """One instance of the app: its own connections to the same storage and the same service."""
 
-    def __init__(self, desk: Any, tables: str = "", **options: Any) -> None:
+    def __init__(
+        self,
+        desk: Any,
+        tables: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        **options: Any,
+    ) -> None:
         settings = Settings(
             tables_connection_string=tables or desk.tables_connection_string,
             webpubsub_connection_string=desk.webpubsub_connection_string,
@@ -56,8 +58,10 @@ class Host:
         )
         self.storage = TableServiceClient.from_connection_string(settings.tables_connection_string)
         self.tables = CountedTables(self.storage)
-        self.hub = hubs.connect(settings)
-        self.streams = Streams(self.tables, self.hub, **options)
+        self.hub = connect_hub(settings)
+        self.store = StreamStore(self.tables, clock=clock)
+        self.runner = StreamRunner(self.store, self.hub, **options)
+        self.subscriptions = Subscriptions(self.tables, self.hub)
 
     async def close(self) -> None:
         await self.tables.close()
@@ -106,7 +110,7 @@ class Listener:
 
 @asynccontextmanager
 async def listening(host: Host, user: str, *groups: str) -> AsyncIterator[Listener]:
-    ticket = await host.hub.ticket(user, groups, [])
+    ticket = await host.hub.get_client_access_token(user, groups, [])
     protocols = ["json.webpubsub.azure.v1"]
     async with (
         aiohttp.ClientSession() as session,
@@ -120,7 +124,7 @@ async def listening(host: Host, user: str, *groups: str) -> AsyncIterator[Listen
 async def deserted(host: Host, group: str) -> None:
     """The service has seen the last one leave."""
     async with asyncio.timeout(DEADLINE):
-        while await host.hub.heard(group):
+        while await host.hub.group_exists(group):
             pass
 
 
@@ -161,7 +165,7 @@ def in_turn(*answers: Data | Stale | Exception | None) -> Tick:
 async def test_a_tick_reaches_everyone_who_listens(host: Host) -> None:
     ours = stream()
     async with listening(host, "ann", ours.group) as ann, listening(host, "bob", ours.group) as bob:
-        await host.streams.run(ours, NOW)
+        await host.runner.run_tick(ours, NOW)
 
         heard = await ann.frame()
         assert heard == await bob.frame()
@@ -187,21 +191,21 @@ async def test_a_stream_that_nobody_hears_does_not_ask_its_producer(host: Host) 
 
     quiet = stream(tick)
     for second in range(120):
-        assert await host.streams.run(quiet, NOW + second * SECOND) is None
+        assert await host.runner.run_tick(quiet, NOW + second * SECOND) is None
 
     assert asked == 0
-    assert await host.streams.latest(quiet) is None
+    assert await read_latest(host.store, quiet, datetime.now(UTC)) is None
 
 
 async def test_the_first_viewer_after_silence_hears_the_very_next_tick_in_full(host: Host) -> None:
     ours = stream(always({"symbols": {"A": 1}}), deltas="symbols")
     async with listening(host, "ann", ours.group):
-        await host.streams.run(ours, NOW)
+        await host.runner.run_tick(ours, NOW)
     await deserted(host, ours.group)
 
-    assert await host.streams.run(ours, NOW + SECOND) is None
+    assert await host.runner.run_tick(ours, NOW + SECOND) is None
     async with listening(host, "bob", ours.group) as bob:
-        await host.streams.run(ours, NOW + 2 * SECOND)
+        await host.runner.run_tick(ours, NOW + 2 * SECOND)
         heard = await bob.frame()
 
     assert heard["full"]
@@ -218,7 +222,7 @@ async def test_two_hosts_that_run_the_same_ticks_publish_each_once(
     async with listening(hosts[0], "ann", ours.group) as ann:
         for second in range(20):
             now = NOW + second * SECOND
-            await asyncio.gather(*(host.streams.run(ours, now) for host in hosts))
+            await asyncio.gather(*(host.runner.run_tick(ours, now) for host in hosts))
         heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 19)
 
     assert [frame["tick"] for frame in heard] == [ours.tick_at(NOW) + n for n in range(20)]
@@ -229,8 +233,8 @@ async def test_a_timer_that_fires_twice_publishes_once(host: Host) -> None:
     ours = stream()
     async with listening(host, "ann", ours.group) as ann:
         for moment in [NOW, NOW, NOW + 0.4 * SECOND, NOW + SECOND]:
-            await host.streams.run(ours, moment)
-        await asyncio.gather(*(host.streams.run(ours, NOW + 2 * SECOND) for _ in range(5)))
+            await host.runner.run_tick(ours, moment)
+        await asyncio.gather(*(host.runner.run_tick(ours, NOW + 2 * SECOND) for _ in range(5)))
         heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 2)
 
     assert [frame["data"]["count"] for frame in heard] == [1, 2, 3]
@@ -248,7 +252,7 @@ async def test_hosts_that_take_turns_continue_from_each_other(start: Callable[..
     hosts, ours = [start(), start()], stream()
     async with listening(hosts[0], "ann", ours.group) as ann:
         for second in range(6):
-            await hosts[second % 2].streams.run(ours, NOW + second * SECOND)
+            await hosts[second % 2].runner.run_tick(ours, NOW + second * SECOND)
         heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 5)
 
     assert [frame["data"]["count"] for frame in heard] == [1, 2, 3, 4, 5, 6]
@@ -257,10 +261,10 @@ async def test_hosts_that_take_turns_continue_from_each_other(start: Callable[..
 async def test_a_late_tick_is_left_out_and_not_made_up_for(host: Host) -> None:
     ours = stream()
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW)
-        await host.streams.run(ours, NOW + 10 * SECOND)
-        await host.streams.run(ours, NOW + 3 * SECOND)
-        await host.streams.run(ours, NOW + 11 * SECOND)
+        await host.runner.run_tick(ours, NOW)
+        await host.runner.run_tick(ours, NOW + 10 * SECOND)
+        await host.runner.run_tick(ours, NOW + 3 * SECOND)
+        await host.runner.run_tick(ours, NOW + 11 * SECOND)
         heard = [await ann.frame() for _ in range(3)]
 
     assert [frame["tick"] - ours.tick_at(NOW) for frame in heard] == [0, 10, 11]
@@ -269,8 +273,8 @@ async def test_a_late_tick_is_left_out_and_not_made_up_for(host: Host) -> None:
 async def test_a_clock_that_was_wrong_does_not_silence_a_stream(start: Callable[..., Host]) -> None:
     astray, right, ours = start(), start(), stream()
     async with listening(right, "ann", ours.group) as ann:
-        await astray.streams.run(ours, NOW + timedelta(hours=1))
-        await right.streams.run(ours, NOW)
+        await astray.runner.run_tick(ours, NOW + timedelta(hours=1))
+        await right.runner.run_tick(ours, NOW)
         heard = [await ann.frame() for _ in range(2)]
 
     assert heard[1]["tick"] == ours.tick_at(NOW)
@@ -279,9 +283,9 @@ async def test_a_clock_that_was_wrong_does_not_silence_a_stream(start: Callable[
 async def test_a_stream_goes_on_when_its_row_has_been_deleted(host: Host) -> None:
     ours = stream()
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW)
-        await (await host.tables("streams")).delete_entity(ours.name, "latest")
-        await host.streams.run(ours, NOW + SECOND)
+        await host.runner.run_tick(ours, NOW)
+        await (await host.tables.open("streams")).delete_entity(ours.name, "latest")
+        await host.runner.run_tick(ours, NOW + SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
     assert heard[1]["tick"] == ours.tick_at(NOW) + 1
@@ -290,12 +294,12 @@ async def test_a_stream_goes_on_when_its_row_has_been_deleted(host: Host) -> Non
 @pytest.mark.parametrize("frame", ["", "{}", "not json", '{"tick": "one"}'])
 async def test_a_row_of_another_version_is_written_anew(host: Host, frame: str) -> None:
     ours = stream()
-    table = await host.tables("streams")
+    table = await host.tables.open("streams")
     await table.create_entity({"PartitionKey": ours.name, "RowKey": "latest", "frame": frame})
 
-    assert await host.streams.latest(ours, NOW) is None
+    assert await read_latest(host.store, ours, NOW) is None
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW)
+        await host.runner.run_tick(ours, NOW)
         assert (await ann.frame())["data"] == {"count": 1}
 
 
@@ -304,8 +308,8 @@ async def test_a_stream_goes_on_when_its_schedule_is_changed(start: Callable[...
     ours = stream()
     slower = Stream(ours.name, "", ours.group, "", "*/5 * * * * *", "test", count)
     async with listening(before, "ann", ours.group) as ann:
-        await before.streams.run(ours, NOW)
-        await after.streams.run(slower, NOW + 5 * SECOND)
+        await before.runner.run_tick(ours, NOW)
+        await after.runner.run_tick(slower, NOW + 5 * SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
     assert [frame["data"]["count"] for frame in heard] == [1, 2]
@@ -344,10 +348,10 @@ async def test_a_tick_whose_write_was_answered_into_the_void_is_still_published_
     async with losing_answers(desk.tables_connection_string) as (tables, swallowed):
         host = start(tables=tables)
         async with listening(host, "ann", ours.group) as ann:
-            await host.streams.run(ours, NOW)
+            await host.runner.run_tick(ours, NOW)
             swallowed.append(b"PUT")
             for second in range(1, 4):
-                await host.streams.run(ours, NOW + second * SECOND)
+                await host.runner.run_tick(ours, NOW + second * SECOND)
             heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 3)
         await host.close()
 
@@ -365,13 +369,13 @@ def prices(**symbols: Any) -> Data:
 async def test_a_delta_has_only_what_has_changed_and_the_kept_frame_has_all(host: Host) -> None:
     ours = stream(in_turn(prices(A=1, B=1), prices(A=1, B=2)), deltas="symbols", full_every=1000)
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW + SECOND)
-        await host.streams.run(ours, NOW + 2 * SECOND)
+        await host.runner.run_tick(ours, NOW + SECOND)
+        await host.runner.run_tick(ours, NOW + 2 * SECOND)
         first, second = await ann.frame(), await ann.frame()
 
     assert (first["full"], first["data"]) == (True, prices(A=1, B=1))
     assert (second["full"], second["data"]) == (False, prices(B=2))
-    latest = await host.streams.latest(ours)
+    latest = await read_latest(host.store, ours, datetime.now(UTC))
     assert latest is not None
     assert (latest.full, latest.data) == (True, prices(A=1, B=2))
 
@@ -381,7 +385,7 @@ async def test_deltas_merged_over_full_frames_are_what_the_producer_said(host: H
     ours = stream(in_turn(*said), deltas="symbols")
     async with listening(host, "ann", ours.group) as ann:
         for second in range(25):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
         heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 24)
 
     merged: Data = {}
@@ -397,7 +401,7 @@ async def test_where_nothing_has_changed_only_the_full_frames_go_out(host: Host)
     ours = stream(aging, deltas="symbols", full_every=10)
     async with listening(host, "ann", ours.group) as ann:
         for second in range(21):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
         heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 20)
 
     assert [frame["tick"] - ours.tick_at(NOW) for frame in heard] == [0, 10, 20]
@@ -407,8 +411,8 @@ async def test_where_nothing_has_changed_only_the_full_frames_go_out(host: Host)
 async def test_an_entry_that_comes_or_goes_makes_a_full_frame(host: Host) -> None:
     ours = stream(in_turn(prices(A=1, B=1), prices(A=1)), deltas="symbols", full_every=1000)
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW + SECOND)
-        await host.streams.run(ours, NOW + 2 * SECOND)
+        await host.runner.run_tick(ours, NOW + SECOND)
+        await host.runner.run_tick(ours, NOW + 2 * SECOND)
         await ann.frame()
         second = await ann.frame()
 
@@ -422,7 +426,7 @@ async def test_values_that_turn_stale_are_told_at_once_though_they_have_not_chan
     ours = stream(in_turn(same, Stale(same, "down"), same), deltas="symbols", full_every=1000)
     async with listening(host, "ann", ours.group) as ann:
         for second in range(1, 4):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
         heard = [await ann.frame() for _ in range(3)]
 
     assert [frame["stale"] for frame in heard] == [False, True, False]
@@ -437,10 +441,10 @@ class DeafHub(Hub):
 
     deaf = False
 
-    async def publish(self, group: str, message: Any) -> None:
+    async def send_to_group(self, group: str, message: Any) -> None:
         if self.deaf:
             raise ConnectionError
-        await super().publish(group, message)
+        await super().send_to_group(group, message)
 
 
 @pytest.fixture
@@ -458,8 +462,8 @@ async def test_a_failing_producer_leaves_its_last_values_marked_stale(
 ) -> None:
     ours = stream(in_turn({"count": 1}, failure))
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW)
-        await host.streams.run(ours, NOW + SECOND)
+        await host.runner.run_tick(ours, NOW)
+        await host.runner.run_tick(ours, NOW + SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
     assert [frame["stale"] for frame in heard] == [False, True]
@@ -473,12 +477,12 @@ async def test_a_hanging_producer_is_cut_off_and_touches_no_other_stream(
         await asyncio.Event().wait()
         raise AssertionError
 
-    host, hanging, ours = start(patience=1), stream(hang), stream()
+    host, hanging, ours = start(min_tick_timeout_seconds=1), stream(hang), stream()
     async with listening(host, "ann", ours.group, hanging.group) as ann:
         async with asyncio.timeout(DEADLINE):
             await asyncio.gather(
-                host.streams.run(hanging, NOW),
-                host.streams.run(ours, NOW),
+                host.runner.run_tick(hanging, NOW),
+                host.runner.run_tick(ours, NOW),
             )
         assert (await ann.frame())["stream"] == ours.name
 
@@ -492,7 +496,7 @@ async def test_one_line_is_logged_when_a_stream_begins_to_fail_and_one_when_it_w
 
     async with listening(host, "ann", ours.group):
         for second in range(8):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
 
     lines = [one.getMessage() for one in caplog.records if one.name.startswith("realtime")]
     assert len(lines) == 3
@@ -504,13 +508,13 @@ async def test_one_line_is_logged_when_a_stream_begins_to_fail_and_one_when_it_w
 async def test_a_service_that_does_not_take_what_is_published_is_logged_once(
     host: Host, deaf: DeafHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ours, streams = stream(), Streams(host.tables, deaf)
+    ours, runner = stream(), StreamRunner(host.store, deaf)
     caplog.set_level(logging.INFO, "realtime")
 
     async with listening(host, "ann", ours.group):
         for second in range(10):
             deaf.deaf = 2 <= second < 8
-            await streams.run(ours, NOW + second * SECOND)
+            await runner.run_tick(ours, NOW + second * SECOND)
 
     lines = [one.getMessage() for one in caplog.records if one.name.startswith("realtime")]
     assert len(lines) == 2
@@ -524,7 +528,7 @@ async def test_data_that_is_no_json_object_or_too_large_is_never_sent(
     ours = stream(in_turn({"n": 1}, data, {"n": 2}))
     async with listening(host, "ann", ours.group) as ann:
         for second in range(3):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
         heard = await ann.until(lambda frame: frame["tick"] == ours.tick_at(NOW) + 2)
 
     assert {frame["data"]["n"] for frame in heard} == {1, 2}
@@ -534,10 +538,10 @@ async def test_data_that_is_no_json_object_or_too_large_is_never_sent(
 async def test_what_is_sent_and_what_is_kept_are_the_same_json(host: Host) -> None:
     ours = stream(always({"nan": float("nan"), "pair": (1, 2), "at": NOW}))
     async with listening(host, "ann", ours.group) as ann:
-        await host.streams.run(ours, NOW)
+        await host.runner.run_tick(ours, NOW)
         heard = await ann.frame()
 
-    latest = await host.streams.latest(ours, NOW)
+    latest = await read_latest(host.store, ours, NOW)
     assert latest is not None
     assert heard["data"] == {"nan": None, "pair": [1, 2], "at": "2026-11-21T10:00:00Z"}
     assert latest.data == heard["data"]
@@ -552,7 +556,7 @@ async def test_a_producer_may_change_the_frame_that_it_is_given(host: Host) -> N
     ours = stream(tick, deltas="symbols", full_every=1000)
     async with listening(host, "ann", ours.group) as ann:
         for second in range(1, 4):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
         heard = [await ann.frame() for _ in range(3)]
 
     assert [frame["data"]["symbols"] for frame in heard] == [{"A": 1, "B": 0}, {"A": 2}, {"A": 3}]
@@ -562,7 +566,7 @@ async def test_a_producer_with_nothing_to_say_publishes_nothing(host: Host) -> N
     ours = stream(in_turn({"n": 1}, None, {"n": 2}))
     async with listening(host, "ann", ours.group) as ann:
         for second in range(3):
-            await host.streams.run(ours, NOW + second * SECOND)
+            await host.runner.run_tick(ours, NOW + second * SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
     assert [frame["data"]["n"] for frame in heard] == [1, 2]
@@ -573,13 +577,13 @@ async def test_what_could_not_be_published_comes_in_full_with_the_next_tick(
 ) -> None:
     steps = in_turn(prices(A=1, B=1), prices(A=2, B=1), prices(A=2, B=2))
     ours = stream(steps, deltas="symbols", full_every=1000)
-    streams = Streams(host.tables, deaf)
+    runner = StreamRunner(host.store, deaf)
     async with listening(host, "ann", ours.group) as ann:
-        await streams.run(ours, NOW + SECOND)
+        await runner.run_tick(ours, NOW + SECOND)
         deaf.deaf = True
-        await streams.run(ours, NOW + 2 * SECOND)
+        await runner.run_tick(ours, NOW + 2 * SECOND)
         deaf.deaf = False
-        await streams.run(ours, NOW + 3 * SECOND)
+        await runner.run_tick(ours, NOW + 3 * SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
     assert heard[1]["full"]
@@ -595,18 +599,18 @@ async def test_many_callers_at_once_share_one_read_of_the_last_frame(
     now = 100.0
     writer, reader, ours = start(), start(clock=lambda: now), stream(schedule="*/4 * * * * *")
     async with listening(writer, "ann", ours.group):
-        await writer.streams.run(ours, NOW)
+        await writer.runner.run_tick(ours, NOW)
 
-    frames = await asyncio.gather(*(reader.streams.latest(ours, NOW) for _ in range(50)))
+    frames = await asyncio.gather(*(read_latest(reader.store, ours, NOW) for _ in range(50)))
     assert all(frame and frame.data == {"count": 1} for frame in frames)
     assert reader.tables.asked == 1
 
     now += 3.9
-    await reader.streams.latest(ours)
+    await read_latest(reader.store, ours, datetime.now(UTC))
     assert reader.tables.asked == 1
 
     now += 0.2
-    await reader.streams.latest(ours)
+    await read_latest(reader.store, ours, datetime.now(UTC))
     assert reader.tables.asked == 2
 
 
@@ -616,23 +620,23 @@ async def test_a_read_that_failed_is_tried_again_by_the_next_caller(host: Host) 
 
         failures = 1
 
-        async def __call__(self, name: str) -> TableClient:
+        async def open(self, name: str) -> TableClient:
             if self.failures:
                 self.failures -= 1
                 raise ConnectionError
-            return await super().__call__(name)
+            return await super().open(name)
 
     ours = stream()
-    streams = Streams(Broken(host.storage), host.hub)
+    store = StreamStore(Broken(host.storage))
 
     with pytest.raises(ConnectionError):
-        await streams.latest(ours)
+        await read_latest(store, ours, NOW)
 
-    assert await streams.latest(ours) is None
+    assert await read_latest(store, ours, NOW) is None
 
 
 async def test_a_stream_that_never_spoke_is_not_active(host: Host) -> None:
-    status = await host.streams.status(stream(), NOW)
+    status = await read_status(host.store, stream(), NOW)
 
     assert (status.active, status.stale) == (False, True)
     assert (status.last_tick, status.age_seconds, status.latest) == (None, None, None)
@@ -641,10 +645,10 @@ async def test_a_stream_that_never_spoke_is_not_active(host: Host) -> None:
 async def test_a_stream_is_active_while_its_ticks_are_on_time(host: Host) -> None:
     ours = stream()
     async with listening(host, "ann", ours.group):
-        await host.streams.run(ours, NOW)
+        await host.runner.run_tick(ours, NOW)
 
-    now = await host.streams.status(ours, NOW + SECOND)
-    later = await host.streams.status(ours, NOW + 60 * SECOND)
+    now = await read_status(host.store, ours, NOW + SECOND)
+    later = await read_status(host.store, ours, NOW + 60 * SECOND)
 
     assert (now.active, now.stale, now.age_seconds) == (True, False, 1.0)
     assert (later.active, later.stale, later.age_seconds) == (False, True, 60.0)
@@ -657,10 +661,10 @@ async def test_a_stream_is_active_while_its_ticks_are_on_time(host: Host) -> Non
 async def test_a_frame_from_before_a_pause_is_handed_out_marked_stale(host: Host) -> None:
     ours = stream()
     async with listening(host, "ann", ours.group):
-        await host.streams.run(ours, NOW)
+        await host.runner.run_tick(ours, NOW)
 
-    fresh = await host.streams.latest(ours, NOW + SECOND)
-    old = await host.streams.latest(ours, NOW + 3600 * SECOND)
+    fresh = await read_latest(host.store, ours, NOW + SECOND)
+    old = await read_latest(host.store, ours, NOW + 3600 * SECOND)
 
     assert fresh is not None
     assert old is not None
@@ -671,10 +675,10 @@ async def test_a_frame_from_before_a_pause_is_handed_out_marked_stale(host: Host
 async def test_a_failing_stream_is_active_and_says_that_it_is_stale(host: Host) -> None:
     ours = stream(in_turn({"n": 1}, RuntimeError()))
     async with listening(host, "ann", ours.group):
-        await host.streams.run(ours, NOW)
-        await host.streams.run(ours, NOW + SECOND)
+        await host.runner.run_tick(ours, NOW)
+        await host.runner.run_tick(ours, NOW + SECOND)
 
-    status = await host.streams.status(ours, NOW + SECOND)
+    status = await read_status(host.store, ours, NOW + SECOND)
 
     assert (status.active, status.stale) == (True, True)
 
@@ -684,11 +688,11 @@ async def test_a_failing_stream_is_active_and_says_that_it_is_stale(host: Host) 
 
 @pytest.fixture
 def listed() -> Iterator[Stream]:
-    """A stream that is in the catalogue, as those of the producers are."""
+    """A stream that is in the registry, as those of the producers are."""
     ours = stream()
-    register(ours)
+    registry.register(ours)
     yield ours
-    del catalogue[ours.name]
+    registry.unregister(ours.name)
 
 
 async def test_whoever_subscribes_hears_it_on_every_present_connection(
@@ -696,8 +700,8 @@ async def test_whoever_subscribes_hears_it_on_every_present_connection(
 ) -> None:
     ann = f"ann-{listed.name}"
     async with listening(host, ann) as phone, listening(host, ann) as desktop:
-        await host.streams.subscribe(ann, listed)
-        await host.streams.run(listed, NOW)
+        await host.subscriptions.add(ann, listed)
+        await host.runner.run_tick(listed, NOW)
 
         assert await phone.frame() == await desktop.frame()
 
@@ -706,14 +710,14 @@ async def test_a_subscription_is_kept_for_later_connections_until_it_is_ended(
     start: Callable[..., Host], listed: Stream
 ) -> None:
     ann, bob = f"ann-{listed.name}", f"bob-{listed.name}"
-    await start().streams.subscribe(ann, listed)
+    await start().subscriptions.add(ann, listed)
 
     host = start()
-    assert await host.streams.groups(ann) == [listed.group]
-    assert await host.streams.groups(bob) == []
+    assert await host.subscriptions.list_groups(ann) == [listed.group]
+    assert await host.subscriptions.list_groups(bob) == []
 
-    await host.streams.unsubscribe(ann, listed)
-    assert await host.streams.groups(ann) == []
+    await host.subscriptions.remove(ann, listed)
+    assert await host.subscriptions.list_groups(ann) == []
 
 
 async def test_whoever_unsubscribes_hears_no_more_of_it(host: Host, listed: Stream) -> None:
@@ -722,11 +726,11 @@ async def test_whoever_unsubscribes_hears_no_more_of_it(host: Host, listed: Stre
         listening(host, ann, listed.group) as gone,
         listening(host, "bob", listed.group) as bob,
     ):
-        await host.streams.subscribe(ann, listed)
-        await host.streams.unsubscribe(ann, listed)
-        await host.streams.run(listed, NOW)
+        await host.subscriptions.add(ann, listed)
+        await host.subscriptions.remove(ann, listed)
+        await host.runner.run_tick(listed, NOW)
         await bob.frame()
-        await host.hub.tell(ann, {"type": "test", "last": True})
+        await host.hub.send_to_user(ann, {"type": "test", "last": True})
 
         assert await gone.frame() == {"type": "test", "last": True}
 
@@ -735,18 +739,18 @@ async def test_both_subscribing_and_unsubscribing_twice_are_fine(
     host: Host, listed: Stream
 ) -> None:
     for _ in range(2):
-        await host.streams.subscribe("ann", listed)
+        await host.subscriptions.add("ann", listed)
     for _ in range(2):
-        await host.streams.unsubscribe("ann", listed)
+        await host.subscriptions.remove("ann", listed)
 
-    assert await host.streams.groups("ann") == []
+    assert await host.subscriptions.list_groups("ann") == []
 
 
 async def test_a_subscription_to_a_stream_that_is_no_more_is_passed_over(host: Host) -> None:
     ann, gone = f"ann-{uuid.uuid4().hex}", stream()
-    await host.streams.subscribe(ann, gone)
+    await host.subscriptions.add(ann, gone)
 
-    assert await host.streams.groups(ann) == []
+    assert await host.subscriptions.list_groups(ann) == []
 
 
 # --- what a stream may be -------------------------------------------------------------------
@@ -777,7 +781,7 @@ def test_the_interval_is_the_shortest_time_between_two_ticks(schedule: str, seco
     "schedule", ["", "every second", "60 * * * * *", "* * *", "*/x * * * * *", "5/ * * * * *"]
 )
 def test_a_schedule_that_is_none_is_refused_by_name(schedule: str) -> None:
-    with pytest.raises(InvalidSettings, match="is not NCRONTAB"):
+    with pytest.raises(InvalidSettingsError, match="is not NCRONTAB"):
         shortest_interval(schedule)
 
 
@@ -797,4 +801,4 @@ def test_two_streams_cannot_share_a_name_or_a_group(listed: Stream) -> None:
     twin = Stream("another", "", listed.group, "", "* * * * * *", "test", count)
 
     with pytest.raises(ValueError, match="already"):
-        register(twin)
+        registry.register(twin)

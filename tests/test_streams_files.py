@@ -41,7 +41,9 @@ async def app(desk: Any, tmp_path: Path) -> AsyncIterator[str]:
     """The address of the app with the documented stream and with a file that is broken."""
     copy_app(tmp_path)
     (tmp_path / "producers" / "dice.py").write_text(example(), "utf-8")
-    (tmp_path / "producers" / "broken.py").write_text("import no_such_module\n", "utf-8")
+    (tmp_path / "producers" / "broken.py").write_text(
+        "import no_such_module\n", "utf-8"
+    )
     port = free_port()
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
@@ -114,7 +116,7 @@ async def test_the_stream_of_the_document_ticks_in_a_client_beside_a_broken_file
         ("import no_such_module\n", "there is no module no_such_module"),
         ("STREAM = None\n", "AttributeError"),
         (example().replace('name="dice"', 'name="weather"'), "ValueError"),
-        (example().replace("* * * * * *", "now and then"), "InvalidSchedule"),
+        (example().replace("* * * * * *", "now and then"), "InvalidScheduleError"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_and_the_others_stay(
@@ -143,12 +145,12 @@ import json, sys
 import azure.functions
 import producers
 modules = list(sys.modules)
-from realtime.stream import broken, catalogue
+from realtime.streams.definition import registry
 app = azure.functions.FunctionApp()
 app.register_functions(producers.bp)
 timers = sorted(one.get_function_name() for one in app.get_functions())
-found = {"broken": broken, "streams": sorted(catalogue), "timers": timers, "modules": modules}
-print(json.dumps(found))
+broken, streams = registry.failed_imports, sorted(registry)
+print(json.dumps({"broken": broken, "streams": streams, "timers": timers, "modules": modules}))
 """
 
 

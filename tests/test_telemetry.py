@@ -15,8 +15,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from local.parts import ROOT
-from realtime import telemetry
-from realtime.logs import Draft
+from realtime import process
+from realtime.azure import telemetry
+from realtime.rooms.log import Draft
+from realtime.settings import settings
 from tests.instances import instance
 
 
@@ -48,33 +50,46 @@ class Told:
 @pytest.fixture
 def told() -> Iterator[Told]:
     told = Told()
-    telemetry.use(told.meters, told.tracers)
+    telemetry.use_providers(told.meters, told.tracers)
     yield told
     telemetry.stop()
 
 
-def test_a_count_adds_up_for_each_code(told):
-    telemetry.count("townsquare.refused", code="busy")
-    telemetry.count("townsquare.refused", 2, code="rate_limited")
-    telemetry.count("townsquare.refused", code="busy")
+@pytest.fixture
+def configured(monkeypatch):
+    """The least that a process needs to start."""
+    monkeypatch.setenv("WEBPUBSUB_CONNECTION_STRING", "Endpoint=http://localhost;AccessKey=x;")
+    monkeypatch.setenv("TABLES_CONNECTION_STRING", "UseDevelopmentStorage=true")
+    monkeypatch.setenv("SESSION_SECRET", "x" * 32)
+    settings.cache_clear()
+    process.start.cache_clear()
+    yield
+    settings.cache_clear()
+    process.start.cache_clear()
 
-    counted = {p.attributes["code"]: p.value for p in told.points("townsquare.refused")}
+
+def test_a_count_adds_up_for_each_code(told):
+    telemetry.increment("townsquare.errors", code="busy")
+    telemetry.increment("townsquare.errors", 2, code="rate_limited")
+    telemetry.increment("townsquare.errors", code="busy")
+
+    counted = {p.attributes["code"]: p.value for p in told.points("townsquare.errors")}
     assert counted == {"busy": 2, "rate_limited": 2}
 
 
 def test_a_block_is_timed_even_when_it_fails(told):
-    with pytest.raises(RuntimeError), telemetry.time("townsquare.event.time", event="message"):
+    with pytest.raises(RuntimeError), telemetry.measure_duration("townsquare.event.duration", event="message"):
         raise RuntimeError
 
-    (point,) = told.points("townsquare.event.time")
+    (point,) = told.points("townsquare.event.duration")
     assert point.count == 1
     assert 0 < point.sum < 1
-    assert point.explicit_bounds == telemetry.SECONDS
+    assert point.explicit_bounds == telemetry.DURATION_BUCKETS_SECONDS
 
 
 def test_the_size_of_commits_is_spread_over_the_buckets_that_matter(told):
     for size in (1, 1, 49):
-        telemetry.measure("townsquare.commit.size", size)
+        telemetry.record("townsquare.commit.size", size)
 
     (point,) = told.points("townsquare.commit.size")
     assert (point.count, point.max) == (3, 49)
@@ -96,9 +111,9 @@ async def test_what_a_task_does_belongs_to_the_event_that_started_it(told):
 
 def test_a_commit_is_linked_to_every_event_that_it_keeps(told):
     with telemetry.span("ann says"):
-        ann = telemetry.here()
+        ann = telemetry.current_span()
     with telemetry.span("bob says"):
-        bob = telemetry.here()
+        bob = telemetry.current_span()
 
     with telemetry.span("commit", links=[ann, bob, None]):
         pass
@@ -108,16 +123,17 @@ def test_a_commit_is_linked_to_every_event_that_it_keeps(told):
 
 def test_every_metric_can_be_told(told):
     for name, metric in telemetry.METRICS.items():
-        tell = telemetry.measure if metric.kind == "histogram" else telemetry.count
+        tell = telemetry.record if metric.kind == "histogram" else telemetry.increment
         tell(name, 1)
 
     assert all(told.points(name) for name in telemetry.METRICS)
 
 
-def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent():
+def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent(configured):
     program = (
-        "import sys; from realtime import telemetry; telemetry.start();"
-        "telemetry.count('townsquare.refused', code='busy');"
+        "import sys; from realtime import process; from realtime.azure import telemetry;"
+        "process.start();"
+        "telemetry.increment('townsquare.errors', code='busy');"
         "print([one for one in sys.modules if one.startswith(('opentelemetry', 'azure.monitor'))])"
     )
     said = subprocess.run(
@@ -125,27 +141,25 @@ def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent():
     )
 
     assert said.stdout.strip() == "[]"
-    assert timeit.timeit(lambda: telemetry.count("townsquare.refused"), number=100_000) < 0.2
+    assert timeit.timeit(lambda: telemetry.increment("townsquare.errors"), number=100_000) < 0.2
 
 
-def test_the_requests_of_the_sdks_are_not_logged_line_by_line():
-    telemetry.start()
+def test_the_requests_of_the_sdks_are_not_logged_line_by_line(configured):
+    process.start()
 
     policy = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
     assert not policy.isEnabledFor(logging.INFO)
 
 
-def test_application_insights_is_told_once_it_is_named(monkeypatch):
+def test_application_insights_is_told_once_it_is_named(monkeypatch, configured):
     """The real exporter is set up in a process of its own: it may be set up only once."""
     program = (
-        "from realtime import telemetry; from opentelemetry import metrics, trace;"
-        "telemetry.start(); telemetry.count('townsquare.messages.kept');"
+        "from realtime import process; from realtime.azure import telemetry;"
+        "from opentelemetry import metrics, trace;"
+        "process.start(); telemetry.increment('townsquare.messages.stored');"
         "print(type(metrics.get_meter_provider()), type(trace.get_tracer_provider()));"
         "import os, sys; sys.stdout.flush(); os._exit(0)"
     )
-    monkeypatch.setenv("WEBPUBSUB_CONNECTION_STRING", "Endpoint=http://localhost;AccessKey=x;")
-    monkeypatch.setenv("TABLES_CONNECTION_STRING", "UseDevelopmentStorage=true")
-    monkeypatch.setenv("SESSION_SECRET", "x" * 32)
     monkeypatch.setenv(
         "APPLICATIONINSIGHTS_CONNECTION_STRING",
         "InstrumentationKey=00000000-0000-0000-0000-000000000000;"
@@ -168,7 +182,7 @@ def test_application_insights_is_told_once_it_is_named(monkeypatch):
 async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, desk):
     async with instance(desk) as one:
         with telemetry.span("event", event="message"):
-            await one.history.keep("traced", Draft("ann-1", "first", "hello"))
+            await one.appender.append("traced", Draft("ann-1", "first", "hello"))
 
     spans = told.spans()
     assert set(spans) == {"event", "commit", "publish"}
@@ -178,22 +192,22 @@ async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, 
 async def test_what_is_kept_and_what_is_sent_again_are_counted(told, desk):
     async with instance(desk) as one:
         drafts = [Draft("ann-1", f"n{number}", "hello") for number in range(5)]
-        await asyncio.gather(*(one.history.keep("counted", draft) for draft in drafts))
-        await one.history.keep("counted", drafts[0])
+        await asyncio.gather(*(one.appender.append("counted", draft) for draft in drafts))
+        await one.appender.append("counted", drafts[0])
 
-    (kept,) = told.points("townsquare.messages.kept")
-    (repeated,) = told.points("townsquare.messages.repeated")
+    (kept,) = told.points("townsquare.messages.stored")
+    (repeated,) = told.points("townsquare.messages.duplicates")
     (size,) = told.points("townsquare.commit.size")
-    (publish,) = told.points("townsquare.publish.time")
+    (publish,) = told.points("townsquare.publish.duration")
     assert (kept.value, repeated.value, size.sum) == (5, 1, 5)
     assert publish.count == size.count + 1
 
 
 async def test_two_instances_that_write_one_room_count_their_conflicts(told, desk):
     async with instance(desk) as one, instance(desk) as other:
-        await one.history.keep("raced", Draft("ann-1", "zero", "hello"))
-        await other.history.keep("raced", Draft("bob-1", "zero", "hello"))
-        await one.history.keep("raced", Draft("ann-1", "one", "hello"))
+        await one.appender.append("raced", Draft("ann-1", "zero", "hello"))
+        await other.appender.append("raced", Draft("bob-1", "zero", "hello"))
+        await one.appender.append("raced", Draft("ann-1", "one", "hello"))
 
     (conflicts,) = told.points("townsquare.commit.conflicts")
     assert conflicts.value == 1

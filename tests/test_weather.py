@@ -16,8 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from producers.provider import Pace, Unreachable, ask
 from producers.provider import client as shared_client
 from producers.weather import OpenMeteo, Reports, WeatherApi, cities
-from realtime.messages import Frame, timestamp
-from realtime.stream import Data, Stale
+from realtime.messages import Frame, format_timestamp
+from realtime.streams import Data, Stale
 from tests import provider
 from tests.provider import Provider
 
@@ -54,7 +54,9 @@ def weatherapi(sky: Provider, client: httpx.AsyncClient, wished: str) -> Reports
 
 
 def frame(data: Data) -> Frame:
-    return Frame("weather_update", "weather", 1, timestamp(NOW), stale=False, full=True, data=data)
+    return Frame(
+        "weather_update", "weather", 1, format_timestamp(NOW), stale=False, full=True, data=data
+    )
 
 
 async def data_of(reports: Reports, previous: Data | None, now: datetime) -> Data:

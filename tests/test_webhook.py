@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.parts import ACCESS_KEY, Desk, free_ports, start_functions
-from realtime import hub as hubs
-from realtime.answers import BODY_LIMIT
+from realtime.http import MAX_BODY_BYTES
+from realtime.azure.web_pubsub import connect_hub
 from realtime.settings import Settings
 from tests import logs
 from tests.instances import Instance, instance
@@ -117,7 +117,7 @@ async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_kept(
 def holds(key: str, offered: str, connection: str) -> bool:
     """Whether an app with this key believes a signature."""
     text = f"Endpoint=https://here;AccessKey={key};Version=1.0;"
-    return hubs.connect(Settings(webpubsub_connection_string=text)).signed_by_service(
+    return connect_hub(Settings(webpubsub_connection_string=text)).verify_signature(
         offered, connection
     )
 
@@ -378,7 +378,7 @@ async def test_a_text_of_the_longest_length_is_kept_as_it_is(
     for text in (longest, *verbatim):
         assert (await service.says("message", message(room, text), rooms=[room])).status == 204
 
-    entries = (await own.history.page(room)).entries
+    entries = (await own.history.read_page(room)).entries
     assert [entry.content for entry in entries] == [longest, *verbatim]
 
 
@@ -389,7 +389,7 @@ async def test_what_only_the_server_decides_cannot_be_sent_along(
 
     await service.says("message", message(room) | forged, user="ann-22222222", rooms=[room])
 
-    (entry,) = (await own.history.page(room)).entries
+    (entry,) = (await own.history.read_page(room)).entries
     assert (entry.sender, entry.seq, entry.timestamp[:2]) == ("ann-22222222", 1, "20")
 
 
@@ -413,7 +413,7 @@ async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refu
 
 
 async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service) -> None:
-    body = json.dumps(message("lobby", "x" * BODY_LIMIT)).encode()
+    body = json.dumps(message("lobby", "x" * MAX_BODY_BYTES)).encode()
 
     signed = await service.says("message", body, rooms=["lobby"])
     system = await service.call("POST", event_headers("connect", system=True), body)

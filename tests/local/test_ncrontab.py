@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.ncrontab import NEVER, InvalidSchedule, parse, shortest_interval
+from realtime.ncrontab import NEVER, InvalidScheduleError, parse, shortest_interval
 
 
 def at(text: str) -> datetime:
@@ -73,7 +73,7 @@ def test_a_field_allows_these_values(expression: str, seconds: Sequence[int]) ->
     ],
 )  # fmt: skip
 def test_an_invalid_schedule_is_refused_by_name(expression: str) -> None:
-    with pytest.raises(InvalidSchedule, match=r"^The schedule '.*' is not NCRONTAB, .+: .+\.$"):
+    with pytest.raises(InvalidScheduleError, match=r"^The schedule '.*' is not NCRONTAB, .+: .+\.$"):
         parse(expression)
 
 

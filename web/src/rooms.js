@@ -281,7 +281,7 @@ export class Rooms {
   async #refresh(place) {
     const { log } = place;
     try {
-      place.isOnline = (await this.http.get(`/api/user/${encodeURIComponent(place.who)}`)).online;
+      place.isOnline = (await this.http.get(`/api/users/${encodeURIComponent(place.who)}/online`)).online;
       const from = log.isStarted ? `after=${log.last}&limit=${FILL}` : `limit=${PAGE}`;
       const page = await this.http.get(`${place.path}/history?${from}`);
       if (page.epoch === log.epoch) this.#receive(place, page.epoch, page.messages);

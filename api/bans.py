@@ -1,0 +1,27 @@
+"""Bans of users."""
+
+import azure.functions as func
+from msgspec import Struct
+
+from api.blueprint import bp
+from realtime.azure.web_pubsub import hub
+from realtime.http import Access, endpoint
+from realtime.names import validate_user_id
+from realtime.users.bans import bans
+
+
+class BanResponse(Struct, frozen=True):
+    user_id: str
+    banned: bool
+
+
+@endpoint(bp, "PUT DELETE", "api/users/{user_id}/ban", Access.SERVER)
+async def user_ban(req: func.HttpRequest) -> BanResponse:
+    """Ban a user, whose connections are closed at once, or remove the ban."""
+    user_id = validate_user_id(req.route_params["user_id"])
+    if req.method == "PUT":
+        await bans().add(user_id)
+        await hub().close_user_connections(user_id, "banned")
+    else:
+        await bans().remove(user_id)
+    return BanResponse(user_id, req.method == "PUT")

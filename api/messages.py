@@ -1,0 +1,61 @@
+"""Messages that a server sends: stored in the history, then published."""
+
+import secrets
+
+import azure.functions as func
+from msgspec import Struct, field
+
+from api.blueprint import bp
+from realtime.errors import ApiError
+from realtime.http import Access, endpoint
+from realtime.messages import validate_content
+from realtime.names import direct_log, validate_message_id, validate_room, validate_user_id
+from realtime.rooms.appender import appender
+from realtime.rooms.log import Draft
+from realtime.users.memberships import memberships
+
+
+class ServerMessageRequest(Struct, frozen=True):
+    """A message from a server. Without an `id`, a repeated request is stored again."""
+
+    content: str
+    sender: str = field(name="from", default="system")
+    id: str = ""
+
+    def to_draft(self) -> Draft:
+        """Raises ApiError for an invalid sender, id or content."""
+        return Draft(
+            validate_user_id(self.sender),
+            validate_message_id(self.id or secrets.token_urlsafe(12)),
+            validate_content(self.content),
+        )
+
+
+class MessageAccepted(Struct, frozen=True, omit_defaults=True):
+    """A stored message: its seq, its id, and the room or user it was sent to."""
+
+    status: str
+    seq: int
+    id: str
+    room: str | None = None
+    user_id: str | None = None
+
+
+@endpoint(bp, "POST", "api/rooms/{room}/message", Access.SERVER)
+async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
+    """Send a message to a room; the response follows its storage and publish."""
+    room = validate_room(req.route_params["room"])
+    stored = await appender().append(room, body.to_draft())
+    return MessageAccepted("sent", stored.entry.seq, stored.entry.id, room=room)
+
+
+@endpoint(bp, "POST", "api/users/{user_id}/message", Access.SERVER)
+async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
+    """Send a direct message to a user, who finds it in the history if not connected."""
+    user_id = validate_user_id(req.route_params["user_id"])
+    draft = body.to_draft()
+    if draft.sender == user_id:
+        raise ApiError("direct_to_self", "Sender and recipient are the same user.")
+    await memberships().add_direct(draft.sender, user_id)
+    stored = await appender().append(direct_log(draft.sender, user_id), draft)
+    return MessageAccepted("sent", stored.entry.seq, stored.entry.id, user_id=user_id)

@@ -1,0 +1,48 @@
+"""The users who are in a room, and whether a user is connected."""
+
+import azure.functions as func
+from msgspec import Struct
+
+from api.authorization import authorize_room
+from api.blueprint import bp
+from realtime.azure.web_pubsub import hub
+from realtime.http import Access, endpoint
+from realtime.messages import RoomUser
+from realtime.names import validate_user_id
+from realtime.rooms.presence import presence
+from realtime.users.caller import authenticate
+
+
+class PageQuery(Struct, frozen=True):
+    """The page that starts after this user id."""
+
+    after: str = ""
+
+
+class RoomUsers(Struct, frozen=True):
+    """A page of the users in a room, and the number of all."""
+
+    room: str
+    users: list[RoomUser]
+    count: int
+
+
+@endpoint(bp, "GET", "api/rooms/{room}/users", Access.SESSION)
+async def room_users(req: func.HttpRequest, query: PageQuery) -> RoomUsers:
+    """List the users who are in a room now, up to 200 a page, by user id."""
+    room = await authorize_room(req)
+    roster = await presence().roster(room)
+    return RoomUsers(room, roster.page(query.after), len(roster.users))
+
+
+class OnlineResponse(Struct, frozen=True):
+    user_id: str
+    online: bool
+
+
+@endpoint(bp, "GET", "api/users/{user_id}/online", Access.SESSION)
+async def user_online(req: func.HttpRequest) -> OnlineResponse:
+    """Get whether a user is connected."""
+    await authenticate(req.headers)
+    user_id = validate_user_id(req.route_params["user_id"])
+    return OnlineResponse(user_id, await hub().user_exists(user_id))

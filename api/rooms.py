@@ -1,0 +1,93 @@
+"""Rooms: the caller's conversations, and the settings of a room."""
+
+from typing import Any
+
+import azure.functions as func
+from msgspec import Struct
+
+from api.blueprint import bp
+from realtime.concurrency import gather_limited
+from realtime.http import Access, endpoint
+from realtime.names import direct_log, validate_room
+from realtime.rooms.access import room_access
+from realtime.rooms.log import Head, logs
+from realtime.rooms.presence import presence
+from realtime.rooms.removal import remove_from_room
+from realtime.users.caller import authenticate
+from realtime.users.memberships import Membership, memberships
+
+
+class ConversationSummary(Struct, frozen=True, omit_defaults=True):
+    """A room or a direct conversation (`user_id`) of the caller; `read` is the read marker."""
+
+    epoch: str
+    head: int
+    read: int
+    unread: int
+    room: str | None = None
+    private: bool | None = None
+    user_id: str | None = None
+
+
+class ConversationList(Struct, frozen=True):
+    rooms: list[ConversationSummary]
+    direct: list[ConversationSummary]
+
+
+@endpoint(bp, "GET", "api/rooms", Access.SESSION)
+async def room_list(req: func.HttpRequest) -> ConversationList:
+    """List the caller's rooms and direct conversations with their unread counts."""
+    caller = await authenticate(req.headers)
+    stored = await memberships().list(caller.user_id)
+    found = await gather_limited(_summarize(caller.user_id, one) for one in stored)
+    summaries = [one for one in found if one]
+    return ConversationList(
+        [one for one in summaries if one.room], [one for one in summaries if one.user_id]
+    )
+
+
+async def _summarize(user_id: str, membership: Membership) -> ConversationSummary | None:
+    """None for a room to which the user has no access any more."""
+    name = membership.name
+    if membership.kind == "direct":
+        head = await logs().read_head(direct_log(user_id, name))
+        return _make_summary(head, membership.read, user_id=name)
+    state = await room_access().find(name, user_id)
+    if state is None:
+        return None
+    head = await logs().read_head(name)
+    return _make_summary(head, membership.read, room=name, private=state.private)
+
+
+def _make_summary(head: Head, read: int, **conversation: Any) -> ConversationSummary:
+    unread = max(0, head.seq - read)
+    return ConversationSummary(head.epoch, head.seq, read, unread, **conversation)
+
+
+class RoomSettings(Struct, frozen=True):
+    """Only members may enter a private room."""
+
+    private: bool = False
+
+
+class Room(Struct, frozen=True):
+    room: str
+    private: bool
+
+
+@endpoint(bp, "PUT", "api/rooms/{room}", Access.SERVER)
+async def room_put(req: func.HttpRequest, body: RoomSettings) -> Room:
+    """Create a room, or change the one that exists."""
+    room = validate_room(req.route_params["room"])
+    await room_access().put_room(room, private=body.private)
+    if body.private:
+        await _remove_others(room)
+    return Room(room, body.private)
+
+
+async def _remove_others(room: str) -> None:
+    """Remove the users who are in a room that has become private and are not its members."""
+    roster = await presence().roster(room)
+    for user in roster.users:
+        if not await room_access().find(room, user):
+            await remove_from_room(room, user)

@@ -1,0 +1,43 @@
+"""What the handlers of client events receive and return."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from realtime.errors import ApiError
+from realtime.names import validate_room
+
+MAX_CONNECTION_ROOMS = 50
+"""Rooms of one connection: their names travel in a header with each event."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """The connection that sent an event: its user and the rooms it is in."""
+
+    connection: str
+    user_id: str
+    rooms: tuple[str, ...] = ()
+
+    def require_joined(self, room: str) -> str:
+        """The room. Raises ApiError `not_in_room` if the connection has not joined it."""
+        if validate_room(room) not in self.rooms:
+            raise ApiError("not_in_room", "Join the room first.")
+        return room
+
+    def rooms_with(self, room: str) -> tuple[str, ...]:
+        """The connection's rooms and this one. Raises ApiError `too_many_rooms`."""
+        if room in self.rooms:
+            return self.rooms
+        if len(self.rooms) >= MAX_CONNECTION_ROOMS:
+            raise ApiError(
+                "too_many_rooms", f"A connection may be in at most {MAX_CONNECTION_ROOMS} rooms."
+            )
+        return (*self.rooms, room)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The message to the sender, if any, and the connection's rooms after the event."""
+
+    message: Any
+    rooms: tuple[str, ...]

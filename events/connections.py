@@ -1,0 +1,52 @@
+"""Handlers of the system events: connect, connected, disconnected."""
+
+import asyncio
+
+from events.client import Client
+from events.rooms import remove_without_access
+from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError
+from realtime.rooms.access import room_access
+from realtime.rooms.presence import GRACE_SECONDS, presence
+from realtime.streams.subscriptions import subscriptions
+from realtime.users.bans import bans
+
+
+async def connect(client: Client, groups: list[str]) -> list[str]:
+    """The groups of a new connection: those of its token and of the user's subscriptions.
+
+    Checks bans and rooms again, since the token may be an hour old. Raises ApiError.
+    """
+    await bans().check_now(client.user_id)
+    for room in client.rooms:
+        await room_access().check(room, client.user_id)
+    return sorted({*groups, *await subscriptions().list_groups(client.user_id)})
+
+
+async def connected(client: Client) -> None:
+    """Announce the user in the rooms of the token.
+
+    Checks bans and rooms once more: a ban during the handshake could not close the connection.
+    """
+    try:
+        await bans().check_now(client.user_id)
+        for room in client.rooms:
+            await remove_without_access(client, room)
+    except ApiError as error:
+        if error.code == "banned":
+            await hub().close_user_connections(client.user_id, "banned")
+        return
+    for room in client.rooms:
+        roster = await presence().roster(room)
+        if client.user_id in roster.users:
+            await presence().announce_joined(room, client.user_id, roster)
+
+
+async def disconnected(client: Client) -> None:
+    """Announce that the user has left, unless another connection of the user is there."""
+    await asyncio.gather(
+        *(
+            presence().announce_left(room, client.user_id, grace_seconds=GRACE_SECONDS)
+            for room in client.rooms
+        )
+    )

@@ -1,0 +1,41 @@
+"""The client events: each has a request type and a handler."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+
+from events import messages, rooms, signals
+from events.client import Client, Reply
+from realtime.messages import (
+    DirectMessageRequest,
+    JoinRequest,
+    LeaveRequest,
+    MessageRequest,
+    ReadRequest,
+    TypingRequest,
+    decode,
+)
+
+
+@dataclass(frozen=True)
+class ClientEvent:
+    """The handler takes the client and a request of this type. It raises ApiError."""
+
+    request: type[Struct]
+    handle: Callable[[Client, Any], Awaitable[Reply]]
+
+    async def parse_and_handle(self, client: Client, body: bytes) -> Reply:
+        return await self.handle(client, decode(body, self.request))
+
+
+CLIENT_EVENTS: dict[str, ClientEvent] = {
+    "join": ClientEvent(JoinRequest, rooms.join),
+    "leave": ClientEvent(LeaveRequest, rooms.leave),
+    "message": ClientEvent(MessageRequest, messages.message),
+    "direct": ClientEvent(DirectMessageRequest, messages.direct),
+    "typing": ClientEvent(TypingRequest, signals.typing),
+    "read": ClientEvent(ReadRequest, signals.read),
+}
+"""By the name of the event."""

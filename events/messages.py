@@ -1,0 +1,54 @@
+"""Handlers of the client events `message` and `direct`."""
+
+from events.client import Client, Reply
+from events.limits import event_limits
+from events.moderation import moderate
+from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError
+from realtime.messages import DirectMessageRequest, MessageRequest, validate_content
+from realtime.names import direct_log, validate_message_id, validate_user_id
+from realtime.rooms.access import room_access
+from realtime.rooms.appender import appender
+from realtime.rooms.log import Draft
+from realtime.users.bans import bans
+from realtime.users.memberships import memberships
+
+
+async def message(client: Client, request: MessageRequest) -> Reply:
+    """Store a message and publish it to the room; the acknowledgement comes after both."""
+    room = client.require_joined(request.room)
+    draft = await _make_draft(client, request)
+    await room_access().check_cached(room, client.user_id)
+    await moderate(client.user_id, room, request.content)
+    await appender().append(room, draft)
+    return Reply(None, client.rooms)
+
+
+async def direct(client: Client, request: DirectMessageRequest) -> Reply:
+    """Store a message to one user and send it to all connections of both."""
+    to = validate_user_id(request.to)
+    if to == client.user_id:
+        raise ApiError("direct_to_self", "Sender and recipient are the same user.")
+    draft = await _make_draft(client, request)
+    await _check_recipient(to)
+    await moderate(client.user_id, to, request.content)
+    await memberships().add_direct(client.user_id, to)
+    await appender().append(direct_log(client.user_id, to), draft)
+    return Reply(None, client.rooms)
+
+
+async def _make_draft(client: Client, request: MessageRequest | DirectMessageRequest) -> Draft:
+    """A valid draft of a user who may send now. Raises ApiError."""
+    message_id = validate_message_id(request.id)
+    draft = Draft(client.user_id, message_id, validate_content(request.content))
+    event_limits().messages.acquire(client.user_id)
+    await bans().check(client.user_id)
+    return draft
+
+
+async def _check_recipient(user_id: str) -> None:
+    """Raises ApiError for a banned user, or one who has never been here."""
+    if await bans().is_banned(user_id):
+        raise ApiError("unreachable", "This user cannot receive messages.")
+    if not (await memberships().has_any(user_id) or await hub().user_exists(user_id)):
+        raise ApiError("unknown_user", "No user with this id has been here.")

@@ -1,0 +1,64 @@
+"""Handlers of the client events `join` and `leave`."""
+
+import asyncio
+
+from events.client import Client, Reply
+from events.limits import event_limits
+from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError
+from realtime.messages import JoinRequest, JoinResponse, LeaveRequest, LeaveResponse
+from realtime.names import room_group, validate_room
+from realtime.rooms.access import room_access
+from realtime.rooms.history import history
+from realtime.rooms.presence import presence
+from realtime.users.bans import bans
+from realtime.users.memberships import memberships
+
+
+async def join(client: Client, request: JoinRequest) -> Reply:
+    """Add the connection to a room; the response has roster, head and missed messages."""
+    room = validate_room(request.room)
+    event_limits().joins.acquire(client.user_id)
+    await asyncio.gather(bans().check(client.user_id), room_access().check(room, client.user_id))
+    rooms = client.rooms_with(room)
+    if not await hub().add_connection_to_group(room_group(room), client.connection):
+        raise ApiError("unavailable", "The connection is closed.")
+    # The group first, then the history: a message in between arrives twice rather than never.
+    _, (page, recovered), read, roster = await asyncio.gather(
+        remove_without_access(client, room),
+        history().read_since(room, request.after, request.epoch),
+        memberships().add(client.user_id, "room", room),
+        presence().roster(room),
+    )
+    await presence().announce_joined(room, client.user_id, roster)
+    response = JoinResponse(
+        room=room,
+        epoch=page.head.epoch,
+        head=page.head.seq,
+        users=roster.page(),
+        count=len(roster.users),
+        messages=page.entries,
+        recovered=recovered,
+        read=read,
+    )
+    return Reply(response, rooms)
+
+
+async def leave(client: Client, request: LeaveRequest) -> Reply:
+    """Remove the connection from a room, and the room from the user's rooms."""
+    room = client.require_joined(request.room)
+    await hub().remove_connection_from_group(room_group(room), client.connection)
+    await asyncio.gather(
+        presence().announce_left(room, client.user_id),
+        memberships().remove(client.user_id, "room", room),
+    )
+    return Reply(LeaveResponse(room), tuple(one for one in client.rooms if one != room))
+
+
+async def remove_without_access(client: Client, room: str) -> None:
+    """Check the access again and remove the connection if it was withdrawn meanwhile."""
+    try:
+        await room_access().check_cached(room, client.user_id)
+    except ApiError:
+        await hub().remove_connection_from_group(room_group(room), client.connection)
+        raise

@@ -1,0 +1,44 @@
+"""Handlers of the client events `typing` and `read`, which are not stored in a log."""
+
+from events.client import Client, Reply
+from events.limits import event_limits
+from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError
+from realtime.messages import ReadEvent, ReadRequest, TypingEvent, TypingRequest
+from realtime.names import direct_log, room_group, validate_user_id
+from realtime.rooms.access import room_access
+from realtime.rooms.log import logs
+from realtime.users.memberships import Kind, memberships
+
+
+async def typing(client: Client, request: TypingRequest) -> Reply:
+    """Publish that the user is typing, at most every 3 s."""
+    room = client.require_joined(request.room)
+    if event_limits().typing.try_acquire(f"{client.user_id}:{room}"):
+        await room_access().check_cached(room, client.user_id)
+        await hub().send_to_group(room_group(room), TypingEvent(room, client.user_id))
+    return Reply(None, client.rooms)
+
+
+async def read(client: Client, request: ReadRequest) -> Reply:
+    """Store a read marker and send it to all connections of the user."""
+    kind, name, log = _conversation_of(client, request)
+    if kind == "room":
+        await room_access().check_cached(name, client.user_id)
+    head = await logs().read_head(log)
+    if not 0 <= request.seq <= head.seq:
+        raise ApiError("invalid_cursor", f"The history ends at {head.seq}.")
+    seq = await memberships().advance_read_marker(client.user_id, kind, name, request.seq)
+    await hub().send_to_user(client.user_id, ReadEvent(seq, request.room, request.to))
+    return Reply(None, client.rooms)
+
+
+def _conversation_of(client: Client, request: ReadRequest) -> tuple[Kind, str, str]:
+    """Kind and name of the conversation, and its log. Raises ApiError."""
+    if request.room is not None and request.to is None:
+        room = client.require_joined(request.room)
+        return "room", room, room
+    if request.to is not None and request.room is None:
+        user_id = validate_user_id(request.to)
+        return "direct", user_id, direct_log(client.user_id, user_id)
+    raise ApiError("invalid_request", "Expected either `room` or `to`.")

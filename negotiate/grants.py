@@ -1,0 +1,44 @@
+"""What a negotiate request asks for, and the groups and roles that it grants."""
+
+from msgspec import Struct
+
+from realtime.errors import ApiError
+from realtime.names import room_group, validate_room
+from realtime.streams.definition import Stream, registry
+
+
+class NegotiateRequest(Struct, frozen=True):
+    """The body of negotiate, or its query with `groups` separated by commas.
+
+    `user_id` is the name of a new guest; an authenticated caller keeps the present id.
+    """
+
+    user_id: str = ""
+    room: str | None = None
+    groups: list[str] | str = ""
+
+
+def requested_room(request: NegotiateRequest) -> str | None:
+    return None if request.room is None else validate_room(request.room)
+
+
+def requested_streams(request: NegotiateRequest) -> list[Stream]:
+    """The streams of the requested groups. Raises ApiError for a group that is no stream's."""
+    groups = request.groups
+    names = groups.split(",") if isinstance(groups, str) else groups
+    by_group = {stream.group: stream for stream in registry.values()}
+    unique = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    for name in unique:
+        if name not in by_group:
+            raise ApiError("unknown_group", f"Expected some of {', '.join(by_group)}.")
+    return [by_group[name] for name in unique]
+
+
+def granted_groups(room: str | None, streams: list[Stream]) -> list[str]:
+    """The groups that the connection is in from the start."""
+    return [stream.group for stream in streams] + ([room_group(room)] if room else [])
+
+
+def granted_roles() -> list[str]:
+    """A client may join and leave the groups of streams, and may not send to any group."""
+    return [f"webpubsub.joinLeaveGroup.{stream.group}" for stream in registry.values()]

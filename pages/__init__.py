@@ -1,0 +1,63 @@
+"""The page and its assets, the health report, and the API document with its reference."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import azure.functions as func
+
+from pages import assets, openapi, reference
+from pages.health import HealthReport, check_health
+from realtime.azure.web_pubsub import hub
+from realtime.http import Access, endpoint, json_response
+
+bp = func.Blueprint()
+
+
+@endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC)
+async def page(req: func.HttpRequest) -> func.HttpResponse:
+    """Get the page."""
+    policy = assets.content_security_policy(hub().endpoint)
+    return _send_file(req, "index.html", {"Content-Security-Policy": policy})
+
+
+@endpoint(bp, "GET", "assets/{file}", Access.PUBLIC)
+async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
+    """Get a file of the page."""
+    return _send_file(req, req.route_params["file"])
+
+
+def _send_file(
+    req: func.HttpRequest, name: str, headers: Mapping[str, str] | None = None
+) -> func.HttpResponse:
+    """A file of the page: 304 if the browser has it, compressed if the browser accepts that."""
+    file = assets.read_file(name)
+    if file is None:
+        text = "Not found. web/README.md describes how the page is built."
+        return func.HttpResponse(text, status_code=404)
+    sent = {**assets.HEADERS, **(headers or {}), "ETag": file.etag}
+    if req.headers.get("if-none-match") == file.etag:
+        return func.HttpResponse(status_code=304, headers=sent)
+    if "gzip" not in req.headers.get("accept-encoding", ""):
+        return func.HttpResponse(file.content, mimetype=file.type, headers=sent)
+    sent["Content-Encoding"] = "gzip"
+    return func.HttpResponse(file.compressed, mimetype=file.type, headers=sent)
+
+
+@endpoint(bp, "GET", "api/health", Access.PUBLIC, response=HealthReport)
+async def health(req: func.HttpRequest) -> func.HttpResponse:
+    """Get whether storage and service answer, and the age of each stream's last frame."""
+    report = await check_health()
+    return json_response(report, 200 if report.status == "ok" else 503)
+
+
+@endpoint(bp, "GET", "api/openapi.json", Access.PUBLIC, response=dict[str, Any])
+async def api_document(req: func.HttpRequest) -> func.HttpResponse:
+    """Get this document: the HTTP API as OpenAPI 3.1."""
+    return json_response(openapi.document())
+
+
+@endpoint(bp, "GET", "api/docs", Access.PUBLIC)
+async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
+    """Get the API reference as a page."""
+    page = reference.page(openapi.document())
+    return func.HttpResponse(page, mimetype="text/html", headers=reference.HEADERS)

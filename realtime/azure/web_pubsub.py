@@ -1,0 +1,180 @@
+"""Web PubSub: tokens, signatures, sending, groups and connections of one hub.
+
+The methods have the names of the SDK's methods.
+"""
+
+import hashlib
+import hmac
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+import msgspec
+from azure.core.exceptions import ResourceNotFoundError
+from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
+
+from realtime.settings import Settings, settings
+
+TOKEN_MINUTES = 60
+"""Lifetime of a client access token. The service checks it only when a client connects."""
+
+MAX_PAGE_CONNECTIONS = 200
+"""The most connections in one page of a group's list (REST 2024-12-01)."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    id: str
+    user_id: str | None
+
+
+@dataclass(frozen=True)
+class ClientAccessToken:
+    """What a client connects with; `url` contains the token."""
+
+    url: str
+    token: str
+    expires_on: datetime
+
+
+class Hub:
+    """One hub of one Web PubSub resource. Messages are sent as JSON: a struct or a plain object."""
+
+    def __init__(self, client: WebPubSubServiceClient, endpoint: str, keys: Sequence[str]) -> None:
+        self._client = client
+        self.host = urlsplit(endpoint).hostname or ""
+        self.endpoint = endpoint.rstrip("/")
+        self._keys = [key.encode() for key in keys]
+
+    # --- authentication ---------------------------------------------------------------------
+
+    @property
+    def has_access_key(self) -> bool:
+        """Whether an access key is known, so that event signatures can be verified."""
+        return bool(self._keys)
+
+    def verify_signature(self, signature: str, connection_id: str) -> bool:
+        """Whether `ce-signature` was made with one of the access keys, in constant time.
+
+        The header has `sha256=<hex>` for each of the service's two keys, separated by a comma:
+        learn.microsoft.com/azure/azure-web-pubsub/reference-cloud-events
+        """
+        parts = signature.split(",", 2)[:2]
+        received = [part.strip().lower().encode(errors="replace") for part in parts]
+        expected = [
+            b"sha256=" + hmac.new(key, connection_id.encode(), hashlib.sha256).hexdigest().encode()
+            for key in self._keys
+        ]
+        return any([hmac.compare_digest(r, e) for r in received for e in expected])  # noqa: C419
+
+    async def get_client_access_token(
+        self, user_id: str, groups: Sequence[str], roles: Sequence[str]
+    ) -> ClientAccessToken:
+        """A token for a user who is in `groups` once connected and has only `roles`."""
+        answer = await self._client.get_client_access_token(
+            user_id=user_id, groups=list(groups), roles=list(roles), minutes_to_expire=TOKEN_MINUTES
+        )
+        return ClientAccessToken(answer["url"], answer["token"], _expiry(answer["token"]))
+
+    # --- sending ----------------------------------------------------------------------------
+
+    async def send_to_group(self, group: str, message: Any) -> None:
+        await self._client.send_to_group(group, _to_json(message), content_type="application/json")
+
+    async def send_to_user(self, user_id: str, message: Any) -> None:
+        """Send to every connection of a user."""
+        await self._client.send_to_user(user_id, _to_json(message), content_type="application/json")
+
+    async def send_to_all(self, message: Any) -> None:
+        await self._client.send_to_all(_to_json(message), content_type="application/json")
+
+    # --- groups -----------------------------------------------------------------------------
+
+    async def add_connection_to_group(self, group: str, connection_id: str) -> bool:
+        """Whether the connection was there to be added."""
+        try:
+            await self._client.add_connection_to_group(group, connection_id)
+        except ResourceNotFoundError:
+            return False
+        return True
+
+    async def remove_connection_from_group(self, group: str, connection_id: str) -> None:
+        await self._client.remove_connection_from_group(group, connection_id)
+
+    async def add_user_to_group(self, group: str, user_id: str) -> None:
+        """Add the user's present connections; there may be none."""
+        try:
+            await self._client.add_user_to_group(group, user_id)
+        except ResourceNotFoundError:
+            return
+
+    async def remove_user_from_group(self, group: str, user_id: str) -> None:
+        await self._client.remove_user_from_group(group, user_id)
+
+    # --- connections ------------------------------------------------------------------------
+
+    async def list_connections(self, group: str) -> AsyncIterator[Connection]:
+        """The connections that are in a group now."""
+        async for member in self._client.list_connections(group=group):
+            yield Connection(member.connection_id, member.user_id)
+
+    async def group_exists(self, group: str) -> bool:
+        """Whether any connection is in the group."""
+        return bool(await self._client.group_exists(group))
+
+    async def user_exists(self, user_id: str) -> bool:
+        """Whether the user has a connection."""
+        return bool(await self._client.user_exists(user_id))
+
+    async def close_user_connections(self, user_id: str, reason: str) -> None:
+        await self._client.close_user_connections(user_id, reason=reason)
+
+    async def ping(self) -> None:
+        """Raise unless the service answers and accepts the app's credential."""
+        await self._client.group_exists("health")
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _expiry(token: str) -> datetime:
+    """The `exp` claim of a token that this process has just signed: it needs no verification."""
+    claims = jwt.decode(token, options={"verify_signature": False})
+    return datetime.fromtimestamp(claims["exp"], UTC)
+
+
+def _to_json(message: Any) -> Any:
+    """An object that the SDK encodes once; it would encode a string a second time."""
+    return msgspec.to_builtins(message)
+
+
+def connect_hub(settings: Settings) -> Hub:
+    """By connection string if there is one, else with the app's managed identity."""
+    if settings.webpubsub_connection_string:
+        values = _parse_connection_string(settings.webpubsub_connection_string)
+        client = WebPubSubServiceClient.from_connection_string(
+            settings.webpubsub_connection_string, hub=settings.webpubsub_hub
+        )
+        return Hub(client, values["endpoint"], [values["accesskey"]])
+    from azure.identity.aio import DefaultAzureCredential  # its import takes half a second
+
+    client = WebPubSubServiceClient(
+        settings.webpubsub_endpoint, settings.webpubsub_hub, DefaultAzureCredential()
+    )
+    return Hub(client, settings.webpubsub_endpoint, [])
+
+
+def _parse_connection_string(text: str) -> dict[str, str]:
+    """The parts by lower-case name."""
+    pairs = (part.split("=", 1) for part in text.split(";") if "=" in part)
+    return {name.lower(): value for name, value in pairs}
+
+
+@cache
+def hub() -> Hub:
+    """The hub of this process."""
+    return connect_hub(settings())

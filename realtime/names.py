@@ -1,0 +1,65 @@
+"""Names of rooms, users, messages and groups: validation and conversion.
+
+A validated name is safe in a table key, a role, a group and a URL: its alphabet has no `:` (the
+separator in table keys), no `.` (the separator in group names), no quote and no slash.
+"""
+
+import re
+
+from realtime.errors import ApiError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ROOM_GROUP_PREFIX = "room."
+
+
+def validate_room(name: object) -> str:
+    return _validate(_NAME, name, "invalid_room", "A room name")
+
+
+def validate_user_id(name: object) -> str:
+    return _validate(_NAME, name, "invalid_user", "A user id")
+
+
+def validate_message_id(name: object) -> str:
+    return _validate(_MESSAGE_ID, name, "invalid_id", "A message id")
+
+
+def validate_group(name: str) -> str:
+    """The name of a stream's group or of a room's group."""
+    room = room_of_group(name)
+    return room_group(validate_room(room)) if room else validate_room(name)
+
+
+def _validate(pattern: re.Pattern[str], name: object, code: str, what: str) -> str:
+    if isinstance(name, str) and pattern.fullmatch(name):
+        return name
+    raise ApiError(code, f"{what} has 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
+
+
+def room_group(room: str) -> str:
+    """The Web PubSub group of a room."""
+    return _ROOM_GROUP_PREFIX + room
+
+
+def room_of_group(group: str) -> str | None:
+    """The room of a group, or None for a stream's group."""
+    if not group.startswith(_ROOM_GROUP_PREFIX):
+        return None
+    return group.removeprefix(_ROOM_GROUP_PREFIX)
+
+
+def direct_log(user: str, other: str) -> str:
+    """The log name of a direct conversation: the same for both users, never a room's name."""
+    return ":".join(sorted((user, other)))
+
+
+def users_of_direct_log(log: str) -> tuple[str, str] | None:
+    """The two users of a direct conversation's log, or None for a room's log."""
+    user, _, other = log.partition(":")
+    return (user, other) if other else None
+
+
+def display_name(user_id: str) -> str:
+    """The readable part of a user id: the id without its suffix."""
+    return user_id.rpartition("_" if "_" in user_id else "-")[0] or user_id

@@ -1,0 +1,1 @@
+"""Rooms and direct conversations: log, history, access, presence, retention."""

@@ -1,0 +1,49 @@
+"""Which users have subscribed to which streams: the table `subscriptions`.
+
+A user is a partition, with a row for each stream.
+"""
+
+from functools import cache
+
+from azure.data.tables import UpdateMode
+
+from realtime.azure.tables import Row, Tables, tables
+from realtime.azure.web_pubsub import Hub, hub
+from realtime.streams.definition import Stream, registry
+
+
+class Subscriptions:
+    """The subscriptions of all users. They apply to present and later connections."""
+
+    def __init__(self, tables: Tables, hub: Hub) -> None:
+        self._tables = tables
+        self._hub = hub
+
+    async def add(self, user_id: str, stream: Stream) -> None:
+        table = await self._tables.open("subscriptions")
+        await table.upsert_entity(_row(user_id, stream), mode=UpdateMode.REPLACE)
+        await self._hub.add_user_to_group(stream.group, user_id)
+
+    async def remove(self, user_id: str, stream: Stream) -> None:
+        table = await self._tables.open("subscriptions")
+        await table.delete_entity(_row(user_id, stream))
+        await self._hub.remove_user_from_group(stream.group, user_id)
+
+    async def list_groups(self, user_id: str) -> list[str]:
+        """The groups of the streams to which a user has subscribed."""
+        table = await self._tables.open("subscriptions")
+        rows = table.query_entities(
+            "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
+        )
+        names = [row["RowKey"] async for row in rows]
+        return [registry[name].group for name in names if name in registry]
+
+
+def _row(user_id: str, stream: Stream) -> Row:
+    return {"PartitionKey": user_id, "RowKey": stream.name}
+
+
+@cache
+def subscriptions() -> Subscriptions:
+    """The subscriptions as this process reads them."""
+    return Subscriptions(tables(), hub())

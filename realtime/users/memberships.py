@@ -1,0 +1,118 @@
+"""The rooms and direct conversations of a user, each with the user's read marker.
+
+A user is a partition of the table `memberships`: a row `room:<room>` or `direct:<user>` for each.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import UpdateMode
+from cachetools import LRUCache
+
+from realtime.azure.tables import Row, Tables, tables
+
+Kind = Literal["room", "direct"]
+
+MAX_CACHED_PAIRS = 10_000
+"""Pairs of users of whom an instance remembers that their conversation is stored."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """`name` is the room, or the other user of a direct conversation."""
+
+    kind: Kind
+    name: str
+    read: int
+
+
+class Memberships:
+    """The memberships of all users."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._stored_pairs: LRUCache[tuple[str, str], bool] = LRUCache(MAX_CACHED_PAIRS)
+
+    async def add(self, user_id: str, kind: Kind, name: str) -> int:
+        """Store a membership if it is new; returns its read marker."""
+        table = await self._tables.open("memberships")
+        with suppress(ResourceNotFoundError):
+            return int((await table.get_entity(user_id, f"{kind}:{name}"))["read"])
+        try:
+            await table.create_entity(_row(user_id, kind, name, 0))
+        except ResourceExistsError:  # Another connection of the user was faster.
+            return await self.add(user_id, kind, name)
+        return 0
+
+    async def add_direct(self, user_id: str, other: str) -> None:
+        """Store a direct conversation for both users."""
+        if (user_id, other) in self._stored_pairs:
+            return
+        await self.add(user_id, "direct", other)
+        await self.add(other, "direct", user_id)
+        self._stored_pairs[user_id, other] = True
+
+    async def has_any(self, user_id: str) -> bool:
+        """Whether anything is stored about a user, so that the user has been here."""
+        table = await self._tables.open("memberships")
+        rows = table.query_entities(
+            "PartitionKey eq @user", parameters={"user": user_id}, results_per_page=1
+        )
+        async for _ in rows:
+            return True
+        return False
+
+    async def remove(self, user_id: str, kind: Kind, name: str) -> None:
+        table = await self._tables.open("memberships")
+        await table.delete_entity(user_id, f"{kind}:{name}")
+
+    async def advance_read_marker(self, user_id: str, kind: Kind, name: str, seq: int) -> int:
+        """Move a read marker forward, never back; returns where it is then."""
+        table = await self._tables.open("memberships")
+        while True:
+            try:
+                row = await table.get_entity(user_id, f"{kind}:{name}")
+            except ResourceNotFoundError:
+                await self.add(user_id, kind, name)
+                continue
+            if row["read"] >= seq:
+                return int(row["read"])
+            try:
+                await table.update_entity(
+                    _row(user_id, kind, name, seq),
+                    mode=UpdateMode.REPLACE,
+                    etag=row.metadata["etag"],
+                    match_condition=MatchConditions.IfNotModified,
+                )
+            except HttpResponseError as error:
+                if error.status_code not in {404, 412}:
+                    raise
+            else:
+                return seq
+
+    async def list(self, user_id: str) -> list[Membership]:
+        """All memberships of a user, direct conversations first, by name."""
+        table = await self._tables.open("memberships")
+        rows = table.query_entities("PartitionKey eq @user", parameters={"user": user_id})
+        return [membership async for row in rows for membership in _parse(row)]
+
+
+def _row(user_id: str, kind: Kind, name: str, read: int) -> Row:
+    return {"PartitionKey": user_id, "RowKey": f"{kind}:{name}", "read": read}
+
+
+def _parse(row: Row) -> Iterator[Membership]:
+    kind, _, name = row["RowKey"].partition(":")
+    if kind in {"room", "direct"}:
+        yield Membership(kind, name, int(row["read"]))
+
+
+@cache
+def memberships() -> Memberships:
+    """The memberships as this process reads them."""
+    return Memberships(tables())

@@ -1,0 +1,34 @@
+"""Maintenance on a schedule: reconcile presence each minute, purge history each night."""
+
+import logging
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from realtime.rooms.log import logs
+from realtime.rooms.presence import presence
+from realtime.rooms.retention import purge
+from realtime.settings import settings
+from realtime.timer import timer_function
+
+log = logging.getLogger(__name__)
+
+bp = func.Blueprint()
+
+
+async def reconcile_presence() -> None:
+    """Publish the notices "joined" and "left" that lost events have left out."""
+    corrections = await presence().reconcile()
+    if corrections:
+        log.info("presence: %d corrections", corrections)
+
+
+async def purge_history() -> None:
+    """Remove messages older than HISTORY_DAYS."""
+    if settings().history_days:
+        removed = await purge(logs(), datetime.now(UTC), settings().history_days)
+        log.info("history: %d messages removed", removed)
+
+
+timer_function(bp, "reconcile_presence", "30 * * * * *", reconcile_presence)
+timer_function(bp, "purge_history", "0 15 3 * * *", purge_history)

@@ -35,7 +35,7 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
 
 // The app makes a table that is missing; made here, no first message waits for that.
 resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2024-01-01' = [
-  for tableName in ['history', 'people', 'presence', 'rooms', 'streams']: {
+  for tableName in ['bans', 'history', 'logs', 'memberships', 'presence', 'rooms', 'streams', 'subscriptions']: {
     parent: account::tables
     name: tableName
   }

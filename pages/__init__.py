@@ -59,5 +59,5 @@ async def api_document(req: func.HttpRequest) -> func.HttpResponse:
 @endpoint(bp, "GET", "api/docs", Access.PUBLIC)
 async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
     """Get the API reference as a page."""
-    page = reference.page(openapi.document())
+    page = reference.render_reference(openapi.document())
     return func.HttpResponse(page, mimetype="text/html", headers=reference.HEADERS)

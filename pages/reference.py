@@ -38,7 +38,7 @@ HEADERS = {
 Schema = dict[str, Any]
 
 
-def page(document: Schema) -> str:
+def render_reference(document: Schema) -> str:
     """The whole page; everything that comes from the document is escaped."""
     info = document["info"]
     return (

@@ -73,7 +73,7 @@ def _since(opened: float, price: float) -> Data:
 # --- the providers --------------------------------------------------------------------------
 
 
-class Provider(Protocol):
+class QuoteProvider(Protocol):
     """Who knows real prices. `rest` is the seconds of silence that one symbol costs."""
 
     source: str
@@ -178,7 +178,7 @@ def _error(answer: object) -> str:
 class Quotes:
     """The prices of a provider: read at its pace, and said again with their age in between."""
 
-    provider: Provider
+    provider: QuoteProvider
     symbols: Sequence[str]
     pace: Pace = field(default_factory=Pace)
 

@@ -54,7 +54,7 @@ def _city(text: str) -> City:
 # --- the providers --------------------------------------------------------------------------
 
 
-class Provider(Protocol):
+class WeatherProvider(Protocol):
     """Who knows the weather. `rest` is the seconds of silence that one city costs."""
 
     source: str
@@ -262,7 +262,7 @@ CONDITIONS = {
 class Reports:
     """The weather of a provider: a city that fails keeps its last values, and says how old."""
 
-    provider: Provider
+    provider: WeatherProvider
     cities: Sequence[City]
     pace: Pace = field(default_factory=Pace)
 
@@ -317,7 +317,7 @@ def _known(source: str, previous: Frame | None) -> dict[str, Data]:
 def reports() -> Reports:
     """This process's provider."""
     chosen = settings()
-    provider: Provider = (
+    provider: WeatherProvider = (
         WeatherApi(client(), chosen.weatherapi_key)
         if chosen.weather_provider == "weatherapi"
         else OpenMeteo(client())

@@ -210,11 +210,11 @@ async def test_a_body_that_cannot_be_read_is_refused(
         ("POST", "negotiate"),
         ("POST", f"rooms/{room}/message"),
         ("PUT", f"rooms/{room}"),
-        ("POST", "user/bob-22222222/message"),
+        ("POST", "users/bob-22222222/message"),
     ):
         assert await ask(http, method, f"{desk.url}/api/{path}", data=body) == (400, code)
 
-    assert (await own.history.head(room)).seq == 0
+    assert (await own.logs.read_head(room)).seq == 0
 
 
 async def test_bytes_that_are_no_text_are_refused(desk: Desk, http: aiohttp.ClientSession) -> None:

@@ -173,10 +173,9 @@ def test_the_parameters_file_names_parameters_that_there_are():
 def test_the_tables_that_are_made_are_those_that_the_app_uses():
     code = "".join(
         file.read_text()
-        for package in ("realtime", "negotiate", "events", "producers")
-        for file in (ROOT / package).glob("*.py")
+        for file in (ROOT / "realtime").rglob("*.py")
     )
-    used = set(re.findall(r"tables\(\"(\w+)\"\)", code))
+    used = set(re.findall(r"tables\.open\(\"(\w+)\"\)", code))
     made = re.search(r"for tableName in \[(.*?)\]", (INFRA / "storage.bicep").read_text())
 
     assert made is not None
@@ -368,8 +367,8 @@ def test_the_package_holds_the_app_and_nothing_else(package):
     top = {one.name for one in package.iterdir()}
 
     assert top == {
-        "events", "function_app.py", "host.json", "negotiate", "producers", "realtime",
-        "requirements.txt", "web",
+        "api", "events", "function_app.py", "host.json", "negotiate", "pages", "producers",
+        "realtime", "requirements.txt", "timers", "web",
     }  # fmt: skip
     assert [one.name for one in (package / "web").iterdir()] == ["dist"]
     assert (package / "web/dist/index.html").exists()

@@ -54,13 +54,13 @@ async def refusal(asking: Any) -> str:
 
 async def test_a_guest_stays_the_same_person_with_the_session() -> None:
     guests = Guest(SECRET)
-    first = await guests.enter({}, "ann")
+    first = await guests.authenticate_or_create({}, "ann")
     assert first.session
 
-    again = await guests.enter(bearer(first.session), "somebody else")
+    again = await guests.authenticate_or_create(bearer(first.session), "somebody else")
 
-    assert again.user == first.user
-    assert (await guests.caller(bearer(first.session))).user == first.user
+    assert again.user_id == first.user_id
+    assert (await guests.authenticate(bearer(first.session))).user_id == first.user_id
 
 
 async def test_a_name_given_twice_makes_two_people(desk: Desk, http: aiohttp.ClientSession) -> None:
@@ -106,22 +106,22 @@ def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> st
     ],
 )
 async def test_a_session_that_is_not_ours_is_refused(token: str) -> None:
-    assert await refusal(Guest(SECRET).caller(bearer(token))) == "unauthenticated"
+    assert await refusal(Guest(SECRET).authenticate(bearer(token))) == "unauthenticated"
 
 
 @pytest.mark.parametrize("scheme", ["", "Basic ", "bearer", "Token "])
 async def test_a_session_comes_as_a_bearer_token(scheme: str) -> None:
     headers = {"authorization": scheme + session()}
 
-    assert await refusal(Guest(SECRET).caller(headers)) == "unauthenticated"
+    assert await refusal(Guest(SECRET).authenticate(headers)) == "unauthenticated"
 
 
 @given(st.text() | st.from_regex(r"[a-z]+_[a-f0-9]{16}"))
 def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> None:
-    caller = asyncio.run(Guest(SECRET).enter({}, name))
+    caller = asyncio.run(Guest(SECRET).authenticate_or_create({}, name))
 
-    assert validate_user_id(caller.user) == caller.user
-    assert "_" not in caller.user
+    assert validate_user_id(caller.user_id) == caller.user_id
+    assert "_" not in caller.user_id
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> N
     ],
 )
 async def test_a_wished_name_is_written_in_the_alphabet_of_ids(wish: str, name: str) -> None:
-    caller = await Guest(SECRET).enter({}, wish)
+    caller = await Guest(SECRET).authenticate_or_create({}, wish)
 
-    assert re.fullmatch(re.escape(name) + "-[a-z2-9]{8}", caller.user)
+    assert re.fullmatch(re.escape(name) + "-[a-z2-9]{8}", caller.user_id)
 
 
 def test_newcomers_are_told_apart_by_the_address_that_the_platform_wrote() -> None:
@@ -176,16 +176,16 @@ def behind_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("behind_the_platform")
 async def test_who_is_signed_in_has_one_id_and_another_account_has_another() -> None:
-    ann = await EasyAuth().caller(SIGNED_IN)
-    again = await EasyAuth().enter(SIGNED_IN, "bob")
-    bob = await EasyAuth().caller(SIGNED_IN | {"x-ms-client-principal-id": "4712"})
+    ann = await EasyAuth().authenticate(SIGNED_IN)
+    again = await EasyAuth().authenticate_or_create(SIGNED_IN, "bob")
+    bob = await EasyAuth().authenticate(SIGNED_IN | {"x-ms-client-principal-id": "4712"})
 
-    assert ann.user == again.user != bob.user
-    assert re.fullmatch(r"ann_[0-9a-f]{16}", ann.user)
+    assert ann.user_id == again.user_id != bob.user_id
+    assert re.fullmatch(r"ann_[0-9a-f]{16}", ann.user_id)
 
 
 async def test_principal_headers_prove_nothing_where_the_platform_does_not_set_them() -> None:
-    assert await refusal(EasyAuth().caller(SIGNED_IN)) == "unauthenticated"
+    assert await refusal(EasyAuth().authenticate(SIGNED_IN)) == "unauthenticated"
 
 
 @pytest.mark.usefixtures("behind_the_platform")
@@ -208,14 +208,14 @@ async def test_principal_headers_prove_nothing_where_the_platform_does_not_set_t
 async def test_a_principal_that_cannot_be_read_is_nobody(garbage: str) -> None:
     headers = SIGNED_IN | {"x-ms-client-principal": garbage}
 
-    assert await refusal(EasyAuth().caller(headers)) == "unauthenticated"
+    assert await refusal(EasyAuth().authenticate(headers)) == "unauthenticated"
 
 
 @pytest.mark.usefixtures("behind_the_platform")
 async def test_another_sites_page_cannot_use_the_cookie() -> None:
     headers = SIGNED_IN | {"sec-fetch-site": "cross-site"}
 
-    assert await refusal(EasyAuth().caller(headers)) == "forbidden"
+    assert await refusal(EasyAuth().authenticate(headers)) == "forbidden"
 
 
 # --- OpenID Connect -----------------------------------------------------------------------------
@@ -239,11 +239,11 @@ async def test_a_token_of_the_issuer_is_an_account(company: OwnIssuer) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
     token = company.token(preferred_username="ann@example.com")
 
-    caller = await identity.enter(bearer(token), "bob")
-    other = await identity.caller(bearer(company.token(sub="another ann")))
+    caller = await identity.authenticate_or_create(bearer(token), "bob")
+    other = await identity.authenticate(bearer(company.token(sub="another ann")))
 
-    assert re.fullmatch(r"ann_[0-9a-f]{16}", caller.user)
-    assert caller.user.rpartition("_")[2] != other.user.rpartition("_")[2]
+    assert re.fullmatch(r"ann_[0-9a-f]{16}", caller.user_id)
+    assert caller.user_id.rpartition("_")[2] != other.user_id.rpartition("_")[2]
 
 
 BAD_TOKENS: dict[str, Any] = {
@@ -266,7 +266,7 @@ async def test_a_token_that_is_wrong_in_one_thing_is_refused(
 ) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
 
-    assert await refusal(identity.caller(bearer(company.token(**changes)))) == "unauthenticated"
+    assert await refusal(identity.authenticate(bearer(company.token(**changes)))) == "unauthenticated"
 
 
 async def test_a_published_key_is_no_secret_to_sign_with(company: OwnIssuer) -> None:
@@ -287,14 +287,14 @@ async def test_a_published_key_is_no_secret_to_sign_with(company: OwnIssuer) -> 
     forged = text + b"." + base64.urlsafe_b64encode(mac.sign(text, public)).rstrip(b"=")
 
     for token in (unsigned, forged.decode()):
-        assert await refusal(identity.caller(bearer(token))) == "unauthenticated"
+        assert await refusal(identity.authenticate(bearer(token))) == "unauthenticated"
 
 
 async def test_keys_are_looked_up_once_for_many_callers(company: OwnIssuer) -> None:
     issuer = Issuer(company.url, AUDIENCE)
     token = company.token()
 
-    await asyncio.gather(*(issuer.claims(token) for _ in range(20)))
+    await asyncio.gather(*(issuer.verify(token) for _ in range(20)))
 
     assert company.asked == 1
 
@@ -303,25 +303,25 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(company: OwnIssu
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     old = company.token()
-    await issuer.claims(old)
+    await issuer.verify(old)
 
     company.new_key("second")
     clock.time += UNKNOWN_KEY_PAUSE_SECONDS
-    await issuer.claims(company.token())
+    await issuer.verify(company.token())
 
-    assert await refusal(issuer.claims(old)) == "unauthenticated"
+    assert await refusal(issuer.verify(old)) == "unauthenticated"
 
 
 async def test_a_withdrawn_key_is_not_trusted_for_ever(company: OwnIssuer) -> None:
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     old = company.token()
-    await issuer.claims(old)
+    await issuer.verify(old)
 
     company.new_key("second")
     clock.time += KEYS_CACHE_SECONDS
 
-    assert await refusal(issuer.claims(old)) == "unauthenticated"
+    assert await refusal(issuer.verify(old)) == "unauthenticated"
 
 
 async def test_strangers_cannot_make_us_ask_the_issuer_again_and_again(company: OwnIssuer) -> None:
@@ -330,7 +330,7 @@ async def test_strangers_cannot_make_us_ask_the_issuer_again_and_again(company: 
     unknown = company.token(headers={"kid": "unknown"})
 
     for _ in range(50):
-        await refusal(issuer.claims(unknown))
+        await refusal(issuer.verify(unknown))
         clock.time += 1
 
     assert company.asked == 1
@@ -341,22 +341,22 @@ async def test_while_the_issuer_is_away_known_keys_serve_and_it_is_left_in_peace
 ) -> None:
     clock = Clock()
     known, new = Issuer(company.url, AUDIENCE, clock), Issuer(company.url, AUDIENCE, clock)
-    await known.claims(company.token())
+    await known.verify(company.token())
     clock.time += KEYS_CACHE_SECONDS
     company.away = True
 
-    assert await known.claims(company.token())
-    assert await refusal(new.claims(company.token())) == "unavailable"
+    assert await known.verify(company.token())
+    assert await refusal(new.verify(company.token())) == "unavailable"
     company.away = False
-    assert await refusal(new.claims(company.token())) == "unavailable"
+    assert await refusal(new.verify(company.token())) == "unavailable"
     clock.time += FAILURE_PAUSE_SECONDS
-    assert await new.claims(company.token())
+    assert await new.verify(company.token())
 
 
 async def test_keys_of_somebody_else_are_not_taken(company: OwnIssuer) -> None:
     company.name = "https://elsewhere"
 
-    asking = Issuer(company.url, AUDIENCE).claims(company.token())
+    asking = Issuer(company.url, AUDIENCE).verify(company.token())
 
     assert await refusal(asking) == "unavailable"
 
@@ -433,7 +433,7 @@ COMPLETE = {
 INCOMPLETE = {
     "no secret": ({"SESSION_SECRET": ""}, "SESSION_SECRET is missing"),
     "a short secret": ({"SESSION_SECRET": "short"}, "SESSION_SECRET is missing or short"),
-    "the example's": ({"SESSION_SECRET": LOCAL_SECRET}, "SESSION_SECRET is the example's"),
+    "the example's": ({"SESSION_SECRET": LOCAL_SECRET}, "SESSION_SECRET is the public one of the example"),
     "an unknown identity": ({"IDENTITY": "anybody"}, "IDENTITY is 'anybody'"),
     "no issuer": ({"IDENTITY": "oidc", "OIDC_AUDIENCE": "a"}, "OIDC_ISSUER is missing"),
     "no audience": ({"IDENTITY": "oidc", "OIDC_ISSUER": "https://a"}, "OIDC_AUDIENCE is missing"),

@@ -37,8 +37,8 @@ async def test_a_refusal_is_logged_without_what_was_refused(
     await ann.ask("GET", f"/api/rooms/{SAID}/history")
     await ann.ask("POST", "/api/negotiate", data=SAID)
 
-    await logged(desk, "event refused: the signature is not our service's")
-    await logged(desk, "handshake refused: the origin is not localhost")
+    await logged(desk, "event rejected: wrong signature")
+    await logged(desk, "handshake rejected: the origin is not localhost")
     assert logs.leaks(logs.lines) == []
 
 

@@ -16,9 +16,9 @@ from tests.strict import KEY
 SENTENCE = "Please say it without swearing."
 
 
-async def check(moderator: object, *, passes_on_failure: bool = False) -> str | None:
+async def check(moderator: object, *, pass_on_failure: bool = False) -> str | None:
     """The code with which a text is refused, or None."""
-    moderation = Moderation(moderator, passes_on_failure, patience=0.05)  # type: ignore[arg-type]
+    moderation = Moderation(moderator, pass_on_failure, timeout_seconds=0.05)  # type: ignore[arg-type]
     try:
         await moderation.check("ann-22222222", "lobby", "what nobody should see in a log")
     except ApiError as refused:
@@ -65,7 +65,7 @@ async def test_when_it_fails_or_is_late_the_setting_decides(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         refused = await check(failing)
-        passed = await check(failing, passes_on_failure=True)
+        passed = await check(failing, pass_on_failure=True)
 
     assert (refused, passed) == ("moderation_unavailable", None)
     assert caplog.text.count("moderation failed") == 2

@@ -181,7 +181,7 @@ def test_whatever_is_asked_is_answered_as_the_document_says(method, path, desk, 
 
 
 def test_the_page_for_people_names_every_function_and_runs_no_script():
-    page = reference.page(openapi.document())
+    page = reference.render_reference(openapi.document())
 
     for path, item in openapi.document()["paths"].items():
         for method in item:
@@ -195,7 +195,7 @@ def test_nothing_in_the_document_can_become_html():
     evil = {**document, "info": {**document["info"], "title": "<img src=x onerror=alert(1)>"}}
     evil["paths"] = {"/<b>": {"get": next(iter(document["paths"]["/api/health"].values()))}}
 
-    page = reference.page(evil)
+    page = reference.render_reference(evil)
 
     assert "<img" not in page
     assert "<b>" not in page

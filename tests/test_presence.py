@@ -156,7 +156,7 @@ async def test_who_was_never_announced_is_announced_by_the_timer(
 ) -> None:
     async with ann.connect(room) as here:
         await here.hear(type="system", user_id=ann.id, event="joined")
-        await one.hub.add_user(ann.id, room_group(room + "-x"))
+        await one.hub.add_user_to_group(room_group(room + "-x"), ann.id)
         table = await one.tables.open("presence")
         await table.delete_entity(room, ann.id)
         await table.create_entity({"PartitionKey": room, "RowKey": "ghost-123"})
@@ -174,8 +174,8 @@ async def test_arrivals_and_departures_told_from_two_instances_are_told_once(
         roster = await one.presence.roster(room)
         both = (one.presence, other.presence) * 3
 
-        await asyncio.gather(*(each.arrived(room, "ghost-123", roster) for each in both))
-        await asyncio.gather(*(each.departed(room, "ghost-123") for each in both))
+        await asyncio.gather(*(each.announce_joined(room, "ghost-123", roster) for each in both))
+        await asyncio.gather(*(each.announce_left(room, "ghost-123") for each in both))
         await settled(here, room)
 
         told = [f["event"] for f in here.heard if f.get("user_id") == "ghost-123"]
@@ -217,14 +217,14 @@ async def test_a_crowd_at_the_door_shares_listings(
     async with serve() as service, instance(desk, hub=service.connection_string) as one:
         await connected(one, http, "fan", room)
         listings = 0
-        listed = one.hub.connections
+        listed = one.hub.list_connections
 
         def counting(group: str) -> AsyncIterator[object]:
             nonlocal listings
             listings += 1
             return listed(group)
 
-        one.hub.connections = counting  # type: ignore[assignment,method-assign]
+        one.hub.list_connections = counting  # type: ignore[assignment,method-assign]
         rosters = await asyncio.gather(*(one.presence.roster(room) for _ in range(50)))
 
         assert listings == 2

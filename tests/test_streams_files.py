@@ -41,9 +41,7 @@ async def app(desk: Any, tmp_path: Path) -> AsyncIterator[str]:
     """The address of the app with the documented stream and with a file that is broken."""
     copy_app(tmp_path)
     (tmp_path / "producers" / "dice.py").write_text(example(), "utf-8")
-    (tmp_path / "producers" / "broken.py").write_text(
-        "import no_such_module\n", "utf-8"
-    )
+    (tmp_path / "producers" / "broken.py").write_text("import no_such_module\n", "utf-8")
     port = free_port()
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),

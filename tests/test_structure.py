@@ -1,7 +1,8 @@
-"""The order of the code base: who may import whom, and what stands in one place only."""
+"""The structure of the code base: layers, owners, and what exists in one place only."""
 
 import ast
 import subprocess
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,46 +10,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+TOP_LEVEL_PACKAGES = ("negotiate", "events", "api", "pages", "producers", "timers")
+
 LAYERS = [
     ["function_app"],
-    ["negotiate", "events", "producers"],
-    ["realtime.answers"],
-    ["realtime.history", "realtime.presence", "realtime.retention", "realtime.stream"],
-    ["realtime.people", "realtime.rooms", "realtime.hub", "realtime.logs"],
-    [
-        "realtime.tables",
-        "realtime.channels",
-        "realtime.limits",
-        "realtime.issuer",
-        "realtime.ncrontab",
-        "realtime.azure.transactions",
-        "realtime.azure.service_client",
-    ],
-    ["realtime.messages", "realtime.telemetry", "realtime.azure"],
-    ["realtime.settings"],
+    list(TOP_LEVEL_PACKAGES),
+    ["realtime.rooms", "realtime.users", "realtime.streams"],
+    ["realtime.identity", "realtime.http", "realtime.timer", "realtime.rate_limit"],
+    ["realtime.process"],
+    ["realtime.azure"],
+    ["realtime.messages", "realtime.concurrency"],
+    ["realtime.names", "realtime.ncrontab"],
+    ["realtime.errors", "realtime.settings"],
 ]
-"""From the top down; a module imports what lies in a lower layer, or in its own package."""
+"""From the top down. A module imports from lower layers and from its own package, and never from
+another package of its layer."""
 
-OURS = ("function_app", "negotiate", "events", "producers", "realtime", "local", "web", "tests")
+OWN = ("function_app", *TOP_LEVEL_PACKAGES, "realtime", "local", "web", "tests", "emulator")
 
-
-def test_the_top_level_is_what_the_readme_says() -> None:
-    """A newcomer finds each thing by its name; nothing else may pile up beside it."""
-    given = {
-        "function_app.py", "negotiate", "producers", "events", "tests",
-        "host.json", "local.settings.json.example", "requirements.txt",
-    }  # fmt: skip
-    added = {"realtime", "web", "local", "emulator", "infra", "benchmarks", "docs"}
-    papers = {"README.md", "CHANGELOG.md", "LICENSE"}
-    tools = {"Makefile", "pyproject.toml", "requirements-dev.txt", "azure.yaml"}
-    listed = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.split()
-    if not listed:
-        pytest.skip("not a git checkout")
-
-    top = {path.partition("/")[0] for path in listed}
-    assert {name for name in top if not name.startswith(".")} == given | added | papers | tools
+MAX_FILE_LINES = 350
 
 
 def modules(*folders: str) -> list[Path]:
@@ -58,89 +38,162 @@ def modules(*folders: str) -> list[Path]:
     return found
 
 
+APP = modules("function_app", *TOP_LEVEL_PACKAGES, "realtime")
+
+
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(path: Path) -> Iterator[str]:
-    """Every module that a file imports, wherever it does so."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Every module that a file imports, anywhere in the file."""
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             assert node.module
             for alias in node.names:
-                inner = ROOT / node.module.replace(".", "/") / f"{alias.name}.py"
-                yield f"{node.module}.{alias.name}" if inner.exists() else node.module
+                inner = ROOT / node.module.replace(".", "/") / alias.name
+                is_module = inner.with_suffix(".py").exists() or inner.is_dir()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
 
 
-def layer_of(module: str) -> int:
-    """The place of a module in LAYERS; a package's inner modules count as the package."""
+def place_of(module: str) -> tuple[int, str]:
+    """The layer of a module, and the entry of LAYERS to which it belongs."""
     for place, layer in enumerate(LAYERS):
-        if any(module == name or module.startswith(f"{name}.") for name in layer):
-            return place
-    raise AssertionError(f"{module} has no place in LAYERS")
+        for entry in layer:
+            if module == entry or module.startswith(f"{entry}."):
+                return place, entry
+    raise AssertionError(f"{module} is not in LAYERS")
 
 
-def package_of(module: str) -> str:
-    top = module.partition(".")[0]
-    return module if top == "realtime" else top
+def test_the_top_level_has_only_known_entries() -> None:
+    given = {
+        "function_app.py", "negotiate", "producers", "events", "tests",
+        "host.json", "local.settings.json.example", "requirements.txt",
+    }  # fmt: skip
+    added = {
+        "api", "pages", "timers", "realtime", "clients", "web", "local", "emulator", "infra",
+        "benchmarks", "docs", "examples",
+    }  # fmt: skip
+    documents = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"}
+    tools = {"Makefile", "pyproject.toml", "requirements-dev.txt", "azure.yaml"}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    if not listed:
+        pytest.skip("not a git checkout")
 
-
-APP = modules("function_app", "negotiate", "events", "producers", "realtime")
+    top = {path.partition("/")[0] for path in listed}
+    visible = {name for name in top if not name.startswith(".")}
+    assert visible >= given
+    assert visible <= given | added | documents | tools
 
 
 @pytest.mark.parametrize("path", [p for p in APP if name_of(p) != "realtime"], ids=name_of)
-def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
-    me = name_of(path)
+def test_a_module_imports_only_from_lower_layers_and_its_own_package(path: Path) -> None:
+    layer, entry = place_of(name_of(path))
 
     for imported in imports(path):
-        if imported.partition(".")[0] not in OURS or package_of(imported) == package_of(me):
+        if imported.partition(".")[0] not in OWN or imported == "realtime":
             continue
-        assert layer_of(imported) > layer_of(me), f"{me} imports {imported}"
+        imported_layer, imported_entry = place_of(imported)
+        assert imported_entry == entry or imported_layer > layer, f"imports {imported}"
 
 
-def test_the_app_imports_nothing_of_the_emulator() -> None:
-    """The app knows Azure Web PubSub only by its wire protocol."""
-    found = {name_of(path) for path in APP if "webpubsub_emulator" in "".join(imports(path))}
-
-    assert found == set()
+@pytest.mark.parametrize("path", modules("emulator/src"), ids=lambda path: path.name)
+def test_the_emulator_imports_nothing_of_the_app(path: Path) -> None:
+    assert [one for one in imports(path) if one.partition(".")[0] in OWN] == []
 
 
-def test_the_functions_platform_is_imported_where_functions_are_declared() -> None:
+@pytest.mark.parametrize("path", APP, ids=name_of)
+def test_a_file_has_one_readable_size(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+
+
+def test_the_functions_platform_is_imported_only_where_functions_are_declared() -> None:
     found = {name_of(path) for path in APP if "azure.functions" in set(imports(path))}
+    allowed = {"function_app", "realtime.http", "realtime.timer"}
 
-    assert found == {"function_app", "negotiate", "events", "producers", "realtime.answers"}
+    outside = {name for name in found if name.partition(".")[0] not in TOP_LEVEL_PACKAGES}
+    assert outside == allowed
+
+
+def test_every_function_is_declared_through_the_wrappers_that_start_the_process() -> None:
+    """`bp.route` and `bp.timer_trigger` are called in realtime/http.py and realtime/timer.py."""
+    callers = defaultdict(set)
+    for path in APP:
+        for node in ast.walk(tree_of(path)):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in {"route", "timer_trigger"}
+                and ast.unparse(node.value) in {"bp", "app"}
+            ):
+                callers[node.attr].add(name_of(path))
+
+    assert callers == {"route": {"realtime.http"}, "timer_trigger": {"realtime.timer"}}
+
+
+def test_each_table_is_opened_by_one_file() -> None:
+    owners = defaultdict(set)
+    for path in APP:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("tables.open"):
+                (name,) = node.args
+                assert isinstance(name, ast.Constant), f"{name_of(path)}: a table has a fixed name"
+                owners[name.value].add(name_of(path))
+
+    assert {table: files for table, files in owners.items() if len(files) > 1} == {}
+    assert {"history", "rooms", "presence", "streams"} <= set(owners)
 
 
 def test_the_environment_is_read_in_one_place() -> None:
-    readers = {name_of(path) for path in APP if {"os.environ", "os.getenv"} & used(path)}
+    def uses(path: Path) -> set[str]:
+        nodes = ast.walk(tree_of(path))
+        return {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
 
+    readers = {name_of(path) for path in APP if {"os.environ", "os.getenv"} & uses(path)}
     assert readers == {"realtime.settings"}
 
 
-def used(path: Path) -> set[str]:
-    """Every dotted name that a file uses."""
-    nodes = ast.walk(ast.parse(path.read_text()))
-    return {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
-
-
 def test_the_app_only_registers_its_blueprints() -> None:
-    body = ast.parse((ROOT / "function_app.py").read_text()).body[1:]
+    body = tree_of(ROOT / "function_app.py").body[1:]
 
     registered = [ast.unparse(node) for node in body if isinstance(node, ast.Expr)]
-    assert registered == [
-        f"app.register_functions({package}.bp)" for package in ("negotiate", "events", "producers")
-    ]
+    expected = {f"app.register_functions({package}.bp)" for package in TOP_LEVEL_PACKAGES}
+    assert set(registered) == expected
 
 
-def test_nothing_of_the_app_is_started_by_importing_it() -> None:
-    """Clients, settings and loops are made at the first request: cached functions, not values."""
-    made_at_import = {"settings", "tables", "hub", "history", "presence", "people", "rooms"}
+def test_the_only_state_made_by_an_import_are_the_two_registries() -> None:
+    """Constants have upper-case names. Clients and caches are made by cached functions."""
+    allowed = {"bp", "app", "log", "logger", "__all__"}
+    registries = {("realtime.http", "endpoints"), ("realtime.streams.definition", "registry")}
+    found = set()
     for path in APP:
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Call):
-                called = ast.unparse(node.value.func)
-                assert called not in made_at_import, f"{name_of(path)} calls {called}()"
+        for node in tree_of(path).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign):
+                continue
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = {ast.unparse(target) for target in targets} - allowed
+            found |= {(name_of(path), name) for name in names if name.islower()}
+
+    assert found == registries
+
+
+def test_no_two_public_names_of_the_app_are_the_same() -> None:
+    """A tick and a STREAM belong to each producer; an import elsewhere has one meaning."""
+    places = defaultdict(list)
+    definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for path in APP:
+        for node in tree_of(path).body:
+            if isinstance(node, definition) and not node.name.startswith("_"):
+                places[node.name].append(name_of(path))
+    del places["tick"]
+
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

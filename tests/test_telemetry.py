@@ -78,7 +78,10 @@ def test_a_count_adds_up_for_each_code(told):
 
 
 def test_a_block_is_timed_even_when_it_fails(told):
-    with pytest.raises(RuntimeError), telemetry.measure_duration("townsquare.event.duration", event="message"):
+    with (
+        pytest.raises(RuntimeError),
+        telemetry.measure_duration("townsquare.event.duration", event="message"),
+    ):
         raise RuntimeError
 
     (point,) = told.points("townsquare.event.duration")
@@ -129,7 +132,8 @@ def test_every_metric_can_be_told(told):
     assert all(told.points(name) for name in telemetry.METRICS)
 
 
-def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent(configured):
+@pytest.mark.usefixtures("configured")
+def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent():
     program = (
         "import sys; from realtime import process; from realtime.azure import telemetry;"
         "process.start();"
@@ -144,14 +148,16 @@ def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent(conf
     assert timeit.timeit(lambda: telemetry.increment("townsquare.errors"), number=100_000) < 0.2
 
 
-def test_the_requests_of_the_sdks_are_not_logged_line_by_line(configured):
+@pytest.mark.usefixtures("configured")
+def test_the_requests_of_the_sdks_are_not_logged_line_by_line():
     process.start()
 
     policy = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
     assert not policy.isEnabledFor(logging.INFO)
 
 
-def test_application_insights_is_told_once_it_is_named(monkeypatch, configured):
+@pytest.mark.usefixtures("configured")
+def test_application_insights_is_told_once_it_is_named(monkeypatch):
     """The real exporter is set up in a process of its own: it may be set up only once."""
     program = (
         "from realtime import process; from realtime.azure import telemetry;"

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.parts import ACCESS_KEY, Desk, free_ports, start_functions
-from realtime.http import MAX_BODY_BYTES
 from realtime.azure.web_pubsub import connect_hub
+from realtime.http import MAX_BODY_BYTES
 from realtime.settings import Settings
 from tests import logs
 from tests.instances import Instance, instance
@@ -52,7 +52,7 @@ def message(room: str, content: str = "hello") -> dict[str, str]:
 
 async def kept(own: Instance, room: str) -> int:
     """How many messages a room has."""
-    return (await own.history.head(room)).seq
+    return (await own.logs.read_head(room)).seq
 
 
 # --- consent ------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from realtime.settings import Settings
@@ -114,29 +115,35 @@ class Instruments:
         }
 
 
+@dataclass
 class _Exporter:
-    """Where this process sends its telemetry; None while it is off."""
+    """Where a process sends its telemetry; None while it is off."""
 
     instruments: Instruments | None = None
 
 
+@cache
+def _exporter() -> _Exporter:
+    """The exporter of this process."""
+    return _Exporter()
+
+
 def increment(name: str, n: int = 1, **attributes: str) -> None:
     """Add to a counter."""
-    if _Exporter.instruments:
-        _Exporter.instruments.by_name[name].add(n, attributes)
+    if instruments := _exporter().instruments:
+        instruments.by_name[name].add(n, attributes)
 
 
 def record(name: str, value: float, **attributes: str) -> None:
     """Record a value in a histogram."""
-    if _Exporter.instruments:
-        _Exporter.instruments.by_name[name].record(value, attributes)
+    if instruments := _exporter().instruments:
+        instruments.by_name[name].record(value, attributes)
 
 
 def measure_duration(name: str, **attributes: str) -> AbstractContextManager[None]:
     """Record the seconds of a block in a histogram, also if the block raises."""
-    if _Exporter.instruments is None:
-        return _DISABLED
-    return _record_duration(_Exporter.instruments, name, attributes)
+    instruments = _exporter().instruments
+    return _record_duration(instruments, name, attributes) if instruments else _DISABLED
 
 
 def span(
@@ -146,14 +153,13 @@ def span(
 
     `links` are spans of other traces: a commit stores messages of many events.
     """
-    if _Exporter.instruments is None:
-        return _DISABLED
-    return _start_span(_Exporter.instruments, name, links, attributes)
+    instruments = _exporter().instruments
+    return _start_span(instruments, name, links, attributes) if instruments else _DISABLED
 
 
 def current_span() -> "SpanContext | None":
     """The current span, for a `span` of another trace to link to."""
-    if _Exporter.instruments is None:
+    if _exporter().instruments is None:
         return None
     from opentelemetry.trace import get_current_span
 
@@ -218,9 +224,9 @@ def _credential() -> Any:
 
 def use_providers(meters: "MeterProvider", tracers: "TracerProvider") -> None:
     """Send all telemetry to these providers from now on."""
-    _Exporter.instruments = Instruments(meters, tracers)
+    _exporter().instruments = Instruments(meters, tracers)
 
 
 def stop() -> None:
     """Send no telemetry any more."""
-    _Exporter.instruments = None
+    _exporter().instruments = None

@@ -101,7 +101,9 @@ class StreamRegistry(Mapping[str, Stream]):
         """Raises ValueError if the name or the group is in use."""
         for other in self._streams.values():
             if stream.name == other.name or stream.group == other.group:
-                raise ValueError(f"{other.name!r} has this name or the group {other.group!r}")
+                raise ValueError(
+                    f"There is a stream {other.name!r} with the group {other.group!r} already"
+                )
         self._streams[stream.name] = stream
 
     def unregister(self, name: str) -> None:

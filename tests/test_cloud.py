@@ -171,10 +171,7 @@ def test_the_parameters_file_names_parameters_that_there_are():
 
 
 def test_the_tables_that_are_made_are_those_that_the_app_uses():
-    code = "".join(
-        file.read_text()
-        for file in (ROOT / "realtime").rglob("*.py")
-    )
+    code = "".join(file.read_text() for file in (ROOT / "realtime").rglob("*.py"))
     used = set(re.findall(r"tables\.open\(\"(\w+)\"\)", code))
     made = re.search(r"for tableName in \[(.*?)\]", (INFRA / "storage.bicep").read_text())
 

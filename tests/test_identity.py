@@ -266,7 +266,9 @@ async def test_a_token_that_is_wrong_in_one_thing_is_refused(
 ) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
 
-    assert await refusal(identity.authenticate(bearer(company.token(**changes)))) == "unauthenticated"
+    assert (
+        await refusal(identity.authenticate(bearer(company.token(**changes)))) == "unauthenticated"
+    )
 
 
 async def test_a_published_key_is_no_secret_to_sign_with(company: OwnIssuer) -> None:
@@ -433,7 +435,10 @@ COMPLETE = {
 INCOMPLETE = {
     "no secret": ({"SESSION_SECRET": ""}, "SESSION_SECRET is missing"),
     "a short secret": ({"SESSION_SECRET": "short"}, "SESSION_SECRET is missing or short"),
-    "the example's": ({"SESSION_SECRET": LOCAL_SECRET}, "SESSION_SECRET is the public one of the example"),
+    "the example's": (
+        {"SESSION_SECRET": LOCAL_SECRET},
+        "SESSION_SECRET is the public one of the example",
+    ),
     "an unknown identity": ({"IDENTITY": "anybody"}, "IDENTITY is 'anybody'"),
     "no issuer": ({"IDENTITY": "oidc", "OIDC_AUDIENCE": "a"}, "OIDC_ISSUER is missing"),
     "no audience": ({"IDENTITY": "oidc", "OIDC_ISSUER": "https://a"}, "OIDC_AUDIENCE is missing"),

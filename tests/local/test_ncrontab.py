@@ -73,7 +73,9 @@ def test_a_field_allows_these_values(expression: str, seconds: Sequence[int]) ->
     ],
 )  # fmt: skip
 def test_an_invalid_schedule_is_refused_by_name(expression: str) -> None:
-    with pytest.raises(InvalidScheduleError, match=r"^The schedule '.*' is not NCRONTAB, .+: .+\.$"):
+    with pytest.raises(
+        InvalidScheduleError, match=r"^The schedule '.*' is not NCRONTAB, .+: .+\.$"
+    ):
         parse(expression)
 
 

@@ -199,7 +199,7 @@ async def test_a_message_that_could_not_be_published_is_published_when_sent_agai
     async with serve() as service, instance(desk, hub=service.connection_string) as one:
         ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
         bob = await Connection.open(http, ticket.url, RELIABLE)
-        service.faults.order(Fault("rest", "refuse", count=3, status=400))
+        service.faults.add(Fault("rest", "refuse", count=3, status=400))
         said = draft("hello")
 
         codes = [await refusal(one.appender.append(room, said)) for _ in range(3)]
@@ -232,8 +232,8 @@ async def test_publishing_may_fail_for_ten_seconds(
         async def sender(name: str) -> None:
             said = draft(name, sender=name)
             while clock() < works_again:
-                if not service.faults.expect("rest"):
-                    service.faults.order(Fault("rest", "refuse", status=400))
+                if not service.faults.has_pending("rest"):
+                    service.faults.add(Fault("rest", "refuse", status=400))
                 with suppress(ApiError):
                     await one.appender.append(room, said)
             await until_kept(one, room, said)

@@ -114,7 +114,7 @@ async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
     """No close frame, as when a browser is killed: the service waits (here 1 s), then we do."""
     (port,) = free_ports(1)
     handler = Handler(f"http://localhost:{port}/api/pubsub/events")
-    async with serve(settings=Settings({HUB: (handler,)}), retention=1.0) as service:
+    async with serve(settings=Settings({HUB: (handler,)}), recovery_timeout=1.0) as service:
         environment = {"WEBPUBSUB_CONNECTION_STRING": service.connection_string}
         host = start_functions(port, {**desk.environment, **environment})
         try:
@@ -124,7 +124,7 @@ async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
             async with ann.connect(room) as here, bob.connect(room):
                 await here.hear(type="system", user_id=bob.id, event="joined")
 
-                service.cut(user_id=bob.id)
+                service.drop_connections(user_id=bob.id)
 
                 await here.hear(type="system", user_id=bob.id, event="left", within=15)
                 assert await present(ann, room) == {ann.id: 1}

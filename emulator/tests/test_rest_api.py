@@ -14,110 +14,122 @@ from azure.core.exceptions import (
 )
 from azure.messaging.webpubsubservice import WebPubSubServiceClient
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient as AsyncServiceClient
-from running_emulator import HUB, RELIABLE, TALKER, Desk, desk
-from webpubsub_emulator.tokens import DEFAULT_KEY
+from rest_client import request
+from running_emulator import GROUP_ROLES, HUB, RELIABLE, RunningEmulator, run_emulator
+from webpubsub_emulator.access_keys import DEFAULT_ACCESS_KEY
 
 SECOND_KEY = "second-key-second-key-second-key-second-key"
 
 
 @pytest.fixture
-async def d() -> AsyncIterator[Desk]:
-    async with desk(secondary_key=SECOND_KEY) as d:
-        yield d
+async def emulator() -> AsyncIterator[RunningEmulator]:
+    async with run_emulator(secondary_key=SECOND_KEY) as emulator:
+        yield emulator
 
 
-class Asked:
+class SyncService:
     """The blocking SDK, called in a thread so that the emulator in this process can answer."""
 
-    def __init__(self, d: Desk, service: WebPubSubServiceClient) -> None:
-        self._d = d
+    def __init__(self, emulator: RunningEmulator, service: WebPubSubServiceClient) -> None:
+        self._d = emulator
         self._service = service
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._d.ask(getattr(self._service, name), *args, **kwargs)
+            return await self._d.call(getattr(self._service, name), *args, **kwargs)
 
         return call
 
 
 @pytest.fixture(params=["sync", "aio"])
-async def service(request: pytest.FixtureRequest, d: Desk) -> AsyncIterator[Any]:
-    """The same questions, asked through both of the SDK's clients."""
+async def service(request: pytest.FixtureRequest, emulator: RunningEmulator) -> AsyncIterator[Any]:
+    """The synchronous and the asynchronous client of the SDK."""
     if request.param == "sync":
-        with d.service() as client:
-            yield Asked(d, client)
+        with emulator.service() as client:
+            yield SyncService(emulator, client)
     else:
         async with AsyncServiceClient.from_connection_string(
-            d.server.connection_string, hub=HUB, retry_total=0
+            emulator.server.connection_string, hub=HUB, retry_total=0
         ) as client:
             yield client
 
 
-async def test_a_message_to_all_is_heard_by_all_but_the_excluded(d: Desk, service: Any) -> None:
-    ann, bob, raw = await d.enter("ann"), await d.enter("bob"), await d.enter(protocol=None)
+async def test_send_to_all_skips_excluded_connections(
+    emulator: RunningEmulator, service: Any
+) -> None:
+    ann, bob, raw = (
+        await emulator.connect("ann"),
+        await emulator.connect("bob"),
+        await emulator.connect(protocol=None),
+    )
 
     await service.send_to_all({"a": [1, None]}, excluded=[bob.id])
 
-    assert await ann.hears() == {
+    assert await ann.receive() == {
         "type": "message",
         "from": "server",
         "dataType": "json",
         "data": {"a": [1, None]},
     }
-    assert await raw.hears() == '{"a": [1, null]}'
-    await bob.hears_nothing()
+    assert await raw.receive() == '{"a": [1, null]}'
+    await bob.assert_no_message()
 
 
-async def test_a_message_to_a_group_says_which_group(d: Desk, service: Any) -> None:
-    ann = await d.enter("ann", groups=["lobby"])
+async def test_send_to_group_names_the_group(emulator: RunningEmulator, service: Any) -> None:
+    ann = await emulator.connect("ann", groups=["lobby"])
 
     await service.send_to_group("lobby", "hi", content_type="text/plain")
 
-    message = await ann.hears()
+    message = await ann.receive()
     assert (message["from"], message["group"], message["data"]) == ("group", "lobby", "hi")
     assert message["fromUserId"] is None
 
 
-async def test_a_message_to_a_user_reaches_all_the_users_connections(d: Desk, service: Any) -> None:
-    first, second = await d.enter("ann"), await d.enter("ann", protocol=RELIABLE)
-    bob = await d.enter("bob")
+async def test_send_to_user_reaches_all_connections_of_the_user(
+    emulator: RunningEmulator, service: Any
+) -> None:
+    first, second = await emulator.connect("ann"), await emulator.connect("ann", protocol=RELIABLE)
+    bob = await emulator.connect("bob")
 
     await service.send_to_user("ann", b"\x00\xff", content_type="application/octet-stream")
 
-    assert (await first.hears())["data"] == "AP8="
-    assert await second.hears() == {
+    assert (await first.receive())["data"] == "AP8="
+    assert await second.receive() == {
         "sequenceId": 1,
         "type": "message",
         "from": "server",
         "dataType": "binary",
         "data": "AP8=",
     }
-    await bob.hears_nothing()
+    await bob.assert_no_message()
 
 
-async def test_a_message_to_a_connection_is_heard_there_and_nowhere_else(
-    d: Desk, service: Any
+async def test_send_to_connection_reaches_only_that_connection(
+    emulator: RunningEmulator, service: Any
 ) -> None:
-    first, second = await d.enter("ann"), await d.enter("ann")
+    first, second = await emulator.connect("ann"), await emulator.connect("ann")
 
     await service.send_to_connection(first.id, "hi")
-    await service.send_to_connection("nobody", "hi")
+    await service.send_to_connection("missing", "hi")
 
-    assert (await first.hears())["data"] == "hi"
-    await second.hears_nothing()
+    assert (await first.receive())["data"] == "hi"
+    await second.assert_no_message()
 
 
-async def test_a_filter_chooses_who_hears(d: Desk, service: Any) -> None:
-    ann, bob = await d.enter("ann", groups=["a"]), await d.enter("bob", groups=["b"])
+async def test_filter_selects_the_receivers(emulator: RunningEmulator, service: Any) -> None:
+    ann, bob = (
+        await emulator.connect("ann", groups=["a"]),
+        await emulator.connect("bob", groups=["b"]),
+    )
 
     await service.send_to_all("x", filter="userId eq 'ann' and 'a' in groups")
     await service.send_to_all("y", filter="not ('a' in groups)")
 
-    assert (await ann.hears())["data"] == "x"
-    assert (await bob.hears())["data"] == "y"
+    assert (await ann.receive())["data"] == "x"
+    assert (await bob.receive())["data"] == "y"
 
 
-async def test_an_unreadable_filter_is_refused_with_its_fault(service: Any) -> None:
+async def test_invalid_filter_is_rejected_with_its_error(service: Any) -> None:
     with pytest.raises(HttpResponseError) as refusal:
         await service.send_to_all("x", filter="userId lt 1")
 
@@ -125,19 +137,23 @@ async def test_an_unreadable_filter_is_refused_with_its_fault(service: Any) -> N
     assert "Type 'string', expect 'int'. (Parameter 'filter')" in str(refusal.value)
 
 
-async def test_who_is_there(d: Desk, service: Any) -> None:
-    ann = await d.enter("ann", groups=["lobby"])
+async def test_existence_of_users_groups_and_connections(
+    emulator: RunningEmulator, service: Any
+) -> None:
+    ann = await emulator.connect("ann", groups=["lobby"])
 
     assert await service.user_exists("ann")
     assert await service.group_exists("lobby")
     assert await service.connection_exists(ann.id)
     assert not await service.user_exists("bob")
     assert not await service.group_exists("other")
-    assert not await service.connection_exists("nobody")
+    assert not await service.connection_exists("missing")
 
 
-async def test_groups_are_joined_and_left_by_connection(d: Desk, service: Any) -> None:
-    ann = await d.enter("ann")
+async def test_connection_is_added_to_and_removed_from_groups(
+    emulator: RunningEmulator, service: Any
+) -> None:
+    ann = await emulator.connect("ann")
 
     await service.add_connection_to_group("a", ann.id)
     await service.add_connection_to_group("b", ann.id)
@@ -146,16 +162,18 @@ async def test_groups_are_joined_and_left_by_connection(d: Desk, service: Any) -
     assert not await service.group_exists("a")
     await service.remove_connection_from_all_groups(ann.id)
     assert not await service.group_exists("b")
-    await service.remove_connection_from_group("a", "nobody")
+    await service.remove_connection_from_group("a", "missing")
     with pytest.raises(ResourceNotFoundError) as refusal:
-        await service.add_connection_to_group("a", "nobody")
+        await service.add_connection_to_group("a", "missing")
 
     assert refusal.value.error.code == "Error.Connection.NotExisted"
     assert refusal.value.response.headers["x-ms-error-code"] == "Error.Connection.NotExisted"
 
 
-async def test_groups_are_joined_and_left_by_user(d: Desk, service: Any) -> None:
-    await d.enter("ann")
+async def test_user_is_added_to_and_removed_from_groups(
+    emulator: RunningEmulator, service: Any
+) -> None:
+    await emulator.connect("ann")
 
     await service.add_user_to_group("a", "ann")
     await service.add_user_to_group("b", "ann")
@@ -165,118 +183,135 @@ async def test_groups_are_joined_and_left_by_user(d: Desk, service: Any) -> None
     await service.remove_user_from_all_groups("ann")
     assert not await service.group_exists("b")
     with pytest.raises(ResourceNotFoundError):
-        await service.add_user_to_group("a", "nobody")
+        await service.add_user_to_group("a", "missing")
 
 
-async def test_a_connection_is_closed_with_a_reason(d: Desk, service: Any) -> None:
-    ann = await d.enter("ann")
+async def test_close_connection_sends_the_reason(emulator: RunningEmulator, service: Any) -> None:
+    ann = await emulator.connect("ann")
 
     await service.close_connection(ann.id, reason="good night " * 20)
 
-    goodbye = await ann.hears()
-    assert goodbye["event"] == "disconnected"
-    assert goodbye["message"].startswith(
+    disconnected = await ann.receive()
+    assert disconnected["event"] == "disconnected"
+    assert disconnected["message"].startswith(
         "Application server closed the connection. Reason: good night"
     )
-    assert await ann.is_closed() == (1000, "")
+    assert await ann.receive_close() == (1000, "")
 
 
-async def test_connections_are_closed_by_user_by_group_and_all(d: Desk, service: Any) -> None:
-    people = [await d.enter(name, groups=[f"g-{name}"]) for name in ("ann", "bob", "eve", "kim")]
-    ann, bob, eve, kim = people
+async def test_connections_are_closed_by_user_by_group_and_all(
+    emulator: RunningEmulator, service: Any
+) -> None:
+    clients = [
+        await emulator.connect(name, groups=[f"g-{name}"]) for name in ("ann", "bob", "eve", "kim")
+    ]
+    ann, bob, eve, kim = clients
 
     await service.close_user_connections("ann")
     await service.close_group_connections("g-bob")
     await service.close_all_connections(excluded=[kim.id])
 
-    for person in (ann, bob, eve):
-        assert (await person.is_closed())[0] == 1000
-    await kim.hears_nothing()
+    for client in (ann, bob, eve):
+        assert (await client.receive_close())[0] == 1000
+    await kim.assert_no_message()
 
 
-async def test_permissions_are_granted_and_revoked(d: Desk, service: Any) -> None:
-    ann = await d.enter("ann")
+async def test_permissions_are_granted_and_revoked(emulator: RunningEmulator, service: Any) -> None:
+    ann = await emulator.connect("ann")
 
     assert not await service.has_permission("sendToGroup", ann.id, target_name="a")
     await service.grant_permission("sendToGroup", ann.id, target_name="a")
     assert await service.has_permission("sendToGroup", ann.id, target_name="a")
     assert not await service.has_permission("joinLeaveGroup", ann.id, target_name="a")
-    await ann.says(type="sendToGroup", group="a", data=1, ackId=1)
-    assert (await ann.hears())["success"]
+    await ann.send(type="sendToGroup", group="a", data=1, ackId=1)
+    assert (await ann.receive())["success"]
     await service.revoke_permission("sendToGroup", ann.id, target_name="a")
-    await ann.says(type="sendToGroup", group="a", data=1, ackId=2)
-    assert (await ann.hears())["error"]["name"] == "Forbidden"
+    await ann.send(type="sendToGroup", group="a", data=1, ackId=2)
+    assert (await ann.receive())["error"]["name"] == "Forbidden"
     with pytest.raises(ResourceNotFoundError):
-        await service.grant_permission("sendToGroup", "nobody", target_name="a")
+        await service.grant_permission("sendToGroup", "missing", target_name="a")
     with pytest.raises(HttpResponseError):
         await service.grant_permission("sendToGroup", ann.id)
 
 
-async def test_too_many_permissions_are_a_conflict(d: Desk) -> None:
-    ann = await d.enter("ann", roles=[f"webpubsub.sendToGroup.g{n}" for n in range(1000)])
+async def test_too_many_permissions_are_a_conflict(emulator: RunningEmulator) -> None:
+    ann = await emulator.connect("ann", roles=[f"webpubsub.sendToGroup.g{n}" for n in range(1000)])
 
     with pytest.raises(ResourceExistsError):
-        await d.ask(d.service().grant_permission, "sendToGroup", ann.id, target_name="one too many")
+        await emulator.call(
+            emulator.service().grant_permission, "sendToGroup", ann.id, target_name="one too many"
+        )
 
 
-async def test_a_group_is_listed_page_by_page(d: Desk) -> None:
-    people = [await d.enter(f"user{n}", groups=["crowd"]) for n in range(7)]
+async def test_group_connections_are_listed_in_pages(emulator: RunningEmulator) -> None:
+    clients = [await emulator.connect(f"user{n}", groups=["crowd"]) for n in range(7)]
 
     def listed(**limits: int) -> list[tuple[str, str]]:
-        found = d.service().list_connections(group="crowd", **limits)
+        found = emulator.service().list_connections(group="crowd", **limits)
         return [(member.connection_id, member.user_id) for member in found]
 
-    expected = sorted((person.id, person.connected["userId"]) for person in people)
-    assert await d.ask(listed) == expected
-    assert await d.ask(listed, maxpagesize=2) == expected
-    assert await d.ask(listed, maxpagesize=2, top=5) == expected[:5]
-    assert await d.ask(lambda: list(d.service().list_connections(group="nobody"))) == []
-
-
-async def test_an_entra_style_token_is_issued_by_the_service(d: Desk) -> None:
-    status, _, body = await request(
-        d, "POST", ":generateToken?userId=ann&role=r1&role=r2&group=g&minutesToExpire=5"
+    expected = sorted((client.id, client.connected["userId"]) for client in clients)
+    assert await emulator.call(listed) == expected
+    assert await emulator.call(listed, maxpagesize=2) == expected
+    assert await emulator.call(listed, maxpagesize=2, top=5) == expected[:5]
+    assert (
+        await emulator.call(lambda: list(emulator.service().list_connections(group="missing")))
+        == []
     )
 
-    token = jwt.decode(body["token"], DEFAULT_KEY, ["HS256"], options={"verify_aud": False})
+
+async def test_generate_token_issues_a_client_token(emulator: RunningEmulator) -> None:
+    status, _, body = await request(
+        emulator, "POST", ":generateToken?userId=ann&role=r1&role=r2&group=g&minutesToExpire=5"
+    )
+
+    token = jwt.decode(body["token"], DEFAULT_ACCESS_KEY, ["HS256"], options={"verify_aud": False})
     assert status == 200
     assert (token["sub"], token["role"], token["webpubsub.group"]) == ("ann", ["r1", "r2"], ["g"])
     assert token["exp"] - time.time() == pytest.approx(300, abs=5)
-    ann = await d.open(f"{d.server.endpoint}/client/?hub={HUB}&access_token={body['token']}")
+    ann = await emulator.open(
+        f"{emulator.server.endpoint}/client/?hub={HUB}&access_token={body['token']}"
+    )
     assert ann.connected["userId"] == "ann"
 
 
-async def test_many_groups_at_once_for_those_who_pass_a_filter(d: Desk) -> None:
-    ann, bob = await d.enter("ann"), await d.enter("bob")
+async def test_filtered_connections_are_added_to_several_groups(emulator: RunningEmulator) -> None:
+    ann, bob = await emulator.connect("ann"), await emulator.connect("bob")
     everyone = {"groups": ["a", "b"], "filter": "userId ne null"}
     only_ann = {"groups": ["a"], "filter": "userId eq 'ann'"}
 
-    assert (await request(d, "POST", ":addToGroups", json=everyone))[0] == 200
-    assert (await request(d, "POST", ":removeFromGroups", json=only_ann))[0] == 200
-    await d.ask(d.service().send_to_group, "a", 1)
-    await d.ask(d.service().send_to_group, "b", 2)
+    assert (await request(emulator, "POST", ":addToGroups", json=everyone))[0] == 200
+    assert (await request(emulator, "POST", ":removeFromGroups", json=only_ann))[0] == 200
+    await emulator.call(emulator.service().send_to_group, "a", 1)
+    await emulator.call(emulator.service().send_to_group, "b", 2)
 
-    assert (await ann.hears())["data"] == 2
-    assert [(await bob.hears())["data"] for _ in range(2)] == [1, 2]
-
-
-async def test_metadata_travels_in_headers(d: Desk) -> None:
-    ann = await d.enter("ann")
-
-    await d.ask(d.service().send_to_all, {"a": 1}, headers={"X-WebPubSub-Metadata-Trace": "x, 7"})
-
-    assert (await ann.hears())["metadata"] == {"trace": "7"}
+    assert (await ann.receive())["data"] == 2
+    assert [(await bob.receive())["data"] for _ in range(2)] == [1, 2]
 
 
-async def test_a_message_of_another_charset_arrives_as_utf_8(d: Desk) -> None:
-    ann = await d.enter("ann")
+async def test_metadata_headers_are_delivered(emulator: RunningEmulator) -> None:
+    ann = await emulator.connect("ann")
+
+    await emulator.call(
+        emulator.service().send_to_all, {"a": 1}, headers={"X-WebPubSub-Metadata-Trace": "x, 7"}
+    )
+
+    assert (await ann.receive())["metadata"] == {"trace": "7"}
+
+
+async def test_body_of_another_charset_is_delivered_as_utf_8(emulator: RunningEmulator) -> None:
+    ann = await emulator.connect("ann")
 
     status, _, _ = await request(
-        d, "POST", ":send", body="é".encode("latin-1"), content_type="text/plain; charset=latin1"
+        emulator,
+        "POST",
+        ":send",
+        body="é".encode("latin-1"),
+        content_type="text/plain; charset=latin1",
     )
 
     assert status == 202
-    assert (await ann.hears())["data"] == "é"
+    assert (await ann.receive())["data"] == "é"
 
 
 @pytest.mark.parametrize(
@@ -305,27 +340,36 @@ async def test_a_message_of_another_charset_arrives_as_utf_8(d: Desk) -> None:
         ("GET", "nothing/here", None, None, 404),
     ],
 )
-async def test_what_cannot_be_is_refused_with_a_code(
-    d: Desk, method: str, path: str, body: bytes | None, content_type: str | None, status: int
+async def test_invalid_request_is_rejected_with_a_code(
+    emulator: RunningEmulator,
+    method: str,
+    path: str,
+    body: bytes | None,
+    content_type: str | None,
+    status: int,
 ) -> None:
-    answered, headers, error = await request(d, method, path, body=body, content_type=content_type)
+    answered, headers, error = await request(
+        emulator, method, path, body=body, content_type=content_type
+    )
 
     assert answered == status
     assert error["code"] == headers["x-ms-error-code"]
     assert error["message"]
 
 
-async def test_a_body_over_the_limit_or_of_unknown_length_is_refused(d: Desk) -> None:
+async def test_body_above_the_limit_or_of_unknown_length_is_rejected(
+    emulator: RunningEmulator,
+) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         yield b"x"
 
-    ann = await d.enter("ann", protocol=None)
-    exact, _, _ = await request(d, "POST", ":send", body=bytes(1024 * 1024))
-    too_large, _, _ = await request(d, "POST", ":send", body=bytes(1024 * 1024 + 1))
-    unknown, _, error = await request(d, "POST", ":send", body=pieces())
+    ann = await emulator.connect("ann", protocol=None)
+    exact, _, _ = await request(emulator, "POST", ":send", body=bytes(1024 * 1024))
+    too_large, _, _ = await request(emulator, "POST", ":send", body=bytes(1024 * 1024 + 1))
+    unknown, _, error = await request(emulator, "POST", ":send", body=pieces())
 
     assert (exact, too_large) == (202, 413)
-    assert await ann.hears() == bytes(1024 * 1024)
+    assert await ann.receive() == bytes(1024 * 1024)
     assert (unknown, error["message"]) == (400, "Invalid Content-Length header.")
 
 
@@ -340,11 +384,11 @@ async def test_a_body_over_the_limit_or_of_unknown_length_is_refused(d: Desk) ->
         "{ws}",
     ],
 )
-async def test_a_token_opens_the_address_that_it_names(d: Desk, audience: str) -> None:
-    url = f"{d.server.endpoint}/api/hubs/{HUB}/users/a%20b/:send"
+async def test_rest_token_authorizes_its_audience(emulator: RunningEmulator, audience: str) -> None:
+    url = f"{emulator.server.endpoint}/api/hubs/{HUB}/users/a%20b/:send"
     named = audience.format(url=url, upper=url.upper(), ws=url.replace("http", "ws"))
 
-    assert await sent_with(d, url, {"aud": named, "exp": time.time() + 60}) == 202
+    assert await sent_with(emulator, url, {"aud": named, "exp": time.time() + 60}) == 202
 
 
 @pytest.mark.parametrize(
@@ -359,8 +403,10 @@ async def test_a_token_opens_the_address_that_it_names(d: Desk, audience: str) -
         {},
     ],
 )
-async def test_a_token_for_something_else_opens_nothing(d: Desk, claims: dict[str, Any]) -> None:
-    url = f"{d.server.endpoint}/api/hubs/{HUB}/users/a%20b/:send"
+async def test_rest_token_of_another_audience_is_rejected(
+    emulator: RunningEmulator, claims: dict[str, Any]
+) -> None:
+    url = f"{emulator.server.endpoint}/api/hubs/{HUB}/users/a%20b/:send"
     claims = {"exp": time.time() + 60} | claims
     claims = {
         name: value.format(url=url) if isinstance(value, str) else value
@@ -368,74 +414,53 @@ async def test_a_token_for_something_else_opens_nothing(d: Desk, claims: dict[st
         if value is not None
     }
 
-    assert await sent_with(d, url, claims) == 401
+    assert await sent_with(emulator, url, claims) == 401
 
 
-async def test_both_keys_open_and_a_foreign_one_does_not(d: Desk) -> None:
+async def test_both_access_keys_are_accepted_and_others_are_not(emulator: RunningEmulator) -> None:
     def with_key(key: str) -> WebPubSubServiceClient:
-        string = f"Endpoint={d.server.endpoint};AccessKey={key};Version=1.0;"
+        string = f"Endpoint={emulator.server.endpoint};AccessKey={key};Version=1.0;"
         return WebPubSubServiceClient.from_connection_string(string, hub=HUB, retry_total=0)
 
-    await d.ask(with_key(SECOND_KEY).send_to_all, "hi")
+    await emulator.call(with_key(SECOND_KEY).send_to_all, "hi")
     with pytest.raises(ClientAuthenticationError):
-        await d.ask(with_key("x" * 40).send_to_all, "hi")
+        await emulator.call(with_key("x" * 40).send_to_all, "hi")
 
 
-async def test_a_slash_in_a_user_id_stays_escaped_as_in_azure(d: Desk) -> None:
-    slash = await d.enter("a/b c+d@e.com")
-    literal = await d.enter("a%2Fb c+d@e.com")
+async def test_slash_in_a_user_id_stays_escaped(emulator: RunningEmulator) -> None:
+    slash = await emulator.connect("a/b c+d@e.com")
+    literal = await emulator.connect("a%2Fb c+d@e.com")
 
-    await d.ask(d.service().send_to_user, "a/b c+d@e.com", "hi")
+    await emulator.call(emulator.service().send_to_user, "a/b c+d@e.com", "hi")
 
-    assert (await literal.hears())["data"] == "hi"
-    await slash.hears_nothing()
+    assert (await literal.receive())["data"] == "hi"
+    await slash.assert_no_message()
 
 
-async def test_every_answer_names_the_supported_versions(d: Desk) -> None:
-    _, headers, _ = await request(d, "GET", "groups/g/connections")
+async def test_every_response_lists_the_supported_versions(emulator: RunningEmulator) -> None:
+    _, headers, _ = await request(emulator, "GET", "groups/g/connections")
 
     assert headers["api-supported-versions"].endswith("2024-12-01")
 
 
-async def test_hub_names_ignore_case_and_hubs_do_not_mix(d: Desk) -> None:
-    ann, bob = await d.enter("ann", hub="Chat"), await d.enter("bob", hub="other")
+async def test_hub_names_ignore_case_and_hubs_are_separate(emulator: RunningEmulator) -> None:
+    ann, bob = await emulator.connect("ann", hub="Chat"), await emulator.connect("bob", hub="other")
 
-    await d.ask(d.service("CHAT").send_to_all, "hi")
+    await emulator.call(emulator.service("CHAT").send_to_all, "hi")
 
-    assert (await ann.hears())["data"] == "hi"
-    await bob.hears_nothing()
-
-
-async def test_a_json_text_stays_the_token_that_it_was(d: Desk) -> None:
-    ann = await d.enter("ann", protocol=None, roles=list(TALKER))
-
-    await request(d, "POST", ":send", body=b'{"n": 1.0}', content_type="application/json")
-
-    assert await ann.hears() == '{"n": 1.0}'
+    assert (await ann.receive())["data"] == "hi"
+    await bob.assert_no_message()
 
 
-async def request(
-    d: Desk,
-    method: str,
-    path: str,
-    *,
-    body: Any = None,
-    json: Any = None,
-    content_type: str | None = None,
-) -> tuple[int, Any, Any]:
-    """Ask without the SDK; returns status, headers and the JSON of the answer."""
-    url = f"{d.server.endpoint}/api/hubs/{HUB}/{path}"
-    claims = {"aud": url.partition("?")[0], "exp": time.time() + 60}
-    headers = {"Authorization": "Bearer " + jwt.encode(claims, DEFAULT_KEY)}
-    if content_type:
-        headers["Content-Type"] = content_type
-    async with d.http.request(method, url, data=body, json=json, headers=headers) as answer:
-        text = await answer.text()
-        is_json = answer.content_type == "application/json"
-        return answer.status, answer.headers, await answer.json() if is_json else text
+async def test_json_body_is_delivered_byte_for_byte(emulator: RunningEmulator) -> None:
+    ann = await emulator.connect("ann", protocol=None, roles=list(GROUP_ROLES))
+
+    await request(emulator, "POST", ":send", body=b'{"n": 1.0}', content_type="application/json")
+
+    assert await ann.receive() == '{"n": 1.0}'
 
 
-async def sent_with(d: Desk, url: str, claims: dict[str, Any]) -> int:
-    headers = {"Authorization": "Bearer " + jwt.encode(claims, DEFAULT_KEY)}
-    async with d.http.post(url, data=b"x", headers=headers) as answer:
+async def sent_with(emulator: RunningEmulator, url: str, claims: dict[str, Any]) -> int:
+    headers = {"Authorization": "Bearer " + jwt.encode(claims, DEFAULT_ACCESS_KEY)}
+    async with emulator.http.post(url, data=b"x", headers=headers) as answer:
         return answer.status

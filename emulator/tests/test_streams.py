@@ -1,19 +1,19 @@
-"""Streams of numbered pieces, without a server: what the publisher and the listeners are told."""
+"""Streams without a server: what the publisher and the subscribers receive."""
 
 import json
 from typing import Any
 
 import pytest
-from running_emulator import Clock
-from webpubsub_emulator.client_messages import Client
-from webpubsub_emulator.event_handlers import EventFailedError
+from webpubsub_emulator import ManualClock
+from webpubsub_emulator.client_messages import ClientMessageHandler
 from webpubsub_emulator.hub import Connection, Hub
 from webpubsub_emulator.payload import Payload
 from webpubsub_emulator.protocol import JSON_PROTOCOL
+from webpubsub_emulator.upstream import EventFailedError
 
 
-class Wire:
-    """A socket that remembers what was written to it."""
+class RecordingWriter:
+    """A writer that records its frames."""
 
     def __init__(self) -> None:
         self._frames: list[bytes] = []
@@ -26,96 +26,98 @@ class Wire:
 
     def abort(self) -> None: ...
 
-    def heard(self) -> list[dict[str, Any]]:
-        """What arrived since this was last asked."""
+    def received(self) -> list[dict[str, Any]]:
+        """Return the messages since the last call."""
         frames, self._frames = self._frames, []
         return [json.loads(frame[frame.index(b"{") :]) for frame in frames]
 
 
-class Nobody:
-    """An application that takes no events."""
+class FailingEventHandler:
+    """An event handler without handlers."""
 
-    async def user_event(
+    async def send_user_event(
         self, connection: Connection, name: str, payload: Payload
     ) -> Payload | None:
-        raise EventFailedError(f"nobody takes {name} of {connection.id}: {payload.kind}")
+        raise EventFailedError(f"no handler for {name} of {connection.id}: {payload.data_type}")
 
 
-class Room:
-    """ann publishes to the group news, bob listens."""
+class StreamScenario:
+    """ann publishes to the group news, which bob subscribes to."""
 
     def __init__(self, *roles: str) -> None:
-        self.clock = Clock()
-        self.hub = Hub("chat", clock=self.clock)
-        self.ann, self.bob = Wire(), Wire()
+        self.clock = ManualClock()
+        self.hub = Hub("chat", clock=self.clock.monotonic)
+        self.ann, self.bob = RecordingWriter(), RecordingWriter()
         self.publisher = Connection("chat", user_id="ann", protocol=JSON_PROTOCOL, roles=roles)
-        self.hub.admit(self.publisher, self.ann)
-        self.hub.admit(Connection("chat", protocol=JSON_PROTOCOL), self.bob, ["news"])
-        self._client = Client(self.hub, self.publisher, Nobody())
+        self.hub.add_connection(self.publisher, self.ann)
+        self.hub.add_connection(Connection("chat", protocol=JSON_PROTOCOL), self.bob, ["news"])
+        self._client = ClientMessageHandler(self.hub, self.publisher, FailingEventHandler())
 
-    async def ann_says(self, **message: Any) -> list[dict[str, Any]]:
-        """Returns what ann is told."""
-        await self._client.hear(json.dumps(message))
-        return self.ann.heard()
+    async def send(self, **message: Any) -> list[dict[str, Any]]:
+        """Send a message; return what ann receives."""
+        await self._client.handle(json.dumps(message))
+        return self.ann.received()
 
-    async def ann_starts(self, **more: Any) -> list[dict[str, Any]]:
+    async def start_stream(self, **more: Any) -> list[dict[str, Any]]:
         stream = {"streamId": "s", **more}
-        return await self.ann_says(type="sendToGroup", group="news", stream=stream)
+        return await self.send(type="sendToGroup", group="news", stream=stream)
 
-    async def ann_writes(self, number: int, text: str = "x") -> list[dict[str, Any]]:
-        return await self.ann_says(
+    async def write(self, number: int, text: str = "x") -> list[dict[str, Any]]:
+        return await self.send(
             type="streamData", streamId="s", streamSequenceId=number, dataType="text", data=text
         )
 
 
-def acknowledged(expected: int) -> list[dict[str, Any]]:
+def stream_ack(expected: int) -> list[dict[str, Any]]:
     return [{"type": "streamAck", "streamId": "s", "expectedSequenceId": expected}]
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room("webpubsub.sendToGroup")
+def scenario() -> StreamScenario:
+    return StreamScenario("webpubsub.sendToGroup")
 
 
-async def test_pieces_are_published_in_order_and_acknowledged(room: Room) -> None:
-    assert await room.ann_starts() == acknowledged(1)
-    assert await room.ann_writes(1, "one") == acknowledged(2)
-    assert await room.ann_writes(2, "two") == acknowledged(3)
+async def test_stream_parts_are_published_in_order_and_acknowledged(
+    scenario: StreamScenario,
+) -> None:
+    assert await scenario.start_stream() == stream_ack(1)
+    assert await scenario.write(1, "one") == stream_ack(2)
+    assert await scenario.write(2, "two") == stream_ack(3)
 
-    assert [(m["data"], m["stream"]) for m in room.bob.heard()] == [
+    assert [(m["data"], m["stream"]) for m in scenario.bob.received()] == [
         ("one", {"streamId": "s", "streamSequenceId": 1}),
         ("two", {"streamId": "s", "streamSequenceId": 2}),
     ]
 
 
-async def test_a_repeated_piece_is_acknowledged_but_not_published_again(room: Room) -> None:
-    await room.ann_starts()
-    await room.ann_writes(1)
-    assert await room.ann_writes(1) == acknowledged(2)
+async def test_repeated_part_is_acknowledged_but_not_published(scenario: StreamScenario) -> None:
+    await scenario.start_stream()
+    await scenario.write(1)
+    assert await scenario.write(1) == stream_ack(2)
 
-    assert len(room.bob.heard()) == 1
+    assert len(scenario.bob.received()) == 1
 
 
-async def test_a_gap_is_refused_with_the_number_that_is_expected(room: Room) -> None:
-    await room.ann_starts()
+async def test_gap_is_rejected_with_the_expected_sequence_id(scenario: StreamScenario) -> None:
+    await scenario.start_stream()
 
-    [refusal] = await room.ann_writes(2)
+    [refusal] = await scenario.write(2)
 
     assert (refusal["type"], refusal["name"]) == ("streamNack", "InvalidSequenceId")
     assert refusal["expectedSequenceId"] == 1
-    assert room.bob.heard() == []
+    assert scenario.bob.received() == []
 
 
-async def test_the_end_carries_no_data_and_may_carry_an_error(room: Room) -> None:
-    await room.ann_starts()
-    await room.ann_writes(1)
-    room.bob.heard()
+async def test_stream_end_has_no_data_and_can_have_an_error(scenario: StreamScenario) -> None:
+    await scenario.start_stream()
+    await scenario.write(1)
+    scenario.bob.received()
     error = {"message": "no more", "userErrorCode": "tired"}
 
-    told = await room.ann_says(type="streamEnd", streamId="s", error=error)
+    event = await scenario.send(type="streamEnd", streamId="s", error=error)
 
-    assert told == [{"type": "streamClosed", "streamId": "s"}]
-    [end] = room.bob.heard()
+    assert event == [{"type": "streamClosed", "streamId": "s"}]
+    [end] = scenario.bob.received()
     assert (end["dataType"], end["data"]) == ("text", "")
     assert end["stream"] == {
         "streamId": "s",
@@ -123,66 +125,68 @@ async def test_the_end_carries_no_data_and_may_carry_an_error(room: Room) -> Non
         "endOfStream": True,
         "error": {"name": "UserError", **error},
     }
-    assert await room.ann_starts() == acknowledged(1)
+    assert await scenario.start_stream() == stream_ack(1)
 
 
-async def test_a_stream_that_is_silent_too_long_ends_for_all(room: Room) -> None:
-    await room.ann_starts(idleTimeoutMs=1000)
-    room.clock.now += 0.9
-    assert await room.ann_says(type="streamData", streamId="s") == []
-    room.clock.now += 0.9
-    room.hub.sweep()
-    assert room.bob.heard() == []
-    room.clock.now += 0.2
-    room.hub.sweep()
+async def test_idle_stream_ends_for_publisher_and_subscribers(scenario: StreamScenario) -> None:
+    await scenario.start_stream(idleTimeoutMs=1000)
+    scenario.clock.advance(0.9)
+    assert await scenario.send(type="streamData", streamId="s") == []
+    scenario.clock.advance(0.9)
+    scenario.hub.expire()
+    assert scenario.bob.received() == []
+    scenario.clock.advance(0.2)
+    scenario.hub.expire()
 
-    assert room.bob.heard()[0]["stream"]["error"] == {"name": "IdleTimeout"}
-    [closed] = room.ann.heard()
+    assert scenario.bob.received()[0]["stream"]["error"] == {"name": "IdleTimeout"}
+    [closed] = scenario.ann.received()
     assert (closed["type"], closed["error"]["name"]) == ("streamClosed", "IdleTimeout")
-    [unknown] = await room.ann_writes(1)
+    [unknown] = await scenario.write(1)
     assert unknown["error"]["name"] == "StreamNotFound"
 
 
-async def test_a_publisher_who_leaves_cancels_its_streams(room: Room) -> None:
-    await room.ann_starts()
+async def test_disconnected_publisher_cancels_its_streams(scenario: StreamScenario) -> None:
+    await scenario.start_stream()
 
-    room.hub.forget(room.publisher, "gone")
+    scenario.hub.remove_connection(scenario.publisher, "gone")
 
-    assert room.bob.heard()[0]["stream"]["error"] == {"name": "Cancelled"}
+    assert scenario.bob.received()[0]["stream"]["error"] == {"name": "Cancelled"}
 
 
-async def test_a_stream_needs_the_role_and_a_name_of_its_own(room: Room) -> None:
-    await room.ann_starts()
-    [twice] = await room.ann_starts()
-    [forbidden] = await Room().ann_starts()
+async def test_stream_needs_the_role_and_a_unique_id(scenario: StreamScenario) -> None:
+    await scenario.start_stream()
+    [twice] = await scenario.start_stream()
+    [forbidden] = await StreamScenario().start_stream()
 
     assert twice["error"]["name"] == "BadRequest"
     assert forbidden["error"]["name"] == "Forbidden"
 
 
-async def test_a_publisher_that_wants_no_echo_hears_none_of_its_stream(room: Room) -> None:
-    room.hub.join(room.publisher, "news")
+async def test_no_echo_stream_is_not_sent_to_its_publisher(scenario: StreamScenario) -> None:
+    scenario.hub.add_to_group(scenario.publisher, "news")
     stream = {"streamId": "s"}
-    await room.ann_says(type="sendToGroup", group="news", noEcho=True, stream=stream)
+    await scenario.send(type="sendToGroup", group="news", noEcho=True, stream=stream)
 
-    assert await room.ann_writes(1) == acknowledged(2)
-    assert len(room.bob.heard()) == 1
+    assert await scenario.write(1) == stream_ack(2)
+    assert len(scenario.bob.received()) == 1
 
 
-async def test_the_thousand_and_first_request_makes_the_first_one_new_again(room: Room) -> None:
+async def test_ack_cache_holds_the_last_thousand_ids(scenario: StreamScenario) -> None:
     for number in range(1001):
-        [done] = await room.ann_says(type="sendToGroup", group="x", data=1, ackId=number)
+        [done] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=number)
         assert done["success"]
 
-    [forgotten] = await room.ann_says(type="sendToGroup", group="x", data=1, ackId=0)
-    [remembered] = await room.ann_says(type="sendToGroup", group="x", data=1, ackId=1000)
+    [forgotten] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=0)
+    [remembered] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=1000)
 
     assert forgotten["success"]
     assert remembered["error"]["name"] == "Duplicate"
 
 
-async def test_an_event_nobody_takes_fails_and_the_connection_stays(room: Room) -> None:
-    [failed] = await room.ann_says(type="event", event="say", data=1, ackId=1)
+async def test_event_without_handler_fails_and_keeps_the_connection(
+    scenario: StreamScenario,
+) -> None:
+    [failed] = await scenario.send(type="event", event="say", data=1, ackId=1)
 
     assert failed["error"] == {"name": "InternalServerError", "message": "Internal server error"}
-    assert await room.ann_says(type="ping") == [{"type": "pong"}]
+    assert await scenario.send(type="ping") == [{"type": "pong"}]

@@ -1,27 +1,30 @@
-"""Azure Web PubSub on one desk: an emulator for development and tests.
+"""An emulator of Azure Web PubSub for development and tests.
 
-    async with webpubsub.serve(settings=Path("webpubsub.json")) as server:
+    async with serve(settings=Path("appsettings.json")) as server:
         WebPubSubServiceClient.from_connection_string(server.connection_string, hub="chat")
 
-In a process of its own: webpubsub-emulator --help.
+As a command: webpubsub-emulator --help. As pytest fixtures: see pytest_webpubsub.py. README.md
+lists what is emulated and what is not.
 
-Emulated, as the service's documentation and the official emulator have it: JSON, reliable JSON
-and raw WebSocket clients; groups, roles with wildcards, permissions; acknowledgements, replay
-after a lost socket, streams of the JavaScript client; the REST data plane 2024-12-01 with OData
-filters, message ttl and paging; event handlers over HTTP with validation, signature by both keys,
-retries, connection state and cookies, reloaded while running. Beyond the official emulator: ttl
-that expires, faults to order, and the limits of the Free tier.
-
-Not emulated: MQTT, Socket.IO, protobuf clients and bodies, event listeners (Event Hubs), Entra
-tokens and managed identity, Key Vault references, client certificates, anonymous clients,
-invocations, group state, presence events, several instances. Nothing is kept when it stops.
-
-server.py, websocket.py and frame_writer.py are the network; everything else opens no socket,
-imports no web framework and can be used without them.
+The files that use the network are those of the endpoints, server.py, websocket.py,
+frame_writer.py and upstream_http.py; all others can be used without it.
 """
 
-from webpubsub_emulator.cloud_events import Handler
+from webpubsub_emulator._version import __version__
+from webpubsub_emulator.clock import Clock, ManualClock
+from webpubsub_emulator.faults import Fault
 from webpubsub_emulator.server import Server, serve
-from webpubsub_emulator.settings import Settings, load_settings, read_settings
+from webpubsub_emulator.settings import Handler, Settings, load_settings, read_settings
 
-__all__ = ["Handler", "Server", "Settings", "load_settings", "read_settings", "serve"]
+__all__ = [
+    "Clock",
+    "Fault",
+    "Handler",
+    "ManualClock",
+    "Server",
+    "Settings",
+    "__version__",
+    "load_settings",
+    "read_settings",
+    "serve",
+]

@@ -1,103 +1,110 @@
-"""What happens when a client speaks: one short function for each kind of message."""
+"""The handling of client messages, one method for each type of message."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from webpubsub_emulator import frames, protocol
-from webpubsub_emulator.event_handlers import EventFailedError
-from webpubsub_emulator.frames import Outgoing
-from webpubsub_emulator.hub import Connection, Hub
+from webpubsub_emulator import server_messages
+from webpubsub_emulator.connection import Connection
+from webpubsub_emulator.hub import Hub
 from webpubsub_emulator.payload import BINARY, TEXT, Payload
 from webpubsub_emulator.permissions import JOIN_LEAVE, SEND
 from webpubsub_emulator.protocol import (
+    CancelInvocation,
     Event,
+    Invoke,
     JoinGroup,
     LeaveGroup,
     Ping,
     ProtocolError,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
     StreamData,
     StreamEnd,
     StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
+    parse_message,
 )
-from webpubsub_emulator.streams import Stream, user_error
+from webpubsub_emulator.server_messages import OutgoingMessage
+from webpubsub_emulator.streams import Stream, build_user_error
+from webpubsub_emulator.upstream import EventFailedError
 
 logger = logging.getLogger(__name__)
 
-_RAW_EVENT = "message"
-_FAILED = ("InternalServerError", "Internal server error")
+_RAW_EVENT_NAME = "message"
+_EVENT_ERROR = ("InternalServerError", "Internal server error")
 
 
-class Application(Protocol):
-    """Whoever answers user events; raises EventFailedError."""
+class UserEventHandler(Protocol):
+    """Sends a user event to the application and returns its reply; raises EventFailedError."""
 
-    async def user_event(
+    async def send_user_event(
         self, connection: Connection, name: str, payload: Payload
     ) -> Payload | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RawMode:
-    """What a raw client's frames mean: events for the application, or words for a group."""
+    """What the messages of a raw client are: events, or messages to a group."""
 
     group: str | None = None
     no_echo: bool = False
 
 
-class Client:
-    """One client's side of the conversation. It is heard one message after the other."""
+class ClientMessageHandler:
+    """Handles the messages of one client, one after the other."""
 
-    __slots__ = ("_application", "_connection", "_hub", "_mode", "_strict")
+    __slots__ = ("_connection", "_event_handler", "_hub", "_mode", "_strict")
 
     def __init__(
         self,
         hub: Hub,
         connection: Connection,
-        application: Application,
+        event_handler: UserEventHandler,
         mode: RawMode = RawMode(),
         *,
         strict: bool = False,
     ) -> None:
         self._hub = hub
         self._connection = connection
-        self._application = application
+        self._event_handler = event_handler
         self._mode = mode
         self._strict = strict
 
-    async def hear(self, words: str | bytes) -> None:
-        """Take one WebSocket message; raises ProtocolError when the client is to be cut off."""
+    async def handle(self, data: str | bytes) -> None:
+        """Handle one WebSocket message; raises ProtocolError to close the connection."""
         if self._connection.is_raw:
-            await self._hear_raw(words)
+            await self._handle_raw(data)
             return
-        if isinstance(words, bytes):
+        if isinstance(data, bytes):
             raise ProtocolError(1003, "The JSON subprotocol requires text messages.")
-        message = protocol.parse(words)
+        message = parse_message(data)
         ack_id = getattr(message, "ack_id", None)
-        if ack_id is not None and self._connection.has_done(ack_id):
-            self._ack(ack_id, ("Duplicate", f"Message with ack-id: {ack_id} has been processed"))
-            return
-        if isinstance(message, Event):
-            await self._event(message)
+        if ack_id is not None and self._connection.is_duplicate(ack_id):
+            error = ("Duplicate", f"Message with ack-id: {ack_id} has been processed")
+            self._send_ack(ack_id, error)
+        elif isinstance(message, Event):
+            await self._handle_event(message)
         else:
-            _ANSWERS[type(message)](self, message)
+            _HANDLERS[type(message)](self, message)
 
-    def join(self, message: JoinGroup) -> None:
-        if self._may(JOIN_LEAVE, message.group, message.ack_id, "join"):
-            self._hub.join(self._connection, message.group)
-            self._ack(message.ack_id)
+    def handle_join(self, message: JoinGroup) -> None:
+        if self._check_permission(JOIN_LEAVE, message.group, message.ack_id, "join"):
+            self._hub.add_to_group(self._connection, message.group)
+            self._send_ack(message.ack_id)
 
-    def leave(self, message: LeaveGroup) -> None:
-        if self._may(JOIN_LEAVE, message.group, message.ack_id, "leave"):
-            self._hub.leave(self._connection, message.group)
-            self._ack(message.ack_id)
+    def handle_leave(self, message: LeaveGroup) -> None:
+        if self._check_permission(JOIN_LEAVE, message.group, message.ack_id, "leave"):
+            self._hub.remove_from_group(self._connection, message.group)
+            self._send_ack(message.ack_id)
 
-    def send(self, message: SendToGroup) -> None:
+    def handle_send(self, message: SendToGroup) -> None:
         if message.stream is not None:
-            self._open_stream(message, message.stream)
-        elif self._may(SEND, message.group, message.ack_id, "send to"):
+            self._start_stream(message, message.stream)
+        elif self._check_permission(SEND, message.group, message.ack_id, "send to"):
             self._hub.publish(
                 self._connection,
                 message.group,
@@ -105,83 +112,101 @@ class Client:
                 no_echo=bool(message.no_echo),
                 ttl_seconds=message.ttl_seconds,
             )
-            self._ack(message.ack_id)
+            self._send_ack(message.ack_id)
 
-    async def _event(self, message: Event) -> None:
-        """The application's reply goes out before the acknowledgement."""
+    async def _handle_event(self, message: Event) -> None:
+        """Send the reply of the event handler before the acknowledgement."""
         try:
-            reply = await self._application.user_event(
+            reply = await self._event_handler.send_user_event(
                 self._connection, message.event, message.payload()
             )
         except EventFailedError as error:
             logger.warning("event of connection %s failed: %s", self._connection.id, error)
-            self._ack(message.ack_id, _FAILED)
+            self._send_ack(message.ack_id, _EVENT_ERROR)
             if self._strict:
-                raise ProtocolError(1011, _FAILED[1]) from error
+                raise ProtocolError(1011, _EVENT_ERROR[1]) from error
             return
         if reply is not None:
-            self._hub.deliver((self._connection,), Outgoing(reply))
-        self._ack(message.ack_id)
+            self._hub.deliver((self._connection,), OutgoingMessage(reply))
+        self._send_ack(message.ack_id)
 
-    async def _hear_raw(self, words: str | bytes) -> None:
-        payload = _as_payload(words)
+    async def _handle_raw(self, data: str | bytes) -> None:
+        payload = Payload(BINARY, data) if isinstance(data, bytes) else Payload(TEXT, data.encode())
         group = self._mode.group
         if group is None:
-            await self._raw_event(payload)
+            await self._handle_raw_event(payload)
         elif self._connection.permissions.allows(SEND, group):
             self._hub.publish(self._connection, group, payload, no_echo=self._mode.no_echo)
         else:
-            raise ProtocolError(1008, _forbidden("send to", group))
+            raise ProtocolError(1008, _forbidden_message("send to", group))
 
-    async def _raw_event(self, payload: Payload) -> None:
+    async def _handle_raw_event(self, payload: Payload) -> None:
         try:
-            reply = await self._application.user_event(self._connection, _RAW_EVENT, payload)
+            reply = await self._event_handler.send_user_event(
+                self._connection, _RAW_EVENT_NAME, payload
+            )
         except EventFailedError as error:
-            raise ProtocolError(1011, _FAILED[1]) from error
+            raise ProtocolError(1011, _EVENT_ERROR[1]) from error
         if reply is not None:
-            self._hub.deliver((self._connection,), Outgoing(reply))
+            self._hub.deliver((self._connection,), OutgoingMessage(reply))
 
-    def pong(self, _: Ping) -> None:
-        self._connection.tell(frames.pong())
+    def handle_ping(self, _: Ping) -> None:
+        self._connection.send_frame(server_messages.pong())
 
-    def acknowledge(self, message: SequenceAck) -> None:
-        if self._connection.replay is not None:
-            self._connection.replay.acknowledge(message.sequence_id)
+    def handle_sequence_ack(self, message: SequenceAck) -> None:
+        if self._connection.replay_buffer is not None:
+            self._connection.replay_buffer.acknowledge(message.sequence_id)
 
-    def _open_stream(self, message: SendToGroup, start: StreamStart) -> None:
+    def handle_invoke(self, message: Invoke) -> None:
+        logger.warning("connection %s: invoke is not emulated", self._connection.id)
+        error = _not_supported("invoke")
+        self._connection.send_frame(server_messages.invoke_error(message.invocation_id, error))
+
+    def handle_cancel_invocation(self, _: CancelInvocation) -> None:
+        """Do nothing: no invocation is ever pending."""
+
+    def handle_group_state(self, message: SetGroupState) -> None:
+        name = type(message).__name__
+        name = name[0].lower() + name[1:]
+        logger.warning("connection %s: %s is not emulated", self._connection.id, name)
+        self._send_ack(message.ack_id, _not_supported(name))
+
+    def _start_stream(self, message: SendToGroup, start: StreamStart) -> None:
         connection = self._connection
         if not connection.permissions.allows(SEND, message.group):
-            self._close_stream(start.stream_id, "Forbidden", _forbidden("send to", message.group))
+            text = _forbidden_message("send to", message.group)
+            self._reject_stream(start.stream_id, "Forbidden", text)
             return
         if not start.stream_id or start.stream_id in connection.streams or bytes(message.data):
-            self._close_stream(start.stream_id, "BadRequest", "The stream cannot be started.")
+            self._reject_stream(start.stream_id, "BadRequest", "The stream cannot be started.")
             return
-        idle = start.idle_timeout_ms / 1000
+        idle_timeout = start.idle_timeout_ms / 1000
         stream = Stream(
             start.stream_id,
             message.group,
             bool(message.no_echo),
-            idle_seconds=idle,
-            idle_at=self._hub.clock() + idle,
+            idle_timeout_seconds=idle_timeout,
+            idle_at=self._hub.clock() + idle_timeout,
         )
         self._hub.open_stream(connection, stream)
-        connection.tell(frames.stream_ack(stream.id, stream.expected))
+        connection.send_frame(server_messages.stream_ack(stream.id, stream.expected_id))
 
-    def stream_data(self, message: StreamData) -> None:
+    def handle_stream_data(self, message: StreamData) -> None:
         stream = self._connection.streams.get(message.stream_id)
         if stream is None:
-            self._close_stream(message.stream_id, "StreamNotFound", "There is no such stream.")
+            self._reject_stream(message.stream_id, "StreamNotFound", "There is no such stream.")
             return
-        stream.touch(self._hub.clock())
-        number = message.stream_sequence_id
-        if number is None:
+        stream.reset_idle_timeout(self._hub.clock())
+        sequence_id = message.stream_sequence_id
+        if sequence_id is None:
             return
-        if number > stream.expected:
-            self._connection.tell(frames.stream_nack(stream.id, stream.expected))
+        if sequence_id > stream.expected_id:
+            nack = server_messages.stream_nack(stream.id, stream.expected_id)
+            self._connection.send_frame(nack)
             return
-        if number == stream.expected:
+        if sequence_id == stream.expected_id:
             self._publish_part(stream, message.payload())
-        self._connection.tell(frames.stream_ack(stream.id, stream.expected))
+        self._connection.send_frame(server_messages.stream_ack(stream.id, stream.expected_id))
 
     def _publish_part(self, stream: Stream, payload: Payload) -> None:
         self._hub.publish(
@@ -189,60 +214,65 @@ class Client:
             stream.group,
             payload,
             no_echo=stream.no_echo,
-            stream=stream.part(),
+            stream=stream.next_part(),
         )
-        stream.expected += 1
+        stream.expected_id += 1
 
-    def stream_end(self, message: StreamEnd) -> None:
+    def handle_stream_end(self, message: StreamEnd) -> None:
         stream = self._connection.streams.get(message.stream_id)
         if stream is None:
-            self._close_stream(message.stream_id, "StreamNotFound", "There is no such stream.")
+            self._reject_stream(message.stream_id, "StreamNotFound", "There is no such stream.")
             return
         error = message.error
         self._hub.end_stream(
             self._connection,
             stream,
-            user_error(error.message, error.user_error_code) if error else None,
+            build_user_error(error.message, error.user_error_code) if error else None,
         )
-        self._connection.tell(frames.stream_closed(stream.id))
+        self._connection.send_frame(server_messages.stream_closed(stream.id))
 
-    def _close_stream(self, stream_id: str, name: str, text: str) -> None:
-        logger.warning("stream of connection %s refused: %s", self._connection.id, text)
-        self._connection.tell(frames.stream_closed(stream_id, (name, text)))
+    def _reject_stream(self, stream_id: str, name: str, text: str) -> None:
+        logger.warning("stream of connection %s rejected: %s", self._connection.id, text)
+        self._connection.send_frame(server_messages.stream_closed(stream_id, (name, text)))
 
-    def _may(self, action: str, group: str, ack_id: int | None, verb: str) -> bool:
-        """Is it allowed? If not, the client is told so."""
+    def _check_permission(self, action: str, group: str, ack_id: int | None, verb: str) -> bool:
+        """Return whether the client has the permission; if not, send the failed ack."""
         if self._connection.permissions.allows(action, group):
             return True
         logger.warning(
-            "connection %s may not %s group %s: it has no role webpubsub.%s",
+            "connection %s has no permission to %s group %s: role webpubsub.%s is missing",
             *(self._connection.id, verb, group, action),
         )
-        self._ack(ack_id, ("Forbidden", _forbidden(verb, group)))
+        self._send_ack(ack_id, ("Forbidden", _forbidden_message(verb, group)))
         return False
 
-    def _ack(self, ack_id: int | None, error: tuple[str, str] | None = None) -> None:
+    def _send_ack(self, ack_id: int | None, error: tuple[str, str] | None = None) -> None:
         if ack_id is None:
             return
         if error is None:
-            self._connection.remember(ack_id)
-        self._connection.tell(frames.ack(ack_id, error))
+            self._connection.remember_ack_id(ack_id)
+        self._connection.send_frame(server_messages.ack(ack_id, error))
 
 
-_ANSWERS: dict[type, Callable[[Client, Any], None]] = {
-    JoinGroup: Client.join,
-    LeaveGroup: Client.leave,
-    SendToGroup: Client.send,
-    Ping: Client.pong,
-    SequenceAck: Client.acknowledge,
-    StreamData: Client.stream_data,
-    StreamEnd: Client.stream_end,
+_HANDLERS: dict[type, Callable[[ClientMessageHandler, Any], None]] = {
+    JoinGroup: ClientMessageHandler.handle_join,
+    LeaveGroup: ClientMessageHandler.handle_leave,
+    SendToGroup: ClientMessageHandler.handle_send,
+    Ping: ClientMessageHandler.handle_ping,
+    SequenceAck: ClientMessageHandler.handle_sequence_ack,
+    StreamData: ClientMessageHandler.handle_stream_data,
+    StreamEnd: ClientMessageHandler.handle_stream_end,
+    Invoke: ClientMessageHandler.handle_invoke,
+    CancelInvocation: ClientMessageHandler.handle_cancel_invocation,
+    SetGroupState: ClientMessageHandler.handle_group_state,
+    SubscribeGroupState: ClientMessageHandler.handle_group_state,
+    UnsubscribeGroupState: ClientMessageHandler.handle_group_state,
 }
 
 
-def _forbidden(verb: str, group: str) -> str:
+def _forbidden_message(verb: str, group: str) -> str:
     return f"The client does not have permission to {verb} group '{group}'."
 
 
-def _as_payload(words: str | bytes) -> Payload:
-    return Payload(BINARY, words) if isinstance(words, bytes) else Payload(TEXT, words.encode())
+def _not_supported(name: str) -> tuple[str, str]:
+    return "NotSupported", f"{name} is not supported by the emulator."

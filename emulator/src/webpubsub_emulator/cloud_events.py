@@ -1,111 +1,76 @@
-"""What the service says to the application, and how it reads the answer: CloudEvents over HTTP.
+"""Events for the application as CloudEvents over HTTP, and its responses.
 
 https://learn.microsoft.com/azure/azure-web-pubsub/reference-cloud-events
-Values only: webhook.py decides when something is said, server.py says it.
+Values only: event_handlers.py decides when an event is sent, upstream_http.py sends it.
 """
 
 import hashlib
 import hmac
 import json
-import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
-from webpubsub_emulator.hub import Connection
-from webpubsub_emulator.names import is_group
+from webpubsub_emulator.access_keys import AccessKeys
+from webpubsub_emulator.connection import Connection
+from webpubsub_emulator.names import is_valid_group
 from webpubsub_emulator.payload import (
-    METADATA_HEADER,
+    METADATA_HEADER_PREFIX,
     InvalidPayloadError,
     Payload,
     UnsupportedContentTypeError,
-    from_body,
-    metadata_of_headers,
+    metadata_from_headers,
+    payload_from_body,
 )
-from webpubsub_emulator.tokens import Keys
 
 CONNECT, CONNECTED, DISCONNECTED = "connect", "connected", "disconnected"
 SYSTEM_EVENTS = frozenset({CONNECT, CONNECTED, DISCONNECTED})
 STATE_HEADER = "ce-connectionState"
-LARGEST_ANSWER = 16 * 1024 * 1024
-_PARAMETER = re.compile(r"\{(hub|event)\}", re.IGNORECASE)
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 
 
-class InvalidAnswerError(ValueError):
-    """The event handler answered something that the service cannot use."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """One event handler of a hub: where it is and which events it wants."""
-
-    url_template: str
-    system_events: frozenset[str] = SYSTEM_EVENTS
-    event_pattern: str = "*"
-
-    def __post_init__(self) -> None:
-        host = re.match(r"https?://([^/?#]+)", self.url_template)
-        if host is None or "{" in host[1]:
-            raise ValueError(f"UrlTemplate {self.url_template!r} is no http address with a host")
-        if unknown := self.system_events - SYSTEM_EVENTS:
-            raise ValueError(f"SystemEvents knows no {', '.join(sorted(unknown))}")
-
-    @property
-    def place(self) -> str:
-        """The address for a log; the query may hold a key."""
-        return self.url_template.partition("?")[0]
-
-    def takes_system(self, event: str) -> bool:
-        return event in self.system_events
-
-    def takes_user(self, event: str) -> bool:
-        names = [name.strip().lower() for name in self.event_pattern.split(",")]
-        return names == ["*"] or event.lower() in names
-
-    def url(self, hub: str, event: str) -> str:
-        values = {"hub": quote(hub, safe=""), "event": quote(event, safe="")}
-        return _PARAMETER.sub(lambda parameter: values[parameter[1].lower()], self.url_template)
+class InvalidResponseError(ValueError):
+    """A response of an event handler that the service cannot use."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What an event handler answered."""
+class HandlerResponse:
+    """The response of an event handler."""
 
     status: int
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b""
 
     @property
-    def ok(self) -> bool:
+    def is_success(self) -> bool:
         return 200 <= self.status < 300
 
     def header(self, name: str) -> str | None:
-        """Of several the last one counts."""
-        values = self.all(name)
+        """Return the last value of a header."""
+        values = self.header_values(name)
         return values[-1] if values else None
 
-    def all(self, name: str) -> list[str]:
+    def header_values(self, name: str) -> list[str]:
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What a client brought along when it knocked; the body of the connect event."""
+class ConnectRequest:
+    """The content of a connect event."""
 
     claims: Mapping[str, Any]
     query: Mapping[str, Sequence[str]]
     headers: Mapping[str, Sequence[str]]
     subprotocols: Sequence[str] = ()
 
-    def body(self) -> bytes:
+    def encode(self) -> bytes:
         return json.dumps(
             {
-                "claims": {name: _as_texts(value) for name, value in self.claims.items()},
+                "claims": {name: _claim_texts(value) for name, value in self.claims.items()},
                 "query": {name: list(values) for name, values in self.query.items()},
                 "headers": {name: list(values) for name, values in self.headers.items()},
                 "subprotocols": list(self.subprotocols),
@@ -114,8 +79,8 @@ class Offer:
         ).encode()
 
 
-class Welcome(msgspec.Struct, frozen=True, rename="camel"):
-    """The answer to a connect event; None leaves what the token says."""
+class ConnectResponse(msgspec.Struct, frozen=True, rename="camel"):
+    """The response to a connect event; None keeps what the token says."""
 
     user_id: str | None = None
     groups: list[str] | None = None
@@ -125,9 +90,9 @@ class Welcome(msgspec.Struct, frozen=True, rename="camel"):
 
 @dataclass(frozen=True, slots=True)
 class CloudEvent:
-    """One event on its way to the application; retries carry the same ids and body."""
+    """One event for the application; its retries have the same ids and the same body."""
 
-    type: str
+    kind: str
     name: str
     id: int
     connection: Connection
@@ -135,18 +100,22 @@ class CloudEvent:
     content_type: str = "application/json"
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    def headers(self, keys: Keys, origin: str) -> dict[str, str]:
+    @property
+    def type(self) -> str:
+        return f"azure.webpubsub.{self.kind}.{self.name}"
+
+    def build_headers(self, keys: AccessKeys, origin: str) -> dict[str, str]:
         connection = self.connection
         headers = {
             "Content-Type": self.content_type,
             "WebHook-Request-Origin": origin,
             "ce-specversion": "1.0",
             "ce-awpsversion": "1.0",
-            "ce-type": f"azure.webpubsub.{self.type}.{self.name}",
+            "ce-type": self.type,
             "ce-source": f"/hubs/{connection.hub}/client/{connection.id}",
             "ce-id": str(self.id),
             "ce-time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "ce-signature": signature(keys, connection.id),
+            "ce-signature": sign(keys, connection.id),
             "ce-connectionId": connection.id,
             "ce-hub": connection.hub,
             "ce-eventName": self.name,
@@ -154,7 +123,7 @@ class CloudEvent:
         }
         if connection.user_id is not None:
             headers["ce-userId"] = connection.user_id
-        is_connect = (self.type, self.name) == ("sys", CONNECT)
+        is_connect = (self.kind, self.name) == ("sys", CONNECT)
         if not is_connect and not connection.is_raw and connection.protocol:
             headers["ce-subprotocol"] = connection.protocol
         if connection.state is not None:
@@ -163,19 +132,21 @@ class CloudEvent:
             pairs = (f"{name}={value}" for name, value in connection.cookies.items())
             headers["Cookie"] = "; ".join(pairs)
         for key, value in self.metadata.items():
-            headers[METADATA_HEADER + key] = value
+            headers[METADATA_HEADER_PREFIX + key] = value
         return headers
 
 
-def system_event(connection: Connection, name: str, number: int, body: bytes) -> CloudEvent:
-    return CloudEvent("sys", name, number, connection, body)
+def build_system_event(connection: Connection, name: str, event_id: int, body: bytes) -> CloudEvent:
+    return CloudEvent("sys", name, event_id, connection, body)
 
 
-def user_event(connection: Connection, name: str, number: int, payload: Payload) -> CloudEvent:
+def build_user_event(
+    connection: Connection, name: str, event_id: int, payload: Payload
+) -> CloudEvent:
     return CloudEvent(
         "user",
         name,
-        number,
+        event_id,
         connection,
         payload.body,
         payload.content_type,
@@ -183,62 +154,62 @@ def user_event(connection: Connection, name: str, number: int, payload: Payload)
     )
 
 
-def signature(keys: Keys, connection_id: str) -> str:
-    """One value for each key: the application may hold either."""
+def sign(keys: AccessKeys, connection_id: str) -> str:
+    """Return a signature for each key, since the application may have either."""
     data = connection_id.encode()
     return ",".join(
         "sha256=" + hmac.new(key.encode(), data, hashlib.sha256).hexdigest() for key in keys
     )
 
 
-def consents(answer: Answer, origin: str) -> bool:
-    """Does the application agree to hear from us? (CloudEvents abuse protection)"""
-    allowed = {value.strip().lower() for value in answer.all("WebHook-Allowed-Origin")}
-    return answer.ok and not allowed.isdisjoint({"*", origin.lower()})
+def allows_origin(response: HandlerResponse, origin: str) -> bool:
+    """Whether the response to a validation request allows events (CloudEvents abuse protection)."""
+    allowed = {value.strip().lower() for value in response.header_values("WebHook-Allowed-Origin")}
+    return response.is_success and not allowed.isdisjoint({"*", origin.lower()})
 
 
-def read_welcome(answer: Answer) -> Welcome:
-    """Read the answer to a connect event; its Content-Type does not matter."""
-    _check_size(answer)
-    if not answer.body.strip() or answer.body.strip() == b"null":
-        return Welcome()
+def read_connect_response(response: HandlerResponse) -> ConnectResponse:
+    """Read the response to a connect event; its Content-Type does not matter."""
+    _check_size(response)
+    if not response.body.strip() or response.body.strip() == b"null":
+        return ConnectResponse()
     try:
-        welcome = msgspec.json.decode(answer.body, type=Welcome)
+        content = msgspec.json.decode(response.body, type=ConnectResponse)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise InvalidAnswerError(f"the answer to connect is malformed: {error}") from error
-    if not all(map(is_group, welcome.groups or ())):
-        raise InvalidAnswerError("the answer to connect names a group that cannot be")
-    return welcome
+        raise InvalidResponseError(f"the response to connect is malformed: {error}") from error
+    if not all(map(is_valid_group, content.groups or ())):
+        raise InvalidResponseError("the response to connect has an invalid group name")
+    return content
 
 
-def read_reply(answer: Answer) -> Payload | None:
-    """Read the answer to a user event: a message for the client, or None for silence."""
-    _check_size(answer)
+def read_event_reply(response: HandlerResponse) -> Payload | None:
+    """Read the response to a user event: a message for the client, or None."""
+    _check_size(response)
     try:
-        metadata = metadata_of_headers(answer.headers)
-        if answer.body:
-            return from_body(answer.header("Content-Type"), answer.body, metadata)
+        metadata = metadata_from_headers(response.headers)
+        if response.body:
+            return payload_from_body(response.header("Content-Type"), response.body, metadata)
         return Payload("text", b"", metadata) if metadata else None
     except (InvalidPayloadError, UnsupportedContentTypeError) as error:
-        raise InvalidAnswerError(f"the answer to a user event is malformed: {error}") from error
+        raise InvalidResponseError(f"the response to a user event is malformed: {error}") from error
 
 
-def take_over(connection: Connection, answer: Answer) -> None:
-    """Keep the state and the cookies that came with a good answer."""
-    state = answer.header(STATE_HEADER)
+def store_state(connection: Connection, response: HandlerResponse) -> None:
+    """Store the connection state and the cookies of a successful response."""
+    state = response.header(STATE_HEADER)
     if state is not None:
         connection.state = state
-    for line in answer.all("Set-Cookie"):
+    for line in response.header_values("Set-Cookie"):
         name, found, value = line.partition(";")[0].partition("=")
         if found:
             connection.cookies[name.strip()] = value.strip()
 
 
-def _check_size(answer: Answer) -> None:
-    if len(answer.body) > LARGEST_ANSWER:
-        raise InvalidAnswerError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+def _check_size(response: HandlerResponse) -> None:
+    if len(response.body) > MAX_RESPONSE_BYTES:
+        raise InvalidResponseError(f"the response is larger than {MAX_RESPONSE_BYTES} bytes")
 
 
-def _as_texts(claim: Any) -> list[str]:
+def _claim_texts(claim: Any) -> list[str]:
     values: Iterable[Any] = claim if isinstance(claim, list) else [claim]
     return [value if isinstance(value, str) else json.dumps(value) for value in values]

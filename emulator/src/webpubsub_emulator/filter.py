@@ -1,181 +1,165 @@
-"""Whom a message is for: the OData subset of the `filter` parameter.
+"""Filters: the `filter` parameter as a predicate on connections.
 
 https://learn.microsoft.com/azure/azure-web-pubsub/reference-odata-filter
-A filter is read once into a typed function of a connection, so every mistake shows while reading.
-Precedence: `not`, then comparisons and `in`, then `and`, then `or`.
+A filter is compiled once into typed functions, so every mistake shows before anything is sent.
 """
 
-import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from webpubsub_emulator.hub import Connection
+from webpubsub_emulator.connection import Connection
+from webpubsub_emulator.filter_parser import (
+    Call,
+    Comparison,
+    FilterSyntaxError,
+    Identifier,
+    In,
+    Literal,
+    Logical,
+    Node,
+    Not,
+    format_node,
+    parse_filter,
+)
 
 Predicate = Callable[[Connection], bool]
 Evaluate = Callable[[Connection], Any]
 
 STRING, INT, BOOL, NULL, GROUPS = "string", "int", "bool", "null", "collection"
-_DEEPEST = 100
-_LARGEST_INT = 2**63 - 1
-_TOKEN = re.compile(r"\s*(?:('(?:[^']|'')*')|(-?\d+)(?![\w.])|([A-Za-z_]\w*)|([(),])|(\S+))")
 
 
 class InvalidFilterError(ValueError):
-    """A filter that cannot be read; the text says which word is wrong."""
+    """A filter that cannot be used; the message names the part and what is wrong with it."""
+
+    def __init__(self, part: str, problem: str) -> None:
+        super().__init__(f"Invalid syntax for '{part}': {problem}")
 
 
-class _ProblemError(Exception):
-    """What is wrong, before the filter it is wrong in is put in front."""
+class _UnsupportedError(Exception):
+    """A part that the language does not have; the enclosing expression is named in the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A piece of a filter: what type it has, and its value for a connection."""
+    """A compiled part of a filter: its type, and its value for a connection."""
 
     type: str
     value: Evaluate
 
 
 def compile_filter(text: str) -> Predicate:
-    """Read a filter; raises InvalidFilterError."""
+    """Compile a filter; raises InvalidFilterError."""
     try:
-        return _Reader(text).read()
-    except _ProblemError as problem:
-        raise InvalidFilterError(f"Invalid syntax for '{text}': {problem}") from problem
+        node = parse_filter(text)
+        return _require(_compile(node), node, BOOL).value
+    except (FilterSyntaxError, _UnsupportedError) as error:
+        raise InvalidFilterError(text, str(error)) from error
 
 
-class _Reader:
-    """Reads a filter from left to right, one method for each level of precedence."""
+def _compile(node: Node) -> Expression:
+    match node:
+        case Literal():
+            return _compile_literal(node)
+        case Identifier():
+            return _compile_identifier(node)
+        case Not():
+            operand = _require(_compile(node.operand), node, BOOL)
+            return Expression(BOOL, lambda c: not operand.value(c))
+    try:
+        match node:
+            case Logical():
+                return _compile_logical(node)
+            case Comparison():
+                return _compile_comparison(node)
+            case In():
+                return _compile_in(node)
+            case Call():
+                return _compile_call(node)
+    except _UnsupportedError as error:
+        raise InvalidFilterError(format_node(node), str(error)) from error
 
-    def __init__(self, text: str) -> None:
-        self._tokens = deque([*_tokens(text), ""])
-        self._depth = 0
 
-    def read(self) -> Predicate:
-        condition = _expect(self._either(), BOOL)
-        if self._next:
-            raise _ProblemError(f"Token '{self._next}' is not supported.")
-        return condition.value
+def _compile_literal(node: Literal) -> Expression:
+    if not node.is_supported:
+        raise _UnsupportedError(f"Token '{node.text}' is not supported.")
+    types: dict[type, str] = {str: STRING, bool: BOOL, int: INT}
+    return Expression(types.get(type(node.value), NULL), lambda _: node.value)
 
-    @property
-    def _next(self) -> str:
-        return self._tokens[0]
 
-    @property
-    def _word(self) -> str:
-        return self._tokens[0].lower()
+def _compile_identifier(node: Identifier) -> Expression:
+    if node.name.lower() not in _PROPERTIES:
+        raise _UnsupportedError(f"Token '{node.name}' is not supported.")
+    return _PROPERTIES[node.name.lower()]
 
-    def _take(self, expected: str | None = None) -> str:
-        token = self._next
-        if expected is not None and token != expected:
-            raise _ProblemError(f"Token '{token}' is not supported, expect '{expected}'.")
-        if token:
-            self._tokens.popleft()
-        return token
 
-    def _either(self) -> Expression:
-        """`a or b`"""
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise _ProblemError(f"The filter is nested deeper than {_DEEPEST} levels.")
-        parts = [self._both()]
-        while self._word == "or":
-            self._take()
-            parts.append(self._both())
-        self._depth -= 1
-        return _joined(any, parts)
+def _compile_logical(node: Logical) -> Expression:
+    """Compile all operands, so their types are checked even where the first one decides."""
+    operands = [_require(_compile(operand), node, BOOL) for operand in node.operands]
+    combine = _LOGICAL[node.operator]
+    return Expression(BOOL, lambda c: combine(operand.value(c) for operand in operands))
 
-    def _both(self) -> Expression:
-        """`a and b`"""
-        parts = [self._comparison()]
-        while self._word == "and":
-            self._take()
-            parts.append(self._comparison())
-        return _joined(all, parts)
 
-    def _comparison(self) -> Expression:
-        left = self._negation()
-        if self._word in _COMPARISONS:
-            return _compared(self._take().lower(), left, self._negation())
-        if self._word == "in":
-            self._take()
-            return self._membership(left)
-        return left
+def _compile_comparison(node: Comparison) -> Expression:
+    compare = _COMPARISONS[node.operator]
+    left, right = _compile(node.left), _compile(node.right)
+    if node.operator in ("eq", "ne"):
+        _require_comparable(left, right, node)
+        return Expression(BOOL, lambda c: compare(left.value(c), right.value(c)))
+    _require(left, node, INT, NULL)
+    _require(right, node, INT, NULL)
 
-    def _membership(self, left: Expression) -> Expression:
-        """`x in ('a', 'b')` or `'a' in groups`"""
-        if self._next != "(":
-            collection = _expect(self._primary(), GROUPS)
-            _expect(left, STRING, NULL)
-            return Expression(BOOL, lambda c: left.value(c) in collection.value(c))
-        self._take("(")
-        members = [self._primary()]
-        while self._next == ",":
-            self._take()
-            members.append(self._primary())
-        self._take(")")
+    def evaluate(connection: Connection) -> bool:
+        a, b = left.value(connection), right.value(connection)
+        return a is not None and b is not None and compare(a, b)
+
+    return Expression(BOOL, evaluate)
+
+
+def _compile_in(node: In) -> Expression:
+    left = _compile(node.left)
+    if isinstance(node.right, list):
+        members = [_compile(member) for member in node.right]
         for member in members:
-            _check_comparable(left, member)
+            _require_comparable(left, member, node)
         return Expression(BOOL, lambda c: any(left.value(c) == m.value(c) for m in members))
+    collection = _require(_compile(node.right), node, GROUPS)
+    _require(left, node, STRING, NULL)
+    return Expression(BOOL, lambda c: left.value(c) in collection.value(c))
 
-    def _negation(self) -> Expression:
-        """`not x` binds tighter than a comparison: `not length(userId) gt 5` is an error."""
-        if self._word != "not":
-            return self._primary()
-        negate = False
-        while self._word == "not":
-            self._take()
-            negate = not negate
-        condition = _expect(self._primary(), BOOL)
-        return Expression(BOOL, lambda c: condition.value(c) is not negate)
 
-    def _primary(self) -> Expression:
-        word = self._take()
-        if word == "(":
-            inner = self._either()
-            self._take(")")
-            return inner
-        if word.startswith("'"):
-            return _constant(STRING, word[1:-1].replace("''", "'"))
-        if re.fullmatch(r"-?\d+", word):
-            return _whole_number(word)
-        name = word.lower()
-        if name in _FUNCTIONS and self._next == "(":
-            return self._call(name)
-        if name in _WORDS:
-            return _WORDS[name]
-        raise _ProblemError(f"Token '{word}' is not supported.")
+def _compile_call(node: Call) -> Expression:
+    function = _FUNCTIONS.get(node.name)
+    if function is None:
+        raise _UnsupportedError(f"Token '{format_node(node)}' is not supported.")
+    count = len(node.arguments)
+    if not len(function.parameters) - function.optional <= count <= len(function.parameters):
+        raise _UnsupportedError(f"Invalid token '{format_node(node)}'.")
+    arguments = [
+        _require(_compile(argument), node, *types)
+        for argument, types in zip(node.arguments, function.parameters, strict=False)
+    ]
 
-    def _call(self, name: str) -> Expression:
-        function = _FUNCTIONS[name]
-        self._take("(")
-        arguments = [self._either()]
-        while self._next == ",":
-            self._take()
-            arguments.append(self._either())
-        self._take(")")
-        if not len(function.takes) - function.optional <= len(arguments) <= len(function.takes):
-            raise _ProblemError(f"Function '{name}' does not take {len(arguments)} arguments.")
-        for argument, types in zip(arguments, function.takes, strict=False):
-            _expect(argument, *types)
-        return _called(function, arguments)
+    def evaluate(connection: Connection) -> Any:
+        values = [argument.value(connection) for argument in arguments]
+        return function.on_null if None in values else function.apply(*values)
+
+    return Expression(function.returns, evaluate)
 
 
 @dataclass(frozen=True, slots=True)
 class _Function:
     """A function of the language; `on_null` is its value when an argument is null."""
 
-    gives: str
-    takes: Sequence[tuple[str, ...]]
-    do: Callable[..., Any]
+    returns: str
+    parameters: Sequence[tuple[str, ...]]
+    apply: Callable[..., Any]
     on_null: Any = None
     optional: int = 0
 
 
 def _substring(text: str, start: int, length: int | None = None) -> str | None:
-    """Out of range gives null, not an error: a filter must not fail for some people only."""
+    """Out of range is null and no error: a filter must not fail for some connections only."""
     end = len(text) if length is None else start + length
     return text[start:end] if 0 <= start <= end <= len(text) else None
 
@@ -201,16 +185,8 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "lt": lambda a, b: a < b,
     "le": lambda a, b: a <= b,
 }
-
-
-def _constant(type_: str, value: object) -> Expression:
-    return Expression(type_, lambda _: value)
-
-
-_WORDS = {
-    "true": _constant(BOOL, True),  # noqa: FBT003 - a value
-    "false": _constant(BOOL, False),  # noqa: FBT003 - a value
-    "null": _constant(NULL, None),
+_LOGICAL: dict[str, Callable[[Iterator[bool]], bool]] = {"and": all, "or": any}
+_PROPERTIES = {
     "userid": Expression(STRING, lambda c: c.user_id),
     "connectionid": Expression(STRING, lambda c: c.id),
     "protocol": Expression(STRING, lambda c: c.protocol),
@@ -218,59 +194,16 @@ _WORDS = {
 }
 
 
-def _called(function: _Function, arguments: Sequence[Expression]) -> Expression:
-    def value(connection: Connection) -> Any:
-        values = [argument.value(connection) for argument in arguments]
-        return function.on_null if None in values else function.do(*values)
-
-    return Expression(function.gives, value)
-
-
-def _compared(operator: str, left: Expression, right: Expression) -> Expression:
-    compare = _COMPARISONS[operator]
-    if operator in ("eq", "ne"):
-        _check_comparable(left, right)
-        return Expression(BOOL, lambda c: compare(left.value(c), right.value(c)))
-    _expect(left, INT, NULL)
-    _expect(right, INT, NULL)
-
-    def value(connection: Connection) -> bool:
-        a, b = left.value(connection), right.value(connection)
-        return a is not None and b is not None and compare(a, b)
-
-    return Expression(BOOL, value)
-
-
-def _joined(how: Callable[[Iterator[bool]], bool], parts: Sequence[Expression]) -> Expression:
-    """Both sides are always checked; only then the first one may decide alone."""
-    if len(parts) == 1:
-        return parts[0]
-    for part in parts:
-        _expect(part, BOOL)
-    return Expression(BOOL, lambda c: how(part.value(c) for part in parts))
-
-
-def _check_comparable(left: Expression, right: Expression) -> None:
+def _require_comparable(left: Expression, right: Expression, node: Node) -> None:
     if GROUPS in (left.type, right.type):
-        raise _ProblemError(f"Type '{GROUPS}' cannot be compared.")
+        raise InvalidFilterError(format_node(node), f"Type '{GROUPS}' cannot be compared.")
     if NULL not in (left.type, right.type):
-        _expect(right, left.type)
+        _require(right, node, left.type)
 
 
-def _expect(expression: Expression, *types: str) -> Expression:
+def _require(expression: Expression, node: Node, *types: str) -> Expression:
+    """Return the expression if it has one of the types; `node` is named in the error."""
     if expression.type not in types:
-        raise _ProblemError(f"Type '{expression.type}', expect '{types[0]}'.")
+        problem = f"Type '{expression.type}', expect '{types[0]}'."
+        raise InvalidFilterError(format_node(node), problem)
     return expression
-
-
-def _whole_number(token: str) -> Expression:
-    if len(token) > len(str(_LARGEST_INT)) or abs(int(token)) > _LARGEST_INT:
-        raise _ProblemError(f"Token '{token}' is not supported.")
-    return _constant(INT, int(token))
-
-
-def _tokens(text: str) -> Iterator[str]:
-    for match in _TOKEN.finditer(text):
-        if match[5] is not None:
-            raise _ProblemError(f"Token '{match[5]}' is not supported.")
-        yield match[0].strip()

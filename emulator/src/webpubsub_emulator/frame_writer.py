@@ -1,45 +1,49 @@
-"""One client's WebSocket as the hub sees it: frames go straight to the transport, never waiting."""
+"""The sending side of one client's WebSocket: frames go to the transport without waiting."""
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 
 from aiohttp import web
 
+from webpubsub_emulator.connection import Connection
 from webpubsub_emulator.faults import Faults
 from webpubsub_emulator.quota import Quota
+from webpubsub_emulator.traffic import Traffic, record_frame
 
-logger = logging.getLogger(__name__)
-
-MOST_QUEUED = 1000
-MOST_QUEUED_BYTES = 16 * 1024 * 1024
-_CLOSE_SECONDS = 5.0
-_LONGEST_REASON = 123
+MAX_QUEUED_FRAMES = 1000
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+_CLOSE_TIMEOUT_SECONDS = 5.0
+_MAX_CLOSE_REASON_BYTES = 123
 
 
-class WebSocketOutbox:
-    """The frames are whole already, so aiohttp's writer, which would build one for each client,
-    is left out: a message to ten thousand clients is built once and written ten thousand times.
+class WebSocketFrameWriter:
+    """Writes complete frames past aiohttp's writer, which would build them for each client.
+
+    A message to ten thousand clients is so built once and written ten thousand times.
     """
 
     __slots__ = (
-        *("_closing", "_faults", "_held", "_on_overflow", "_queue", "_queued_bytes"),
-        *("_quota", "_transport", "_websocket"),
+        *("_closing", "_connection", "_faults", "_held", "_on_overflow", "_queue"),
+        *("_queued_bytes", "_quota", "_traffic", "_transport", "_websocket"),
     )
 
     def __init__(
         self,
         websocket: web.WebSocketResponse,
         transport: asyncio.Transport,
+        connection: Connection,
         faults: Faults,
         quota: Quota | None,
-        on_overflow: Callable[["WebSocketOutbox"], None],
+        traffic: Traffic,
+        on_overflow: Callable[["WebSocketFrameWriter"], None],
     ) -> None:
         self._websocket = websocket
         self._transport = transport
+        self._connection = connection
         self._faults = faults
         self._quota = quota
+        self._traffic = traffic
         self._on_overflow = on_overflow
         self._closing: asyncio.Task[None] | None = None
         self._held: deque[bytes] | None = None
@@ -47,20 +51,20 @@ class WebSocketOutbox:
         self._queued_bytes = 0
 
     def send(self, frame: bytes) -> None:
-        if self._held is not None or self._faults.expect("frame"):
-            self._send_tampered(frame)
+        if self._held is not None or self._faults.frame_is_pending:
+            self._send_with_fault(frame)
         else:
             self._write(frame)
 
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:
-            self._closing = asyncio.get_running_loop().create_task(self._shut(code, reason))
+            self._closing = asyncio.get_running_loop().create_task(self._close(code, reason))
 
     def abort(self) -> None:
         self._transport.abort()
 
-    async def closed(self) -> None:
-        """Wait until a close that was begun is done."""
+    async def wait_closed(self) -> None:
+        """Wait until a close that was started is complete."""
         if self._closing is not None:
             await self._closing
 
@@ -69,14 +73,16 @@ class WebSocketOutbox:
         if self._closing is not None or transport.is_closing():
             return
         transport.write(frame)
+        if self._traffic.is_watched:
+            record_frame(self._traffic, self._connection, frame)
         if self._quota is not None:
-            self._quota.spend(len(frame))
+            self._quota.add_bytes(len(frame))
         waiting = transport.get_write_buffer_size()
         if waiting:
-            self._watch(len(frame), waiting)
+            self._count_queued(len(frame), waiting)
 
-    def _watch(self, size: int, waiting: int) -> None:
-        """The client is slower than its messages: count what still waits for it."""
+    def _count_queued(self, size: int, waiting: int) -> None:
+        """Count the frames that a slow client has not taken yet; `waiting` are their bytes."""
         if self._queue is None:
             self._queue = deque()
         queue = self._queue
@@ -84,11 +90,11 @@ class WebSocketOutbox:
         self._queued_bytes += size
         while self._queued_bytes - queue[0] >= waiting:
             self._queued_bytes -= queue.popleft()
-        if len(queue) > MOST_QUEUED or waiting > MOST_QUEUED_BYTES:
+        if len(queue) > MAX_QUEUED_FRAMES or waiting > MAX_QUEUED_BYTES:
             asyncio.get_running_loop().call_soon(self._on_overflow, self)
 
-    def _send_tampered(self, frame: bytes) -> None:
-        """A frame behind a delayed one waits with it: a socket keeps its order."""
+    def _send_with_fault(self, frame: bytes) -> None:
+        """Apply a pending fault; frames after a delayed one wait with it, to keep the order."""
         if self._held is not None:
             self._held.append(frame)
             return
@@ -102,11 +108,11 @@ class WebSocketOutbox:
         for frame in held:
             self._write(frame)
 
-    async def _shut(self, code: int, reason: str) -> None:
-        """Close politely; who does not answer within seconds is cut off."""
-        words = reason.encode()[:_LONGEST_REASON].decode(errors="ignore").encode()
+    async def _close(self, code: int, reason: str) -> None:
+        """Close with a close frame; abort when the client does not answer it."""
+        shortened = reason.encode()[:_MAX_CLOSE_REASON_BYTES].decode(errors="ignore").encode()
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._websocket.close(code=code, message=words)
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                await self._websocket.close(code=code, message=shortened)
         except TimeoutError:
             self.abort()

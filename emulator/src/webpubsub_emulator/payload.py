@@ -1,4 +1,4 @@
-"""What people say: a payload of one of four kinds, and the metadata that may travel with it."""
+"""Message payloads of the four data types, and the metadata of a message."""
 
 import base64
 import binascii
@@ -12,18 +12,18 @@ import msgspec
 
 TEXT, JSON, BINARY, PROTOBUF = "text", "json", "binary", "protobuf"
 
-METADATA_HEADER = "x-webpubsub-metadata-"
+METADATA_HEADER_PREFIX = "x-webpubsub-metadata-"
 _METADATA_KEY = re.compile(r"[!#$%&'*+\-.^_|~`0-9A-Za-z]{1,256}")
-_LONGEST_METADATA_VALUE = 1024
-_LONGEST_METADATA = 8 * 1024
+_MAX_METADATA_VALUE_BYTES = 1024
+_MAX_METADATA_BYTES = 8 * 1024
 
-_KIND_OF_CONTENT_TYPE = {
+_TYPE_OF_CONTENT_TYPE = {
     "text/plain": TEXT,
     "application/json": JSON,
     "application/octet-stream": BINARY,
     "application/x-protobuf": PROTOBUF,
 }
-_CONTENT_TYPE_OF_KIND = {
+_CONTENT_TYPE_OF_TYPE = {
     TEXT: "text/plain; charset=utf-8",
     JSON: "application/json",
     BINARY: "application/octet-stream",
@@ -32,83 +32,88 @@ _CONTENT_TYPE_OF_KIND = {
 
 
 class InvalidPayloadError(ValueError):
-    """The words do not fit the kind that they claim to be."""
+    """The data does not fit its data type."""
 
 
 class UnsupportedContentTypeError(ValueError):
-    """A Content-Type that names no kind of payload."""
+    """A Content-Type that stands for no data type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """`body` holds UTF-8 for text, the JSON token exactly as it came for json, plain bytes else."""
+    """One message's data.
 
-    kind: str
+    `body` is UTF-8 for text, the JSON token byte for byte for json, and plain bytes otherwise.
+    """
+
+    data_type: str
     body: bytes
     metadata: Mapping[str, str] | None = None
 
     @property
     def content_type(self) -> str:
-        return _CONTENT_TYPE_OF_KIND[self.kind]
+        return _CONTENT_TYPE_OF_TYPE[self.data_type]
 
     @property
-    def is_text(self) -> bool:
-        """Does a raw client hear it as a text frame?"""
-        return self.kind in (TEXT, JSON)
+    def is_text_frame(self) -> bool:
+        """Whether a raw client receives a text frame."""
+        return self.data_type in (TEXT, JSON)
 
-    def as_json(self) -> bytes:
-        """The `data` of a JSON frame."""
-        if self.kind == JSON:
+    def encode_json(self) -> bytes:
+        """Return the `data` property of a JSON message."""
+        if self.data_type == JSON:
             return self.body
-        if self.kind == TEXT:
+        if self.data_type == TEXT:
             return msgspec.json.encode(self.body.decode())
         return b'"' + base64.b64encode(self.body) + b'"'
 
 
-def from_json(kind: str | None, data: bytes, metadata: bytes = b"") -> Payload:
+def payload_from_json(data_type: str | None, data: bytes, metadata: bytes = b"") -> Payload:
     """Read `dataType`, `data` and `metadata` of a client's JSON message; empty means absent."""
-    marks = read_metadata(metadata)
+    entries = parse_metadata(metadata)
     if not data:
-        if marks is None:
+        if entries is None:
             raise InvalidPayloadError("data is missing")
-        return Payload(TEXT, b"", marks)
-    kind = (kind or JSON).lower()
-    if kind == JSON:
-        return Payload(JSON, checked_json(data), marks)
-    if kind not in _CONTENT_TYPE_OF_KIND:
-        raise InvalidPayloadError(f"unknown dataType {kind!r}")
-    words = msgspec.json.decode(data, type=str)
-    if kind == TEXT:
-        return Payload(TEXT, words.encode(), marks)
+        return Payload(TEXT, b"", entries)
+    data_type = (data_type or JSON).lower()
+    if data_type == JSON:
+        return Payload(JSON, check_json(data), entries)
+    if data_type not in _CONTENT_TYPE_OF_TYPE:
+        raise InvalidPayloadError(f"unknown dataType {data_type[:40]!r}")
+    text = msgspec.json.decode(data, type=str)
+    if data_type == TEXT:
+        return Payload(TEXT, text.encode(), entries)
     try:
-        return Payload(kind, base64.b64decode(words, validate=True), marks)
+        return Payload(data_type, base64.b64decode(text, validate=True), entries)
     except (binascii.Error, ValueError) as error:
         raise InvalidPayloadError("data is not base64") from error
 
 
-def from_body(content_type: str | None, body: bytes, metadata: Mapping[str, str] | None) -> Payload:
+def payload_from_body(
+    content_type: str | None, body: bytes, metadata: Mapping[str, str] | None
+) -> Payload:
     """Read the body of an HTTP message; without a Content-Type it is binary."""
-    kind, charset = _kind_and_charset(content_type)
-    if kind in (TEXT, JSON):
-        body = _as_utf8(body, charset)
-    if kind == JSON:
-        checked_json(body, null_allowed=True)
-    return Payload(kind, body, metadata)
+    data_type, charset = _parse_content_type(content_type)
+    if data_type in (TEXT, JSON):
+        body = _to_utf8(body, charset)
+    if data_type == JSON:
+        check_json(body, null_allowed=True)
+    return Payload(data_type, body, metadata)
 
 
-def checked_json(token: bytes, *, null_allowed: bool = False) -> bytes:
-    """Is it JSON, all of it? It is passed on as it is, so nobody else would notice."""
+def check_json(token: bytes, *, null_allowed: bool = False) -> bytes:
+    """Return the token if it is valid JSON; it is delivered without being encoded again."""
     try:
         value = msgspec.json.decode(token)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InvalidPayloadError("not a valid JSON") from error
     if value is None and not null_allowed:
-        raise InvalidPayloadError("null is no data")
+        raise InvalidPayloadError("data is null")
     return token
 
 
-def read_metadata(raw: bytes) -> dict[str, str] | None:
-    """Read a `metadata` object; a key given twice is an error, which dict() would hide."""
+def parse_metadata(raw: bytes) -> dict[str, str] | None:
+    """Read a `metadata` object. A repeated key is an error, which a dict would hide."""
     if raw in (b"", b"null"):
         return None
     try:
@@ -118,37 +123,45 @@ def read_metadata(raw: bytes) -> dict[str, str] | None:
     if not raw.lstrip().startswith(b"{") or not all(isinstance(pair[1], str) for pair in pairs):
         raise InvalidPayloadError("metadata is not an object of strings")
     if len({key for key, _ in pairs}) < len(pairs):
-        raise InvalidPayloadError("a metadata key comes twice")
-    return checked_metadata(dict(pairs))
+        raise InvalidPayloadError("a metadata key is repeated")
+    return _check_metadata(dict(pairs))
 
 
-def metadata_of_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | None:
-    """Collect X-WebPubSub-Metadata-* headers; of several, the last one and its last part counts."""
-    marks = {
-        name[len(METADATA_HEADER) :].lower(): value.rpartition(",")[2].strip()
+def metadata_from_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | None:
+    """Collect the X-WebPubSub-Metadata-* headers.
+
+    Of a repeated header the last one counts, and of its comma-separated parts the last one. A
+    header whose name ends after the prefix is ignored.
+    """
+    entries = {
+        name[len(METADATA_HEADER_PREFIX) :].lower(): value.rpartition(",")[2].strip()
         for name, value in headers
-        if name.lower().startswith(METADATA_HEADER)
+        if name.lower().startswith(METADATA_HEADER_PREFIX)
     }
-    return checked_metadata(marks)
+    entries.pop("", None)
+    return _check_metadata(entries)
 
 
-def checked_metadata(marks: dict[str, str]) -> dict[str, str] | None:
-    for key, value in marks.items():
+def _check_metadata(entries: dict[str, str]) -> dict[str, str] | None:
+    for key, value in entries.items():
         if not _METADATA_KEY.fullmatch(key):
             raise InvalidPayloadError(f"metadata key {key[:40]!r} is not a token")
-        if not value.isascii() or len(value) > _LONGEST_METADATA_VALUE:
-            raise InvalidPayloadError(f"the value of metadata key {key!r} is not short ASCII")
-    if sum(len(key) + len(value) for key, value in marks.items()) > _LONGEST_METADATA:
+        if not value.isascii() or len(value) > _MAX_METADATA_VALUE_BYTES:
+            raise InvalidPayloadError(
+                f"the value of metadata key {key!r} is not ASCII of up to 1024 bytes"
+            )
+    if sum(len(key) + len(value) for key, value in entries.items()) > _MAX_METADATA_BYTES:
         raise InvalidPayloadError("metadata is larger than 8 KiB")
-    return marks or None
+    return entries or None
 
 
-def _kind_and_charset(content_type: str | None) -> tuple[str, str]:
+def _parse_content_type(content_type: str | None) -> tuple[str, str]:
+    """Return data type and charset."""
     if not content_type:
         return BINARY, "utf-8"
     media_type, *parameters = (part.strip() for part in content_type.split(";"))
-    kind = _KIND_OF_CONTENT_TYPE.get(media_type.lower())
-    if kind is None or kind == PROTOBUF:
+    data_type = _TYPE_OF_CONTENT_TYPE.get(media_type.lower())
+    if data_type is None or data_type == PROTOBUF:
         raise UnsupportedContentTypeError(content_type)
     charset = "utf-8"
     for parameter in parameters:
@@ -159,10 +172,10 @@ def _kind_and_charset(content_type: str | None) -> tuple[str, str]:
         codecs.lookup(charset)
     except (LookupError, ValueError) as error:
         raise UnsupportedContentTypeError(content_type) from error
-    return kind, charset
+    return data_type, charset
 
 
-def _as_utf8(body: bytes, charset: str) -> bytes:
+def _to_utf8(body: bytes, charset: str) -> bytes:
     try:
         return body.decode(charset).encode()
     except (UnicodeError, LookupError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a JSON client may say: its messages, read into values and checked.
+"""Messages of JSON clients: their shapes, and the rules that a valid message meets.
 
 https://learn.microsoft.com/azure/azure-web-pubsub/reference-json-reliable-webpubsub-subprotocol
 """
@@ -7,21 +7,21 @@ from typing import Any
 
 import msgspec
 
-from webpubsub_emulator.names import is_event, is_group
-from webpubsub_emulator.payload import InvalidPayloadError, Payload, from_json
+from webpubsub_emulator.names import is_valid_event, is_valid_group
+from webpubsub_emulator.payload import InvalidPayloadError, Payload, payload_from_json
 
 JSON_PROTOCOL = "json.webpubsub.azure.v1"
 RELIABLE_PROTOCOL = "json.reliable.webpubsub.azure.v1"
 SUBPROTOCOLS = (JSON_PROTOCOL, RELIABLE_PROTOCOL)
 
-LONGEST_TTL_SECONDS = 300
-_LARGEST_ID = 2**64 - 1
-_DEFAULT_IDLE_MS = 300_000
+MAX_TTL_SECONDS = 300
+_MAX_UINT64 = 2**64 - 1
+_DEFAULT_IDLE_TIMEOUT_MS = 300_000
 _ABSENT = msgspec.Raw()
 
 
 class ProtocolError(ValueError):
-    """A message that breaks the protocol: the connection is closed with `code`."""
+    """A message that breaks the protocol; the connection is closed with `code`."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -44,7 +44,7 @@ class LeaveGroup(_Message, frozen=True):
 
 class StreamStart(_Message, frozen=True):
     stream_id: str
-    idle_timeout_ms: int = _DEFAULT_IDLE_MS
+    idle_timeout_ms: int = _DEFAULT_IDLE_TIMEOUT_MS
 
 
 class SendToGroup(_Message, frozen=True):
@@ -58,7 +58,7 @@ class SendToGroup(_Message, frozen=True):
     stream: StreamStart | None = None
 
     def payload(self) -> Payload:
-        return _payload(self.data_type, self.data, self.metadata)
+        return _read_payload(self.data_type, self.data, self.metadata)
 
 
 class Event(_Message, frozen=True):
@@ -69,7 +69,7 @@ class Event(_Message, frozen=True):
     metadata: msgspec.Raw = _ABSENT
 
     def payload(self) -> Payload:
-        return _payload(self.data_type, self.data, self.metadata)
+        return _read_payload(self.data_type, self.data, self.metadata)
 
 
 class Ping(_Message, frozen=True):
@@ -91,7 +91,7 @@ class StreamData(_Message, frozen=True):
         return self.stream_sequence_id is None
 
     def payload(self) -> Payload:
-        return _payload(self.data_type, self.data)
+        return _read_payload(self.data_type, self.data)
 
 
 class StreamError(_Message, frozen=True):
@@ -104,8 +104,45 @@ class StreamEnd(_Message, frozen=True):
     error: StreamError | None = None
 
 
+class Invoke(_Message, frozen=True):
+    """Not emulated: answered with a failure."""
+
+    invocation_id: str
+
+
+class CancelInvocation(_Message, frozen=True):
+    """Not emulated: there is never a pending invocation, so it has no effect."""
+
+    invocation_id: str
+
+
+class SetGroupState(_Message, frozen=True):
+    """Not emulated: answered with a failure."""
+
+    group: str
+    ack_id: int | None = None
+
+
+class SubscribeGroupState(SetGroupState, frozen=True):
+    """Not emulated: answered with a failure."""
+
+
+class UnsubscribeGroupState(SetGroupState, frozen=True):
+    """Not emulated: answered with a failure."""
+
+
 ClientMessage = (
-    JoinGroup | LeaveGroup | SendToGroup | Event | Ping | SequenceAck | StreamData | StreamEnd
+    JoinGroup
+    | LeaveGroup
+    | SendToGroup
+    | Event
+    | Ping
+    | SequenceAck
+    | StreamData
+    | StreamEnd
+    | Invoke
+    | CancelInvocation
+    | SetGroupState
 )
 
 
@@ -113,21 +150,21 @@ class _Typed(msgspec.Struct, frozen=True):
     type: str
 
 
-_TYPE_OF = msgspec.json.Decoder(_Typed)
-_SHAPES: dict[str, msgspec.json.Decoder[Any]] = {
+_TYPE_DECODER = msgspec.json.Decoder(_Typed)
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     shape.__name__.lower(): msgspec.json.Decoder(shape)
     for shape in (
-        *(JoinGroup, LeaveGroup, SendToGroup, Event),
-        *(Ping, SequenceAck, StreamData, StreamEnd),
+        *(JoinGroup, LeaveGroup, SendToGroup, Event, Ping, SequenceAck, StreamData, StreamEnd),
+        *(Invoke, CancelInvocation, SetGroupState, SubscribeGroupState, UnsubscribeGroupState),
     )
 }
 
 
-def parse(text: str) -> ClientMessage:
-    """Read one message of a client; the protocol compares types ignoring case."""
+def parse_message(text: str) -> ClientMessage:
+    """Read one message of a client; its type is compared ignoring case. Raises ProtocolError."""
     try:
-        message: ClientMessage = _shape(_TYPE_OF.decode(text).type).decode(text)
-        _check(message)
+        message: ClientMessage = _select_decoder(_TYPE_DECODER.decode(text).type).decode(text)
+        _validate(message)
     except (msgspec.MsgspecError, InvalidPayloadError, UnicodeError, RecursionError) as error:
         raise ProtocolError(
             1007, "The client message is not a valid JSON protocol message."
@@ -135,24 +172,26 @@ def parse(text: str) -> ClientMessage:
     return message
 
 
-def _shape(type_: str) -> msgspec.json.Decoder[Any]:
-    if type_.lower() not in _SHAPES:
-        raise InvalidPayloadError(f"there is no message of type {type_[:40]!r}")
-    return _SHAPES[type_.lower()]
+def _select_decoder(type_: str) -> msgspec.json.Decoder[Any]:
+    decoder = _DECODERS.get(type_.lower())
+    if decoder is None:
+        raise InvalidPayloadError(f"unknown message type {type_[:40]!r}")
+    return decoder
 
 
-def _check(message: ClientMessage) -> None:
-    """The rules that types cannot say."""
+def _validate(message: ClientMessage) -> None:
+    """Check the rules that the types do not express."""
     for name in ("ack_id", "sequence_id", "stream_sequence_id"):
         number = getattr(message, name, None)
-        if number is not None and not 0 <= number <= _LARGEST_ID:
+        if number is not None and not 0 <= number <= _MAX_UINT64:
             raise InvalidPayloadError(f"{name} is not a uint64")
+    group = getattr(message, "group", None)
+    if group is not None and not is_valid_group(group):
+        raise InvalidPayloadError("invalid group name")
     match message:
-        case JoinGroup() | LeaveGroup() | SendToGroup() if not is_group(message.group):
-            raise InvalidPayloadError("not a group name")
-        case Event() if not is_event(message.event):
-            raise InvalidPayloadError("not an event name")
-        case SendToGroup(ttl_seconds=int(ttl)) if not 0 <= ttl <= LONGEST_TTL_SECONDS:
+        case Event() if not is_valid_event(message.event):
+            raise InvalidPayloadError("invalid event name")
+        case SendToGroup(ttl_seconds=int(ttl)) if not 0 <= ttl <= MAX_TTL_SECONDS:
             raise InvalidPayloadError("ttlSeconds is not within 0 to 300")
         case SendToGroup(stream=StreamStart(idle_timeout_ms=idle)) if idle <= 0:
             raise InvalidPayloadError("idleTimeoutMs is not positive")
@@ -162,5 +201,7 @@ def _check(message: ClientMessage) -> None:
             message.payload()
 
 
-def _payload(data_type: str | None, data: msgspec.Raw, metadata: msgspec.Raw = _ABSENT) -> Payload:
-    return from_json(data_type, bytes(data), bytes(metadata))
+def _read_payload(
+    data_type: str | None, data: msgspec.Raw, metadata: msgspec.Raw = _ABSENT
+) -> Payload:
+    return payload_from_json(data_type, bytes(data), bytes(metadata))

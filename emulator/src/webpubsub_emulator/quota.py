@@ -1,4 +1,4 @@
-"""The limits of the Free tier, so that an application can meet them before its users do.
+"""The limits of the Free tier.
 
 https://learn.microsoft.com/azure/azure-web-pubsub/concept-billing-model
 """
@@ -6,12 +6,12 @@ https://learn.microsoft.com/azure/azure-web-pubsub/concept-billing-model
 import time
 from collections.abc import Callable
 
-_SECONDS_A_DAY = 24 * 3600
-_MESSAGE_BYTES = 2 * 1024
+_DAY_SECONDS = 24 * 3600
+_BILLED_MESSAGE_BYTES = 2 * 1024
 
 
 class Quota:
-    """Counts connections and what goes out, in steps of 2 KB, until midnight UTC."""
+    """Counts connections and outbound bytes until midnight UTC; a billed message has 2 KB."""
 
     def __init__(
         self,
@@ -19,26 +19,26 @@ class Quota:
         messages: int = 20_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._connections = connections
-        self._most_bytes = messages * _MESSAGE_BYTES
+        self._max_connections = connections
+        self._max_bytes = messages * _BILLED_MESSAGE_BYTES
         self._clock = clock
         self._day = 0
         self._bytes = 0
 
-    def spend(self, size: int) -> None:
-        """Outbound traffic is billed in aggregate, not frame by frame."""
-        self._turn_page()
+    def add_bytes(self, size: int) -> None:
+        """Count outbound traffic, which is billed in total and not frame by frame."""
+        self._reset_daily()
         self._bytes += size
 
-    def has_room_for(self, connections: int) -> bool:
-        return connections <= self._connections
+    def allows_connections(self, count: int) -> bool:
+        return count <= self._max_connections
 
     @property
-    def is_spent(self) -> bool:
-        self._turn_page()
-        return self._bytes >= self._most_bytes
+    def is_exhausted(self) -> bool:
+        self._reset_daily()
+        return self._bytes >= self._max_bytes
 
-    def _turn_page(self) -> None:
-        day = int(self._clock() // _SECONDS_A_DAY)
+    def _reset_daily(self) -> None:
+        day = int(self._clock() // _DAY_SECONDS)
         if day != self._day:
             self._day, self._bytes = day, 0

@@ -1,4 +1,4 @@
-"""What a reliable client has not yet acknowledged, kept so that a lost socket loses nothing.
+"""Messages that a reliable client has not acknowledged yet.
 
 https://learn.microsoft.com/azure/azure-web-pubsub/howto-develop-reliable-clients
 """
@@ -6,16 +6,16 @@ https://learn.microsoft.com/azure/azure-web-pubsub/howto-develop-reliable-client
 from collections import deque
 from collections.abc import Callable
 
-MOST_MESSAGES = 1000
-MOST_BYTES = 16 * 1024 * 1024
-_DROPPED = b""
+MAX_BUFFERED_MESSAGES = 1000
+MAX_BUFFERED_BYTES = 16 * 1024 * 1024
+_EXPIRED = b""
 
 
 class ReplayBuffer:
-    """Numbers every message from 1 and keeps its frame until the client says it has it.
+    """Numbers the messages of a connection from 1 and keeps each frame until its sequenceAck.
 
-    The frames lie in order without their numbers: the oldest has number `_oldest`, the next one
-    more. Ten thousand clients then share one frame, and the garbage collector has nothing to do.
+    The frames lie in order and without their sequence ids: the oldest has `_oldest`, the next one
+    more. Ten thousand clients can so share one frame object.
     """
 
     __slots__ = ("_bytes", "_expiries", "_frames", "_oldest")
@@ -26,40 +26,40 @@ class ReplayBuffer:
         self._bytes = 0
         self._expiries: dict[int, float] | None = None
 
-    def add(self, frame_for: Callable[[int], bytes], expires_at: float | None = None) -> bytes:
-        """Give the message the next number; returns the frame that carries it."""
-        number = self._oldest + len(self._frames)
-        frame = frame_for(number)
+    def add(self, build_frame: Callable[[int], bytes], expires_at: float | None = None) -> bytes:
+        """Give the message the next sequence id; return the frame that carries it."""
+        sequence_id = self._oldest + len(self._frames)
+        frame = build_frame(sequence_id)
         self._frames.append(frame)
         self._bytes += len(frame)
         if expires_at is not None:
             self._expiries = self._expiries or {}
-            self._expiries[number] = expires_at
+            self._expiries[sequence_id] = expires_at
         return frame
 
     @property
-    def overflows(self) -> bool:
-        return len(self._frames) > MOST_MESSAGES or self._bytes > MOST_BYTES
+    def is_full(self) -> bool:
+        return len(self._frames) > MAX_BUFFERED_MESSAGES or self._bytes > MAX_BUFFERED_BYTES
 
     def acknowledge(self, sequence_id: int) -> None:
-        """Forget all up to `sequence_id`: acknowledgements are cumulative."""
+        """Remove all messages up to `sequence_id`: acknowledgements are cumulative."""
         while self._frames and self._oldest <= sequence_id:
             self._bytes -= len(self._frames.popleft())
             if self._expiries:
                 self._expiries.pop(self._oldest, None)
             self._oldest += 1
 
-    def replay(self, now: float) -> list[bytes]:
-        """What is to be sent again, in order; what outlived its ttl is dropped for good."""
-        for number, expires_at in tuple((self._expiries or {}).items()):
+    def unacknowledged(self, now: float) -> list[bytes]:
+        """Return the frames to send again, in order; those past their ttl are dropped."""
+        for sequence_id, expires_at in tuple((self._expiries or {}).items()):
             if expires_at <= now:
-                self._drop(number)
+                self._expire(sequence_id)
         return [frame for frame in self._frames if frame]
 
-    def _drop(self, number: int) -> None:
-        """Empty the place of a message; the others keep theirs, and their numbers."""
-        place = number - self._oldest
-        self._bytes -= len(self._frames[place])
-        self._frames[place] = _DROPPED
+    def _expire(self, sequence_id: int) -> None:
+        """Empty one place; the other messages keep their sequence ids."""
+        index = sequence_id - self._oldest
+        self._bytes -= len(self._frames[index])
+        self._frames[index] = _EXPIRED
         if self._expiries is not None:
-            del self._expiries[number]
+            del self._expiries[sequence_id]

@@ -1,4 +1,4 @@
-"""One REST request and what may come of it: parameters, answers, and errors with a code."""
+"""A REST request, its parameters, its response, and errors with a code."""
 
 import json
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 from webpubsub_emulator import tokens
 
 API_VERSIONS = ("2021-10-01", "2022-11-01", "2023-07-01", "2024-01-01", "2024-12-01")
-LARGEST_BODY = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+MAX_INT32 = 2**31 - 1
 
 
 class RestError(Exception):
-    """An answer that is no success; `code` is for programs, the text for people."""
+    """A response that is no success; `code` is for programs, the message for people."""
 
     def __init__(self, status: int, code: str, message: str, target: str = "Request") -> None:
         super().__init__(message)
@@ -24,18 +25,21 @@ class RestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RestAnswer:
-    """What goes back to the application. `reason` is for the log, and names nobody."""
+class RestResponse:
+    """The response to a request. `log_reason` contains no name of a user."""
 
     status: int
     body: bytes = b""
     error_code: str | None = None
-    reason: str = ""
+    log_reason: str = ""
 
 
 @dataclass(frozen=True)
-class RestCall:
-    """One request. `path` holds the decoded segments, `origin` is scheme and host as called."""
+class RestRequest:
+    """One request. `origin` is scheme and host as they were called.
+
+    `has_unknown_length` is set for a chunked body, which the service rejects.
+    """
 
     method: str
     raw_path: str
@@ -43,45 +47,58 @@ class RestCall:
     headers: Sequence[tuple[str, str]] = ()
     body: bytes = b""
     origin: str = "http://localhost"
-    values: dict[str, str] = field(default_factory=dict)
+    has_unknown_length: bool = False
+    path_values: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def path(self) -> tuple[str, ...]:
-        return tuple(tokens.decode_path(part) for part in self.raw_path.split("/")[1:])
+        """The decoded segments, without the empty one of a trailing slash."""
+        segments = self.raw_path.removesuffix("/").split("/")[1:]
+        return tuple(tokens.decode_path(segment) for segment in segments)
 
     @cached_property
     def query(self) -> list[tuple[str, str]]:
         return parse_qsl(self.query_string, keep_blank_values=True)
 
-    def all(self, name: str) -> list[str]:
+    def values(self, name: str) -> list[str]:
         return [value for key, value in self.query if key.lower() == name.lower()]
 
-    def one(self, name: str) -> str | None:
-        values = self.all(name)
+    def value(self, name: str) -> str | None:
+        """Return the first value of a parameter."""
+        values = self.values(name)
         return values[0] if values else None
 
-    def whole_number(self, name: str, least: int, most: int | None = None) -> int | None:
-        text = self.one(name)
+    def single_value(self, name: str) -> str | None:
+        """Return the value of a parameter that must not be repeated or blank."""
+        values = self.values(name)
+        if len(values) > 1 or any(not value.strip() for value in values):
+            raise bad_request(f"Invalid {name}.", name)
+        return values[0] if values else None
+
+    def integer(self, name: str, minimum: int, maximum: int = MAX_INT32) -> int | None:
+        text = self.single_value(name)
         if text is None:
             return None
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
-        if number < least or (most is not None and number > most):
-            raise bad_request(f"{name} is not a whole number from {least} to {most}", name)
-        return number
+        digits = len(str(MAX_INT32))
+        is_number = text.isascii() and text.isdigit() and len(text) <= digits
+        if not is_number or not minimum <= int(text) <= maximum:
+            raise bad_request(f"{name} is not an integer from {minimum} to {maximum}.", name)
+        return int(text)
 
     def header(self, name: str) -> str | None:
         return next((v for key, v in self.headers if key.lower() == name.lower()), None)
 
 
-def refusal(error: RestError) -> RestAnswer:
+def error_response(error: RestError) -> RestResponse:
     body = {"code": error.code, "message": str(error), "target": error.target}
-    # What was not found may be a person; the code says enough about it.
-    reason = "" if error.status == HTTPStatus.NOT_FOUND else str(error)
-    return RestAnswer(error.status, json.dumps(body).encode(), error.code, reason)
+    # What was not found may be a user; the code is enough for the log.
+    log_reason = "" if error.status == HTTPStatus.NOT_FOUND else str(error)
+    return RestResponse(error.status, json.dumps(body).encode(), error.code, log_reason)
 
 
-def too_large() -> RestError:
-    return RestError(413, "Error.RequestTooLarge", f"The body is over {LARGEST_BODY} bytes.")
+def body_too_large() -> RestError:
+    message = f"The body is larger than {MAX_BODY_BYTES} bytes."
+    return RestError(413, "Error.RequestTooLarge", message)
 
 
 def bad_request(message: str, target: str = "Request") -> RestError:

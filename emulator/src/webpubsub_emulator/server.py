@@ -1,233 +1,227 @@
-"""The emulator on the network: every listening socket and every outgoing HTTP call is here."""
+"""The emulator as a server: its endpoints, its sockets, and the work it repeats."""
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
+import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypedDict, Unpack
 
 import aiohttp
 from aiohttp import web
 
-from webpubsub_emulator import rest_api, tokens
-from webpubsub_emulator.cloud_events import LARGEST_ANSWER, Answer
-from webpubsub_emulator.event_handlers import Patience, UnreachableError, Webhook
-from webpubsub_emulator.faults import Fault, Faults
-from webpubsub_emulator.hub import RETENTION_SECONDS, Connection
-from webpubsub_emulator.quota import Quota
-from webpubsub_emulator.rest_request import (
-    API_VERSIONS,
-    LARGEST_BODY,
-    RestAnswer,
-    RestCall,
-    bad_request,
-    refusal,
-    too_large,
+from webpubsub_emulator.access_keys import (
+    DEFAULT_ACCESS_KEY,
+    AccessKeys,
+    endpoint_host,
+    format_connection_string,
 )
+from webpubsub_emulator.clock import Clock
+from webpubsub_emulator.connection import Connection
+from webpubsub_emulator.control_endpoint import ControlEndpoint
+from webpubsub_emulator.entra import DEFAULT_PRINCIPAL_ID, DEFAULT_TENANT_ID, LocalIssuer
+from webpubsub_emulator.event_handlers import EventDispatcher
+from webpubsub_emulator.faults import Faults
+from webpubsub_emulator.hub import RECOVERY_TIMEOUT_SECONDS
+from webpubsub_emulator.issuer_endpoint import IssuerEndpoint
+from webpubsub_emulator.quota import Quota
+from webpubsub_emulator.rest_endpoint import RestEndpoint, add_version_header
+from webpubsub_emulator.rest_request import MAX_BODY_BYTES
 from webpubsub_emulator.service import Service
 from webpubsub_emulator.settings import InvalidSettingsError, Settings, load_settings
-from webpubsub_emulator.tokens import Keys, TokenError
-from webpubsub_emulator.websocket import PING_SECONDS, ClientDoor, refuse
+from webpubsub_emulator.traffic import Traffic
+from webpubsub_emulator.upstream import Upstream, UpstreamTimeouts
+from webpubsub_emulator.upstream_http import UpstreamHttp, open_session
+from webpubsub_emulator.viewer_endpoint import ViewerEndpoint
+from webpubsub_emulator.websocket import PING_INTERVAL_SECONDS, ClientEndpoint
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_SECONDS = 0.2
-_RELOAD_SECONDS = 0.5
-_FAREWELL_SECONDS = 1.0
+_EXPIRE_INTERVAL_SECONDS = 0.2
+_RELOAD_INTERVAL_SECONDS = 0.5
+_LAST_EVENTS_TIMEOUT_SECONDS = 1.0
 # Tokens with many groups and roles make long request lines.
-_LONGEST_LINE = 64 * 1024
-# Express and uvicorn hang up after 5 idle seconds; a post must not meet that moment.
-_KEEPALIVE_SECONDS = 3.0
-_BACKLOG = 4096
+_MAX_HEADER_LINE_BYTES = 64 * 1024
+_LISTEN_BACKLOG = 4096
 
 
 class Options(TypedDict, total=False):
-    """What can be ordered beyond the service's own settings."""
+    """What can be set beyond the service's own settings."""
 
-    retention: float
-    """Seconds for which a lost reliable client is waited for."""
-    patience: Patience
-    """Deadlines and retries of calls to event handlers."""
+    recovery_timeout: float
+    """Seconds for which a reliable connection without a socket can be recovered."""
+    timeouts: UpstreamTimeouts
+    """Timeouts and retries of calls to event handlers."""
     quota: Quota
-    """Limits of the Free tier; without one there are none."""
+    """The limits of the Free tier; there are none by default."""
     strict: bool
-    """A failed event costs a JSON client its connection, as the documentation has it."""
-    admin: bool
-    """Open /emulator/faults and /emulator/cut to this machine."""
-    clock: Callable[[], float]
-    ping_seconds: float
+    """Whether a failed event closes a JSON client, as the documentation says."""
+    control: bool
+    """Whether the control endpoint exists: /emulator/faults and others, for this machine only."""
+    viewer: bool
+    """Whether the traffic viewer exists, for this machine only."""
+    allow_remote: bool
+    """Whether control endpoint and viewer can be used from other machines, as in a container."""
+    entra: bool
+    """Whether there is a local issuer in place of Entra ID, whose tokens REST accepts."""
+    tenant_id: str
+    """The tenant of the local issuer."""
+    principal_id: str
+    """The subject of the managed identity's tokens."""
+    allow_access_keys: bool
+    """Whether REST accepts tokens made with an access key."""
+    clock: Clock
+    ping_interval: float
+    """Seconds between two WebSocket pings."""
 
 
 class Server:
-    """A running emulator. `connection_string` is what an application needs to use it."""
+    """A running emulator. Applications use it by its `connection_string`."""
 
     def __init__(
         self,
-        keys: Keys,
+        keys: AccessKeys,
         settings: Settings,
-        http: aiohttp.ClientSession,
+        session: aiohttp.ClientSession,
         endpoint: str,
         port: int,
         *,
-        retention: float = RETENTION_SECONDS,
-        patience: Patience | None = None,
+        recovery_timeout: float = RECOVERY_TIMEOUT_SECONDS,
+        timeouts: UpstreamTimeouts | None = None,
         quota: Quota | None = None,
         strict: bool = False,
-        admin: bool = False,
-        clock: Callable[[], float] = time.monotonic,
-        ping_seconds: float = PING_SECONDS,
+        control: bool = False,
+        viewer: bool = True,
+        allow_remote: bool = False,
+        entra: bool = False,
+        tenant_id: str = DEFAULT_TENANT_ID,
+        principal_id: str = DEFAULT_PRINCIPAL_ID,
+        allow_access_keys: bool = True,
+        clock: Clock | None = None,
+        ping_interval: float = PING_INTERVAL_SECONDS,
     ) -> None:
         self.endpoint = endpoint
         self.port = port
         self.faults = Faults()
+        self.clock = clock or Clock()
+        self.traffic = Traffic(enabled=viewer)
         self.service = Service(
-            keys, endpoint, farewell=self._farewell, clock=clock, retention=retention
-        )
-        self._keys = keys
-        self._http = http
-        self._quota = quota
-        self._webhook = Webhook(
-            self._call,
-            settings,
             keys,
-            tokens.host_of(endpoint),
-            self.faults,
-            patience=patience or Patience(),
-            clock=clock,
+            endpoint,
+            on_removed=self._on_removed,
+            clock=self.clock,
+            recovery_timeout=recovery_timeout,
+            traffic=self.traffic,
         )
-        self._door = ClientDoor(
+        self.issuer = (
+            LocalIssuer(endpoint, self.clock.time, tenant_id=tenant_id, principal_id=principal_id)
+            if entra or settings.needs_identity
+            else None
+        )
+        upstream = Upstream(
+            UpstreamHttp(session, quota).send,
+            keys,
+            endpoint_host(endpoint),
+            self.faults,
+            clock=self.clock.monotonic,
+            timeouts=timeouts or UpstreamTimeouts(),
+            traffic=self.traffic,
+            issue_token=self.issuer.issue_for_handler if self.issuer else None,
+        )
+        self._events = EventDispatcher(upstream, settings)
+        self._clients = ClientEndpoint(
             self.service,
-            self._webhook,
+            self._events,
             self.faults,
             quota,
+            self.traffic,
             strict=strict,
-            ping_seconds=ping_seconds,
+            ping_interval=ping_interval,
         )
-        self.app = web.Application(client_max_size=LARGEST_BODY + 1)
-        self.app.router.add_get("/client/hubs/{hub}", self._door.enter)
-        self.app.router.add_get("/client", self._door.enter)
-        self.app.router.add_get("/client/", self._door.enter)
-        self.app.router.add_get("/api/health", self._health)
-        self.app.router.add_route("*", "/api/hubs/{rest:.*}", self._rest)
-        if admin:
-            self.app.router.add_post("/emulator/faults", self._order_fault)
-            self.app.router.add_post("/emulator/cut", self._order_cut)
-        self.app.on_response_prepare.append(_add_versions)
+        rest = RestEndpoint(
+            self.service,
+            self.faults,
+            quota,
+            self.traffic,
+            self.issuer,
+            allow_access_keys=allow_access_keys,
+        )
+        self.app = web.Application(client_max_size=MAX_BODY_BYTES + 1)
+        router = self.app.router
+        for path in ("/client/hubs/{hub}", "/client/hubs/{hub}/", "/client", "/client/"):
+            router.add_get(path, self._clients.handle)
+        router.add_get("/api/health", self._get_health)
+        router.add_route("*", "/api/hubs/{rest:.*}", rest.handle)
+        if self.issuer is not None:
+            IssuerEndpoint(self.issuer).add_routes(router)
+        if control:
+            ControlEndpoint(self).add_routes(router, allow_remote=allow_remote)
+        if viewer:
+            ViewerEndpoint(self.traffic, self.service).add_routes(router, allow_remote=allow_remote)
+        self.app.on_response_prepare.append(add_version_header)
         self.app.on_shutdown.append(self._shut_down)
 
     @property
     def connection_string(self) -> str:
-        return tokens.connection_string(self.endpoint, self._keys)
+        return format_connection_string(self.endpoint, self.service.keys)
+
+    @property
+    def viewer_url(self) -> str | None:
+        """The address of the traffic viewer."""
+        return f"{self.endpoint}/viewer" if self.traffic.enabled else None
 
     def configure(self, settings: Settings) -> None:
-        """Change the event handlers; nobody is disconnected."""
-        self._webhook.configure(settings)
+        """Replace the event handlers without disconnecting clients."""
+        if settings.needs_identity and self.issuer is None:
+            raise InvalidSettingsError(
+                "an event handler with Auth needs the local issuer: start with --entra"
+            )
+        self._events.configure(settings)
 
-    def cut(self, *, hub: str | None = None, user_id: str | None = None) -> int:
-        """Cut sockets as a bad network does: no close frame, no goodbye. Returns how many."""
-        return self._door.cut(hub, user_id)
+    def drop_connections(self, hub: str | None = None, user_id: str | None = None) -> int:
+        """Abort the sockets of a hub, of a user, or all; return how many they were."""
+        return self._clients.drop_connections(hub, user_id)
 
-    async def watch(self, file: Path | None) -> None:
-        """Everything that happens by the clock: time-outs, and a settings file that was edited."""
-        seen = _edited_at(file)
-        checked = time.monotonic()
+    def advance_clock(self, seconds: float) -> None:
+        """Move the emulator's time forward; what has expired then ends at once."""
+        self.clock.advance(seconds)
+        self.service.expire()
+
+    async def run_periodic_work(self, settings_file: Path | None) -> None:
+        """End what has expired, and reload the settings file when it changes."""
+        modified_at = _modified_at(settings_file)
+        checked_at = time.monotonic()
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            self.service.sweep()
-            if file is None or time.monotonic() - checked < _RELOAD_SECONDS:
+            await asyncio.sleep(_EXPIRE_INTERVAL_SECONDS)
+            self.service.expire()
+            if settings_file is None or time.monotonic() - checked_at < _RELOAD_INTERVAL_SECONDS:
                 continue
-            checked = time.monotonic()
-            if _edited_at(file) != seen:
-                seen = _edited_at(file)
-                self._reload(file)
+            checked_at = time.monotonic()
+            if _modified_at(settings_file) != modified_at:
+                modified_at = _modified_at(settings_file)
+                self._reload(settings_file)
 
-    def _reload(self, file: Path) -> None:
+    def _reload(self, settings_file: Path) -> None:
         try:
-            self.configure(load_settings(file))
+            self.configure(load_settings(settings_file))
         except InvalidSettingsError as error:
-            logger.warning("the settings stay as they were: %s", error)
+            logger.warning("the settings stay unchanged: %s", error)
         else:
-            logger.info("settings reloaded from %s", file)
+            logger.info("settings reloaded from %s", settings_file)
 
-    def _farewell(self, connection: Connection, reason: str) -> None:
-        logger.info("connection %s is over", connection.id)
-        self._webhook.disconnected(connection, reason)
+    def _on_removed(self, connection: Connection, reason: str) -> None:
+        logger.info("connection %s ended", connection.id)
+        self._events.send_disconnected(connection, reason)
 
-    # The application's door
-
-    async def _health(self, request: web.Request) -> web.Response:  # noqa: ARG002 - aiohttp's shape
+    async def _get_health(self, _: web.Request) -> web.Response:
         return web.Response()
 
-    async def _rest(self, request: web.Request) -> web.Response:
-        raw_path, _, query = request.raw_path.partition("?")
-        token = tokens.bearer(request.headers.get("Authorization", ""))
-        hosts = self.service.hosts(request.host)
-        try:
-            tokens.check_rest_token(token, self._keys, hosts, raw_path)
-        except TokenError as error:
-            return refuse(401, str(error))
-        fault = self.faults.take("rest")
-        if fault is not None:
-            suffered = await _suffer(fault, request)
-            if suffered is not None:
-                return suffered
-        if self._quota and raw_path.endswith(":send") and self._quota.is_spent:
-            return refuse(429, "the Free tier has no messages left today")
-        if request.content_length is None and request.can_read_body:
-            return _response(request, refusal(bad_request("Invalid Content-Length header.")))
-        if (request.content_length or 0) > LARGEST_BODY:
-            return _response(request, refusal(too_large()))
-        call = RestCall(
-            request.method,
-            raw_path,
-            query,
-            tuple(request.headers.items()),
-            await request.read(),
-            f"{request.scheme}://{request.host}",
-        )
-        return _response(request, rest_api.answer(self.service, call))
-
-    # Out to the application
-
-    async def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        if self._quota:
-            self._quota.spend(len(body))
-        try:
-            async with self._http.request(
-                method, url, headers=headers, data=body or None, allow_redirects=False
-            ) as response:
-                answer = await _read_at_most(response, LARGEST_ANSWER + 1)
-                return Answer(response.status, tuple(response.headers.items()), answer)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise UnreachableError(type(error).__name__) from error
-
-    # Trouble to order
-
-    async def _order_fault(self, request: web.Request) -> web.Response:
-        """POST /emulator/faults {"target", "action", "count"?, "seconds"?, "status"?}"""
-        _only_from_here(request)
-        try:
-            self.faults.order(Fault(**await request.json()))
-        except (TypeError, ValueError) as error:
-            return web.Response(status=400, text=str(error))
-        return web.Response(status=204)
-
-    async def _order_cut(self, request: web.Request) -> web.Response:
-        """POST /emulator/cut {"hub"?, "user_id"?}"""
-        _only_from_here(request)
-        try:
-            count = self.cut(**(await request.json() if request.can_read_body else {}))
-        except (TypeError, ValueError) as error:
-            return web.Response(status=400, text=str(error))
-        return web.json_response({"cut": count})
-
-    async def _shut_down(self, app: web.Application) -> None:  # noqa: ARG002 - aiohttp's shape
-        await self._door.close()
-        await self._webhook.finish(_FAREWELL_SECONDS)
+    async def _shut_down(self, _: web.Application) -> None:
+        await self._clients.close()
+        await self._events.finish(_LAST_EVENTS_TIMEOUT_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -239,109 +233,59 @@ async def serve(
     secondary_key: str | None = None,
     settings: Settings | Path | None = None,
     endpoint: str | None = None,
+    tls: ssl.SSLContext | None = None,
     **options: Unpack[Options],
 ) -> AsyncIterator[Server]:
     """Run the emulator in this process; port 0 takes a free one.
 
-    `settings` is a value or a file; a file is read again whenever it changes. `endpoint` is the
-    address that applications use, if it is not http://localhost:port.
+    `settings` is a value or a file; a file is reloaded when it changes. `endpoint` is the address
+    that applications use, if it is not http(s)://localhost:port.
     """
-    file = settings if isinstance(settings, Path) else None
-    handlers = load_settings(file) if file else settings
-    handlers = handlers if isinstance(handlers, Settings) else Settings()
-    keys = Keys(access_key or handlers.access_key or tokens.DEFAULT_KEY, secondary_key)
-    listeners = _listen_on(host, port)
-    port = listeners[0].getsockname()[1]
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_SECONDS)
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
-    ) as http:
-        server = Server(
-            keys, handlers, http, endpoint or f"http://localhost:{port}", port, **options
-        )
+    settings_file = settings if isinstance(settings, Path) else None
+    loaded = load_settings(settings_file) if settings_file else settings
+    loaded = loaded if isinstance(loaded, Settings) else Settings()
+    keys = AccessKeys(access_key or loaded.access_key or DEFAULT_ACCESS_KEY, secondary_key)
+    sockets = _open_sockets(host, port)
+    port = sockets[0].getsockname()[1]
+    endpoint = endpoint or f"{'https' if tls else 'http'}://localhost:{port}"
+    async with open_session() as session:
+        server = Server(keys, loaded, session, endpoint.rstrip("/"), port, **options)
         runner = web.AppRunner(
             server.app,
             access_log=None,
             handler_cancellation=True,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
+            max_line_size=_MAX_HEADER_LINE_BYTES,
+            max_field_size=_MAX_HEADER_LINE_BYTES,
             shutdown_timeout=1.0,
         )
         await runner.setup()
-        clock = asyncio.get_running_loop().create_task(server.watch(file))
+        work = asyncio.get_running_loop().create_task(server.run_periodic_work(settings_file))
         try:
-            for listener in listeners:
-                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+            for opened in sockets:
+                await web.SockSite(runner, opened, backlog=_LISTEN_BACKLOG, ssl_context=tls).start()
             yield server
         finally:
-            clock.cancel()
+            work.cancel()
             await runner.cleanup()
 
 
-def _listen_on(host: str, port: int) -> list[socket.socket]:
-    """`localhost` means both families where the machine has both."""
+def _open_sockets(host: str, port: int) -> list[socket.socket]:
+    """Listen on both address families for `localhost`, where the machine has both."""
     if host != "localhost":
-        return [_bound(host, port)]
-    first = _bound("127.0.0.1", port)
+        return [_open_socket(host, port)]
+    first = _open_socket("127.0.0.1", port)
     with contextlib.suppress(OSError):
-        return [first, _bound("::1", first.getsockname()[1])]
+        return [first, _open_socket("::1", first.getsockname()[1])]
     return [first]
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    return socket.create_server((host, port), family=family, backlog=_LISTEN_BACKLOG)
 
 
-def _response(request: web.Request, answer: RestAnswer) -> web.Response:
-    # `No` is a normal answer to HEAD; any other refusal is worth a line.
-    if answer.status >= 400 and request.method != "HEAD":
-        place = "/".join(request.path.split("/")[:5])
-        why = (answer.status, answer.error_code, answer.reason)
-        logger.warning("%s %s refused: %d %s %s", request.method, place, *why)
-    headers = {"x-ms-error-code": answer.error_code} if answer.error_code else None
-    content_type = "application/json" if answer.body else None
-    return web.Response(
-        status=answer.status, body=answer.body, headers=headers, content_type=content_type
-    )
-
-
-async def _suffer(fault: Fault, request: web.Request) -> web.Response | None:
-    """Do to a REST request what was ordered; None lets it go on."""
-    if fault.action == "refuse":
-        return refuse(fault.status, "a fault was ordered")
-    if fault.action == "drop":
-        if request.transport is not None:
-            request.transport.abort()
-        return refuse(fault.status, "a fault was ordered: dropped")
-    await asyncio.sleep(fault.seconds)
-    return None
-
-
-def _only_from_here(request: web.Request) -> None:
-    if not ipaddress.ip_address(request.remote or "0.0.0.0").is_loopback:  # noqa: S104 - unknown
-        raise web.HTTPForbidden
-
-
-def _edited_at(file: Path | None) -> int | None:
+def _modified_at(file: Path | None) -> int | None:
     try:
         return file.stat().st_mtime_ns if file else None
     except OSError:
         return None
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, size: int) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) >= size:
-            response.close()
-            break
-    return bytes(body[:size])
-
-
-async def _add_versions(request: web.Request, response: web.StreamResponse) -> None:
-    if request.path.startswith("/api/"):
-        response.headers["api-supported-versions"] = ", ".join(API_VERSIONS)

@@ -1,44 +1,54 @@
-"""The whole service: its keys, its name and its hubs."""
+"""The service: its access keys, its endpoint and its hubs."""
 
-import time
 from collections.abc import Callable
 
-from webpubsub_emulator.hub import RETENTION_SECONDS, Connection, Hub
-from webpubsub_emulator.tokens import Keys
+from webpubsub_emulator.access_keys import AccessKeys
+from webpubsub_emulator.clock import Clock
+from webpubsub_emulator.connection import Connection
+from webpubsub_emulator.hub import RECOVERY_TIMEOUT_SECONDS, Hub
+from webpubsub_emulator.traffic import Traffic
 
 
 class Service:
-    """Hubs come into being when somebody first names them, as in Azure; names ignore case."""
+    """Hubs are created when they are first named, as in Azure; their names ignore case."""
 
     def __init__(
         self,
-        keys: Keys,
+        keys: AccessKeys,
         endpoint: str,
         *,
-        farewell: Callable[[Connection, str], None] = lambda *_: None,
-        clock: Callable[[], float] = time.monotonic,
-        retention: float = RETENTION_SECONDS,
+        on_removed: Callable[[Connection, str], None] = lambda *_: None,
+        clock: Clock | None = None,
+        recovery_timeout: float = RECOVERY_TIMEOUT_SECONDS,
+        traffic: Traffic | None = None,
     ) -> None:
         self.keys = keys
         self.endpoint = endpoint
-        self.clock = clock
+        self.clock = clock or Clock()
         self.hubs: dict[str, Hub] = {}
-        self._farewell = farewell
-        self._retention = retention
+        self._on_removed = on_removed
+        self._recovery_timeout = recovery_timeout
+        self._traffic = traffic
 
     def hub(self, name: str) -> Hub:
         name = name.lower()
         if name not in self.hubs:
-            self.hubs[name] = Hub(name, self._farewell, clock=self.clock, retention=self._retention)
+            self.hubs[name] = Hub(
+                name,
+                self._on_removed,
+                clock=self.clock.monotonic,
+                recovery_timeout=self._recovery_timeout,
+                traffic=self._traffic,
+            )
         return self.hubs[name]
 
-    def hosts(self, called: str) -> tuple[str, str]:
-        """A token is for the address that was called, or for the one that was announced."""
+    def accepted_hosts(self, called: str) -> tuple[str, str]:
+        """A token's audience may name the address that was called, or the endpoint."""
         return called, self.endpoint.partition("://")[2]
 
     def connection_count(self) -> int:
         return sum(len(hub.connections) for hub in self.hubs.values())
 
-    def sweep(self) -> None:
+    def expire(self) -> None:
         for hub in tuple(self.hubs.values()):
-            hub.sweep()
+            hub.expire()

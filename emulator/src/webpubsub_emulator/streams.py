@@ -1,7 +1,7 @@
-"""Streams: numbered pieces that one client publishes to a group until it says the end.
+"""Streams: numbered parts that a client publishes to a group until it ends the stream.
 
-The newest part of the client protocol (2026), used by `openGroupStream` of the JavaScript client.
-A stream belongs to its connection: it outlives a lost socket, not a new connection.
+Part of the client protocol since 2026; `openGroupStream` of the JavaScript client uses it. A
+stream belongs to its connection: it survives a recovered socket, but not a new connection.
 """
 
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Stream:
-    """One open stream. `expected` is the number that its next piece must carry."""
+    """An open stream. `expected_id` is the sequence id that the next part must have."""
 
     id: str
     group: str
     no_echo: bool
-    idle_seconds: float
+    idle_timeout_seconds: float
     idle_at: float
-    expected: int = 1
+    expected_id: int = 1
 
-    def touch(self, now: float) -> None:
-        self.idle_at = now + self.idle_seconds
+    def reset_idle_timeout(self, now: float) -> None:
+        self.idle_at = now + self.idle_timeout_seconds
 
-    def part(self) -> dict[str, object]:
-        """The mark on the next piece for those who listen."""
-        return {"streamId": self.id, "streamSequenceId": self.expected}
+    def next_part(self) -> dict[str, object]:
+        """The `stream` property of the next part as subscribers receive it."""
+        return {"streamId": self.id, "streamSequenceId": self.expected_id}
 
-    def end(self, error: dict[str, str] | None = None) -> dict[str, object]:
-        """The mark on the last piece, which carries no data."""
-        mark = self.part() | {"endOfStream": True}
-        return mark | {"error": error} if error else mark
+    def last_part(self, error: dict[str, str] | None = None) -> dict[str, object]:
+        """The `stream` property of the part that ends the stream and has no data."""
+        part = self.next_part() | {"endOfStream": True}
+        return part | {"error": error} if error else part
 
 
-def user_error(message: str | None, code: str | None) -> dict[str, str]:
-    """The publisher ended its stream with an error of its own."""
+def build_user_error(message: str | None, code: str | None) -> dict[str, str]:
+    """Return the error with which a publisher ended its stream."""
     error = {"name": "UserError", "message": message, "userErrorCode": code}
     return {name: value for name, value in error.items() if value is not None}

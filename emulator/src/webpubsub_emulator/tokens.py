@@ -1,150 +1,152 @@
-"""The tokens at the door: whose they are, what they open, and why one is refused.
+"""JSON Web Tokens signed with the access keys: for clients, REST requests and recovery.
 
-All are HS256 JWTs; the key is the UTF-8 of the AccessKey as it stands, never base64-decoded.
+They are HS256; the key is the UTF-8 of the AccessKey, never base64-decoded.
 """
 
 import re
-import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import jwt
+from jwt.types import Options
 
-from webpubsub_emulator.names import is_group
+from webpubsub_emulator.access_keys import AccessKeys
+from webpubsub_emulator.names import is_valid_group
 
-DEFAULT_KEY = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH"
-
-_SKEW_SECONDS = 5 * 60
-_SHORTEST_KEY = 32
+CLOCK_SKEW_SECONDS = 5 * 60
 _RECONNECTION_ISSUER = "https://webpubsub.azure.com"
-_RECONNECTION_SECONDS = 7 * 24 * 3600
+_RECONNECTION_LIFETIME_SECONDS = 7 * 24 * 3600
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
+# The lifetime is checked against the emulator's clock, see check_lifetime.
+SIGNATURE_ONLY: Options = {
+    "verify_aud": False,
+    "verify_sub": False,
+    "verify_iat": False,
+    "verify_exp": False,
+    "verify_nbf": False,
+}
 
 
 class TokenError(Exception):
-    """A token that does not open this door; the text names the check that failed."""
+    """A token that is not accepted; the message names the check that failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """Both keys sign and both are honoured, so that one can be exchanged while in use."""
-
-    primary: str = DEFAULT_KEY
-    secondary: str | None = None
-
-    def __post_init__(self) -> None:
-        for key in self:
-            if len(key.encode()) < _SHORTEST_KEY or key != key.strip() or not _is_clean(key):
-                raise ValueError(
-                    "an access key has at least 32 bytes, no ';', no control characters "
-                    f"and no spaces around it; this one has {len(key.encode())} bytes"
-                )
-
-    def __iter__(self) -> Iterator[str]:
-        yield self.primary
-        if self.secondary:
-            yield self.secondary
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
+class ClientIdentity:
     """What a client's token says about it."""
 
-    user_id: str | None
-    roles: tuple[str, ...]
-    groups: tuple[str, ...]
-    claims: Mapping[str, Any]
+    user_id: str | None = None
+    roles: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    claims: Mapping[str, Any] | None = None
 
 
-def read_client_token(token: str, keys: Keys, hosts: Iterable[str], hub: str) -> Pass:
-    """Who may come in; raises TokenError, or ValueError for a group that cannot be."""
-    claims = verify(token, keys)
+def read_client_token(
+    token: str, keys: AccessKeys, hosts: Iterable[str], hub: str, now: float
+) -> ClientIdentity:
+    """Return the identity; raises TokenError, or ValueError for an invalid group name."""
+    claims = verify_token(token, keys, now)
     allowed = {
-        f"{scheme}{host}/client/{place}".lower()
+        f"{scheme}{host}/client/{path}".lower()
         for scheme in _SCHEMES
         for host in hosts
-        for place in (f"hubs/{quote(hub, safe='')}", f"hubs/{hub}", f"?hub={hub}")
+        for path in (f"hubs/{quote(hub, safe='')}", f"hubs/{hub}", f"?hub={hub}")
     }
-    audiences = _texts(claims.get("aud"))
+    audiences = claim_values(claims.get("aud"))
     if not any(audience.lower().rstrip("/") in allowed for audience in audiences):
         raise TokenError(f"audience {audiences} is not /client/hubs/{hub} of this endpoint")
-    groups = _texts(claims.get("webpubsub.group"))
-    if not all(map(is_group, groups)):
-        raise ValueError("the token names a group that cannot be")
+    groups = claim_values(claims.get("webpubsub.group"))
+    if not all(map(is_valid_group, groups)):
+        raise ValueError("the token has an invalid group name")
     subject = claims.get("sub")
-    return Pass(
+    return ClientIdentity(
         user_id=None if subject in (None, "") else str(subject),
-        roles=_texts(claims.get("role")),
+        roles=claim_values(claims.get("role")),
         groups=groups,
         claims=claims,
     )
 
 
-def check_rest_token(token: str, keys: Keys, hosts: Iterable[str], raw_path: str) -> None:
-    """Does this token open this resource?
+def check_rest_token(
+    token: str, keys: AccessKeys, hosts: Iterable[str], raw_path: str, now: float
+) -> None:
+    """Raise TokenError unless the token's audience covers the resource.
 
-    The audience is the URL that the SDK called, with or without its query; a parent path opens
-    its children.
+    The audience is the URL that the SDK called, with or without its query; that of a parent path
+    covers its children.
     """
-    claims = verify(token, keys)
+    claims = verify_token(token, keys, now)
     resources = {
         f"{host}{path}".lower()
         for host in hosts
         for path in (raw_path, unquote(raw_path), decode_path(raw_path))
     }
-    audiences = _texts(claims.get("aud"))
-    if not any(_opens(audience, resources) for audience in audiences):
-        raise TokenError(f"audience {audiences} does not open {raw_path}")
+    audiences = claim_values(claims.get("aud"))
+    if not any(_covers(audience, resources) for audience in audiences):
+        raise TokenError(f"audience {audiences} does not cover {raw_path}")
 
 
-def _opens(audience: str, resources: set[str]) -> bool:
-    # A question mark that was escaped is part of the path, so it must not become a query here.
+def _covers(audience: str, resources: set[str]) -> bool:
+    # An escaped question mark is part of the path and must not become a query here.
     decoded = unquote(audience.replace("%3F", "%253F").replace("%3f", "%253f"))
-    for wording in (audience.lower(), decoded.lower()):
-        scheme, separator, place = wording.partition("://")
+    for form in (audience.lower(), decoded.lower()):
+        scheme, separator, location = form.partition("://")
         if scheme + separator not in _SCHEMES:
             continue
         for resource in resources:
-            rest = place.removeprefix(resource)
-            if place.startswith(resource) and (not rest or rest[0] in "/?"):
+            rest = location.removeprefix(resource)
+            if location.startswith(resource) and (not rest or rest[0] in "/?"):
                 return True
     return False
 
 
-def bearer(header: str) -> str:
-    """The token in an Authorization header; empty if there is none."""
+def parse_bearer(header: str) -> str:
+    """Return the token of an Authorization header; empty if there is none."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def verify(token: str, keys: Keys) -> dict[str, Any]:
-    """Check signature and lifetime with either key; returns the claims."""
-    failure = "no token"
+def verify_token(token: str, keys: AccessKeys, now: float) -> dict[str, Any]:
+    """Check signature and lifetime with either key; return the claims."""
+    if not token:
+        raise TokenError("there is no token")
+    failure = ""
     for key in keys:
         try:
-            return jwt.decode(
-                token,
-                key,
-                algorithms=["HS256"],
-                leeway=_SKEW_SECONDS,
-                options={"verify_aud": False, "verify_sub": False, "require": ["exp"]},
-            )
+            claims = jwt.decode(token, key, algorithms=["HS256"], options=SIGNATURE_ONLY)
         except jwt.InvalidSignatureError:
             failure = "signature: made with neither access key"
-        except jwt.ExpiredSignatureError:
-            failure = "lifetime: the token has expired"
         except jwt.InvalidTokenError as error:
             failure = f"token: {error}"
+        else:
+            check_lifetime(claims, now)
+            return dict(claims)
     raise TokenError(failure)
 
 
-def client_token(
-    keys: Keys,
+def check_lifetime(claims: Mapping[str, Any], now: float) -> None:
+    """Raise TokenError when `exp` is missing or over, or `nbf` or `iat` is in the future."""
+    try:
+        expires = float(claims["exp"])
+        valid_from = max(float(claims.get("nbf") or 0), float(claims.get("iat") or 0))
+    except KeyError:
+        raise TokenError("lifetime: exp is missing") from None
+    except (TypeError, ValueError):
+        raise TokenError("lifetime: exp, nbf or iat is not a number") from None
+    if not now - CLOCK_SKEW_SECONDS < expires:
+        raise TokenError("lifetime: the token has expired")
+    if valid_from > now + CLOCK_SKEW_SECONDS:
+        raise TokenError("lifetime: the token is not yet valid")
+
+
+def create_client_token(
+    keys: AccessKeys,
     endpoint: str,
     hub: str,
+    now: float,
     *,
     user_id: str | None = None,
     roles: Iterable[str] = (),
@@ -152,11 +154,10 @@ def client_token(
     minutes: int = 60,
 ) -> str:
     """Issue a token as `:generateToken` does."""
-    now = int(time.time())
     claims: dict[str, Any] = {
         "aud": f"{endpoint.lower()}/client/hubs/{hub}",
-        "iat": now,
-        "exp": now + minutes * 60,
+        "iat": int(now),
+        "exp": int(now) + minutes * 60,
     }
     if user_id is not None:
         claims["sub"] = user_id
@@ -167,30 +168,21 @@ def client_token(
     return jwt.encode(claims, keys.primary, algorithm="HS256")
 
 
-def reconnection_token(keys: Keys, connection_id: str) -> str:
-    """The ticket with which a reliable client comes back; good for its own connection only."""
+def create_reconnection_token(keys: AccessKeys, connection_id: str, now: float) -> str:
+    """Issue the token with which a reliable client recovers this connection only."""
     claims = {
         "iss": _RECONNECTION_ISSUER,
         "aud": connection_id,
         "jti": uuid.uuid4().hex,
-        "exp": int(time.time()) + _RECONNECTION_SECONDS,
+        "exp": int(now) + _RECONNECTION_LIFETIME_SECONDS,
     }
     return jwt.encode(claims, keys.primary, algorithm="HS256")
 
 
-def check_reconnection_token(token: str, keys: Keys, connection_id: str) -> None:
-    claims = verify(token, keys)
+def check_reconnection_token(token: str, keys: AccessKeys, connection_id: str, now: float) -> None:
+    claims = verify_token(token, keys, now)
     if claims.get("iss") != _RECONNECTION_ISSUER or claims.get("aud") != connection_id:
         raise TokenError("reconnection token: it belongs to another connection")
-
-
-def connection_string(endpoint: str, keys: Keys) -> str:
-    return f"Endpoint={endpoint};AccessKey={keys.primary};Version=1.0;"
-
-
-def host_of(endpoint: str) -> str:
-    """The host without its port: what the service calls itself to an event handler."""
-    return urlsplit(endpoint).hostname or "localhost"
 
 
 def decode_path(raw: str) -> str:
@@ -198,12 +190,8 @@ def decode_path(raw: str) -> str:
     return unquote(re.sub("%2f", lambda slash: f"%25{slash[0][1:]}", raw, flags=re.IGNORECASE))
 
 
-def _texts(claim: Any) -> tuple[str, ...]:
-    """A claim is a string or an array of strings."""
+def claim_values(claim: Any) -> tuple[str, ...]:
+    """Return the values of a claim, which is a string or an array of strings."""
     if claim is None:
         return ()
     return tuple(str(item) for item in claim) if isinstance(claim, list) else (str(claim),)
-
-
-def _is_clean(key: str) -> bool:
-    return ";" not in key and key.isprintable()

@@ -19,6 +19,7 @@ import msgspec
 from benchmarks.servers import desk, start_baseline
 from benchmarks.table import Row
 from local.parts import Desk
+from realtime.azure.operations import Replace
 from realtime.azure.tables import Tables, connect_tables
 from realtime.azure.web_pubsub import Hub, connect_hub
 from realtime.names import room_group
@@ -239,7 +240,7 @@ async def pages(ours: Desk) -> list[Row]:
 
 async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
     """A log of so many messages: bare rows, and one message written as always at the end."""
-    table = await tables.open("history")
+    table = tables.open("history")
     draft = Draft("ann", "first", "A line of a long history.")
     epoch, _ = await logs.append(name, Head(), [draft], "2026-01-01T00:00:00.000Z")
     row = {
@@ -252,9 +253,7 @@ async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
     }
     for start in range(2, count, 100):
         seqs = range(start, min(start + 100, count))
-        await table.submit_transaction(
-            [("upsert", {**row, "RowKey": f"m:{seq:019}"}) for seq in seqs]
-        )
+        await table.submit([Replace({**row, "RowKey": f"m:{seq:019}"}) for seq in seqs])
     head = replace(await logs.read_head(name), seq=count - 1)
     await logs.append(name, head, [Draft("ann", "last", "The last line.")], row["timestamp"])
 

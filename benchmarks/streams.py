@@ -124,7 +124,7 @@ async def cost(desk: Desk, name: str, tick: Tick) -> list[Row]:
             desk.webpubsub_connection_string, hub="benchmark", raw_request_hook=calls.served
         ) as service,
     ):
-        runner = StreamRunner(StreamStore(Tables(storage)), Hub(service, "", []))
+        runner = StreamRunner(StreamStore(Tables(storage)), Hub(service, "benchmark", "", []))
         moments = every_minute(TICKS)
         idle = await ticks(runner, stream, next(moments), calls)
         async with listening(desk, "benchmark", stream.group):

@@ -104,7 +104,7 @@ async def check_tables(visit: Visit) -> str:
     name = "TABLES_CONNECTION_STRING" if chosen.tables_connection_string else "TABLES_ENDPOINT"
     with_row = {"PartitionKey": ":doctor", "RowKey": secrets.token_hex(8)}
     async with _service(visit, name, lambda: connect_tables(chosen)) as service:
-        table = await service.open("bans")
+        table = service.open("bans")
         await table.upsert_entity(with_row)
         await table.delete_entity(with_row["PartitionKey"], with_row["RowKey"])
     return "a row was written and taken away again"

@@ -425,7 +425,7 @@ async def test_a_log_deleted_in_part_takes_the_same_messages_again(
     saying = [draft(text) for text in "abc"]
     for each in saying:
         await one.appender.append(room, each)
-    table = await one.tables.open("history")
+    table = one.tables.open("history")
     await table.delete_entity(room, "head")
 
     again = [await other.appender.append(room, each) for each in saying[:2]]
@@ -436,9 +436,9 @@ async def test_a_log_deleted_in_part_takes_the_same_messages_again(
 
 
 async def deleted(instance: Instance, room: str) -> None:
-    table = await instance.tables.open("history")
+    table = instance.tables.open("history")
     async for row in table.query_entities("PartitionKey eq @p", parameters={"p": room}):
-        await table.delete_entity(row)
+        await table.delete_entity(row["PartitionKey"], row["RowKey"])
 
 
 # --- pages ----------------------------------------------------------------------------------
@@ -531,7 +531,7 @@ async def test_forgetting_goes_on_where_it_was_cut_short(one: Instance, room: st
     await said(one, room, 100)
     one.time = None
     batch = await one.logs.read_oldest(room)
-    table = await one.tables.open("history")
+    table = one.tables.open("history")
     await table.delete_entity(room, f"i:ann:{batch[0].id}")  # As if it had died in between.
 
     await purge(one.logs, datetime.now(UTC), days=7)

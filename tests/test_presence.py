@@ -157,7 +157,7 @@ async def test_who_was_never_announced_is_announced_by_the_timer(
     async with ann.connect(room) as here:
         await here.hear(type="system", user_id=ann.id, event="joined")
         await one.hub.add_user_to_group(room_group(room + "-x"), ann.id)
-        table = await one.tables.open("presence")
+        table = one.tables.open("presence")
         await table.delete_entity(room, ann.id)
         await table.create_entity({"PartitionKey": room, "RowKey": "ghost-123"})
 

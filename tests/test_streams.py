@@ -12,10 +12,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from azure.data.tables.aio import TableClient, TableServiceClient
+from azure.data.tables.aio import TableServiceClient
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
-from realtime.azure.tables import Tables
+from realtime.azure.tables import Table, Tables
 from realtime.azure.web_pubsub import Hub, connect_hub
 from realtime.messages import Frame
 from realtime.ncrontab import shortest_interval
@@ -36,9 +36,9 @@ class CountedTables(Tables):
 
     asked = 0
 
-    async def open(self, name: str) -> TableClient:
+    def open(self, name: str) -> Table:
         self.asked += 1
-        return await super().open(name)
+        return super().open(name)
 
 
 class Host:
@@ -284,7 +284,7 @@ async def test_a_stream_goes_on_when_its_row_has_been_deleted(host: Host) -> Non
     ours = stream()
     async with listening(host, "ann", ours.group) as ann:
         await host.runner.run_tick(ours, NOW)
-        await (await host.tables.open("streams")).delete_entity(ours.name, "latest")
+        await host.tables.open("streams").delete_entity(ours.name, "latest")
         await host.runner.run_tick(ours, NOW + SECOND)
         heard = [await ann.frame() for _ in range(2)]
 
@@ -294,7 +294,7 @@ async def test_a_stream_goes_on_when_its_row_has_been_deleted(host: Host) -> Non
 @pytest.mark.parametrize("frame", ["", "{}", "not json", '{"tick": "one"}'])
 async def test_a_row_of_another_version_is_written_anew(host: Host, frame: str) -> None:
     ours = stream()
-    table = await host.tables.open("streams")
+    table = host.tables.open("streams")
     await table.create_entity({"PartitionKey": ours.name, "RowKey": "latest", "frame": frame})
 
     assert await read_latest(host.store, ours, NOW) is None
@@ -453,7 +453,7 @@ async def deaf(desk: Any) -> AsyncIterator[DeafHub]:
         desk.webpubsub_connection_string, hub="streams"
     )
     async with client:
-        yield DeafHub(client, "", [])
+        yield DeafHub(client, "streams", "", [])
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("s3cret"), Stale({"count": 1}, "a reason")])
@@ -620,11 +620,11 @@ async def test_a_read_that_failed_is_tried_again_by_the_next_caller(host: Host) 
 
         failures = 1
 
-        async def open(self, name: str) -> TableClient:
+        def open(self, name: str) -> Table:
             if self.failures:
                 self.failures -= 1
                 raise ConnectionError
-            return await super().open(name)
+            return super().open(name)
 
     ours = stream()
     store = StreamStore(Broken(host.storage))

@@ -1,15 +1,101 @@
-"""Table Storage: the client of this process; a table is created at its first use."""
+"""Table Storage: the client of this process; a table that does not exist is created when used."""
 
-import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.data.tables import TableErrorCode
 from azure.data.tables.aio import TableClient, TableServiceClient
 
-from realtime.concurrency import has_failed
+from realtime.azure.operations import Operation
+from realtime.azure.transactions import TransactionClient
+from realtime.azure.transport import make_transport
 from realtime.settings import Settings, settings
 
 Row = dict[str, Any]
+T = TypeVar("T")
+
+TABLE_NAMES = (
+    "bans",
+    "history",
+    "logs",
+    "memberships",
+    "presence",
+    "rooms",
+    "streams",
+    "subscriptions",
+)
+"""The tables of the app. infra/storage.bicep creates them; elsewhere they are created here."""
+
+
+class Table:
+    """One table. The methods have the names and the errors of the SDK's TableClient.
+
+    If the table does not exist (on a new account, or because somebody deleted it) it is created
+    and the call is repeated.
+    """
+
+    def __init__(self, client: TableClient, transactions: TransactionClient) -> None:
+        self._client = client
+        self._transactions = transactions
+
+    async def get_entity(self, partition_key: str, row_key: str) -> Any:
+        return await self._call(lambda: self._client.get_entity(partition_key, row_key))
+
+    async def create_entity(self, entity: Row) -> Mapping[str, Any]:
+        return await self._call(lambda: self._client.create_entity(entity))
+
+    async def upsert_entity(self, entity: Row, **options: Any) -> Mapping[str, Any]:
+        return await self._call(lambda: self._client.upsert_entity(entity, **options))
+
+    async def update_entity(self, entity: Row, **options: Any) -> Mapping[str, Any]:
+        return await self._call(lambda: self._client.update_entity(entity, **options))
+
+    async def delete_entity(self, partition_key: str, row_key: str, **options: Any) -> None:
+        """Deletes a row if it exists."""
+        await self._client.delete_entity(partition_key, row_key, **options)
+
+    async def query_entities(self, query_filter: str, **options: Any) -> AsyncIterator[Any]:
+        """The rows of all pages. A table that does not exist has none."""
+        try:
+            async for row in self._client.query_entities(query_filter, **options):
+                yield row
+        except ResourceNotFoundError:
+            return
+
+    async def list_entities(self, **options: Any) -> AsyncIterator[Any]:
+        """All rows of the table, as `query_entities`."""
+        try:
+            async for row in self._client.list_entities(**options):
+                yield row
+        except ResourceNotFoundError:
+            return
+
+    async def submit(self, operations: Sequence[Operation]) -> list[str]:
+        """Run operations on one partition as a transaction; returns an etag per operation.
+
+        The errors are those of `TransactionClient.submit`.
+        """
+        name = self._client.table_name
+        return await self._call(lambda: self._transactions.submit(name, operations))
+
+    async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except HttpResponseError as error:
+            if getattr(error, "error_code", "") != TableErrorCode.TABLE_NOT_FOUND:
+                raise
+        await self._create()
+        return await call()
+
+    async def _create(self) -> None:
+        try:
+            await self._client.create_table()
+        except HttpResponseError as error:
+            # Another caller was faster, or the table is being deleted: the call shows which.
+            if error.status_code != 409:
+                raise
 
 
 class Tables:
@@ -17,32 +103,54 @@ class Tables:
 
     def __init__(self, service: TableServiceClient) -> None:
         self._service = service
-        self._created: dict[str, asyncio.Task[TableClient]] = {}
+        self._transactions = TransactionClient.for_service(service)
 
-    async def open(self, name: str) -> TableClient:
-        """A table that exists. Concurrent first callers share the request that creates it."""
-        if name not in self._created or has_failed(self._created[name]):
-            self._created[name] = asyncio.ensure_future(self._create(name))
-        return await asyncio.shield(self._created[name])
-
-    async def _create(self, name: str) -> TableClient:
-        return await self._service.create_table_if_not_exists(name)
+    def open(self, name: str) -> Table:
+        """A table. This makes no request."""
+        return Table(self._service.get_table_client(name), self._transactions)
 
     async def ping(self) -> None:
-        """Raise unless the storage answers."""
-        await self._service.get_service_properties()
+        """Read a row of each table; raises unless the storage answers each read.
+
+        Point reads, because the role Storage Table Data Contributor allows no request to the
+        service's properties.
+        """
+        for name in TABLE_NAMES:
+            try:
+                await self.open(name).get_entity("health", "health")
+            except ResourceNotFoundError:
+                continue
 
     async def close(self) -> None:
         await self._service.close()
+        await self._transactions.close()
 
 
 def connect_tables(settings: Settings) -> Tables:
     """By connection string if there is one, else with the app's managed identity."""
     if settings.tables_connection_string:
-        return Tables(TableServiceClient.from_connection_string(settings.tables_connection_string))
+        service = TableServiceClient.from_connection_string(
+            settings.tables_connection_string,
+            transport=make_transport(_endpoint_of(settings.tables_connection_string)),
+        )
+        return Tables(service)
     from azure.identity.aio import DefaultAzureCredential  # its import takes half a second
 
-    return Tables(TableServiceClient(settings.tables_endpoint, credential=DefaultAzureCredential()))
+    endpoint = settings.tables_endpoint
+    return Tables(
+        TableServiceClient(
+            endpoint, credential=DefaultAzureCredential(), transport=make_transport(endpoint)
+        )
+    )
+
+
+def _endpoint_of(connection_string: str) -> str:
+    """The address in a connection string, as far as the transport needs it: scheme and host."""
+    pairs = (part.split("=", 1) for part in connection_string.split(";") if "=" in part)
+    values = {name.lower(): value for name, value in pairs}
+    suffix = values.get("endpointsuffix", "core.windows.net")
+    default = f"https://{values.get('accountname', '')}.table.{suffix}"
+    return values.get("tableendpoint", default)
 
 
 @cache

@@ -17,6 +17,8 @@ import msgspec
 from azure.core.exceptions import ResourceNotFoundError
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
+from realtime.azure.publishing import Publisher
+from realtime.azure.service_client import connect_with_identity, connect_with_key
 from realtime.settings import Settings, settings
 
 TOKEN_MINUTES = 60
@@ -44,8 +46,11 @@ class ClientAccessToken:
 class Hub:
     """One hub of one Web PubSub resource. Messages are sent as JSON: a struct or a plain object."""
 
-    def __init__(self, client: WebPubSubServiceClient, endpoint: str, keys: Sequence[str]) -> None:
+    def __init__(
+        self, client: WebPubSubServiceClient, name: str, endpoint: str, keys: Sequence[str]
+    ) -> None:
         self._client = client
+        self._publisher = Publisher(client, name)
         self.host = urlsplit(endpoint).hostname or ""
         self.endpoint = endpoint.rstrip("/")
         self._keys = [key.encode() for key in keys]
@@ -83,14 +88,14 @@ class Hub:
     # --- sending ----------------------------------------------------------------------------
 
     async def send_to_group(self, group: str, message: Any) -> None:
-        await self._client.send_to_group(group, _to_json(message), content_type="application/json")
+        await self._publisher.send_to_group(group, msgspec.json.encode(message))
 
     async def send_to_user(self, user_id: str, message: Any) -> None:
         """Send to every connection of a user."""
-        await self._client.send_to_user(user_id, _to_json(message), content_type="application/json")
+        await self._publisher.send_to_user(user_id, msgspec.json.encode(message))
 
     async def send_to_all(self, message: Any) -> None:
-        await self._client.send_to_all(_to_json(message), content_type="application/json")
+        await self._publisher.send_to_all(msgspec.json.encode(message))
 
     # --- groups -----------------------------------------------------------------------------
 
@@ -147,25 +152,18 @@ def _expiry(token: str) -> datetime:
     return datetime.fromtimestamp(claims["exp"], UTC)
 
 
-def _to_json(message: Any) -> Any:
-    """An object that the SDK encodes once; it would encode a string a second time."""
-    return msgspec.to_builtins(message)
-
-
 def connect_hub(settings: Settings) -> Hub:
     """By connection string if there is one, else with the app's managed identity."""
     if settings.webpubsub_connection_string:
         values = _parse_connection_string(settings.webpubsub_connection_string)
-        client = WebPubSubServiceClient.from_connection_string(
-            settings.webpubsub_connection_string, hub=settings.webpubsub_hub
-        )
-        return Hub(client, values["endpoint"], [values["accesskey"]])
+        client = connect_with_key(settings.webpubsub_connection_string, settings.webpubsub_hub)
+        return Hub(client, settings.webpubsub_hub, values["endpoint"], [values["accesskey"]])
     from azure.identity.aio import DefaultAzureCredential  # its import takes half a second
 
-    client = WebPubSubServiceClient(
+    client = connect_with_identity(
         settings.webpubsub_endpoint, settings.webpubsub_hub, DefaultAzureCredential()
     )
-    return Hub(client, settings.webpubsub_endpoint, [])
+    return Hub(client, settings.webpubsub_hub, settings.webpubsub_endpoint, [])
 
 
 def _parse_connection_string(text: str) -> dict[str, str]:

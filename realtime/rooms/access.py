@@ -86,7 +86,7 @@ class RoomAccess:
         return RoomState(row is not None, private, member is not None)
 
     async def _read_row(self, room: str, key: str) -> Row | None:
-        table = await self._tables.open("rooms")
+        table = self._tables.open("rooms")
         try:
             return dict(await table.get_entity(room, key))
         except ResourceNotFoundError:
@@ -94,17 +94,17 @@ class RoomAccess:
 
     async def put_room(self, room: str, *, private: bool) -> None:
         """Create a room, or change the one that exists."""
-        table = await self._tables.open("rooms")
+        table = self._tables.open("rooms")
         row = {"PartitionKey": room, "RowKey": "room", "private": private}
         await table.upsert_entity(row, mode=UpdateMode.REPLACE)
         self._private.pop(room, None)
 
     async def add_member(self, room: str, user_id: str) -> None:
-        table = await self._tables.open("rooms")
+        table = self._tables.open("rooms")
         await table.upsert_entity({"PartitionKey": room, "RowKey": f"member:{user_id}"})
 
     async def remove_member(self, room: str, user_id: str) -> None:
-        table = await self._tables.open("rooms")
+        table = self._tables.open("rooms")
         await table.delete_entity(room, f"member:{user_id}")
 
 

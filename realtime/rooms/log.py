@@ -14,13 +14,13 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import EdmType, EntityProperty, TableTransactionError, UpdateMode
 from cachetools import LRUCache
 
+from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Row, Tables, tables
 from realtime.messages import Entry
 
@@ -73,7 +73,7 @@ class LogStore:
     # --- the head ---------------------------------------------------------------------------
 
     async def read_head(self, name: str) -> Head:
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         try:
             row = await table.get_entity(name, "head")
         except ResourceNotFoundError:
@@ -127,9 +127,9 @@ class LogStore:
         operations = [_head_operation(name, head)]
         for entry in entries:
             operations += _entry_operations(name, head.epoch, entry)
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         try:
-            results = await table.submit_transaction(operations)
+            etags = await table.submit(operations)
         except TableTransactionError as error:
             self._drop_head(name)
             if error.status_code == 409 and error.index:
@@ -140,18 +140,18 @@ class LogStore:
         except BaseException:
             self._drop_head(name)
             raise
-        return str(results[0]["etag"])
+        return etags[0]
 
     async def _add_to_index(self, name: str) -> None:
         """List a new log before its first commit, so that retention finds it."""
-        table = await self._tables.open("logs")
+        table = self._tables.open("logs")
         await table.upsert_entity({"PartitionKey": INDEX_PARTITION, "RowKey": name})
 
     # --- reading ----------------------------------------------------------------------------
 
     async def find(self, name: str, epoch: str, draft: Draft) -> Entry | None:
         """The stored entry with the draft's sender and id; its content may differ."""
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         key = _id_key(draft.sender, draft.id)
         try:
             row = await table.get_entity(name, key)
@@ -166,7 +166,7 @@ class LogStore:
         """The entries from seq `low` to `high`, oldest first."""
         if high < low:
             return []
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         rows = table.query_entities(
             "PartitionKey eq @log and RowKey ge @low and RowKey le @high",
             parameters={"log": name, "low": _entry_key(low), "high": _entry_key(high)},
@@ -175,7 +175,7 @@ class LogStore:
 
     async def list_names(self) -> AsyncIterator[str]:
         """The names of all logs."""
-        table = await self._tables.open("logs")
+        table = self._tables.open("logs")
         rows = table.query_entities("PartitionKey eq @index", parameters={"index": INDEX_PARTITION})
         async for row in rows:
             yield row["RowKey"]
@@ -184,7 +184,7 @@ class LogStore:
 
     async def read_oldest(self, name: str) -> list[Entry]:
         """The oldest stored entries, at most MAX_COMMIT_ENTRIES."""
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         rows = table.query_entities(
             "PartitionKey eq @log and RowKey ge 'm:' and RowKey lt 'm;'",
             parameters={"log": name},
@@ -205,17 +205,15 @@ class LogStore:
             for entry in entries
             for key in (_id_key(entry.sender, entry.id), _entry_key(entry.seq))
         ]
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         try:
-            await table.submit_transaction(
-                [("delete", {"PartitionKey": name, "RowKey": key}) for key in keys]
-            )
+            await table.submit([Delete(name, key) for key in keys])
         except TableTransactionError:  # A row is missing: an earlier run was interrupted here.
             for key in keys:
                 await table.delete_entity(name, key)
 
     async def _raise_first(self, name: str, first: int) -> None:
-        table = await self._tables.open("history")
+        table = self._tables.open("history")
         while (head := await self.read_head(name)).etag and head.first < first:
             try:
                 await table.update_entity(
@@ -254,15 +252,12 @@ def _head_row(name: str, head: Head) -> Row:
     }
 
 
-def _head_operation(name: str, head: Head) -> Any:
+def _head_operation(name: str, head: Head) -> Operation:
     row = _head_row(name, head)
-    if not head.etag:
-        return ("create", row)
-    condition = {"etag": head.etag, "match_condition": MatchConditions.IfNotModified}
-    return ("update", row, {"mode": UpdateMode.REPLACE, **condition})
+    return Replace(row, head.etag) if head.etag else Insert(row)
 
 
-def _entry_operations(name: str, epoch: str, entry: Entry) -> list[Any]:
+def _entry_operations(name: str, epoch: str, entry: Entry) -> list[Operation]:
     message = {
         "PartitionKey": name,
         "RowKey": _entry_key(entry.seq),
@@ -279,7 +274,7 @@ def _entry_operations(name: str, epoch: str, entry: Entry) -> list[Any]:
         "seq": _int64(entry.seq),
     }
     # A row with this seq can only be left from a deleted log: the head has assigned the seq here.
-    return [("upsert", message, {"mode": UpdateMode.REPLACE}), ("create", id_row)]
+    return [Replace(message), Insert(id_row)]
 
 
 def _parse_entry(row: Row) -> Entry:

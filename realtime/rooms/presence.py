@@ -7,13 +7,14 @@ instance detects it first and whichever event was late, repeated or lost.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 
 from azure.core.exceptions import ResourceExistsError
 from azure.data.tables import TableTransactionError
 
+from realtime.azure.operations import Delete
 from realtime.azure.tables import Row, Tables, tables
 from realtime.azure.web_pubsub import MAX_PAGE_CONNECTIONS, Hub, hub
 from realtime.concurrency import gather_limited
@@ -113,14 +114,14 @@ class Presence:
     async def _read_announced(self) -> dict[str, set[str]]:
         """The announced users by room."""
         announced: dict[str, set[str]] = {}
-        table = await self._tables.open("presence")
+        table = self._tables.open("presence")
         async for row in table.list_entities():
             announced.setdefault(row["PartitionKey"], set()).add(row["RowKey"])
         return announced
 
     async def _add_announced(self, room: str, user_id: str) -> bool:
         """Whether the user was not announced before."""
-        table = await self._tables.open("presence")
+        table = self._tables.open("presence")
         try:
             await table.create_entity(_row(room, user_id))
         except ResourceExistsError:
@@ -129,10 +130,9 @@ class Presence:
 
     async def _remove_announced(self, room: str, user_id: str) -> bool:
         """Whether the user was announced. A plain delete does not tell, a transaction does."""
-        table = await self._tables.open("presence")
-        operations: Iterable[tuple[str, Row]] = [("delete", _row(room, user_id))]
+        table = self._tables.open("presence")
         try:
-            await table.submit_transaction(operations)
+            await table.submit([Delete(room, user_id)])
         except TableTransactionError as error:
             if error.status_code != 404:
                 raise

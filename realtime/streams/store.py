@@ -70,7 +70,7 @@ class StreamStore:
         return await asyncio.shield(stored)
 
     async def read(self, stream: Stream) -> StoredFrame:
-        table = await self._tables.open("streams")
+        table = self._tables.open("streams")
         try:
             row = await table.get_entity(stream.name, "latest")
         except ResourceNotFoundError:
@@ -99,7 +99,7 @@ class StreamStore:
         self._cached[stream.name] = (self._clock(), done)
 
     async def _write_row(self, stream: Stream, frame: Frame, etag: str | None, run_id: str) -> str:
-        table = await self._tables.open("streams")
+        table = self._tables.open("streams")
         row: Row = {
             "PartitionKey": stream.name,
             "RowKey": "latest",

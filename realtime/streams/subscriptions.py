@@ -20,18 +20,18 @@ class Subscriptions:
         self._hub = hub
 
     async def add(self, user_id: str, stream: Stream) -> None:
-        table = await self._tables.open("subscriptions")
+        table = self._tables.open("subscriptions")
         await table.upsert_entity(_row(user_id, stream), mode=UpdateMode.REPLACE)
         await self._hub.add_user_to_group(stream.group, user_id)
 
     async def remove(self, user_id: str, stream: Stream) -> None:
-        table = await self._tables.open("subscriptions")
-        await table.delete_entity(_row(user_id, stream))
+        table = self._tables.open("subscriptions")
+        await table.delete_entity(user_id, stream.name)
         await self._hub.remove_user_from_group(stream.group, user_id)
 
     async def list_groups(self, user_id: str) -> list[str]:
         """The groups of the streams to which a user has subscribed."""
-        table = await self._tables.open("subscriptions")
+        table = self._tables.open("subscriptions")
         rows = table.query_entities(
             "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
         )

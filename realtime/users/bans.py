@@ -40,7 +40,7 @@ class Bans:
 
     async def check_now(self, user_id: str) -> None:
         """The same by the table as it is now, for a connection that will last."""
-        table = await self._tables.open("bans")
+        table = self._tables.open("bans")
         try:
             await table.get_entity(PARTITION, user_id)
         except ResourceNotFoundError:
@@ -58,18 +58,18 @@ class Bans:
         return user_id in self._banned_by_setting or user_id in self._banned
 
     async def _read(self) -> None:
-        table = await self._tables.open("bans")
+        table = self._tables.open("bans")
         rows = table.query_entities("PartitionKey eq @bans", parameters={"bans": PARTITION})
         self._banned = frozenset([row["RowKey"] async for row in rows])
         self._cached_until = self._clock() + BANS_CACHE_SECONDS
 
     async def add(self, user_id: str) -> None:
-        table = await self._tables.open("bans")
+        table = self._tables.open("bans")
         await table.upsert_entity({"PartitionKey": PARTITION, "RowKey": user_id})
         self._cached_until = -1.0
 
     async def remove(self, user_id: str) -> None:
-        table = await self._tables.open("bans")
+        table = self._tables.open("bans")
         await table.delete_entity(PARTITION, user_id)
         self._cached_until = -1.0
 

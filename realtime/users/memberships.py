@@ -40,7 +40,7 @@ class Memberships:
 
     async def add(self, user_id: str, kind: Kind, name: str) -> int:
         """Store a membership if it is new; returns its read marker."""
-        table = await self._tables.open("memberships")
+        table = self._tables.open("memberships")
         with suppress(ResourceNotFoundError):
             return int((await table.get_entity(user_id, f"{kind}:{name}"))["read"])
         try:
@@ -59,7 +59,7 @@ class Memberships:
 
     async def has_any(self, user_id: str) -> bool:
         """Whether anything is stored about a user, so that the user has been here."""
-        table = await self._tables.open("memberships")
+        table = self._tables.open("memberships")
         rows = table.query_entities(
             "PartitionKey eq @user", parameters={"user": user_id}, results_per_page=1
         )
@@ -68,12 +68,12 @@ class Memberships:
         return False
 
     async def remove(self, user_id: str, kind: Kind, name: str) -> None:
-        table = await self._tables.open("memberships")
+        table = self._tables.open("memberships")
         await table.delete_entity(user_id, f"{kind}:{name}")
 
     async def advance_read_marker(self, user_id: str, kind: Kind, name: str, seq: int) -> int:
         """Move a read marker forward, never back; returns where it is then."""
-        table = await self._tables.open("memberships")
+        table = self._tables.open("memberships")
         while True:
             try:
                 row = await table.get_entity(user_id, f"{kind}:{name}")
@@ -97,7 +97,7 @@ class Memberships:
 
     async def list(self, user_id: str) -> list[Membership]:
         """All memberships of a user, direct conversations first, by name."""
-        table = await self._tables.open("memberships")
+        table = self._tables.open("memberships")
         rows = table.query_entities("PartitionKey eq @user", parameters={"user": user_id})
         return [membership async for row in rows for membership in _parse(row)]
 

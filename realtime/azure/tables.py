@@ -1,5 +1,6 @@
 """Table Storage: the client of this process; a table that does not exist is created when used."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -27,6 +28,12 @@ TABLE_NAMES = (
     "subscriptions",
 )
 """The tables of the app. infra/storage.bicep creates them; elsewhere they are created here."""
+
+
+CREATE_ATTEMPTS = 4
+CREATE_PAUSE_SECONDS = 0.1
+"""A table that another caller is creating takes a moment until it can be used. Each attempt waits
+longer by this."""
 
 
 class Table:
@@ -81,12 +88,14 @@ class Table:
         return await self._call(lambda: self._transactions.submit(name, operations))
 
     async def _call(self, call: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await call()
-        except HttpResponseError as error:
-            if getattr(error, "error_code", "") != TableErrorCode.TABLE_NOT_FOUND:
-                raise
-        await self._create()
+        for attempt in range(CREATE_ATTEMPTS):
+            try:
+                return await call()
+            except HttpResponseError as error:
+                if getattr(error, "error_code", "") != TableErrorCode.TABLE_NOT_FOUND:
+                    raise
+            await self._create()
+            await asyncio.sleep(CREATE_PAUSE_SECONDS * attempt)
         return await call()
 
     async def _create(self) -> None:

@@ -1,37 +1,50 @@
-// What somebody should be woken for; docs/operate.md tells what to do then.
+// Alerts by mail; docs/operate.md says how to react to each.
+param location string
 param tags object
 param email string
 param webPubSubId string
 param insightsId string
+param workspaceId string
+param appUrl string
 
-var alerts = [
+var metricRules = [
   {
     name: 'connections-near-the-limit'
     description: 'More than 80 % of the connections that the units allow are in use: add a unit.'
-    scope: webPubSubId
     metric: 'ConnectionQuotaUtilization'
     aggregation: 'Maximum'
-    above: 80
+    threshold: 80
   }
   {
     name: 'web-pubsub-is-busy'
-    description: 'Web PubSub is above 70 % load, where delays begin: add a unit.'
-    scope: webPubSubId
+    description: 'The server load of Web PubSub is above 70 %: add a unit or slow the streams.'
     metric: 'ServerLoad'
     aggregation: 'Average'
-    above: 70
-  }
-  {
-    name: 'requests-fail'
-    description: 'More than ten requests failed within five minutes: look at Failures in Application Insights.'
-    scope: insightsId
-    metric: 'requests/failed'
-    aggregation: 'Count'
-    above: 10
+    threshold: 70
   }
 ]
 
-resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
+// A request that the app rejects (4xx) is no failure of the app, so the rules read the status.
+var queryRules = [
+  {
+    name: 'requests-fail'
+    description: 'More than ten requests were answered 5xx within five minutes: see Failures in Application Insights.'
+    query: 'AppRequests | where toint(ResultCode) >= 500'
+    window: 'PT5M'
+    frequency: 'PT5M'
+    threshold: 10
+  }
+  {
+    name: 'stream-stands-still'
+    description: 'A stream that ticked within the last day has not ticked for 15 minutes: see its timer function.'
+    query: 'AppMetrics | where Name == "townsquare.stream.age" | summarize latest = max(TimeGenerated) by stream = tostring(Properties.stream) | where latest < ago(15m)'
+    window: 'P1D'
+    frequency: 'PT15M'
+    threshold: 0
+  }
+]
+
+resource recipients 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: 'townsquare'
   location: 'global'
   tags: tags
@@ -42,16 +55,16 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-resource rules 'Microsoft.Insights/metricAlerts@2018-03-01' = [
-  for alert in alerts: {
-    name: alert.name
+resource metricAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [
+  for rule in metricRules: {
+    name: rule.name
     location: 'global'
     tags: tags
     properties: {
-      description: alert.description
+      description: rule.description
       enabled: true
       severity: 2
-      scopes: [alert.scope]
+      scopes: [webPubSubId]
       evaluationFrequency: 'PT1M'
       windowSize: 'PT5M'
       criteria: {
@@ -60,14 +73,90 @@ resource rules 'Microsoft.Insights/metricAlerts@2018-03-01' = [
           {
             criterionType: 'StaticThresholdCriterion'
             name: 'above'
-            metricName: alert.metric
+            metricName: rule.metric
             operator: 'GreaterThan'
-            threshold: alert.above
-            timeAggregation: alert.aggregation
+            threshold: rule.threshold
+            timeAggregation: rule.aggregation
           }
         ]
       }
-      actions: [{ actionGroupId: people.id }]
+      actions: [{ actionGroupId: recipients.id }]
     }
   }
 ]
+
+resource queryAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in queryRules: {
+    name: rule.name
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.name
+      description: rule.description
+      enabled: true
+      severity: 2
+      scopes: [workspaceId]
+      evaluationFrequency: rule.frequency
+      windowSize: rule.window
+      // The tables have no columns before the first telemetry arrives.
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: rule.threshold
+          }
+        ]
+      }
+      actions: { actionGroups: [recipients.id] }
+    }
+  }
+]
+
+resource availabilityTest 'Microsoft.Insights/webtests@2022-06-15' = {
+  name: 'health'
+  location: location
+  tags: union(tags, { 'hidden-link:${insightsId}': 'Resource' })
+  kind: 'standard'
+  properties: {
+    SyntheticMonitorId: 'health'
+    Name: 'health'
+    Enabled: true
+    Kind: 'standard'
+    Frequency: 900
+    Timeout: 30
+    RetryEnabled: true
+    Locations: [
+      { Id: 'us-va-ash-azr' }
+      { Id: 'emea-nl-ams-azr' }
+      { Id: 'apac-sg-sin-azr' }
+    ]
+    Request: { RequestUrl: '${appUrl}/api/health', HttpVerb: 'GET', ParseDependentRequests: false }
+    ValidationRules: { ExpectedHttpStatusCode: 200 }
+  }
+}
+
+resource availabilityAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+  name: 'app-is-down'
+  location: 'global'
+  tags: tags
+  properties: {
+    description: '/api/health does not answer 200 for two of three locations: see the app and what it depends on.'
+    enabled: true
+    severity: 1
+    scopes: [availabilityTest.id, insightsId]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT15M'
+    criteria: {
+      'odata.type': 'Microsoft.Azure.Monitor.WebtestLocationAvailabilityCriteria'
+      webTestId: availabilityTest.id
+      componentId: insightsId
+      failedLocationCount: 2
+    }
+    actions: [{ actionGroupId: recipients.id }]
+  }
+}

@@ -1,24 +1,25 @@
-// The function app on Flex Consumption, and its settings.
+// The function app on Flex Consumption.
 param name string
 param location string
 param tags object
 param identityId string
+param packages string
+param subnetId string
+param instanceMemory int
+param httpConcurrency int
+param alwaysReady int
 param clientId string
 param blobEndpoint string
 param tablesEndpoint string
-param packages string
 param webPubSubEndpoint string
 param webPubSubPrincipalId string
 param webhookAudience string
 param sessionSecretUri string
-param telemetry string
+param insightsConnectionString string
 param settings object
 param authenticationClientId string
-param instanceMemory int
-param httpConcurrency int
-param alwaysReady int
 
-resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
   name: 'plan-${name}'
   location: location
   tags: tags
@@ -27,7 +28,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
   properties: { reserved: true }
 }
 
-resource app 'Microsoft.Web/sites@2024-04-01' = {
+resource app 'Microsoft.Web/sites@2025-05-01' = {
   name: name
   location: location
   tags: union(tags, { 'azd-service-name': 'app' })
@@ -40,6 +41,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
+    virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: { minTlsVersion: '1.2' }
     functionAppConfig: {
       runtime: { name: 'python', version: '3.13' }
@@ -57,39 +59,48 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
         instanceMemoryMB: instanceMemory
         maximumInstanceCount: 40
         alwaysReady: alwaysReady > 0 ? [{ name: 'http', instanceCount: alwaysReady }] : []
-        // Python's default is 1: an instance for every request that waits for a table. Our requests
-        // only wait, and messages that meet on one instance are kept in one transaction; so many
-        // of them should meet.
+        // The default for Python is 1: one instance for every concurrent request. The requests of
+        // this app wait for tables and Web PubSub, and messages that are appended on the same
+        // instance share a transaction, so an instance should serve many of them.
         triggers: { http: { perInstanceConcurrency: httpConcurrency } }
       }
     }
   }
 
-  resource appSettings 'config' = {
-    name: 'appsettings'
-    properties: union(settings, {
-      AZURE_CLIENT_ID: clientId
-      AzureWebJobsStorage__blobServiceUri: blobEndpoint
-      AzureWebJobsStorage__credential: 'managedidentity'
-      AzureWebJobsStorage__clientId: clientId
-      APPLICATIONINSIGHTS_CONNECTION_STRING: telemetry
-      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${clientId};Authorization=AAD'
-      WEBPUBSUB_ENDPOINT: webPubSubEndpoint
-      TABLES_ENDPOINT: tablesEndpoint
-      // Tokens of version 1, which is what an app registration gives unless told otherwise.
-      WEBHOOK_ISSUER: 'https://sts.windows.net/${tenant().tenantId}/'
-      WEBHOOK_AUDIENCE: webhookAudience
-      WEBHOOK_SUBJECT: webPubSubPrincipalId
-      SESSION_SECRET: '@Microsoft.KeyVault(SecretUri=${sessionSecretUri})'
-      // Read by App Service Authentication: the app's identity stands in for a client secret.
-      OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID: clientId
-    })
+  // Deployments use Entra tokens; nobody needs the publishing user name and password.
+  resource publishing 'basicPublishingCredentialsPolicies' = [
+    for protocol in ['ftp', 'scm']: {
+      name: protocol
+      properties: { allow: false }
+    }
+  ]
+}
+
+module appSettings 'settings.bicep' = {
+  params: {
+    app: app.name
+    current: list('${app.id}/config/appsettings', '2025-05-01').properties
+    clientId: clientId
+    blobEndpoint: blobEndpoint
+    tablesEndpoint: tablesEndpoint
+    webPubSubEndpoint: webPubSubEndpoint
+    webPubSubPrincipalId: webPubSubPrincipalId
+    webhookAudience: webhookAudience
+    sessionSecretUri: sessionSecretUri
+    insightsConnectionString: insightsConnectionString
+    settings: settings
   }
 }
 
 module authentication 'authentication.bicep' = if (!empty(authenticationClientId)) {
-  params: { app: app.name, clientId: authenticationClientId }
+  params: {
+    app: app.name
+    clientId: authenticationClientId
+    webhookAudience: webhookAudience
+  }
+  dependsOn: [appSettings] // both restart the app
 }
 
 output id string = app.id
+output name string = app.name
 output url string = 'https://${app.properties.defaultHostName}'

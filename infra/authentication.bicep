@@ -1,22 +1,28 @@
-// App Service Authentication: signs people in with Entra ID, for IDENTITY=easyauth.
+// App Service Authentication with Entra ID, for IDENTITY=easyauth.
 param app string
 param clientId string
+param webhookAudience string
 
-resource site 'Microsoft.Web/sites@2024-04-01' existing = {
+var audiences = [
+  clientId
+  'api://${clientId}'
+  webhookAudience
+  replace(webhookAudience, 'api://', '')
+]
+
+resource site 'Microsoft.Web/sites@2025-05-01' existing = {
   name: app
 }
 
-resource authentication 'Microsoft.Web/sites/config@2024-04-01' = {
+resource authentication 'Microsoft.Web/sites/config@2025-05-01' = {
   parent: site
   name: 'authsettingsV2'
   properties: {
     platform: { enabled: true }
     globalValidation: {
       requireAuthentication: false
-      // The app answers 401 where it needs to know who calls; servers come with a function key.
+      // The app itself answers 401 where it needs an identity; servers send a function key.
       unauthenticatedClientAction: 'AllowAnonymous'
-      // Web PubSub's own token is for our webhook, which checks it.
-      excludedPaths: ['/api/pubsub/events']
     }
     identityProviders: {
       azureActiveDirectory: {
@@ -25,6 +31,11 @@ resource authentication 'Microsoft.Web/sites/config@2024-04-01' = {
           clientId: clientId
           clientSecretSettingName: 'OVERRIDE_USE_MI_FIC_ASSERTION_CLIENTID'
           openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+        }
+        validation: {
+          // A bearer token for any other audience is answered 401 before it reaches the app, also
+          // with AllowAnonymous. Web PubSub's token is for webhookAudience, and the app checks it.
+          allowedAudiences: filter(audiences, audience => !empty(audience))
         }
       }
     }

@@ -1,9 +1,9 @@
-// Who the app is: one identity, which every other file gives its rights to. It has no password.
+// The user-assigned identity of the app. The other modules give it its roles.
 param name string
 param location string
 param tags object
 
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: name
   location: location
   tags: tags

@@ -1,47 +1,102 @@
-// Everything that Townsquare needs in Azure: one resource group, one file for each kind of thing.
+// All Azure resources of Townsquare: one resource group, one module for each kind of resource.
 targetScope = 'subscription'
 
 @minLength(1)
 @maxLength(64)
-@description('The name of the azd environment; the resource group is called after it.')
+@description('Name of the azd environment. The resource group is rg-<name>.')
 param environmentName string
 
-@minLength(1)
-@description('The region. One where Flex Consumption is offered: az functionapp list-flexconsumption-locations')
+@description('Region of all resources. The list has the regions that offer Flex Consumption; the preprovision hook checks that Web PubSub is offered there too.')
+@metadata({ azd: { type: 'location' } })
+@allowed([
+  'australiaeast'
+  'australiasoutheast'
+  'brazilsouth'
+  'canadacentral'
+  'centralindia'
+  'centralus'
+  'eastasia'
+  'eastus'
+  'eastus2'
+  'francecentral'
+  'germanywestcentral'
+  'italynorth'
+  'japaneast'
+  'koreacentral'
+  'northcentralus'
+  'northeurope'
+  'norwayeast'
+  'southafricanorth'
+  'southcentralus'
+  'southeastasia'
+  'southindia'
+  'spaincentral'
+  'swedencentral'
+  'uaenorth'
+  'uksouth'
+  'ukwest'
+  'westcentralus'
+  'westeurope'
+  'westus'
+  'westus2'
+  'westus3'
+])
 param location string
 
-@description('The settings that a person chooses; main.parameters.json fills them from the azd environment.')
+@description('Object id of the user or service principal that deploys. It gets the role Key Vault Secrets Officer on the vault; without an id nobody does.')
+param principalId string = ''
+
+@description('App settings that the deployer chooses; main.parameters.json fills them from the azd environment.')
 param settings object
 
-@description('The application id URI that Web PubSub asks its token for; the preprovision hook makes one.')
-param webhookAudience string
+@description('Application ID URI for which Web PubSub requests its tokens; the preprovision hook registers one.')
+param webhookAudience string = ''
 
 @allowed(['Free_F1', 'Standard_S1', 'Premium_P1'])
 param webPubSubSku string = 'Standard_S1'
 
-@description('1,000 connections each. Free has one unit of 20 connections.')
+@minValue(1)
+@maxValue(100)
+@description('Units of Web PubSub, 1,000 connections each. Free_F1 has one unit with 20 connections.')
 param webPubSubUnits int = 1
 
 @allowed([512, 2048, 4096])
-@description('Memory of an instance in MB. A timer that never rests is billed by it: docs/cost.md.')
+@description('Memory of an instance in MB. Timers are billed by it: docs/cost.md.')
 param instanceMemory int = 512
 
-@description('HTTP requests that one instance answers at once; why not 1 is told in app.bicep.')
+@minValue(1)
+@maxValue(1000)
+@description('Concurrent HTTP requests of one instance; app.bicep says why it is not 1.')
 param httpConcurrency int = 16
 
-@description('Instances that always wait for HTTP, so that no event meets a cold start. 0 is cheapest.')
+@minValue(0)
+@maxValue(20)
+@description('Instances that are always ready for HTTP, which avoids cold starts. 0 is the cheapest.')
 param alwaysReady int = 0
 
-@description('The client id of an app registration to sign people in with (IDENTITY=easyauth), or empty.')
+@description('Client id of the app registration for sign-in (IDENTITY=easyauth), or empty.')
 param authenticationClientId string = ''
 
-@description('Who gets a mail when something is wrong, or empty for no alerts.')
+@description('E-mail address that receives the alerts, or empty for no alerts.')
 param alertEmail string = ''
+
+@minValue(0)
+@description('Monthly budget in the billing currency, or 0 for none. It sends mails to alertEmail; it stops nothing.')
+param monthlyBudget int = 0
+
+@description('GB a day that the Log Analytics workspace accepts, a decimal number; -1 means no limit.')
+param logsDailyCapGb string = '1'
+
+@description('Reach storage and vault through private endpoints only.')
+param vnetEnabled bool = false
+
+@description('Purge protection of the vault. It cannot be turned off, and the name stays reserved for 90 days after azd down.')
+param vaultPurgeProtection bool = false
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
 
-resource group 'Microsoft.Resources/resourceGroups@2024-11-01' = {
+resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: 'rg-${environmentName}'
   location: location
   tags: tags
@@ -54,7 +109,13 @@ module identity 'identity.bicep' = {
 
 module storage 'storage.bicep' = {
   scope: group
-  params: { name: 'st${token}', location: location, tags: tags, principalId: identity.outputs.principalId }
+  params: {
+    name: 'st${token}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    publicAccess: !vnetEnabled
+  }
 }
 
 module webPubSub 'webpubsub.bicep' = {
@@ -67,17 +128,43 @@ module webPubSub 'webpubsub.bicep' = {
     units: webPubSubUnits
     hub: settings.WEBPUBSUB_HUB
     principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
 module vault 'vault.bicep' = {
   scope: group
-  params: { name: 'kv-${token}', location: location, tags: tags, principalId: identity.outputs.principalId }
+  params: {
+    name: 'kv-${token}'
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    deployerId: principalId
+    publicAccess: !vnetEnabled
+    purgeProtection: vaultPurgeProtection
+  }
 }
 
 module monitoring 'monitoring.bicep' = {
   scope: group
-  params: { name: token, location: location, tags: tags, principalId: identity.outputs.principalId }
+  params: {
+    name: token
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    dailyCapGb: logsDailyCapGb
+  }
+}
+
+module network 'network.bicep' = if (vnetEnabled) {
+  scope: group
+  params: {
+    name: token
+    location: location
+    tags: tags
+    storageId: storage.outputs.id
+    vaultId: vault.outputs.id
+  }
 }
 
 module app 'app.bicep' = {
@@ -87,37 +174,61 @@ module app 'app.bicep' = {
     location: location
     tags: tags
     identityId: identity.outputs.id
+    packages: storage.outputs.packages
+    subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
+    instanceMemory: instanceMemory
+    httpConcurrency: httpConcurrency
+    alwaysReady: alwaysReady
     clientId: identity.outputs.clientId
     blobEndpoint: storage.outputs.blobEndpoint
     tablesEndpoint: storage.outputs.tablesEndpoint
-    packages: storage.outputs.packages
     webPubSubEndpoint: webPubSub.outputs.endpoint
     webPubSubPrincipalId: webPubSub.outputs.principalId
     webhookAudience: webhookAudience
     sessionSecretUri: vault.outputs.sessionSecretUri
-    telemetry: monitoring.outputs.connectionString
+    insightsConnectionString: monitoring.outputs.connectionString
     settings: settings
     authenticationClientId: authenticationClientId
-    instanceMemory: instanceMemory
-    httpConcurrency: httpConcurrency
-    alwaysReady: alwaysReady
+  }
+}
+
+module workbook 'workbook.bicep' = {
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    webPubSubId: webPubSub.outputs.id
   }
 }
 
 module alerts 'alerts.bicep' = if (!empty(alertEmail)) {
   scope: group
   params: {
+    location: location
     tags: tags
     email: alertEmail
     webPubSubId: webPubSub.outputs.id
     insightsId: monitoring.outputs.insightsId
+    workspaceId: monitoring.outputs.workspaceId
+    appUrl: app.outputs.url
   }
 }
 
-// What the hooks and `python -m local.doctor` need to know.
+module budget 'budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmail)) {
+  scope: group
+  params: { amount: monthlyBudget, email: alertEmail }
+}
+
+// azd stores the outputs in its environment; the hooks and the doctor read them there.
+output AZURE_LOCATION string = location
+output AZURE_TENANT_ID string = tenant().tenantId
+output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_KEY_VAULT_NAME string = vault.outputs.name
+output SERVICE_APP_NAME string = app.outputs.name
 output APP_ID string = app.outputs.id
 output APP_URL string = app.outputs.url
+output STORAGE_ID string = storage.outputs.id
 output WEBPUBSUB_ID string = webPubSub.outputs.id
 output WEBPUBSUB_ENDPOINT string = webPubSub.outputs.endpoint
 output TABLES_ENDPOINT string = storage.outputs.tablesEndpoint
-output AZURE_KEY_VAULT_NAME string = vault.outputs.name

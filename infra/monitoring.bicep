@@ -1,18 +1,20 @@
-// Where logs, traces and metrics go: docs/operate.md tells what they mean.
+// The destination of logs, traces and metrics; docs/operate.md explains them.
 param name string
 param location string
 param tags object
 param principalId string
+param dailyCapGb string
 
 var metricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 
-resource logs 'Microsoft.OperationalInsights/workspaces@2023-09-01' = {
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: 'log-${name}'
   location: location
   tags: tags
   properties: {
     sku: { name: 'PerGB2018' }
     retentionInDays: 30
+    workspaceCapping: { dailyQuotaGb: json(dailyCapGb) }
   }
 }
 
@@ -23,12 +25,12 @@ resource insights 'Microsoft.Insights/components@2020-02-02' = {
   kind: 'web'
   properties: {
     Application_Type: 'web'
-    WorkspaceResourceId: logs.id
-    DisableLocalAuth: true // the connection string names the place; only the identity may write there
+    WorkspaceResourceId: workspace.id
+    DisableLocalAuth: true // Entra identities only; the connection string is no credential
   }
 }
 
-resource right 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource role 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: insights
   name: guid(insights.id, principalId, metricsPublisher)
   properties: {
@@ -38,5 +40,6 @@ resource right 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+output workspaceId string = workspace.id
 output insightsId string = insights.id
 output connectionString string = insights.properties.ConnectionString

@@ -1,23 +1,29 @@
-// The tables of the app, the package it runs from, and the blobs that keep its timers single.
+// The tables of the app, its package, and the blobs with the locks of its timers.
 param name string
 param location string
 param tags object
 param principalId string
+param publicAccess bool
 
 var blobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 var tableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 
-resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: name
   location: location
   tags: tags
   kind: 'StorageV2'
   sku: { name: 'Standard_LRS' }
   properties: {
-    allowSharedKeyAccess: false // identities only: there is no key to lose
+    allowSharedKeyAccess: false // Entra identities only
     allowBlobPublicAccess: false
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
+    publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled'
+    networkAcls: {
+      defaultAction: publicAccess ? 'Allow' : 'Deny'
+      bypass: publicAccess ? 'AzureServices' : 'None'
+    }
   }
 
   resource blobs 'blobServices' = {
@@ -33,15 +39,15 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   }
 }
 
-// The app makes a table that is missing; made here, no first message waits for that.
-resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2024-01-01' = [
+// The app creates a missing table at its first use; created here, no request waits for that.
+resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-06-01' = [
   for tableName in ['bans', 'history', 'logs', 'memberships', 'presence', 'rooms', 'streams', 'subscriptions']: {
     parent: account::tables
     name: tableName
   }
 ]
 
-resource rights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+resource roles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for role in [blobDataOwner, tableDataContributor]: {
     scope: account
     name: guid(account.id, principalId, role)
@@ -53,6 +59,7 @@ resource rights 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
+output id string = account.id
 output blobEndpoint string = account.properties.primaryEndpoints.blob
 output tablesEndpoint string = account.properties.primaryEndpoints.table
 output packages string = '${account.properties.primaryEndpoints.blob}${account::blobs::packages.name}'

@@ -1,4 +1,4 @@
-// Web PubSub, which holds everybody's connection, and its hub.
+// Web PubSub, its hub and its logs.
 param name string
 param location string
 param tags object
@@ -6,6 +6,7 @@ param sku string
 param units int
 param hub string
 param principalId string
+param workspaceId string
 
 var webPubSubServiceOwner = '12cf5a90-567b-43ae-8102-96cf46c7d9b4'
 
@@ -14,15 +15,15 @@ resource service 'Microsoft.SignalRService/webPubSub@2024-03-01' = {
   location: location
   tags: tags
   sku: { name: sku, capacity: units }
-  identity: { type: 'SystemAssigned' } // proves to our webhook that an event is the service's
+  identity: { type: 'SystemAssigned' } // the subject of the tokens that its events carry
   properties: {
-    disableLocalAuth: true // identities only: there is no connection string to lose
+    disableLocalAuth: true // Entra identities only
     disableAadAuth: false
   }
 }
 
-// The handler of its events needs the app's function key, which exists only after the deployment:
-// infra/hooks/connect_hub.py sets it. Provisioning again must not take it away.
+// The event handler's URL contains the function key, which exists only after the deployment:
+// infra/hooks/connect_hub.py sets it. Provisioning again must not remove it.
 @onlyIfNotExists()
 resource hubSettings 'Microsoft.SignalRService/webPubSub/hubs@2024-03-01' = {
   parent: service
@@ -30,13 +31,28 @@ resource hubSettings 'Microsoft.SignalRService/webPubSub/hubs@2024-03-01' = {
   properties: { anonymousConnectPolicy: 'deny' }
 }
 
-resource right 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource role 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   scope: service
   name: guid(service.id, principalId, webPubSubServiceOwner)
   properties: {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', webPubSubServiceOwner)
+  }
+}
+
+// Without them a failed event leaves no trace at the service. The API of diagnostic settings has no
+// stable version.
+resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: service
+  name: 'workspace'
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      { category: 'ConnectivityLogs', enabled: true }
+      { category: 'MessagingLogs', enabled: true }
+    ]
+    metrics: [{ category: 'AllMetrics', enabled: true }]
   }
 }
 

@@ -1,0 +1,1 @@
+"""Tests of what `azd up` deploys: templates, hooks, package, roles and the documents about them."""

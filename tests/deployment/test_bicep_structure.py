@@ -1,0 +1,123 @@
+"""The files of infra/ fit together: modules, parameters, outputs, and what each declares."""
+
+import re
+
+import pytest
+
+from tests.deployment.bicep import FILES, INFRA, Choice, Expression, File, read
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_file_has_no_syntax_error(path):
+    assert not File(path).root.has_error
+
+
+def find_module_errors(file: File) -> list[str]:
+    """Arguments that a module does not declare, or declares and does not get."""
+    errors = []
+    for module in file.modules:
+        target = file.path.parent / module.path
+        if not target.exists():
+            errors.append(f"{module.symbol}: {module.path} does not exist")
+            continue
+        declared = {one.name: one for one in File(target).parameters}
+        given = set(module.arguments)
+        errors += [f"{module.symbol}.{name} is no parameter" for name in given - set(declared)]
+        errors += [
+            f"{module.symbol}.{name} is missing"
+            for name, one in declared.items()
+            if name not in given and not one.has_default
+        ]
+        for name, value in module.arguments.items():
+            if name in declared and not _fits(value, declared[name].type):
+                errors.append(f"{module.symbol}.{name} is no {declared[name].type}")
+    return errors
+
+
+def _fits(value, kind: str) -> bool:
+    if isinstance(value, Choice):
+        return all(_fits(one, kind) for one in value.values)
+    kinds = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
+    return isinstance(value, Expression) or kind not in kinds or type(value) is kinds[kind]
+
+
+def find_output_errors(file: File) -> list[str]:
+    """Outputs that a file reads from a module which does not declare them."""
+    modules = {module.symbol: file.path.parent / module.path for module in file.modules}
+    return [
+        f"{module}.outputs.{output} does not exist"
+        for module, output in re.findall(r"(\w+)!?\.outputs\.(\w+)", file.text)
+        if module not in modules or output not in File(modules[module]).outputs
+    ]
+
+
+def find_unused_names(file: File) -> list[str]:
+    """Parameters and variables that nothing refers to."""
+    names = [one.name for one in file.parameters] + file.variables
+    used = re.sub(r"^ *\w+:", "", file.text, flags=re.MULTILINE)
+    return [name for name in names if len(re.findall(rf"\b{name}\b", used)) < 2]
+
+
+CHECKS = [find_module_errors, find_output_errors, find_unused_names]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_the_files_fit_together(path, check):
+    assert check(File(path)) == []
+
+
+SEEDED = {
+    "missing argument": ("main", "    publicAccess: !vnetEnabled\n", "", "publicAccess is missing"),
+    "unknown argument": ("main", "units: webPubSubUnits", "unit: webPubSubUnits", "unit is no para"),
+    "argument of the wrong type": (
+        "main", "email: alertEmail", "email: 1", "email is no string",
+    ),
+    "unknown output": (
+        "main", "storage.outputs.tablesEndpoint", "storage.outputs.tableEndpoint",
+        "storage.outputs.tableEndpoint does not exist",
+    ),
+    "unused variable": ("vault", "var secretsUser", "var unused = 1\nvar secretsUser", "unused"),
+    "missing file": ("main", "'budget.bicep'", "'budgets.bicep'", "budgets.bicep does not exist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", SEEDED.values(), ids=SEEDED.keys())
+def test_an_error_of_each_kind_is_found(seed):
+    name, right, wrong, expected = seed
+    path = INFRA / f"{name}.bicep"
+    text = path.read_text(encoding="utf-8")
+    assert right in text
+
+    file = File(path, text.replace(right, wrong))
+
+    errors = [*find_module_errors(file), *find_output_errors(file), *find_unused_names(file)]
+    assert [error for error in errors if expected in error], errors
+
+
+def test_a_role_is_assigned_to_a_principal_that_exists():
+    """Without the type, an assignment to an identity that is seconds old fails."""
+    for path in FILES:
+        for resource in File(path).resources:
+            if resource.type != "Microsoft.Authorization/roleAssignments":
+                continue
+            properties = resource.body["properties"]
+            is_new = properties["principalId"].text == "principalId"
+            assert (properties.get("principalType") == "ServicePrincipal") == is_new
+
+
+def test_nothing_accepts_keys_or_passwords():
+    app, storage, service = read("app"), read("storage"), read("webpubsub")
+
+    assert storage.resource("account").body["properties"]["allowSharedKeyAccess"] is False
+    assert service.resource("service").body["properties"]["disableLocalAuth"] is True
+    assert read("monitoring").resource("insights").body["properties"]["DisableLocalAuth"] is True
+    assert app.resource("publishing").body["properties"]["allow"] is False
+    assert "['ftp', 'scm']" in app.text
+
+
+def test_the_list_of_app_settings_is_read_where_the_app_has_its_name():
+    """`list()` needs an id that is known at the start of a deployment; an output is not (BCP181)."""
+    for path in FILES:
+        for argument in re.findall(r"\blist\w*\(([^,]*),", path.read_text()):
+            assert ".outputs." not in argument, path.name

@@ -1,115 +1,242 @@
-"""After the deployment: Web PubSub is told where its events go, and we look whether that works.
+"""After the deployment: connects Web PubSub to the app, and proves that events arrive.
 
-The address holds the function's key, which exists only now. The order: the app is well, the app
-consents to the service's handshake, then the hub gets its handler. It may be run again at any time,
-and must be after the key was renewed.
+The URL of the event handler contains a function key, which exists only now. The steps: the settings
+name the audience, the app is healthy, it accepts the service's validation request, the hub gets its
+event handler, and a client connects, for which the service must deliver an event with its token.
+Every step can be repeated; the hook is run again after the function key was renewed.
 """
 
+import http.client
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from az import HookError, needed, rest, told
+from azure_api import (
+    REQUEST_TIMEOUT_SECONDS,
+    SETTLING,
+    TIMEOUT_SECONDS,
+    CallError,
+    HookError,
+    ResourceManager,
+    repeat,
+    request,
+    require,
+    run_hook,
+)
 
 FUNCTION = "pubsub_events"
-WEB = "2024-04-01"
+WEBHOOK_PATH = "/api/pubsub/events"
+WEB = "2025-05-01"
 WEBPUBSUB = "2024-03-01"
 
-PATIENCE = float(os.environ.get("HOOK_PATIENCE", "600"))
-"""Seconds until the app must be well: roles take up to ten minutes to be known everywhere."""
+REFRESH_SECONDS = 60.0
+"""Between two refreshes of the vault references while the app is not healthy."""
 
-PAUSE = 5.0
+LOOK = "Look at the app's log stream, then run `azd hooks run postdeploy`."
 
 
 def main() -> None:
-    app, service = needed("APP_ID"), needed("WEBPUBSUB_ID")
-    url, origin = needed("APP_URL"), urlsplit(needed("WEBPUBSUB_ENDPOINT")).hostname or ""
-    print(f"The app answers: {await_health(url)}")
-
-    key = rest("post", f"{app}/functions/{FUNCTION}/listkeys", WEB)["default"]
-    webhook = f"{url}/api/pubsub/events?code={quote(key)}"
-    print(f"The app consents to events from {consent(webhook, origin)}.")
-
+    manager = ResourceManager()
+    app, url = require("APP_ID"), require("APP_URL")
+    service = require("WEBPUBSUB_ID")
+    origin = urlsplit(require("WEBPUBSUB_ENDPOINT")).hostname or ""
+    audience = require("WEBHOOK_AUDIENCE")
     hub = f"{service}/hubs/{os.environ.get('WEBPUBSUB_HUB') or 'townsquare'}"
-    rest("put", hub, WEBPUBSUB, settings(webhook, needed("WEBHOOK_AUDIENCE")))
-    kept = await_settings(hub)["eventHandlers"]
-    if [one["urlTemplate"] for one in kept] != [webhook]:
-        raise HookError(f"The hub has {len(kept)} event handlers, and ours is not the only one.")
-    print(f"The hub sends its events to {url}/api/pubsub/events.\nOpen {url}/")
+
+    set_audience(manager, app, audience)
+    print(f"The app is healthy: {await_health(manager, app, url)}", flush=True)
+    key = read_key(manager, app)
+    webhook = f"{url}{WEBHOOK_PATH}?code={quote(key, safe='')}"
+    validate(webhook, origin)
+    print(f"The app accepts events from {origin}.", flush=True)
+    set_handler(manager, hub, webhook, audience)
+    print(f"The hub sends its events to {url}{WEBHOOK_PATH}.", flush=True)
+    print(prove_delivery(url))
+    print(f"Open {url}/")
 
 
-def settings(webhook: str, audience: str) -> dict[str, Any]:
-    """The hub: every event comes to us with the service's token; no client comes in without one."""
+def set_audience(manager: ResourceManager, app: str, audience: str) -> None:
+    """Give the app the audience if provisioning read its parameters before there was one."""
+    settings = manager.post(f"{app}/config/appsettings/list", WEB, retry=SETTLING)["properties"]
+    known = str(settings.get("WEBHOOK_AUDIENCE", "")).split(",")
+    if audience in known:
+        return
+    names = dict.fromkeys([audience, audience.replace("api://", "", 1)])
+    settings["WEBHOOK_AUDIENCE"] = ",".join(names)
+    manager.put(f"{app}/config/appsettings", WEB, {"properties": settings}, retry=SETTLING)
+    print(f"The app accepts events with tokens for {audience}.", flush=True)
+
+
+def await_health(manager: ResourceManager, app: str, url: str) -> str:
+    """What the app says about itself once it is healthy.
+
+    A vault reference that the platform could not read at the start stays unread for up to 24 hours
+    (learn.microsoft.com/azure/app-service/app-service-key-vault-references), so the references are
+    refreshed, and at half the time the app is restarted.
+    """
+    began = refreshed = time.monotonic()
+    restarted = False
+    problem = ""
+
+    def attempt() -> str | None:
+        nonlocal refreshed, restarted, problem
+        answer = request("GET", f"{url}/api/health")
+        if answer.status == 200:
+            return answer.text
+        problem = f"/api/health answered {answer.status or 'nothing'}: {answer.text[:300]}"
+        now = time.monotonic()
+        if not restarted and now - began > TIMEOUT_SECONDS / 2:
+            restarted = True
+            _try(manager, f"{app}/restart")
+        elif refreshed == began or now - refreshed > REFRESH_SECONDS:
+            refreshed = now
+            _try(manager, f"{app}/config/configreferences/appsettings/refresh")
+        return None
+
+    try:
+        return str(repeat("the app", attempt, lambda: problem))
+    except HookError as error:
+        raise HookError(f"{error}\n{LOOK}") from None
+
+
+def read_key(manager: ResourceManager, app: str) -> str:
+    """The key of the webhook's function, which the platform knows some time after the app."""
+    path = f"{app}/functions/{FUNCTION}/listkeys"
+    found: dict[str, Any] = {}
+
+    def attempt() -> str | None:
+        found.update(manager.post(path, WEB, retry=SETTLING) or {})
+        return found.get("default")
+
+    return str(repeat("the function key", attempt, lambda: "the function has no key yet"))
+
+
+def validate(webhook: str, origin: str) -> None:
+    """Ask the app as the service does whether it accepts events (CloudEvents abuse protection)."""
+    problem = ""
+
+    def attempt() -> bool | None:
+        nonlocal problem
+        answer = request("OPTIONS", webhook, {"WebHook-Request-Origin": origin})
+        allowed = answer.headers.get("webhook-allowed-origin", "")
+        if 200 <= answer.status < 300 and allowed.lower() in {"*", origin.lower()}:
+            return True
+        problem = (
+            f"it answered {answer.status} and accepts events from {allowed or 'nobody'}; expected "
+            f"204 and {origin}"
+        )
+        if answer.status == 400:  # the app's own answer; others pass while an instance starts
+            raise HookError(
+                f"The webhook is wrong: {problem}. Is that the app's WEBPUBSUB_ENDPOINT?"
+            )
+        return None
+
+    repeat("the webhook", attempt, lambda: problem)
+
+
+def set_handler(manager: ResourceManager, hub: str, webhook: str, audience: str) -> None:
+    """Set the hub's event handler and wait until it is in force; other properties stay."""
+    # infra/webpubsub.bicep has made the hub, so a 404 is out of date and nothing to build on.
+    properties = dict(manager.get(hub, WEBPUBSUB, retry=SETTLING)["properties"])
+    check_foreign_handlers(properties.get("eventHandlers") or [], webhook)
     handler = {
         "urlTemplate": webhook,
         "userEventPattern": "*",
         "systemEvents": ["connect", "connected", "disconnected"],
         "auth": {"type": "ManagedIdentity", "managedIdentity": {"resource": audience}},
     }
-    return {"properties": {"anonymousConnectPolicy": "deny", "eventHandlers": [handler]}}
+    state = properties.pop("provisioningState", "Succeeded")
+    wanted = {**properties, "anonymousConnectPolicy": "deny", "eventHandlers": [handler]}
+    if wanted != properties or state != "Succeeded":
+        # 409: an earlier change of the hub or of the service is not finished.
+        manager.put(hub, WEBPUBSUB, {"properties": wanted}, retry=SETTLING)
+    kept = await_hub(manager, hub)
+    if [one["urlTemplate"] for one in kept.get("eventHandlers") or []] != [webhook]:
+        raise HookError(f"The hub's event handler was changed at the same time. {LOOK}")
 
 
-def await_health(url: str) -> str:
-    """What the app says of itself once it is well."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        status, _, body = ask(f"{url}/api/health")
-        if status == 200:
-            return body
-        if time.monotonic() > deadline:
-            raise HookError(
-                f"{url}/api/health answered {status or 'nothing'} for {PATIENCE:.0f} s: {body}\n"
-                "Look at the app's log stream, then run `azd hooks run postdeploy`."
-            )
-        time.sleep(min(PAUSE, PATIENCE / 10))
-
-
-def await_settings(hub: str) -> Any:
-    """What the hub is set to, once Azure has put it into effect."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        properties = rest("get", hub, WEBPUBSUB)["properties"]
-        state = properties.get("provisioningState", "Succeeded")
-        if state == "Succeeded":
-            return properties
-        if state in {"Failed", "Canceled"} or time.monotonic() > deadline:
-            raise HookError(f"Azure says of the hub's settings: {state}.")
-        time.sleep(min(PAUSE, PATIENCE / 10))
-
-
-def consent(webhook: str, origin: str) -> str:
-    """Who the app lets send it events, asked as the service asks (CloudEvents' handshake)."""
-    status, headers, body = ask(webhook, "OPTIONS", {"WebHook-Request-Origin": origin})
-    allowed = headers.get("webhook-allowed-origin", "")
-    if not 200 <= status < 300 or allowed.lower() not in {"*", origin.lower()}:
+def check_foreign_handlers(handlers: list[dict[str, Any]], webhook: str) -> None:
+    """Refuse to replace what somebody else has set."""
+    ours = urlsplit(webhook).hostname
+    hosts = [str(urlsplit(one.get("urlTemplate", "")).hostname) for one in handlers]
+    foreign = [host for host in hosts if host != ours]
+    if foreign and os.environ.get("HUB_OVERWRITE", "").lower() != "true":
         raise HookError(
-            f"The webhook answered {status} and allows {allowed or 'nobody'}; expected 204 and "
-            f"{origin}. Is WEBPUBSUB_ENDPOINT of the app https://{origin}? {body}"
+            f"The hub has an event handler at {', '.join(foreign)}, which this hook did not set. "
+            "Remove it in the portal (Web PubSub, Settings), or replace it with `azd env set "
+            "HUB_OVERWRITE true`; then run `azd hooks run postdeploy`."
         )
-    return allowed
 
 
-def ask(
-    url: str, method: str = "GET", headers: dict[str, str] | None = None
-) -> tuple[int, dict[str, str], str]:
-    """Status, headers by lower-case name, and text; status 0 where nobody answers."""
-    request = urllib.request.Request(url, method=method, headers=headers or {})  # noqa: S310 - azd names it
+def await_hub(manager: ResourceManager, hub: str) -> dict[str, Any]:
+    state = ""
+
+    def attempt() -> dict[str, Any] | None:
+        nonlocal state
+        found = manager.get(hub, WEBPUBSUB, retry=SETTLING)["properties"]
+        state = found.get("provisioningState", "Succeeded")
+        if state in {"Failed", "Canceled"}:
+            raise HookError(f"Azure says of the hub's settings: {state}. Run the hook again.")
+        return dict(found) if state == "Succeeded" else None
+
+    return dict(repeat("the hub", attempt, lambda: f"its settings are {state}"))
+
+
+def prove_delivery(url: str) -> str:
+    """Connect as a guest: Web PubSub must deliver `connect` with a token that the app accepts."""
+    if (os.environ.get("IDENTITY") or "guest") != "guest":
+        return "Guests may not connect, so nothing has proved that events arrive: sign in and look."
+    problem = ""
+
+    def attempt() -> bool | None:
+        nonlocal problem
+        answer = request("POST", f"{url}/api/negotiate", body={"user_id": "deployment"})
+        if answer.status != 200:
+            problem = f"/api/negotiate answered {answer.status or 'nothing'}: {answer.text[:300]}"
+            return None
+        status, reason = open_socket(json.loads(answer.text)["url"])
+        problem = (
+            f"Web PubSub answered {status} {reason}, so its `connect` event failed. The app's log "
+            "says whether it refused the token; without such a line the event did not arrive"
+        )
+        return True if status == 101 else None
+
+    repeat("a first connection", attempt, lambda: problem)
+    return "A client connected: events arrive, and the app accepts the service's token."
+
+
+def open_socket(url: str) -> tuple[int, str]:
+    """Status and reason of a WebSocket handshake; the connection is closed at once."""
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=REQUEST_TIMEOUT_SECONDS)
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dG93bnNxdWFyZS1ob29rIQ==",
+        "Sec-WebSocket-Protocol": "json.webpubsub.azure.v1",
+    }
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            return answer.status, _lower(answer.headers), answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, _lower(error.headers), error.read().decode(errors="replace")
-    except OSError as error:
-        return 0, {}, json.dumps(str(error))
+        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        answer = connection.getresponse()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error)
+    else:
+        return answer.status, answer.reason
+    finally:
+        connection.close()
 
 
-def _lower(headers: Any) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _try(manager: ResourceManager, action: str) -> None:
+    """Call an action that may help; if it fails, waiting goes on without it."""
+    try:
+        manager.post(action, WEB)
+    except CallError as error:
+        print(f"{error}", flush=True)
 
 
 if __name__ == "__main__":
-    told(main)
+    run_hook(main)

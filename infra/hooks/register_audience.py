@@ -1,44 +1,66 @@
-"""Before provisioning: the name that Web PubSub's tokens for our webhook are made out to.
+"""Before provisioning: the app registration whose name is the audience of Web PubSub's tokens.
 
-The service proves its events with an Entra token. A token needs an audience, and an audience is an
-app registration. One is made the first time and its id kept in the azd environment; who may not
-register applications asks somebody who may, and runs
+Web PubSub proves its events with Entra tokens. A token needs an audience, and an audience is an app
+registration. It is made once and kept in the azd environment: WEBHOOK_AUDIENCE, and
+WEBHOOK_REGISTRATION, by which `azd down` removes it. Whoever may not register applications asks
+somebody who may for one with an application ID URI, and runs
 
-    azd env set WEBHOOK_AUDIENCE api://<its application id>
+    azd env set WEBHOOK_AUDIENCE api://<application id>
 """
 
 import os
+from typing import Any
+from urllib.parse import quote
 
-from az import HookError, az, needed, run, told
+from azure_api import SETTLING, Api, CallError, HookError, graph, require, run_hook, set_value
+
+UPSERT = {"Prefer": "create-if-missing"}
+"""Makes PATCH create what is missing, so a call that is repeated makes nothing twice:
+learn.microsoft.com/graph/api/application-upsert"""
+
+RETRY = SETTLING - {403}
+"""403 says that the login has no right, which no further attempt changes."""
 
 
 def main() -> None:
-    if known := os.environ.get("WEBHOOK_AUDIENCE"):
-        print(f"Events are proved by tokens for {known}.")
+    if audience := os.environ.get("WEBHOOK_AUDIENCE"):
+        print(f"Web PubSub proves its events with tokens for {audience}.")
         return
-    audience = register(f"townsquare-events-{needed('AZURE_ENV_NAME')}")
-    run("azd", "env", "set", "WEBHOOK_AUDIENCE", audience)
+    name = f"townsquare-events-{require('AZURE_ENV_NAME')}-{require('AZURE_SUBSCRIPTION_ID')}"
+    audience = register(graph(), name)
+    set_value("WEBHOOK_REGISTRATION", name)
+    set_value("WEBHOOK_AUDIENCE", audience)
     print(f"Registered {audience}: Web PubSub proves its events with tokens for it.")
 
 
-def register(name: str) -> str:
-    """The application id URI of the registration of that name, made where it is missing."""
+def register(api: Api, name: str) -> str:
+    """The application ID URI of the registration with that unique name."""
+    path = f"/v1.0/applications(uniqueName='{quote(name)}')"
     try:
-        found = az("ad", "app", "list", "--filter", f"displayName eq '{name}'")
-        app = found[0] if found else az("ad", "app", "create", "--display-name", name)
-        audience = f"api://{app['appId']}"
-        if audience not in app.get("identifierUris", []):
-            az("ad", "app", "update", "--id", app["appId"], "--identifier-uris", audience)
-        # Tokens are given only for an application that has a principal in this directory.
-        if not az("ad", "sp", "list", "--filter", f"appId eq '{app['appId']}'"):
-            az("ad", "sp", "create", "--id", app["appId"])
-    except HookError as error:
+        # Version 2 of the tokens; the app accepts both. Only this directory may use the name.
+        application = {
+            "displayName": name,
+            "signInAudience": "AzureADMyOrg",
+            "api": {"requestedAccessTokenVersion": 2},
+        }
+        api.call("PATCH", path, application, headers=UPSERT, retry=RETRY)
+        found: Any = api.call("GET", path, retry=RETRY).json
+        audience = f"api://{found['appId']}"
+        if audience not in found.get("identifierUris", []):
+            api.call("PATCH", path, {"identifierUris": [audience]}, retry=RETRY)
+        # Tokens are issued only for an application that has a principal in this directory.
+        principal = f"/v1.0/servicePrincipals(appId='{found['appId']}')"
+        api.call("PATCH", principal, {"displayName": name}, headers=UPSERT, retry=RETRY)
+    except CallError as error:
+        if error.status != 403:
+            raise
         raise HookError(
-            f"{error}\nIf you may not register applications: have one made with an application id "
-            "URI, then `azd env set WEBHOOK_AUDIENCE api://<its application id>`."
+            f"{error}\nThe login of azd may not register applications. Ask somebody who may for a "
+            "registration with an application ID URI, then run `azd env set WEBHOOK_AUDIENCE "
+            "api://<application id>` and the command again."
         ) from None
     return audience
 
 
 if __name__ == "__main__":
-    told(main)
+    run_hook(main)

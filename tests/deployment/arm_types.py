@@ -9,6 +9,7 @@ learn.microsoft.com/azure/templates/microsoft.insights/diagnosticsettings.
 
 import enum
 import importlib
+import inspect
 import re
 import types
 import typing
@@ -150,7 +151,9 @@ def _autorest(cls: Any) -> Type:
     """`key` is a path in the JSON: properties.accessPolicies."""
     top = Type("object")
     for name, attribute in cls._attribute_map.items():
-        path = [part.replace("\0", ".") for part in attribute["key"].replace("\\.", "\0").split(".")]
+        path = [
+            part.replace("\0", ".") for part in attribute["key"].replace("\\.", "\0").split(".")
+        ]
         rules = getattr(cls, "_validation", {}).get(name, {})
         where = top
         for part in path[:-1]:
@@ -197,13 +200,13 @@ def _typespec(cls: Any) -> Type:
     top = Type("object")
     models = importlib.import_module(re.sub(r"\._models$", "", cls.__module__))
     for base in reversed(cls.__mro__):
-        for name, annotation in base.__dict__.get("__annotations__", {}).items():
-            rest = base.__dict__.get(name)
-            if name.startswith("_") or not hasattr(rest, "_visibility"):
+        for name, annotation in inspect.get_annotations(base).items():
+            rest = vars(vars(base).get(name)) if hasattr(vars(base).get(name), "__dict__") else {}
+            if name.startswith("_") or "_visibility" not in rest:
                 continue
-            visibility = rest._visibility
+            visibility = rest["_visibility"]
             kind, optional = _typespec_type(annotation, models)
-            top.fields[rest._rest_name_input or name] = Field(
+            top.fields[rest["_rest_name_input"] or name] = Field(
                 kind,
                 read_only=visibility is not None and "create" not in visibility,
                 required=not optional,
@@ -230,7 +233,9 @@ def _typespec_type(annotation: Any, models: types.ModuleType) -> tuple[Any, bool
         item = _typespec_type(arguments[1], models)[0]
         return (lambda value: Type("map", item=_resolved(item, value))), False
     if origin is typing.Literal:
-        return Type("string", values=tuple(str(getattr(one, "value", one)) for one in arguments)), False
+        return Type(
+            "string", values=tuple(str(getattr(one, "value", one)) for one in arguments)
+        ), False
     return _typespec_scalar(annotation), False
 
 

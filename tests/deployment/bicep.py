@@ -134,7 +134,9 @@ def loop_values(file: File, resource: Resource) -> list[Any]:
             loop = next(_nodes(node, "for_statement"))
             values = _value(next(child for child in loop.children if child.type == "array"))
             names = file.literals
-            return [names.get(one.text, one) if isinstance(one, Expression) else one for one in values]
+            return [
+                names.get(one.text, one) if isinstance(one, Expression) else one for one in values
+            ]
     raise AssertionError(f"{resource.symbol} is not in {file.path.name}")
 
 

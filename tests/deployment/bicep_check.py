@@ -26,9 +26,7 @@ def find_errors(file: File) -> list[str]:
 
 def count_properties(file: File) -> int:
     """How many properties of a file were checked."""
-    return sum(
-        _count(resource.body) for resource in file.resources if not resource.existing
-    )
+    return sum(_count(resource.body) for resource in file.resources if not resource.existing)
 
 
 def _count(value: Any) -> int:

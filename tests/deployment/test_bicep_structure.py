@@ -69,7 +69,7 @@ def test_the_files_fit_together(path, check):
 
 SEEDED = {
     "missing argument": ("main", "    publicAccess: !vnetEnabled\n", "", "publicAccess is missing"),
-    "unknown argument": ("main", "units: webPubSubUnits", "unit: webPubSubUnits", "unit is no para"),
+    "unknown argument": ("main", "units: webPubSubUnits", "unit: webPubSubUnits", "unit is no "),
     "argument of the wrong type": (
         "main", "email: alertEmail", "email: 1", "email is no string",
     ),
@@ -117,7 +117,7 @@ def test_nothing_accepts_keys_or_passwords():
 
 
 def test_the_list_of_app_settings_is_read_where_the_app_has_its_name():
-    """`list()` needs an id that is known at the start of a deployment; an output is not (BCP181)."""
+    """`list()` needs an id that is known before a deployment starts; an output is not (BCP181)."""
     for path in FILES:
         for argument in re.findall(r"\blist\w*\(([^,]*),", path.read_text()):
             assert ".outputs." not in argument, path.name

@@ -1,0 +1,122 @@
+"""Stands before Azurite and the emulator and answers 403 where the assigned roles allow no more.
+
+    python -m tests.deployment.rights_proxy tables    LISTEN_PORT TARGET_URL [ROLE_ID ...]
+    python -m tests.deployment.rights_proxy webpubsub LISTEN_PORT TARGET_URL [ROLE_ID ...]
+
+Without role ids the roles are those of infra/storage.bicep and infra/webpubsub.bicep. A refused
+operation is printed as `refused: <operation>`; WebSocket connections are passed on.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from tests.deployment import rights
+from tests.deployment.bicep import read
+
+FILES = {"tables": "storage", "webpubsub": "webpubsub"}
+
+HOP_BY_HOP = {"transfer-encoding", "content-length", "connection", "keep-alive", "content-encoding"}
+
+
+class RightsProxy:
+    """Passes on what the roles allow."""
+
+    def __init__(self, service: str, target: str, roles: Sequence[rights.Role]) -> None:
+        self._service = service
+        self._target = target
+        self._roles = roles
+
+    async def run(self, port: int) -> None:
+        async with aiohttp.ClientSession(
+            auto_decompress=False,
+            skip_auto_headers=["Content-Type"],
+            connector=aiohttp.TCPConnector(limit=0),
+        ) as self._client:
+            runner = web.ServerRunner(web.Server(self._answer))
+            await runner.setup()
+            await web.TCPSite(runner, "localhost", port).start()
+            print("ready", flush=True)
+            await asyncio.Event().wait()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._connect(request)
+        body = await request.read()
+        for operation, needed in self._needs(request, body):
+            if not rights.is_allowed(needed, self._roles):
+                print(f"refused: {operation}", flush=True)
+                error = {"code": "AuthorizationPermissionMismatch", "message": {"value": operation}}
+                return web.json_response({"odata.error": error}, status=403)
+        async with self._client.request(
+            request.method, self._url(request), headers=request.headers, data=body
+        ) as answer:
+            content = await answer.read()
+        kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
+        return web.Response(status=answer.status, headers=kept, body=content)
+
+    def _needs(self, request: web.BaseRequest, body: bytes) -> list[tuple[str, rights.AnyOf]]:
+        target = str(request.raw_path)
+        if self._service == "webpubsub":
+            return rights.webpubsub_needs(request.method, target)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return rights.table_needs(request.method, target, headers, body)
+
+    async def _connect(self, request: web.BaseRequest) -> web.StreamResponse:
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
+        protocols = [one.strip() for one in offered.split(",") if one.strip()]
+        try:
+            upstream = await self._client.ws_connect(
+                self._url(request),
+                protocols=protocols,
+                headers={"Host": request.host},
+                max_msg_size=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            return web.Response(status=error.status)
+        chosen = [upstream.protocol] if upstream.protocol else []
+        downstream = web.WebSocketResponse(protocols=chosen, max_msg_size=0)
+        await downstream.prepare(request)
+        pumps = {
+            asyncio.ensure_future(_pump(upstream, downstream)),
+            asyncio.ensure_future(_pump(downstream, upstream)),
+        }
+        _, pending = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        await upstream.close()
+        await downstream.close()
+        for one in pending:
+            one.cancel()
+        return downstream
+
+    def _url(self, request: web.BaseRequest) -> URL:
+        """The address to the letter: requests are signed over it."""
+        return URL(self._target + request.raw_path, encoded=True)
+
+
+WebSocket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse
+
+
+async def _pump(source: WebSocket, sink: WebSocket) -> None:
+    async for message in source:
+        if message.type is aiohttp.WSMsgType.TEXT:
+            await sink.send_str(message.data)
+        elif message.type is aiohttp.WSMsgType.BINARY:
+            await sink.send_bytes(message.data)
+    code = source.close_code
+    if code and code not in {1005, 1006, 1015}:
+        await sink.close(code=code)
+
+
+def main() -> None:
+    service, port, target, *identifiers = sys.argv[1:]
+    chosen = [rights.ROLES[one] for one in identifiers]
+    roles = chosen or rights.assigned_roles(read(FILES[service]))
+    asyncio.run(RightsProxy(service, target.rstrip("/"), roles).run(int(port)))
+
+
+if __name__ == "__main__":
+    main()

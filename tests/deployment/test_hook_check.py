@@ -1,0 +1,163 @@
+"""What is wrong before provisioning is said in one sentence, with what to change."""
+
+from collections.abc import Iterator
+from itertools import permutations
+
+import pytest
+
+from tests.deployment.azure_stand_in import TENANT, Azure, azure_stand_in
+from tests.deployment.hook_runner import HookResult, run_hook
+
+ENVIRONMENT = {
+    "AZURE_ENV_NAME": "try",
+    "AZURE_LOCATION": "eastus",
+    "AZURE_SUBSCRIPTION_ID": "11111111-1111-4111-8111-111111111111",
+}
+
+
+@pytest.fixture
+def azure(tmp_path) -> Iterator[tuple[Azure, dict[str, str]]]:
+    with azure_stand_in(tmp_path) as (stand_in, environment):
+        yield stand_in, {**environment, **ENVIRONMENT}
+
+
+def check(azure, **changed: str) -> HookResult:
+    stand_in, environment = azure
+    return run_hook("check_deployment", stand_in.folder, {**environment, **changed})
+
+
+def test_a_right_environment_passes(azure):
+    result = check(azure, STOCKS_SCHEDULE="*/5 * * * * *", OIDC_ISSUER="")
+
+    assert result.code == 0, result.output
+
+
+@pytest.mark.parametrize("faults", list(permutations(["503", "half", "reset", "429"]))[::3])
+def test_faults_in_any_order_delay_it(azure, faults):
+    azure[0].faults = faults
+
+    result = check(azure)
+
+    assert result.code == 0, result.output
+    assert "Waiting for" in result.output
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"MODERATE": 'a"b'}, "MODERATE has a double quote"),
+        ({"OIDC_ISSUER": "a\\b"}, "OIDC_ISSUER has a backslash"),
+        ({"STOCK_SYMBOLS": "A\nB"}, "STOCK_SYMBOLS has a line break"),
+        ({"WEBPUBSUB_UNITS": "two"}, "WEBPUBSUB_UNITS is 'two', not a number"),
+        ({"VNET_ENABLED": "yes"}, "VNET_ENABLED is 'yes', not true or false"),
+        ({"WEBPUBSUB_SKU": "Free_F1", "WEBPUBSUB_UNITS": "2"}, "Free_F1 has one unit"),
+        ({"MONTHLY_BUDGET": "50"}, "MONTHLY_BUDGET needs ALERT_EMAIL"),
+    ],
+)
+def test_a_value_that_the_templates_cannot_take_is_named(azure, changed, expected):
+    result = check(azure, **changed)
+
+    assert result.code == 1
+    assert expected in result.output
+    assert "azd env set" in result.output
+    assert azure[0].calls == [], "before anything is asked of Azure"
+
+
+def test_values_are_checked_before_there_is_a_subscription(azure):
+    wrong = check(azure, AZURE_SUBSCRIPTION_ID="", MODERATE='"')
+    right = check(azure, AZURE_SUBSCRIPTION_ID="")
+
+    assert (wrong.code, right.code) == (1, 0)
+
+
+def test_an_expired_login_is_told(azure):
+    (azure[0].folder / "signed-out").touch()
+
+    result = check(azure)
+
+    assert result.code == 1
+    assert "azd auth login" in result.output
+
+
+def test_a_login_of_another_tenant_is_exchanged(azure):
+    stand_in, _ = azure
+    stand_in.tenant = TENANT
+
+    result = check(azure)
+
+    assert result.code == 0, result.output
+    assert f"--tenant-id {TENANT}" in stand_in.said
+
+
+def test_a_subscription_out_of_reach_is_told(azure):
+    result = check(azure, AZURE_SUBSCRIPTION_ID="33333333-3333-4333-8333-333333333333")
+
+    assert result.code == 1
+    assert "no access to the subscription 33333333" in result.output
+
+
+CONTRIBUTOR = {
+    "actions": ["*"],
+    "notActions": ["Microsoft.Authorization/*/Write", "Microsoft.Authorization/*/Delete"],
+}
+ACCESS_ADMINISTRATOR = {
+    "actions": ["Microsoft.Authorization/roleAssignments/write", "*/read"],
+    "notActions": [],
+}
+
+
+def test_missing_rights_are_told_with_the_roles_that_give_them(azure):
+    azure[0].permissions = [CONTRIBUTOR]
+
+    result = check(azure)
+
+    assert result.code == 1
+    assert "Role Based Access Control Administrator" in result.output
+    assert "Microsoft.Authorization/roleAssignments/write" in result.output
+    assert "deployments/write" not in result.output
+
+
+def test_two_roles_that_complete_each_other_suffice(azure):
+    azure[0].permissions = [CONTRIBUTOR, ACCESS_ADMINISTRATOR]
+
+    assert check(azure).code == 0
+
+
+def test_a_region_without_web_pubsub_is_told_with_those_that_have_it(azure):
+    result = check(azure, AZURE_LOCATION="westcentralus")
+
+    assert result.code == 1
+    assert "Web PubSub is not offered in westcentralus" in result.output
+    assert "eastus, westeurope" in result.output
+
+
+def test_a_group_of_somebody_else_is_not_used(azure):
+    azure[0].groups["rg-try"] = {"tags": {"azd-env-name": "other"}}
+
+    result = check(azure)
+
+    assert result.code == 1
+    assert "rg-try exists and does not belong" in result.output
+
+
+def test_the_group_of_this_environment_is_used_again(azure):
+    azure[0].groups["rg-try"] = {"tags": {"azd-env-name": "try"}}
+    azure[0].deleted_vaults = ["kv-old"]
+
+    assert check(azure).code == 0
+
+
+def test_a_deleted_vault_that_holds_the_name_is_told(azure):
+    azure[0].deleted_vaults = ["kv-taken"]
+
+    result = check(azure)
+
+    assert result.code == 1
+    assert "kv-taken is taken by a deleted one" in result.output
+
+
+def test_private_networking_registers_the_provider_that_flex_needs(azure):
+    result = check(azure, VNET_ENABLED="true")
+
+    assert result.code == 0, result.output
+    assert azure[0].count(r"POST .*/providers/Microsoft.App/register$") == 1

@@ -1,0 +1,208 @@
+"""The package has the app and nothing else, whatever lies in the folder, and runs by itself.
+
+`make test CLOUD=1` (and every build machine) also runs it in a virtual environment of its own,
+which takes half a minute.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import textwrap
+import urllib.error
+import urllib.request
+import venv
+from pathlib import Path
+
+import pytest
+
+from local.parts import ROOT, Desk, free_ports, start_functions
+from tests.deployment.packing import READINGS, pack
+
+APP = {"function_app.py", "host.json", "requirements.txt"}
+PACKAGES = {"api", "events", "negotiate", "pages", "producers", "realtime", "timers"}
+
+DIRT = [
+    ".DS_Store",
+    ".azure/try/.env",
+    ".coverage",
+    ".env",
+    ".hypothesis/examples/a",
+    ".idea/workspace.xml",
+    ".local/tables/__azurite_db_table__.json",
+    ".mypy_cache/a.json",
+    ".python_packages/lib/a.py",
+    ".venv/lib/python3.13/site-packages/a.py",
+    ".vscode/settings.json",
+    "__azurite_db_blob__.json",
+    "__blobstorage__/a",
+    "build/lib/a.py",
+    "dump.zip",
+    "env/lib/a.py",
+    "htmlcov/index.html",
+    "local.settings.json",
+    "local.settings.json.bak",
+    "node_modules/a/index.js",
+    "package.tar.gz",
+    "realtime/__pycache__/messages.cpython-313.pyc",
+    "realtime/messages.py~",
+    "server.key",
+    "trace.log",
+    "venv/lib/a.py",
+    "web/dist/.DS_Store",
+    "web/node_modules/a/index.js",
+]
+"""What developers have lying about."""
+
+
+@pytest.fixture(scope="module")
+def dirty_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout with the page built, and with everything that should stay out."""
+    if not (ROOT / "web/dist/index.html").exists():
+        pytest.fail("the page is not built: make test builds it")
+    tree = tmp_path_factory.mktemp("dirty")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, tree / name)
+    shutil.copytree(ROOT / "web/dist", tree / "web/dist")
+    for name in DIRT:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("dirt")
+    return tree
+
+
+@pytest.fixture(scope="module", params=READINGS, ids=lambda name: name.replace(" ", "-"))
+def package(request, dirty_tree, tmp_path_factory) -> Path:
+    """What `azd deploy` uploads."""
+    folder = tmp_path_factory.mktemp("package")
+    pack(dirty_tree, folder, READINGS[request.param])
+    return folder
+
+
+def files_of(folder: Path) -> set[str]:
+    return {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
+
+
+def test_no_line_of_funcignore_brings_something_back():
+    """azd before 1.23.13 excluded web/dist in spite of such a line."""
+    lines = (ROOT / ".funcignore").read_text().splitlines()
+
+    assert [line for line in lines if line.startswith("!")] == []
+    assert len([line for line in lines if line]) == len({line for line in lines if line})
+
+
+def test_the_package_has_the_app_and_nothing_else(package):
+    found = files_of(package)
+    top = {name.partition("/")[0] for name in found}
+
+    assert top - PACKAGES == APP | {"web"}
+    assert {"events", "negotiate", "producers", "realtime"} <= top
+    assert {name for name in found if name.startswith("web/")} == {
+        f"web/dist/{name}" for name in files_of(ROOT / "web/dist")
+    }
+    assert {Path(name).suffix for name in found if not name.startswith("web/")} <= {
+        ".py", ".json", ".txt", ".typed",
+    }  # fmt: skip
+    assert sum(one.stat().st_size for one in package.rglob("*") if one.is_file()) < 5_000_000
+
+
+def test_nothing_that_lies_about_is_packed(package):
+    assert files_of(package) & set(DIRT) == set()
+
+
+def test_the_two_readings_pack_the_same(dirty_tree, tmp_path):
+    packed = [pack(dirty_tree, tmp_path / name, read) for name, read in READINGS.items()]
+
+    assert packed[0] == packed[1]
+
+
+def test_a_reading_without_negation_finds_the_old_mistake(tmp_path):
+    """`web/*` with `!web/dist/` packs the page by one reading and loses it by the other."""
+    lines = "web/*\n!web/dist/\n"
+    tree = tmp_path / "tree"
+    (tree / "web/dist").mkdir(parents=True)
+    (tree / "web/dist/index.html").write_text("page")
+    (tree / ".funcignore").write_text(lines)
+
+    packed = {name: pack(tree, tmp_path / name, read) for name, read in READINGS.items()}
+
+    assert "web/dist/index.html" in packed["like git"]
+    assert "web/dist/index.html" not in packed["as exclusions"]
+
+
+def test_the_package_runs_by_itself(package, desk):
+    host = start_functions(free_ports(1)[0], deployed(desk), app=package)
+    try:
+        host.wait()
+
+        assert status(f"{host.url}/api/health") == 200
+        assert status(f"{host.url}/") == 200
+    finally:
+        host.stop()
+
+
+def deployed(desk: Desk) -> dict[str, str]:
+    """What the platform gives the app: application settings and no local.settings.json."""
+    example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
+    return {**example, **desk.environment}
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own host
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+ALONE = """
+    import asyncio, os, sys
+    sys.path.insert(0, ".")
+    import azure.functions as func
+    import function_app
+
+    names = {one.get_function_name() for one in function_app.app.get_functions()}
+    assert {"negotiate", "pubsub_events", "stock_prices", "health"} <= names, names
+
+    from negotiate.health import check
+    print(asyncio.run(check()), "azure.monitor.opentelemetry" in sys.modules, flush=True)
+    os._exit(0)  # as Azure ends a worker, without waiting for the exporters
+"""
+
+WITH_TELEMETRY = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+        "InstrumentationKey=00000000-0000-0000-0000-000000000000;"
+        "IngestionEndpoint=http://127.0.0.1:9/"
+    ),
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+}
+"""Telemetry is on, and nothing listens."""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not {"CI", "CLOUD"} & set(os.environ), reason="slow: make test CLOUD=1")
+def test_the_package_runs_on_its_own_requirements_alone(dirty_tree, desk, tmp_path):
+    folder = tmp_path / "package"
+    pack(dirty_tree, folder, READINGS["like git"])
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv/bin/python"
+    install = [python, "-m", "pip", "install", "-q", "-r", folder / "requirements.txt"]
+    subprocess.run(install, check=True)
+
+    done = subprocess.run(
+        [python, "-c", textwrap.dedent(ALONE)],
+        cwd=folder,
+        env={
+            **deployed(desk), **WITH_TELEMETRY,
+            "PATH": os.environ["PATH"], "PYTHONNOUSERSITE": "1",
+        },
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert "status='ok'" in done.stdout, done.stderr
+    assert done.stdout.endswith("True\n")

@@ -1,0 +1,133 @@
+"""The roles that infra/ assigns allow everything that the app does, and nothing else is asked."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.data.tables import TableServiceClient
+
+from local.parts import ROOT, environment_of
+from tests.deployment import rights
+from tests.deployment.bicep import INFRA, File, read
+from tests.deployment.through_rights import refused, start_proxy
+
+THROUGH = [
+    "test_barred.py", "test_conversation.py", "test_history.py", "test_limits.py",
+    "test_openapi.py", "test_presence.py", "test_private_rooms.py", "test_streams.py",
+    "test_webhook.py",
+]  # fmt: skip
+"""The tests that let the app do everything that it does to tables and Web PubSub."""
+
+WITH_A_PROXY_OF_ITS_OWN = "a_commit_whose_answer_was_lost"
+
+
+@pytest.mark.timeout(600)
+def test_the_app_needs_no_more_than_its_roles():
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "tests.deployment.through_rights",
+        "-p", "no:cacheprovider", "-k", f"not {WITH_A_PROXY_OF_ITS_OWN}",
+        *(f"tests/{name}" for name in THROUGH),
+    ]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout[-6000:]
+    assert "through 2 proxies; refused: []" in done.stdout
+
+
+def client_through(desk, *roles: str):
+    proxy = start_proxy("tables", desk.tables.url, *roles)
+    settings = environment_of(desk.webpubsub_url, proxy.url)["TABLES_CONNECTION_STRING"]
+    return proxy, TableServiceClient.from_connection_string(settings, retry_total=0)
+
+
+def test_the_proxy_refuses_what_the_roles_do_not_give(desk):
+    proxy, service = client_through(desk)
+    try:
+        with service, pytest.raises(HttpResponseError) as error:
+            service.get_service_properties()
+    finally:
+        proxy.stop()
+
+    assert error.value.status_code == 403
+    assert refused(proxy) == ["refused: read table service properties"]
+
+
+def test_a_reader_may_read_and_not_write(desk):
+    reader = next(key for key, role in rights.ROLES.items() if role.name.endswith("Data Reader"))
+    proxy, service = client_through(desk, reader)
+    row = {"PartitionKey": "a", "RowKey": "b"}
+    try:
+        with service:
+            table = service.get_table_client("streams")
+            assert list(table.query_entities("PartitionKey eq 'nobody'")) == []
+            for change in (
+                lambda: table.create_entity(row),
+                lambda: table.upsert_entity(row),
+                lambda: table.submit_transaction([("delete", row)]),
+            ):
+                with pytest.raises(HttpResponseError):
+                    change()
+    finally:
+        proxy.stop()
+
+    assert refused(proxy) == [
+        "refused: insert entity", "refused: insert or update entity", "refused: delete entity",
+    ]  # fmt: skip
+
+
+def test_a_weaker_role_in_the_template_is_found():
+    path = INFRA / "webpubsub.bicep"
+    text = path.read_text().replace(
+        "12cf5a90-567b-43ae-8102-96cf46c7d9b4", "bfb1c7d2-fb1a-466b-b2ba-aee63b92deaf"
+    )
+
+    roles = rights.assigned_roles(File(path, text))
+
+    assert [role.name for role in roles] == ["Web PubSub Service Reader"]
+    ((_, send),) = rights.webpubsub_needs("POST", "/api/hubs/townsquare/groups/g/:send")
+    ((_, look),) = rights.webpubsub_needs("HEAD", "/api/hubs/townsquare/groups/g")
+    assert (rights.is_allowed(send, roles), rights.is_allowed(look, roles)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "needed"),
+    [
+        ("GET", "/devstoreaccount1/?restype=service&comp=properties", {}, "tableServices/read"),
+        ("GET", "/devstoreaccount1/Tables", {}, "tables/read"),
+        ("POST", "/devstoreaccount1/Tables", {}, "tables/write"),
+        ("DELETE", "/devstoreaccount1/Tables('rooms')", {}, "tables/delete"),
+        ("GET", "/devstoreaccount1/rooms(PartitionKey='a',RowKey='b')", {}, "entities/read"),
+        ("GET", "/devstoreaccount1/rooms()?$top=1", {}, "entities/read"),
+        ("POST", "/devstoreaccount1/rooms", {}, "entities/write"),
+        ("PUT", "/devstoreaccount1/rooms(PartitionKey='a')", {"if-match": "*"}, "entities/write"),
+        ("PATCH", "/devstoreaccount1/rooms(PartitionKey='a')", {}, "entities/write"),
+        ("DELETE", "/devstoreaccount1/rooms(PartitionKey='a')", {}, "entities/delete"),
+        ("GET", "/devstoreaccount1/rooms?comp=acl", {}, "tables/getAcl/action"),
+    ],
+)
+def test_an_operation_of_the_tables_needs_its_action(method, target, headers, needed):
+    ((_, alternatives),) = rights.table_needs(method, target, headers, b"")
+
+    assert next(iter(alternatives[0])).endswith(needed)
+
+
+def test_an_unknown_operation_is_refused():
+    ((_, unknown),) = rights.webpubsub_needs("POST", "/api/hubs/townsquare/:unheardOf")
+
+    assert not rights.is_allowed(unknown, rights.assigned_roles(read("webpubsub")))
+
+
+def test_the_deployer_may_write_secrets_and_the_app_may_only_read_them():
+    write = (frozenset({"Microsoft.KeyVault/vaults/secrets/setSecret/action"}),)
+    get = (frozenset({"Microsoft.KeyVault/vaults/secrets/getSecret/action"}),)
+    app = rights.assigned_roles(read("vault"))
+    deployer = rights.assigned_roles(read("vault"), "deployerId")
+
+    assert (rights.is_allowed(get, app), rights.is_allowed(write, app)) == (True, False)
+    assert rights.is_allowed(write, deployer)

@@ -1,0 +1,114 @@
+"""The app's settings are the same in the class, the local example, the Bicep and the parameters."""
+
+import json
+import re
+from dataclasses import fields
+
+from local.parts import ROOT
+from realtime.settings import Settings
+from tests.deployment.bicep import INFRA, read
+
+NAMES = {one.name.upper() for one in fields(Settings)}
+
+BY_KEY = {"WEBPUBSUB_CONNECTION_STRING", "TABLES_CONNECTION_STRING"}
+"""The settings that hold keys; in Azure the endpoints take their place."""
+
+
+def parameters() -> dict:
+    return json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+
+
+def deployed_settings() -> set[str]:
+    """Every app setting that a deployment writes."""
+    own = re.findall(r"^ +(\w+): ", read("settings").text, re.MULTILINE)
+    audience = re.findall(r"\{ (\w+): ", read("settings").text)
+    return {*own, *audience} | set(parameters()["settings"]["value"])
+
+
+def test_every_setting_can_be_set_in_azure_and_none_holds_a_key():
+    assert deployed_settings() & NAMES == NAMES - BY_KEY
+
+
+def test_a_parameter_of_the_settings_is_a_setting():
+    assert set(parameters()["settings"]["value"]) <= NAMES
+
+
+def test_a_setting_in_azure_has_the_default_of_the_class():
+    defaults = {one.name.upper(): str(one.default) for one in fields(Settings)}
+
+    for name, value in parameters()["settings"]["value"].items():
+        given = re.fullmatch(rf"\${{{name}(?:=(.*))?}}", value)
+        assert given, value
+        assert (given[1] or "") == defaults[name]
+
+
+def test_every_setting_is_in_the_local_example():
+    example = json.loads((ROOT / "local.settings.json.example").read_text())
+
+    assert set(example["Values"]) >= NAMES
+
+
+def test_the_parameters_file_names_the_parameters_of_the_template():
+    assert set(parameters()) == {one.name for one in read("main").parameters}
+
+
+def test_no_parameter_is_asked_for():
+    """azd resolves parameters before a hook runs; one without a value stops `--no-prompt`."""
+    from_azd = {"environmentName", "location", "settings"}
+    declared = {one.name: one for one in read("main").parameters}
+
+    assert {name for name, one in declared.items() if not one.has_default} == from_azd
+    for name, given in parameters().items():
+        if name in from_azd - {"settings"}:
+            assert given["value"] in {"${AZURE_ENV_NAME}", "${AZURE_LOCATION}"}
+        elif name != "settings":
+            assert re.fullmatch(r"\$\{\w+(=[^}]*)?\}", given["value"])
+
+
+def test_a_default_of_the_parameters_file_is_that_of_the_template():
+    declared = {one.name: one.default.strip("'") for one in read("main").parameters}
+
+    for name, given in parameters().items():
+        if name in {"environmentName", "location", "settings"}:
+            continue
+        default = re.fullmatch(r"\$\{\w+(?:=([^}]*))?\}", given["value"])[1] or ""
+        assert default == declared[name], name
+
+
+def test_the_location_is_chosen_from_regions_that_offer_flex_consumption():
+    location = next(one for one in read("main").parameters if one.name == "location")
+
+    assert "type: 'location'" in location.decorators["metadata"]
+    regions = re.findall(r"'(\w+)'", location.decorators["allowed"])
+    assert len(regions) == len(set(regions)) > 25
+    assert {"eastus", "westeurope", "swedencentral"} <= set(regions)
+
+
+def test_settings_of_others_survive_a_deployment():
+    text = read("settings").text
+
+    assert "properties: union(current, settings, audience, {" in text
+    assert "current: list('${app.id}/config/appsettings'" in read("app").text
+
+
+def test_the_tables_that_are_created_are_those_that_the_app_uses():
+    packages = ("realtime", "negotiate", "events", "producers", "api", "pages", "timers")
+    code = "".join(
+        path.read_text() for package in packages for path in (ROOT / package).rglob("*.py")
+    )
+    used = set(re.findall(r"tables(?:\(\)\.open)?\(\"(\w+)\"\)", code))
+    created = re.search(r"for tableName in \[(.*?)\]", (INFRA / "storage.bicep").read_text())
+
+    assert used
+    assert created is not None
+    assert set(re.findall(r"'(\w+)'", created[1])) == used
+
+
+def test_outputs_have_the_names_that_azd_and_the_hooks_read():
+    hooks = "".join(path.read_text() for path in (INFRA / "hooks").glob("*.py"))
+    required = set(re.findall(r'require\("(\w+)"\)', hooks))
+    from_azd = {"AZURE_ENV_NAME", "AZURE_SUBSCRIPTION_ID", "WEBHOOK_AUDIENCE"}
+
+    outputs = set(read("main").outputs)
+    assert {"AZURE_LOCATION", "AZURE_TENANT_ID", "SERVICE_APP_NAME"} <= outputs
+    assert required - from_azd <= outputs

@@ -1,0 +1,52 @@
+"""A pytest plugin: the app of the tests reaches Azurite and the emulator through the rights proxies.
+
+    pytest -p tests.deployment.through_rights tests/test_history.py
+
+The run fails if an operation was refused.
+"""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from local import parts
+from local.parts import Part, free_ports
+
+proxies: list[Part] = []
+
+
+def start_proxy(service: str, target: str, *roles: str) -> Part:
+    """A proxy on a free port, with the roles of infra/ unless others are named."""
+    (port,) = free_ports(1)
+    command = [sys.executable, "-m", "tests.deployment.rights_proxy", service, str(port), target]
+    proxy = Part(f"rights of {service}", f"http://localhost:{port}", "/", [*command, *roles])
+    proxy.start()
+    proxy.hear(lambda line: line == "ready")
+    return proxy
+
+
+def refused(proxy: Part) -> list[str]:
+    return [line for line in proxy.output if not line.startswith("ready")]
+
+
+def pytest_configure() -> None:
+    direct = parts.environment_of
+
+    def through_proxies(webpubsub_url: str, tables_url: str) -> dict[str, str]:
+        proxies.append(start_proxy("tables", tables_url))
+        proxies.append(start_proxy("webpubsub", webpubsub_url))
+        return direct(proxies[-1].url, proxies[-2].url)
+
+    parts.environment_of = through_proxies
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    yield
+    lines = [line for proxy in proxies for line in refused(proxy)]
+    for proxy in proxies:
+        proxy.stop()
+    print(f"\nthrough {len(proxies)} proxies; refused: {lines}")
+    if lines:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

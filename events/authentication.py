@@ -8,8 +8,8 @@ from events import cloudevents
 from events.cloudevents import CloudEvent
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
-from realtime.identity.oidc import Issuer
-from realtime.settings import settings
+from realtime.identity.oidc import Issuers
+from realtime.settings import settings, split_list
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +44,17 @@ async def _check_token(authorization: str) -> None:
     learn.microsoft.com/azure/azure-web-pubsub/howto-use-managed-identity
     """
     try:
-        claims = await _issuer().verify(authorization.removeprefix("Bearer "))
+        claims = await _issuers().verify(authorization.removeprefix("Bearer "))
     except ApiError as error:
         log.warning("event rejected: Entra token: %s", error.code)
         raise
     # Every app of the tenant may get a token for this audience; the service has one identity.
-    if settings().webhook_subject not in {"", claims["sub"]}:
+    if claims["sub"] != settings().webhook_subject:
         log.warning("event rejected: the token's subject is not WEBHOOK_SUBJECT")
         raise ApiError("unauthenticated", "The token has another subject.")
 
 
 @cache
-def _issuer() -> Issuer:
-    return Issuer(settings().webhook_issuer, settings().webhook_audience)
+def _issuers() -> Issuers:
+    """Entra's tokens of version 1 and 2 name their issuer and their audience differently."""
+    return Issuers(split_list(settings().webhook_issuer), split_list(settings().webhook_audience))

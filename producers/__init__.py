@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import azure.functions as func
 
+from realtime.settings import disabled_streams
 from realtime.streams.definition import Stream, registry
 from realtime.streams.runner import describe_error, stream_runner
 from realtime.timer import timer_function
@@ -28,15 +29,26 @@ def add_stream(stream: Stream) -> None:
 
 
 def add_streams(package: str, path: list[str]) -> None:
-    """Add the streams of a package. A file that cannot be imported is noted and left out."""
+    """Add the streams of a package that are not turned off.
+
+    A file that cannot be imported is noted and left out.
+    """
+    unknown = set(disabled_streams())
     for _, file, _ in pkgutil.iter_modules(path):
         try:
             module = importlib.import_module(f"{package}.{file}")
-            if hasattr(module, "STREAM"):
-                add_stream(module.STREAM)
+            stream = getattr(module, "STREAM", None)
+            if stream is not None and stream.name in unknown:
+                unknown.remove(stream.name)
+            elif stream is not None:
+                add_stream(stream)
         except Exception as error:  # noqa: BLE001 - one broken file does not stop the others
             problem = registry.failed_imports[file] = describe_error(error)
             logger.error("The producer %s is left out: %s.", file, problem)  # noqa: TRY400
+    if unknown:
+        # The health report shows it, since the platform drops log lines of the import.
+        names = ", ".join(sorted(unknown))
+        registry.failed_imports["STREAMS_OFF"] = f"there is no stream {names}"
 
 
 add_streams(__name__, __path__)

@@ -36,8 +36,12 @@ class Settings:
     oidc_issuer: str = _setting("", "oidc: the issuer whose tokens are accepted, https://….")
     oidc_audience: str = _setting("", "oidc: the audience that a token must name.")
     session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
-    webhook_issuer: str = _setting("", "Managed identity: issuer of Web PubSub's Entra tokens.")
-    webhook_audience: str = _setting("", "Managed identity: audience of Web PubSub's Entra tokens.")
+    webhook_issuer: str = _setting(
+        "", "Managed identity: issuers of Web PubSub's Entra tokens, separated by commas."
+    )
+    webhook_audience: str = _setting(
+        "", "Managed identity: audiences of Web PubSub's Entra tokens, separated by commas."
+    )
     webhook_subject: str = _setting("", "Managed identity: object id that the tokens must have.")
     rooms: str = _setting("open", "open: any name is a room; listed: only rooms created by REST.")
     banned_users: str = _setting("", "User ids that are banned, separated by commas.")
@@ -47,6 +51,7 @@ class Settings:
     joins_per_minute: int = _setting(120, "Joins that one user may make a minute.")
     negotiates_per_minute: int = _setting(60, "Negotiate requests of one user or address a minute.")
     history_days: int = _setting(90, "Retention of messages in days; 0 means no limit.")
+    streams_off: str = _setting("", "Streams that are turned off, separated by commas.")
     stocks_schedule: str = _setting("* * * * * *", "NCRONTAB of the stock prices.")
     metrics_schedule: str = _setting("*/5 * * * * *", "NCRONTAB of the system metrics.")
     weather_schedule: str = _setting("0 * * * * *", "NCRONTAB of the weather.")
@@ -85,9 +90,10 @@ class Settings:
             "TABLES_CONNECTION_STRING (or TABLES_ENDPOINT) is missing",
         )
         _require(
-            self.webpubsub_connection_string or (self.webhook_issuer and self.webhook_audience),
-            "WEBHOOK_ISSUER or WEBHOOK_AUDIENCE is missing; without an access key the webhook "
-            "verifies the tokens of this issuer",
+            self.webpubsub_connection_string
+            or (self.webhook_issuer and self.webhook_audience and self.webhook_subject),
+            "WEBHOOK_ISSUER, WEBHOOK_AUDIENCE or WEBHOOK_SUBJECT is missing; without an access key "
+            "the webhook verifies tokens of this issuer, for this audience, of this subject",
         )
         self._check_identity(in_azure=in_azure)
         _require_one_of("ROOMS", self.rooms, "open", "listed")
@@ -140,6 +146,16 @@ def _in_azure(environ: Mapping[str, str]) -> bool:
 def running_behind_authentication() -> bool:
     """Whether App Service Authentication is on; it removes forged principal headers."""
     return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
+
+
+def disabled_streams() -> list[str]:
+    """STREAMS_OFF, which decides at import which timer functions there are."""
+    return split_list(os.environ.get("STREAMS_OFF", ""))
+
+
+def split_list(text: str) -> list[str]:
+    """The values of a setting that are separated by commas."""
+    return [one.strip() for one in text.split(",") if one.strip()]
 
 
 def instance_name() -> str:

@@ -448,7 +448,7 @@ INCOMPLETE = {
     ),
     "nobody to believe": (
         {"WEBPUBSUB_CONNECTION_STRING": "", "WEBPUBSUB_ENDPOINT": "https://here"},
-        "WEBHOOK_ISSUER or WEBHOOK_AUDIENCE is missing",
+        "WEBHOOK_ISSUER, WEBHOOK_AUDIENCE or WEBHOOK_SUBJECT is missing",
     ),
     "a negative limit": ({"JOINS_PER_MINUTE": "-1"}, "JOINS_PER_MINUTE is negative"),
 }

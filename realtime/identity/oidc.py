@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jwt
@@ -31,13 +31,16 @@ log = logging.getLogger(__name__)
 
 
 class Issuer:
-    """One issuer and the audience that its tokens must have.
+    """One issuer and the audiences of which its tokens must have one.
 
     Keys are found by OpenID Connect discovery (openid.net/specs/openid-connect-discovery-1_0.html).
     """
 
     def __init__(
-        self, issuer: str, audience: str, clock: Callable[[], float] = time.monotonic
+        self,
+        issuer: str,
+        audience: str | Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
@@ -104,6 +107,24 @@ class Issuer:
         except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, *_MALFORMED) as error:
             raise _DiscoveryError(type(error).__name__) from error
         return {key.key_id: key for key in found.keys if key.key_id}
+
+
+class Issuers:
+    """Several issuers with the same audiences; a token is verified by the one that it names."""
+
+    def __init__(self, issuers: Sequence[str], audiences: Sequence[str]) -> None:
+        self._issuers = {one: Issuer(one, audiences) for one in issuers}
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        """The claims of a token. Raises ApiError `unauthenticated`, or `unavailable`."""
+        try:
+            named = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError):
+            named = None
+        issuer = self._issuers.get(named) if isinstance(named, str) else None
+        if issuer is None:
+            raise ApiError("unauthenticated", "The token is of another issuer.")
+        return await issuer.verify(token)
 
 
 class _DiscoveryError(Exception):

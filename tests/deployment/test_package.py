@@ -169,8 +169,8 @@ ALONE = """
     names = {one.get_function_name() for one in function_app.app.get_functions()}
     assert {"negotiate", "pubsub_events", "stock_prices", "health"} <= names, names
 
-    from negotiate.health import check
-    print(asyncio.run(check()), "azure.monitor.opentelemetry" in sys.modules, flush=True)
+    from pages.health import check_health
+    print(asyncio.run(check_health()), "azure.monitor.opentelemetry" in sys.modules, flush=True)
     os._exit(0)  # as Azure ends a worker, without waiting for the exporters
 """
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: the app of the tests reaches Azurite and the emulator through the rights proxies.
+"""A pytest plugin: the app under test reaches Azurite and the emulator through the rights proxies.
 
     pytest -p tests.deployment.through_rights tests/test_history.py
 

@@ -8,6 +8,7 @@ operation is printed as `refused: <operation>`; WebSocket connections are passed
 """
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 
@@ -115,7 +116,8 @@ def main() -> None:
     service, port, target, *identifiers = sys.argv[1:]
     chosen = [rights.ROLES[one] for one in identifiers]
     roles = chosen or rights.assigned_roles(read(FILES[service]))
-    asyncio.run(RightsProxy(service, target.rstrip("/"), roles).run(int(port)))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(RightsProxy(service, target.rstrip("/"), roles).run(int(port)))
 
 
 if __name__ == "__main__":

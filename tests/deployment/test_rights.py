@@ -23,7 +23,7 @@ THROUGH = [
 WITH_A_PROXY_OF_ITS_OWN = "a_commit_whose_answer_was_lost"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_app_needs_no_more_than_its_roles():
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "tests.deployment.through_rights",

@@ -27,6 +27,7 @@ def start_proxy(service: str, target: str, *roles: str) -> Part:
 
 
 def refused(proxy: Part) -> list[str]:
+    """What it refused, and its own errors."""
     return [line for line in proxy.output if not line.startswith("ready")]
 
 

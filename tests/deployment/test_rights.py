@@ -62,6 +62,8 @@ def test_a_reader_may_read_and_not_write(desk):
     reader = next(key for key, role in rights.ROLES.items() if role.name.endswith("Data Reader"))
     proxy, service = client_through(desk, reader)
     row = {"PartitionKey": "a", "RowKey": "b"}
+    with TableServiceClient.from_connection_string(desk.tables_connection_string) as owner:
+        owner.create_table_if_not_exists("streams")
     try:
         with service:
             table = service.get_table_client("streams")
@@ -76,7 +78,8 @@ def test_a_reader_may_read_and_not_write(desk):
     finally:
         proxy.stop()
 
-    assert refused(proxy) == [
+    # The SDK sends a refused request again.
+    assert list(dict.fromkeys(refused(proxy))) == [
         "refused: insert entity", "refused: insert or update entity", "refused: delete entity",
     ]  # fmt: skip
 

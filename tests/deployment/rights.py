@@ -127,6 +127,7 @@ def table_needs(
             for inner_method, inner_target, inner_headers in _transaction(body)
             for need in table_needs(inner_method, inner_target, inner_headers, b"")
         ]
+    method = headers.get("x-http-method", method)  # a MERGE may be sent as a POST
     component = parse_qs(parts.query).get("comp", [""])[0]
     return [_table_need(method, path, component, conditional="if-match" in headers)]
 

@@ -43,7 +43,7 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._answer += data
         head, end, body = self._answer.partition(b"\r\n\r\n")
-        if not end or len(body) < _length(head):
+        if not end or not _is_whole(head, body):
             return
         if not head.startswith(b"HTTP/1.1 200 "):
             self.failure = self._answer
@@ -99,6 +99,17 @@ async def drive(url: str, clients: int = CLIENTS, seconds: float = SECONDS) -> L
     return Load(len(times) / took, hundredths[49], hundredths[98])
 
 
-def _length(head: bytes) -> int:
-    _, _, rest = head.lower().partition(b"content-length:")
-    return int(rest.partition(b"\r\n")[0])
+def _is_whole(head: bytes, body: bytes) -> bool:
+    """Whether a response has arrived, by its Content-Length or its chunks."""
+    head = head.lower()
+    if b"\r\ntransfer-encoding: chunked" not in head:
+        _, _, rest = head.partition(b"content-length:")
+        return len(body) >= int(rest.partition(b"\r\n")[0])
+    while line := body.partition(b"\r\n"):
+        if not line[1]:
+            return False
+        size = int(line[0], 16)
+        if size == 0:
+            return line[2] == b"\r\n"
+        body = line[2][size + 2 :]
+    return False

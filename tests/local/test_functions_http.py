@@ -160,8 +160,8 @@ def test_the_last_of_repeated_headers_stays_but_every_cookie_does(browser: httpx
     assert reply.status_code == 201
     assert reply.headers.get_list("X-Own") == ["2"]
     assert reply.headers.get_list("Set-Cookie") == [
-        "a=1; HttpOnly; Max-Age=60; Path=/; SameSite=Lax",
-        "b=2; Secure",
+        "a=1; max-age=60; domain=; path=/; samesite=lax; httponly",
+        "b=2; domain=; path=; secure",
     ]
 
 
@@ -259,8 +259,8 @@ def test_with_keys_a_function_opens_to_its_key_only(tmp_path: Path) -> None:
         assert httpx.options(locked, params={"code": "sesame"}).status_code == 200
         refused = httpx.get(locked, params={"code": "open"})
         assert (refused.status_code, refused.content) == (401, b"")
-        not_text = httpx.get(locked, headers=[(b"x-functions-key", b"\xff")])
-        assert not_text.status_code == 401
+        not_ascii = httpx.get(locked, headers=[(b"x-functions-key", "séame".encode())])
+        assert not_ascii.status_code == 401
         both = httpx.get(locked, params={"code": "sesame"}, headers={"x-functions-key": "no"})
         assert both.status_code == 401
         assert httpx.get(f"{part.url}/api/open", params={"code": "wrong"}).text == "wrong"

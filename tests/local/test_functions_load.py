@@ -7,8 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.parts import ROOT
-from local.worker import LoadError, load
+from local.functions.errors import LoadError
+from local.functions.loader import load
+from local.parts import ROOT, free_ports
 from tests.local.small_app import hosted, write_app
 
 REQUEST = "req: func.HttpRequest"
@@ -96,15 +97,16 @@ def test_an_app_imports_its_own_packages(tmp_path: Path) -> None:
     [
         ("import unheard_of", "No module named 'unheard_of'"),
         ("@app.route('/x')\ndef f(req): ...", "a route does not start with '/'"),
-        ("@app.route('admin/x')\ndef f(req): ...", "routes below admin and runtime are the host's"),
-        ("@app.timer_trigger('t', 'soon')\ndef f(t): ...", "a schedule has six fields"),
-        ("@app.timer_trigger('t', '%WHEN%')\ndef f(t): ...", "%WHEN% is not set"),
+        ("@app.route('x/{a:unheard}')\ndef f(req): ...", "no such route constraint"),
+        ("@app.route('x/{a')\ndef f(req): ...", "the braces do not match"),
+        ("@app.route('x//y')\ndef f(req): ...", "no empty segment"),
     ],
 )
 def test_the_command_ends_with_a_sentence(tmp_path: Path, source: str, sentence: str) -> None:
     no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
     app = write_app(tmp_path, source, host=no_prefix)
-    command = [sys.executable, "-m", "local.functions", "--app", str(app), "--port", "1"]
+    [port] = free_ports(1)
+    command = [sys.executable, "-m", "local.functions", "--app", str(app), "--port", str(port)]
 
     ended = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False

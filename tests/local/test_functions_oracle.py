@@ -24,7 +24,9 @@ from azure_functions_runtime.functions import Registry
 from azure_functions_runtime.loader import index_function_app
 from azure_functions_runtime.native_invocation import invocation_request_native
 
-from local.worker import LoadError, Worker, load
+from local.functions.errors import LoadError
+from local.functions.loader import load
+from local.functions.worker import Worker
 from tests.local.small_app import write_app
 
 # The three names of its wire format that loading an app asks for.
@@ -164,7 +166,7 @@ def request() -> Datum:
 async def answer_here(app: Path, name: str) -> Any:
     function = load_here(app)[name]
     try:
-        return plain(await Worker().answer(function, request()))
+        return plain(await Worker().respond(function, request()))
     except Exception as error:  # noqa: BLE001 - the host answers each of them with an empty 500
         return failed(error)
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from azure.functions.meta import Datum
 
-from local.timers import Timer
+from local.functions.timers import Timer
 from realtime.ncrontab import parse
 from tests.local.small_app import hosted, write_app
 
@@ -181,4 +181,5 @@ def test_a_timer_can_be_run_by_hand(tmp_path: Path) -> None:
         assert httpx.post(f"{admin}/yearly", json={}).status_code == 202
         part.hear(lambda line: line.endswith("happy new year"))
         assert httpx.post(f"{admin}/unheard-of", json={}).status_code == 404
-        assert httpx.get(f"{admin}/yearly").status_code == 404
+        assert httpx.post(f"{admin}/yearly", content=b"[]").status_code == 400
+        assert httpx.get(f"{admin}/yearly").json()["name"] == "yearly"

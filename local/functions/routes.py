@@ -7,14 +7,9 @@ constraint means that the route does not match at all.
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from math import inf
-from urllib.parse import unquote
-from uuid import UUID
 
-Constraint = Callable[[str], bool]
+from local.functions.constraints import Constraint, make_constraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,8 @@ def compile_route(template: str) -> Route:
     segments = [_Segment()]
     for piece in _pieces(template):
         if piece == "/":
+            if not segments[-1].pattern:
+                raise ValueError(f"a route has no empty segment: {template!r}")
             segments.append(_Segment())
         elif piece.startswith("{"):
             parameter = _parameter(piece[1:-1])
@@ -73,13 +70,6 @@ def compile_route(template: str) -> Route:
     catches_all = bool(parameters) and parameters[-1].catch_all
     pattern = _joined(segments) + ("" if catches_all else "/?")
     return Route(re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(parameters))
-
-
-def decoded(path: str) -> str:
-    """A path as routes see it: percent-decoded, but for a slash, which stays inside its segment."""
-    if "%" not in path:
-        return path
-    return "%2F".join(unquote(part) for part in re.split("%2[Ff]", path))
 
 
 _PIECE = re.compile(r"/|\{(?:[^{}]|\{\{|\}\})+\}|[^/{}]+")
@@ -135,80 +125,10 @@ def _parameter(text: str) -> Parameter:
     return Parameter(
         name=found["name"],
         constraints=tuple(
-            _constraint(one["name"], one["arguments"])
+            make_constraint(one["name"], one["arguments"])
             for one in _CONSTRAINT.finditer(found["constraints"])
         ),
         default=found["default"],
         catch_all=bool(found["stars"]),
         optional=bool(found["optional"]),
     )
-
-
-def _constraint(name: str, arguments: str | None) -> Constraint:
-    kind = name.lower()
-    if arguments is None and kind in _PLAIN_CONSTRAINTS:
-        return _PLAIN_CONSTRAINTS[kind]
-    if arguments is not None and kind in _CONSTRAINTS_WITH_ARGUMENTS:
-        values = [arguments] if kind == "regex" else [one.strip() for one in arguments.split(",")]
-        try:
-            return _CONSTRAINTS_WITH_ARGUMENTS[kind](*values)
-        except (TypeError, ValueError, re.error) as error:
-            raise ValueError(f"the route constraint {name}({arguments}): {error}") from error
-    raise ValueError(f"there is no such route constraint: {name}")
-
-
-def _parses(convert: Callable[[str], object]) -> Constraint:
-    def allows(value: str) -> bool:
-        try:
-            convert(value)
-        except ValueError:
-            return False
-        return True
-
-    return allows
-
-
-def _integer(low: int, high: int) -> Constraint:
-    # int() alone would also take "1_000".
-    written = re.compile(r"\s*[+-]?[0-9]+\s*")
-    return lambda value: written.fullmatch(value) is not None and low <= int(value) <= high
-
-
-_INT, _LONG = _integer(-(2**31), 2**31 - 1), _integer(-(2**63), 2**63 - 1)
-
-
-def _length(low: float, high: float) -> Constraint:
-    return lambda value: low <= len(value) <= high
-
-
-def _number(low: float, high: float) -> Constraint:
-    return lambda value: _LONG(value) and low <= int(value) <= high
-
-
-def _regex(pattern: str) -> Constraint:
-    search = re.compile(pattern, re.IGNORECASE).search
-    return lambda value: search(value) is not None
-
-
-_PLAIN_CONSTRAINTS: dict[str, Constraint] = {
-    "int": _INT,
-    "long": _LONG,
-    "bool": lambda value: value.strip().lower() in ("true", "false"),
-    "guid": _parses(UUID),
-    "datetime": _parses(datetime.fromisoformat),
-    "decimal": _parses(float),
-    "double": _parses(float),
-    "float": _parses(float),
-    "alpha": lambda value: value.isascii() and value.isalpha(),
-    "required": bool,
-}
-
-_CONSTRAINTS_WITH_ARGUMENTS: dict[str, Callable[..., Constraint]] = {
-    "length": lambda low, high=None: _length(int(low), int(high or low)),
-    "minlength": lambda low: _length(int(low), inf),
-    "maxlength": lambda high: _length(0, int(high)),
-    "min": lambda low: _number(int(low), inf),
-    "max": lambda high: _number(-inf, int(high)),
-    "range": lambda low, high: _number(int(low), int(high)),
-    "regex": _regex,
-}

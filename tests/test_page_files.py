@@ -35,7 +35,7 @@ async def test_a_file_is_sent_packed_and_not_twice(desk: Desk, path: str) -> Non
 async def test_no_other_file_of_the_app_is_sent(desk: Desk, name: str) -> None:
     status, body, _ = await fetch(f"{desk.url}/assets/{name}")
 
-    assert status == 404
+    assert status == (400 if "%00" in name else 404)  # the host itself refuses a NUL
     assert b"version" not in body
 
 

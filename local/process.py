@@ -1,0 +1,147 @@
+"""One running process of the local product: how it is started, awaited and stopped."""
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+START_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 8.0
+PROBE_TIMEOUT_SECONDS = 2.0
+POLL_SECONDS = 0.02
+MAX_KEPT_LINES = 2000
+
+
+class PartError(Exception):
+    """A part did not start, or stopped by itself; the text names it and has its last output."""
+
+
+@dataclass
+class Part:
+    """One process, and the address where it answers. It ends when this process does."""
+
+    name: str
+    url: str
+    ready_path: str
+    command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    listener: Callable[[str], None] | None = None  # called with every line of output
+    folder: Path = ROOT  # its working directory
+    start_timeout_seconds: float = START_TIMEOUT_SECONDS
+    output: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_KEPT_LINES))
+    process: subprocess.Popen[str] = field(init=False)
+
+    def start(self) -> None:
+        """Starts the process, also again after it ended: same address, same data."""
+        # A session of its own: Ctrl-C reaches only this process, which stops the parts in order.
+        self.process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        _tell_guard(f"+{self.process.pid}")
+        threading.Thread(target=self._read_output, args=(self.process,), daemon=True).start()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Returns when the part answers. Raises PartError when it stops or does not answer."""
+        deadline = time.monotonic() + (seconds or self.start_timeout_seconds)
+        while not self.answers():
+            self.check()
+            if time.monotonic() > deadline:
+                raise PartError(f"{self.name} does not answer at {self.url}. {self.last_words()}")
+            time.sleep(POLL_SECONDS)
+
+    def answers(self) -> bool:
+        """Whether an HTTP server answers at the part's address, whatever it answers."""
+        connection = http.client.HTTPConnection(self.address, timeout=PROBE_TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", self.ready_path)
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+    def check(self) -> None:
+        """Raises PartError when the process has ended."""
+        if (code := self.process.poll()) is not None:
+            raise PartError(f"{self.name} stopped with code {code}. {self.last_words()}")
+
+    def stop(self) -> None:
+        """Ends the process as Ctrl-C does, and by force when that does not help."""
+        self.process.send_signal(signal.SIGINT)  # on this one Azurite saves its tables
+        try:
+            self.process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        _tell_guard(f"-{self.process.pid}")
+
+    def kill(self) -> None:
+        """Ends the process and its children without notice, as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        _tell_guard(f"-{self.process.pid}")
+
+    def hear(
+        self, wanted: Callable[[str], bool], count: int = 1, seconds: float = START_TIMEOUT_SECONDS
+    ) -> list[str]:
+        """The wanted lines of the output, once there are `count` of them. Raises PartError."""
+        deadline = time.monotonic() + seconds
+        while len(lines := [line for line in list(self.output) if wanted(line)]) < count:
+            if time.monotonic() > deadline:
+                raise PartError(f"{self.name} did not print what was awaited. {self.last_words()}")
+            time.sleep(POLL_SECONDS)
+        return lines
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return self.url.removeprefix("http://")
+
+    def last_words(self, lines: int = 15) -> str:
+        """The end of the output, for an error message."""
+        printed = "\n".join(f"    {line}" for line in list(self.output)[-lines:])
+        return f"It said last:\n{printed}" if printed else "It said nothing."
+
+    def _read_output(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
+            self.output.append(line.rstrip())
+            if self.listener is not None:
+                self.listener(line.rstrip())
+
+
+def _tell_guard(line: str) -> None:
+    """The guard ends the parts when this process is killed: local/guard.py."""
+    guard = _start_guard()
+    with contextlib.suppress(BrokenPipeError):
+        print(line, file=guard.stdin, flush=True)
+
+
+@cache
+def _start_guard() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-S", "-E", str(Path(__file__).with_name("guard.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )

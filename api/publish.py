@@ -32,10 +32,17 @@ async def publish(
     """Publish a JSON object to a group, to a user, or to all; it is not stored."""
     if query.group is not None and query.user is not None:
         raise ApiError("invalid_request", "Expected a group or a user, not both.")
+    try:
+        await _send(query, body)
+    except RecursionError:  # the encoder reaches less deep than the decoder
+        raise ApiError("bad_json", "The object is nested too deeply.") from None
+    return PublishResponse("sent", query.group, query.user)
+
+
+async def _send(query: PublishTarget, body: dict[str, Any]) -> None:
     if query.group is not None:
         await hub().send_to_group(validate_group(query.group), body)
     elif query.user is not None:
         await hub().send_to_user(validate_user_id(query.user), body)
     else:
         await hub().send_to_all(body)
-    return PublishResponse("sent", query.group, query.user)

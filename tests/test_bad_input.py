@@ -267,6 +267,24 @@ async def test_a_deep_object_is_published_or_refused(
     assert (status, code) in {(200, None), (400, "bad_json")}
 
 
+@pytest.mark.parametrize("target", ["?user=fuzz-22222222", "?group=fuzz", ""])
+async def test_at_no_depth_does_publishing_fail(
+    desk: Desk, http: aiohttp.ClientSession, target: str
+) -> None:
+    """Where the encoder gives up depends on the stack, so the depths around it are all tried."""
+    answers = {
+        depth: await ask(
+            http,
+            "POST",
+            f"{desk.url}/api/publish{target}",
+            data=b'{"deep":' + b"[" * depth + b"]" * depth + b"}",
+        )
+        for depth in range(920, 1000)
+    }
+
+    assert set(answers.values()) <= {(200, None), (400, "bad_json")}, answers
+
+
 async def raw(desk: Desk, request: bytes) -> bytes:
     """What comes back for bytes that no client would send; nothing where the host hangs up."""
     host, port = desk.functions.address.split(":")

@@ -77,6 +77,60 @@ async def test_a_timer_ticks_once_in_each_second(ticks: Ticks) -> None:
     assert seconds == [1, 2, 3]
 
 
+async def test_a_run_that_fell_into_a_crash_is_made_up_for_at_once(ticks: Ticks) -> None:
+    crashed_at = ticks.clock.now() - timedelta(seconds=0.4)
+    ticks.clock.jump(0.3)  # 11:59:59.6 to 12:00:00.3: one occurrence without a worker
+    task = asyncio.create_task(timer(ticks, "* * * * * *").run(resumed_from=crashed_at))
+
+    late, on_time = await ticks.next(), await ticks.next()
+    await stop(task)
+
+    assert NOON + timedelta(seconds=0.3) <= late["at"] < NOON + timedelta(seconds=1)
+    assert on_time["at"].replace(microsecond=0) == NOON + timedelta(seconds=1)
+    assert not late["IsPastDue"]
+
+
+async def test_after_a_crash_between_two_runs_nothing_is_made_up_for(ticks: Ticks) -> None:
+    crashed_at = ticks.clock.now() + timedelta(seconds=0.1)
+    ticks.clock.jump(0.5)
+    task = asyncio.create_task(
+        timer(ticks, "* * * * * *", run_on_startup=True).run(resumed_from=crashed_at)
+    )
+
+    first = await ticks.next()
+    await stop(task)
+
+    assert first["at"].replace(microsecond=0) == NOON + timedelta(seconds=1)
+
+
+async def test_a_status_file_that_cannot_be_read_is_written_anew(
+    ticks: Ticks, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for content in ("", "{", "[]", '{"Last": 1}', '{"Last": "x", "Next": "y", "LastUpdated": ""}'):
+        kept = tmp_path / "status.json"
+        kept.write_text(content)
+        caplog.clear()
+        task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=kept).run())
+        await asyncio.sleep(0)
+        await stop(task)
+
+        assert set(json.loads(kept.read_text())) == {"Last", "Next", "LastUpdated"}
+        assert "cannot be read" in caplog.text
+
+
+async def test_a_folder_that_cannot_be_written_does_not_stop_the_timer(
+    ticks: Ticks, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = tmp_path / "not a folder"
+    kept.write_text("")
+    ticks.clock.jump(59.5)
+    task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=kept / "status.json").run())
+    await ticks.next()
+    await stop(task)
+
+    assert "cannot be written" in caplog.text
+
+
 async def test_a_slow_run_is_followed_by_one_late_run(ticks: Ticks) -> None:
     ticks.durations = [3.5]
     task = asyncio.create_task(timer(ticks, "* * * * * *").run())

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime.ncrontab import NEVER, InvalidScheduleError, parse, shortest_interval
@@ -105,6 +105,7 @@ def test_only_schedules_of_a_minute_or_more_are_monitored(
     assert parse(expression).is_monitored(at("2026-11-21T10:00:00")) is monitored
 
 
+@settings(deadline=None)
 @given(
     now=st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)),  # noqa: DTZ001
     second=st.integers(0, 59),
@@ -119,6 +120,7 @@ def test_the_next_time_is_later_and_fits(now: datetime, second: int, hour: int) 
     assert (found.second, found.hour, found.microsecond) == (second, hour, 0)
 
 
+@settings(deadline=None)
 @given(
     second=st.sampled_from(["*", "*/7", "5/10", "0", "10-20/3", "59"]),
     minute=st.sampled_from(["*", "*/20", "59", "0,30"]),

@@ -43,9 +43,15 @@ class Table:
     and the call is repeated.
     """
 
-    def __init__(self, client: TableClient, transactions: TransactionClient) -> None:
+    def __init__(
+        self,
+        client: TableClient,
+        transactions: TransactionClient,
+        creations: dict[str, asyncio.Future[None]],
+    ) -> None:
         self._client = client
         self._transactions = transactions
+        self._creations = creations
 
     async def get_entity(self, partition_key: str, row_key: str) -> Any:
         return await self._call(lambda: self._client.get_entity(partition_key, row_key))
@@ -92,13 +98,23 @@ class Table:
             try:
                 return await call()
             except HttpResponseError as error:
-                if getattr(error, "error_code", "") != TableErrorCode.TABLE_NOT_FOUND:
+                if not _is_table_missing(error):
                     raise
             await self._create()
             await asyncio.sleep(CREATE_PAUSE_SECONDS * attempt)
         return await call()
 
     async def _create(self) -> None:
+        """Concurrent callers share one request."""
+        name = self._client.table_name
+        if name not in self._creations:
+            self._creations[name] = asyncio.ensure_future(self._request_creation())
+        try:
+            await asyncio.shield(self._creations[name])
+        finally:
+            self._creations.pop(name, None)
+
+    async def _request_creation(self) -> None:
         try:
             await self._client.create_table()
         except HttpResponseError as error:
@@ -107,16 +123,22 @@ class Table:
                 raise
 
 
+def _is_table_missing(error: HttpResponseError) -> bool:
+    """The SDK sets `error_code` on most errors; for an insert the code is only in the text."""
+    return error.status_code == 404 and TableErrorCode.TABLE_NOT_FOUND.value in str(error)
+
+
 class Tables:
     """The app's tables by name. The file that owns a table is the only one that opens it."""
 
     def __init__(self, service: TableServiceClient) -> None:
         self._service = service
         self._transactions = TransactionClient.for_service(service)
+        self._creations: dict[str, asyncio.Future[None]] = {}
 
     def open(self, name: str) -> Table:
         """A table. This makes no request."""
-        return Table(self._service.get_table_client(name), self._transactions)
+        return Table(self._service.get_table_client(name), self._transactions, self._creations)
 
     async def ping(self) -> None:
         """Read a row of each table; raises unless the storage answers each read.

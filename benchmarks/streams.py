@@ -23,6 +23,9 @@ from producers import metrics, stocks, weather
 from realtime.azure.tables import Tables
 from realtime.azure.web_pubsub import Hub
 from realtime.messages import Frame
+from realtime.providers.open_meteo import OpenMeteo
+from realtime.providers.simulator import KNOWN_PRICES
+from realtime.providers.weather_reports import parse_cities
 from realtime.streams.definition import Data, Stream, Tick
 from realtime.streams.runner import StreamRunner
 from realtime.streams.store import StreamStore
@@ -95,8 +98,8 @@ async def costs(desk: Desk) -> list[Row]:
     """Ticks one right after the other, of moments to come."""
     async with provider.serving() as sky, httpx.AsyncClient() as client:
         sky.answers = {"/v1/forecast": provider.open_meteo, "/v1/search": provider.geocoding}
-        source = weather.OpenMeteo(client, sky.base, sky.base)
-        reports = weather.Reports(source, weather.cities("London,Berlin,New York"))
+        source = OpenMeteo(client, sky.base, sky.base)
+        reports = weather.WeatherReports(source, parse_cities("London,Berlin,New York"))
         return [
             row
             for name, tick in [
@@ -109,7 +112,7 @@ async def costs(desk: Desk) -> list[Row]:
 
 
 async def simulated(previous: Frame | None, now: datetime) -> Data:
-    return stocks.simulate(list(stocks.KNOWN), previous, int(now.timestamp()), now)
+    return stocks.simulate(list(KNOWN_PRICES), previous, int(now.timestamp()), now)
 
 
 async def cost(desk: Desk, name: str, tick: Tick) -> list[Row]:

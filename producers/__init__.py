@@ -1,4 +1,4 @@
-"""The producers: each file here that has a STREAM is a data stream with a timer function."""
+"""The producers: each file here is a data stream and defines its STREAM."""
 
 import importlib
 import logging
@@ -24,25 +24,24 @@ def add_stream(stream: Stream) -> None:
     async def run_tick() -> None:
         await stream_runner().run_tick(stream, datetime.now(UTC))
 
-    # Not monitored: a missed tick is not made up for, since a frame is about now.
+    # Not monitored: a missed tick is not repeated, since a frame describes the present.
     timer_function(bp, stream.name.replace("-", "_"), stream.schedule, run_tick, monitor=False)
 
 
 def add_streams(package: str, path: list[str]) -> None:
-    """Add the streams of a package that are not turned off.
+    """Add the stream of each file, except for the streams that are off.
 
-    A file that cannot be imported is noted and left out.
+    A file without a usable stream is left out and reported.
     """
     unknown = set(disabled_streams())
     for _, file, _ in pkgutil.iter_modules(path):
         try:
-            module = importlib.import_module(f"{package}.{file}")
-            stream = getattr(module, "STREAM", None)
-            if stream is not None and stream.name in unknown:
+            stream = importlib.import_module(f"{package}.{file}").STREAM
+            if getattr(stream, "name", None) in unknown:
                 unknown.remove(stream.name)
-            elif stream is not None:
+            else:
                 add_stream(stream)
-        except Exception as error:  # noqa: BLE001 - one broken file does not stop the others
+        except Exception as error:  # noqa: BLE001 - a broken file must not stop the others
             problem = registry.failed_imports[file] = describe_error(error)
             logger.error("The producer %s is left out: %s.", file, problem)  # noqa: TRY400
     if unknown:

@@ -1,4 +1,4 @@
-"""How the instance that runs this stream is doing: processor, memory, disk and network."""
+"""System metrics of the instance that runs this stream: processor, memory, disk and network."""
 
 import asyncio
 import time
@@ -11,16 +11,16 @@ from realtime.messages import Frame
 from realtime.settings import instance_name
 from realtime.streams import Data, Stream
 
-APART = 0.1
-"""Seconds between two samples where the last one is missing or too old to speak of now."""
+FIRST_SAMPLE_SECONDS = 0.1
+"""The time between two samples if there is no recent one."""
 
-OLD = 60.0
-"""Seconds after which a sample is too old: the stream may have been silent for hours."""
+MAX_SAMPLE_AGE_SECONDS = 60.0
+"""An older sample is not used: the stream may have had no subscribers for hours."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What the machine has counted since it was started."""
+    """The counters of the machine since its start; `at` is a monotonic time in seconds."""
 
     at: float
     cpu_percent: float
@@ -28,23 +28,23 @@ class Sample:
     network: Any
 
 
-class Meter:
-    """Rates need two samples, and those of one machine: so they are kept here, in the process."""
+class MetricsReader:
+    """Keeps the last sample: a rate needs two samples of the same machine."""
 
     def __init__(self) -> None:
         self._last: Sample | None = None
 
     async def read(self) -> Data:
         before = self._last
-        if before is None or time.monotonic() - before.at > OLD:
-            before = _sample()
-            await asyncio.sleep(APART)
-        self._last = now = _sample()
-        return measured(before, now)
+        if before is None or time.monotonic() - before.at > MAX_SAMPLE_AGE_SECONDS:
+            before = _take_sample()
+            await asyncio.sleep(FIRST_SAMPLE_SECONDS)
+        self._last = now = _take_sample()
+        return make_metrics(before, now)
 
 
-def measured(before: Sample, now: Sample) -> Data:
-    """The state of the machine; rates are bytes a second, null where nothing is counted."""
+def make_metrics(before: Sample, now: Sample) -> Data:
+    """The state of the machine. Rates are bytes a second, or null without a counter."""
     import psutil
 
     memory, disk = psutil.virtual_memory(), psutil.disk_usage("/")
@@ -72,12 +72,12 @@ def measured(before: Sample, now: Sample) -> Data:
     }
 
 
-def _sample() -> Sample:
+def _take_sample() -> Sample:
     import psutil
 
     return Sample(
         at=time.monotonic(),
-        cpu_percent=psutil.cpu_percent(interval=None),  # since the sample before
+        cpu_percent=psutil.cpu_percent(interval=None),  # since the previous sample
         disk=psutil.disk_io_counters(),
         network=psutil.net_io_counters(),
     )
@@ -86,18 +86,18 @@ def _sample() -> Sample:
 def _rate(before: Any, now: Any, counter: str, seconds: float) -> int | None:
     if before is None or now is None or seconds <= 0:
         return None
-    counted: int = getattr(now, counter) - getattr(before, counter)
-    return max(0, round(counted / seconds))
+    difference: int = getattr(now, counter) - getattr(before, counter)
+    return max(0, round(difference / seconds))  # negative if the counter was reset
 
 
 @cache
-def meter() -> Meter:
-    """This process's meter."""
-    return Meter()
+def metrics_reader() -> MetricsReader:
+    """The metrics reader of this process."""
+    return MetricsReader()
 
 
 async def tick(_previous: Frame | None, _now: datetime) -> Data:
-    return await meter().read()
+    return await metrics_reader().read()
 
 
 STREAM = Stream(

@@ -1,4 +1,4 @@
-"""System metrics: what the instance says of itself."""
+"""System metrics of the instance."""
 
 import json
 from datetime import UTC, datetime
@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import psutil
 
-from producers.metrics import Meter, Sample, measured, tick
+from producers.metrics import MetricsReader, Sample, make_metrics, tick
 
 
-async def test_the_first_reading_is_complete() -> None:
-    data = await Meter().read()
+async def test_the_first_metrics_are_complete() -> None:
+    data = await MetricsReader().read()
 
     assert set(data) == {"instance", "cpu_percent", "load", "memory", "disk", "network"}
     assert data["instance"]
@@ -22,13 +22,13 @@ async def test_the_first_reading_is_complete() -> None:
     assert data["network"]["received_per_second"] >= 0
 
 
-async def test_a_reading_can_be_sent_as_json() -> None:
+async def test_metrics_are_json() -> None:
     data = await tick(None, datetime.now(UTC))
 
     assert json.loads(json.dumps(data)) == data
 
 
-def counted(at: float, count: int) -> Sample:
+def make_sample(at: float, count: int) -> Sample:
     return Sample(
         at=at,
         cpu_percent=1.0,
@@ -38,23 +38,23 @@ def counted(at: float, count: int) -> Sample:
 
 
 def test_rates_are_bytes_a_second_between_two_samples() -> None:
-    data = measured(counted(10.0, 1_000), counted(12.0, 2_000))
+    data = make_metrics(make_sample(10.0, 1_000), make_sample(12.0, 2_000))
 
     assert data["disk"]["read_per_second"] == 500
     assert data["disk"]["written_per_second"] == 1_000
     assert data["network"] == {"sent_per_second": 1_500, "received_per_second": 2_000}
 
 
-def test_a_counter_that_began_anew_is_no_negative_rate() -> None:
-    data = measured(counted(10.0, 1_000), counted(12.0, 0))
+def test_a_counter_that_was_reset_gives_the_rate_zero() -> None:
+    data = make_metrics(make_sample(10.0, 1_000), make_sample(12.0, 0))
 
     assert data["network"] == {"sent_per_second": 0, "received_per_second": 0}
 
 
-def test_what_a_machine_does_not_count_is_null() -> None:
-    uncounted = Sample(at=10.0, cpu_percent=1.0, disk=None, network=None)
+def test_a_rate_without_a_counter_is_null() -> None:
+    without_counters = Sample(at=10.0, cpu_percent=1.0, disk=None, network=None)
 
-    data = measured(uncounted, counted(12.0, 0))
+    data = make_metrics(without_counters, make_sample(12.0, 0))
 
     assert data["disk"]["read_per_second"] is None
     assert data["network"] == {"sent_per_second": None, "received_per_second": None}

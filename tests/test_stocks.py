@@ -1,4 +1,4 @@
-"""Stock prices: the simulator's walk, and the real providers at their pace."""
+"""Stock prices: the simulator, and the providers within their free terms."""
 
 import json
 import math
@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.provider import Pace
-from producers.stocks import Finnhub, Quotes, TwelveData, simulate
+from producers.stocks import StockQuotes, simulate
 from realtime.messages import Frame, format_timestamp
+from realtime.providers.quotes import Finnhub, TwelveData
+from realtime.providers.throttle import Throttle
 from realtime.streams import Data, Stale
 from tests import provider
 from tests.provider import Provider
@@ -31,7 +32,7 @@ def frame(data: Data, at: datetime = NOW) -> Frame:
 
 
 def walk(symbols: list[str], steps: int, start: datetime = NOW) -> list[Data]:
-    """A walk of so many seconds, each step made from the frame before."""
+    """The data of so many seconds, each from the frame before."""
     walked: list[Data] = []
     previous = None
     for second in range(steps):
@@ -53,7 +54,7 @@ def test_the_same_tick_has_the_same_prices_in_another_process() -> None:
     assert json.loads(there.stdout) == here
 
 
-def test_a_walk_says_that_it_is_simulated() -> None:
+def test_simulated_data_names_the_simulator_as_its_source() -> None:
     assert walk(["AAPL"], 1)[0]["source"] == "simulator"
 
 
@@ -64,7 +65,7 @@ def test_prices_continue_from_the_tick_before() -> None:
     assert all(abs(math.log(b / a)) < 0.005 for a, b in pairwise(prices))
 
 
-def test_a_symbol_walks_the_same_whatever_others_are_listed() -> None:
+def test_the_price_of_a_symbol_does_not_depend_on_the_other_symbols() -> None:
     alone, among = walk(["MSFT"], 30), walk(["AAPL", "MSFT", "NEW"], 30)
 
     assert [data["symbols"]["MSFT"] for data in alone] == [
@@ -72,14 +73,14 @@ def test_a_symbol_walks_the_same_whatever_others_are_listed() -> None:
     ]
 
 
-def test_the_change_is_that_since_the_open() -> None:
+def test_the_change_is_since_the_open() -> None:
     last = walk(["AMZN"], 300)[-1]["symbols"]["AMZN"]
 
     assert last["change"] == pytest.approx(last["price"] - last["open"], abs=0.006)
     assert last["change_percent"] == pytest.approx(100 * last["change"] / last["open"], abs=0.02)
 
 
-def test_volume_grows_through_a_day_and_a_new_day_opens_where_the_last_one_closed() -> None:
+def test_volume_grows_during_a_day_and_a_new_day_opens_with_the_last_price() -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
     days = walk(["AAPL"], 20, start=midnight - timedelta(seconds=10))
     before, after = ([data["symbols"]["AAPL"] for data in half] for half in (days[:10], days[10:]))
@@ -91,7 +92,7 @@ def test_volume_grows_through_a_day_and_a_new_day_opens_where_the_last_one_close
     assert {one["open"] for one in after} == {before[-1]["price"]}
 
 
-def test_a_walk_of_a_day_stays_plausible() -> None:
+def test_prices_stay_plausible_for_20000_ticks() -> None:
     prices = [data["symbols"]["AAPL"]["price"] for data in walk(["AAPL"], 20_000)]
 
     assert 150 < min(prices) < max(prices) < 350
@@ -124,28 +125,32 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def twelve_data(market: Provider, client: httpx.AsyncClient, *symbols: str) -> Quotes:
-    return Quotes(TwelveData(client, "s3cret", market.base), symbols, Pace(chance=lambda: 1.0))
+def twelve_data(market: Provider, client: httpx.AsyncClient, *symbols: str) -> StockQuotes:
+    return StockQuotes(
+        TwelveData(client, "s3cret", market.base), symbols, Throttle(random_fraction=lambda: 1.0)
+    )
 
 
-def finnhub(market: Provider, client: httpx.AsyncClient, *symbols: str) -> Quotes:
-    return Quotes(Finnhub(client, "s3cret", market.base), symbols, Pace(chance=lambda: 1.0))
+def finnhub(market: Provider, client: httpx.AsyncClient, *symbols: str) -> StockQuotes:
+    return StockQuotes(
+        Finnhub(client, "s3cret", market.base), symbols, Throttle(random_fraction=lambda: 1.0)
+    )
 
 
-async def data_of(quotes: Quotes, previous: Data | None, now: datetime) -> Data:
-    """The fresh data of a tick that must not be stale."""
-    said = await quotes.tick(frame(previous) if previous else None, now)
-    assert not isinstance(said, Stale), said
-    return said
+async def tick_fresh(quotes: StockQuotes, previous: Data | None, now: datetime) -> Data:
+    """The data of a tick. Fails if it is stale."""
+    result = await quotes.tick(frame(previous) if previous else None, now)
+    assert not isinstance(result, Stale), result
+    return result
 
 
 @pytest.mark.parametrize(("make", "volume"), [(twelve_data, 12345), (finnhub, None)])
-async def test_a_provider_gives_the_price_and_the_change_since_the_open(
+async def test_a_quote_has_the_price_and_the_change_since_the_open(
     market: Provider, client: httpx.AsyncClient, make: Any, volume: int | None
 ) -> None:
     quotes = make(market, client, "AAPL", "MSFT")
 
-    data = await data_of(quotes, None, NOW)
+    data = await tick_fresh(quotes, None, NOW)
 
     assert data["source"] == quotes.provider.source
     assert data["symbols"]["AAPL"] == data["symbols"]["MSFT"]
@@ -160,48 +165,48 @@ async def test_a_provider_gives_the_price_and_the_change_since_the_open(
     }
 
 
-async def test_a_single_symbol_is_answered_bare(
+async def test_twelve_data_sends_a_single_quote_without_its_symbol(
     market: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await data_of(twelve_data(market, client, "AAPL"), None, NOW)
+    data = await tick_fresh(twelve_data(market, client, "AAPL"), None, NOW)
 
     assert data["symbols"]["AAPL"]["price"] == 101.5
 
 
 @pytest.mark.parametrize(("make", "calls_a_day"), [(twelve_data, 800), (finnhub, 86_400)])
-async def test_a_day_of_seconds_stays_within_the_free_terms(
+async def test_a_tick_each_second_stays_within_the_free_terms(
     market: Provider, client: httpx.AsyncClient, make: Any, calls_a_day: int
 ) -> None:
     quotes = make(market, client, "AAPL", "MSFT", "TSLA")
     data = None
 
     for second in range(600):
-        data = await data_of(quotes, data, NOW + timedelta(seconds=second))
+        data = await tick_fresh(quotes, data, NOW + timedelta(seconds=second))
 
-    spent = sum(len(call.query["symbol"].split(",")) for call in market.calls)
-    assert 3 < spent <= calls_a_day * 600 / 86_400 + 3
+    requested = sum(len(call.query["symbol"].split(",")) for call in market.calls)
+    assert 3 < requested <= calls_a_day * 600 / 86_400 + 3
 
 
-async def test_between_two_readings_the_last_price_is_told_with_its_age(
+async def test_between_two_calls_the_last_quote_is_repeated_with_its_age(
     market: Provider, client: httpx.AsyncClient
 ) -> None:
     quotes = twelve_data(market, client, "AAPL")
-    first = await data_of(quotes, None, NOW)
+    first = await tick_fresh(quotes, None, NOW)
 
-    later = await data_of(quotes, first, NOW + timedelta(seconds=40))
+    later = await tick_fresh(quotes, first, NOW + timedelta(seconds=40))
 
     assert later["symbols"]["AAPL"] == {**first["symbols"]["AAPL"], "age_seconds": 40}
     assert len(market.calls) == 1
 
 
-async def test_more_symbols_than_one_call_may_hold_take_turns(
+async def test_more_symbols_than_fit_into_one_call_take_turns(
     market: Provider, client: httpx.AsyncClient
 ) -> None:
     names = [f"S{number}" for number in range(12)]
     quotes = twelve_data(market, client, *names)
 
-    first = await data_of(quotes, None, NOW)
-    second = await data_of(quotes, first, NOW + timedelta(seconds=8 * 108))
+    first = await tick_fresh(quotes, None, NOW)
+    second = await tick_fresh(quotes, first, NOW + timedelta(seconds=8 * 108))
 
     unread = [name for name in names if first["symbols"][name]["price"] is None]
     assert len(unread) == 4
@@ -210,26 +215,26 @@ async def test_more_symbols_than_one_call_may_hold_take_turns(
 
 
 @pytest.mark.parametrize("make", [twelve_data, finnhub])
-async def test_an_unknown_symbol_has_no_values_and_the_others_go_on(
+async def test_an_unknown_symbol_has_no_values_and_the_others_are_fresh(
     market: Provider, client: httpx.AsyncClient, make: Any
 ) -> None:
-    data = await data_of(make(market, client, "AAPL", "NOPE"), None, NOW)
+    data = await tick_fresh(make(market, client, "AAPL", "NOPE"), None, NOW)
 
     assert data["symbols"]["AAPL"]["price"] == 101.5
     assert data["symbols"]["NOPE"]["price"] is None
 
 
-async def test_a_simulated_price_is_never_passed_on_as_a_real_one(
+async def test_a_simulated_price_is_never_published_as_a_providers(
     market: Provider, client: httpx.AsyncClient
 ) -> None:
     market.answer_all(provider.fails(500))
     simulated = simulate(["AAPL"], None, TICK, NOW)
 
-    said = await finnhub(market, client, "AAPL").tick(frame(simulated), NOW)
+    result = await finnhub(market, client, "AAPL").tick(frame(simulated), NOW)
 
-    assert isinstance(said, Stale)
-    assert said.data is not None
-    assert said.data["symbols"]["AAPL"]["price"] is None
+    assert isinstance(result, Stale)
+    assert result.data is not None
+    assert result.data["symbols"]["AAPL"]["price"] is None
 
 
 @pytest.mark.parametrize("make", [twelve_data, finnhub])
@@ -246,16 +251,16 @@ async def test_a_simulated_price_is_never_passed_on_as_a_real_one(
         provider.sends_ten_megabytes,
     ],
 )
-async def test_a_provider_that_fails_leaves_the_last_price_marked_stale(
+async def test_a_failed_call_repeats_the_last_quote_marked_stale(
     market: Provider, client: httpx.AsyncClient, make: Any, answer: provider.Answer
 ) -> None:
     quotes = make(market, client, "AAPL")
-    good = await data_of(quotes, None, NOW)
+    good = await tick_fresh(quotes, None, NOW)
     market.answer_all(answer)
 
-    said = await quotes.tick(frame(good), NOW + timedelta(hours=1))
+    result = await quotes.tick(frame(good), NOW + timedelta(hours=1))
 
-    assert isinstance(said, Stale)
-    assert said.data is not None
-    assert said.data["symbols"]["AAPL"] == {**good["symbols"]["AAPL"], "age_seconds": 3600}
-    assert "s3cret" not in said.reason
+    assert isinstance(result, Stale)
+    assert result.data is not None
+    assert result.data["symbols"]["AAPL"] == {**good["symbols"]["AAPL"], "age_seconds": 3600}
+    assert "s3cret" not in result.reason

@@ -113,6 +113,7 @@ async def test_the_stream_of_the_document_ticks_in_a_client_beside_a_broken_file
         ("raise RuntimeError('s3cret')\n", "RuntimeError in zoo.py, line 1"),
         ("import no_such_module\n", "there is no module no_such_module"),
         ("STREAM = None\n", "AttributeError"),
+        ("RATE = 3\n", "AttributeError"),
         (example().replace('name="dice"', 'name="weather"'), "ValueError"),
         (example().replace("* * * * * *", "now and then"), "InvalidScheduleError"),
     ],

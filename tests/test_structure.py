@@ -15,7 +15,7 @@ TOP_LEVEL_PACKAGES = ("negotiate", "events", "api", "pages", "producers", "timer
 LAYERS = [
     ["function_app"],
     list(TOP_LEVEL_PACKAGES),
-    ["realtime.rooms", "realtime.users", "realtime.streams"],
+    ["realtime.rooms", "realtime.users", "realtime.streams", "realtime.providers"],
     ["realtime.identity", "realtime.http", "realtime.timer", "realtime.rate_limit"],
     ["realtime.process"],
     ["realtime.azure"],
@@ -28,7 +28,7 @@ another package of its layer."""
 
 OWN = ("function_app", *TOP_LEVEL_PACKAGES, "realtime", "local", "web", "tests", "emulator")
 
-MAX_FILE_LINES = 350
+MAX_FILE_LINES = 300
 
 
 def modules(*folders: str) -> list[Path]:
@@ -113,7 +113,7 @@ def test_the_emulator_imports_nothing_of_the_app(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", APP, ids=name_of)
-def test_a_file_has_one_readable_size(path: Path) -> None:
+def test_a_file_has_at_most_300_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
 
 

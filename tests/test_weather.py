@@ -1,4 +1,4 @@
-"""The weather, and what a provider may do wrong without harm."""
+"""The weather stream, and failures of its providers."""
 
 import asyncio
 import logging
@@ -13,15 +13,18 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from producers.provider import Pace, Unreachable, ask
-from producers.provider import client as shared_client
-from producers.weather import OpenMeteo, Reports, WeatherApi, cities
+from producers.weather import WeatherReports
 from realtime.messages import Frame, format_timestamp
+from realtime.providers.http_client import ProviderError, fetch_json, provider_client
+from realtime.providers.open_meteo import OpenMeteo
+from realtime.providers.throttle import Throttle
+from realtime.providers.weather_reports import parse_cities
+from realtime.providers.weatherapi import WeatherApi
 from realtime.streams import Data, Stale
 from tests import provider
 from tests.provider import Provider
 
-NOW = datetime(2026, 11, 21, 1, 40, tzinfo=UTC)  # ten minutes after what the provider observed
+NOW = datetime(2026, 11, 21, 1, 40, tzinfo=UTC)  # ten minutes after the observation of the provider
 TEN_MINUTES = 600
 MINUTE = timedelta(minutes=1)
 
@@ -43,14 +46,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def open_meteo(sky: Provider, client: httpx.AsyncClient, wished: str) -> Reports:
+def open_meteo(sky: Provider, client: httpx.AsyncClient, setting: str) -> WeatherReports:
     source = OpenMeteo(client, sky.base, sky.base)
-    return Reports(source, cities(wished), Pace(chance=lambda: 1.0))
+    return WeatherReports(source, parse_cities(setting), Throttle(random_fraction=lambda: 1.0))
 
 
-def weatherapi(sky: Provider, client: httpx.AsyncClient, wished: str) -> Reports:
+def weatherapi(sky: Provider, client: httpx.AsyncClient, setting: str) -> WeatherReports:
     source = WeatherApi(client, "s3cret", sky.base)
-    return Reports(source, cities(wished), Pace(chance=lambda: 1.0))
+    return WeatherReports(source, parse_cities(setting), Throttle(random_fraction=lambda: 1.0))
 
 
 def frame(data: Data) -> Frame:
@@ -59,54 +62,56 @@ def frame(data: Data) -> Frame:
     )
 
 
-async def data_of(reports: Reports, previous: Data | None, now: datetime) -> Data:
-    """The fresh data of a tick that must not be stale."""
-    said = await reports.tick(frame(previous) if previous else None, now)
-    assert not isinstance(said, Stale), said
-    return said
+async def tick_fresh(reports: WeatherReports, previous: Data | None, now: datetime) -> Data:
+    """The data of a tick. Fails if it is stale."""
+    result = await reports.tick(frame(previous) if previous else None, now)
+    assert not isinstance(result, Stale), result
+    return result
 
 
-async def stale_data_of(reports: Reports, previous: Data | None, now: datetime) -> Data:
-    said = await reports.tick(frame(previous) if previous else None, now)
-    assert isinstance(said, Stale)
-    assert said.data is not None
-    assert "s3cret" not in said.reason
-    return said.data
+async def tick_stale(reports: WeatherReports, previous: Data | None, now: datetime) -> Data:
+    result = await reports.tick(frame(previous) if previous else None, now)
+    assert isinstance(result, Stale)
+    assert result.data is not None
+    assert "s3cret" not in result.reason
+    return result.data
 
 
 # --- the cities -----------------------------------------------------------------------------
 
 
-def test_a_city_may_bring_its_place() -> None:
-    named, placed = cities(" London , Århus@56.16:10.2 ")
+def test_a_city_may_have_coordinates() -> None:
+    named, placed = parse_cities(" London , Århus@56.16:10.2 ")
 
-    assert (named.name, named.place) == ("London", None)
-    assert (placed.name, placed.place) == ("Århus", (56.16, 10.2))
+    assert (named.name, named.coordinates) == ("London", None)
+    assert (placed.name, placed.coordinates) == ("Århus", (56.16, 10.2))
 
 
 @pytest.mark.parametrize(
-    "wished", ["http://10.0.0.1/", "169.254.169.254", "../../etc", "x" * 1024, "a&key=b", "a\nb"]
+    "setting", ["http://10.0.0.1/", "169.254.169.254", "../../etc", "x" * 1024, "a&key=b", "a\nb"]
 )
-async def test_what_is_no_city_is_never_asked_for(
-    sky: Provider, client: httpx.AsyncClient, wished: str
+async def test_an_invalid_city_name_is_never_requested(
+    sky: Provider, client: httpx.AsyncClient, setting: str
 ) -> None:
-    data = await data_of(open_meteo(sky, client, f"Berlin,{wished}"), None, NOW)
+    data = await tick_fresh(open_meteo(sky, client, f"Berlin,{setting}"), None, NOW)
 
     assert [city["city"] for city in data["cities"]] == ["Berlin"]
     assert [call.query["name"] for call in sky.calls if "name" in call.query] == ["Berlin"]
 
 
-def test_a_place_off_the_globe_is_looked_up_by_name_instead() -> None:
-    assert [city.place for city in cities("Berlin@95:10,London@1:200,Bonn@x:y")] == [None] * 3
+def test_a_city_with_invalid_coordinates_is_looked_up_by_name() -> None:
+    assert [city.coordinates for city in parse_cities("Berlin@95:10,London@1:200,Bonn@x:y")] == [
+        None
+    ] * 3
 
 
 # --- the providers --------------------------------------------------------------------------
 
 
-async def test_open_meteo_is_asked_once_for_all_cities(
+async def test_open_meteo_is_called_once_for_all_cities(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await data_of(open_meteo(sky, client, "London,Oslo@60:10"), None, NOW)
+    data = await tick_fresh(open_meteo(sky, client, "London,Oslo@60:10"), None, NOW)
 
     assert data["source"] == "open-meteo"
     assert data["cities"][1] == {
@@ -126,8 +131,8 @@ async def test_open_meteo_is_asked_once_for_all_cities(
 async def test_a_city_is_looked_up_only_once(sky: Provider, client: httpx.AsyncClient) -> None:
     reports = open_meteo(sky, client, "London,Atlantis")
 
-    data = await data_of(reports, None, NOW)
-    await data_of(reports, data, NOW + MINUTE)
+    data = await tick_fresh(reports, None, NOW)
+    await tick_fresh(reports, data, NOW + MINUTE)
 
     assert [call.path for call in sky.calls] == [
         *["/v1/search"] * 2,
@@ -135,10 +140,10 @@ async def test_a_city_is_looked_up_only_once(sky: Provider, client: httpx.AsyncC
     ]
 
 
-async def test_weatherapi_is_asked_for_each_city_with_the_key(
+async def test_weatherapi_is_called_for_each_city_with_the_key(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await data_of(weatherapi(sky, client, "London,Berlin"), None, NOW)
+    data = await tick_fresh(weatherapi(sky, client, "London,Berlin"), None, NOW)
 
     assert data["source"] == "weatherapi"
     assert data["cities"][0]["temperature_c"] == 9.4
@@ -146,7 +151,7 @@ async def test_weatherapi_is_asked_for_each_city_with_the_key(
     assert [call.query["key"] for call in sky.calls] == ["s3cret"] * 2
 
 
-async def test_weatherapi_calls_run_side_by_side_but_never_more_than_four(
+async def test_at_most_four_calls_to_weatherapi_run_in_parallel(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
     running, most = 0, 0
@@ -163,22 +168,22 @@ async def test_weatherapi_calls_run_side_by_side_but_never_more_than_four(
     sky.handle_with = count
     reports = weatherapi(sky, client, ",".join(f"City {letter}" for letter in "abcdefghij"))
 
-    await stale_data_of(reports, None, NOW)
+    await tick_stale(reports, None, NOW)
 
     assert most == 4
 
 
 @pytest.mark.parametrize("make", [open_meteo, weatherapi])
-async def test_a_month_of_minutes_stays_within_the_free_terms(
+async def test_a_tick_each_minute_stays_within_the_free_terms(
     sky: Provider, client: httpx.AsyncClient, make: Any
 ) -> None:
     reports = make(sky, client, "London,Berlin,New York")
     data, asked = None, 0
 
     for minute in range(120):
-        if reports.pace.ready(NOW + minute * MINUTE):
+        if reports.throttle.is_ready(NOW + minute * MINUTE):
             asked += len(reports.cities)
-        data = await data_of(reports, data, NOW + minute * MINUTE)
+        data = await tick_fresh(reports, data, NOW + minute * MINUTE)
 
     allowed = 10_000 / 1440 if make is open_meteo else 100_000 / (31 * 1440)
     assert 0 < asked <= 120 * allowed + len(reports.cities)
@@ -187,10 +192,10 @@ async def test_a_month_of_minutes_stays_within_the_free_terms(
 # --- failures -------------------------------------------------------------------------------
 
 
-async def test_a_city_that_nobody_knows_is_listed_without_values(
+async def test_an_unknown_city_is_listed_without_values(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await data_of(weatherapi(sky, client, "London,Atlantis"), None, NOW)
+    data = await tick_fresh(weatherapi(sky, client, "London,Atlantis"), None, NOW)
 
     london, atlantis = data["cities"]
     assert london["stale"] is False
@@ -199,18 +204,18 @@ async def test_a_city_that_nobody_knows_is_listed_without_values(
     assert atlantis["age_seconds"] is None
 
 
-async def test_one_failing_city_keeps_its_last_values_while_the_others_are_fresh(
+async def test_a_failed_city_keeps_its_last_values_and_the_others_are_fresh(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
     reports = weatherapi(sky, client, "London,Berlin")
-    good = await data_of(reports, None, NOW)
+    good = await tick_fresh(reports, None, NOW)
 
     def only_london(request: Any) -> Any:
         return provider.weatherapi(request) if request.query["q"] == "London" else broken(request)
 
     broken = provider.fails(500)
     sky.answers["/v1/current.json"] = only_london
-    later = await data_of(reports, good, NOW + 60 * MINUTE)
+    later = await tick_fresh(reports, good, NOW + 60 * MINUTE)
 
     london, berlin = later["cities"]
     assert (london["stale"], berlin["stale"]) == (False, True)
@@ -218,18 +223,18 @@ async def test_one_failing_city_keeps_its_last_values_while_the_others_are_fresh
     assert berlin["age_seconds"] == TEN_MINUTES + 3600
 
 
-async def test_where_nothing_was_ever_reached_every_city_is_listed_and_stale(
+async def test_without_any_response_every_city_is_listed_as_stale(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
     sky.answers = {}
 
-    data = await stale_data_of(open_meteo(sky, client, "London,Oslo@60:10"), None, NOW)
+    data = await tick_stale(open_meteo(sky, client, "London,Oslo@60:10"), None, NOW)
 
     assert [city["city"] for city in data["cities"]] == ["London", "Oslo"]
     assert all(city["stale"] and city["temperature_c"] is None for city in data["cities"])
 
 
-ANSWERS_NOBODY_WANTS = {
+UNUSABLE_RESPONSES = {
     "429": provider.fails(429),
     "500": provider.fails(500),
     "an error with status 200": provider.says({"error": True, "reason": "limit exceeded"}),
@@ -246,34 +251,34 @@ ANSWERS_NOBODY_WANTS = {
 
 
 @pytest.mark.parametrize("make", [open_meteo, weatherapi])
-@pytest.mark.parametrize("answer", ANSWERS_NOBODY_WANTS.values(), ids=ANSWERS_NOBODY_WANTS.keys())
-async def test_a_provider_that_fails_leaves_the_last_values_with_their_age(
+@pytest.mark.parametrize("answer", UNUSABLE_RESPONSES.values(), ids=UNUSABLE_RESPONSES.keys())
+async def test_a_failed_call_repeats_the_last_values_with_their_age(
     sky: Provider, client: httpx.AsyncClient, make: Any, answer: provider.Answer
 ) -> None:
     reports = make(sky, client, "London")
-    good = await data_of(reports, None, NOW)
+    good = await tick_fresh(reports, None, NOW)
     sky.answer_all(answer)
 
-    data = await stale_data_of(reports, good, NOW + 60 * MINUTE)
+    data = await tick_stale(reports, good, NOW + 60 * MINUTE)
 
     old = good["cities"][0]
     assert data["cities"] == [{**old, "stale": True, "age_seconds": TEN_MINUTES + 3600}]
 
 
 @pytest.mark.parametrize("make", [open_meteo, weatherapi])
-async def test_a_provider_that_hangs_is_left_alone_in_time(sky: Provider, make: Any) -> None:
+async def test_a_call_to_a_slow_provider_times_out(sky: Provider, make: Any) -> None:
     sky.delay = 30
 
     async with httpx.AsyncClient(timeout=0.3) as client, asyncio.timeout(10):
-        data = await stale_data_of(make(sky, client, "London"), None, NOW)
+        data = await tick_stale(make(sky, client, "London"), None, NOW)
 
     assert data["cities"][0]["stale"]
 
 
-async def test_a_provider_that_nobody_serves_is_only_stale(client: httpx.AsyncClient) -> None:
+async def test_an_unreachable_provider_makes_the_data_stale(client: httpx.AsyncClient) -> None:
     nowhere = Provider(base="http://127.0.0.1:9")
 
-    data = await stale_data_of(open_meteo(nowhere, client, "London"), None, NOW)
+    data = await tick_stale(open_meteo(nowhere, client, "London"), None, NOW)
 
     assert data["cities"][0]["stale"]
 
@@ -284,74 +289,74 @@ async def test_a_redirect_to_another_host_is_not_followed(
     async with provider.serving() as other:
         sky.answer_all(provider.redirects_to(f"{other.base}/v1/current.json"))
 
-        await stale_data_of(weatherapi(sky, client, "London"), None, NOW)
+        await tick_stale(weatherapi(sky, client, "London"), None, NOW)
 
         assert other.calls == []
 
 
-async def test_the_shared_client_follows_no_redirect_either(sky: Provider) -> None:
+async def test_the_provider_client_follows_no_redirect_either(sky: Provider) -> None:
     async with provider.serving() as other:
         sky.answers = {"/": provider.redirects_to(other.base)}
 
-        with pytest.raises(Unreachable, match="HTTP 302"):
-            await ask(shared_client(), sky.base, {})
+        with pytest.raises(ProviderError, match="HTTP 302"):
+            await fetch_json(provider_client(), sky.base, {})
 
         assert other.calls == []
-    await shared_client().aclose()
-    shared_client.cache_clear()
+    await provider_client().aclose()
+    provider_client.cache_clear()
 
 
-async def test_more_than_a_megabyte_is_not_even_read(
+async def test_a_response_of_more_than_a_megabyte_is_not_read(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
     sky.answers = {"/": provider.sends_ten_megabytes}
 
-    with pytest.raises(Unreachable, match="more than 1000000 bytes"):
-        await ask(client, sky.base, {})
+    with pytest.raises(ProviderError, match="more than 1000000 bytes"):
+        await fetch_json(client, sky.base, {})
 
 
-async def test_a_city_read_again_is_fresh_again(sky: Provider, client: httpx.AsyncClient) -> None:
+async def test_a_city_is_fresh_again_after_a_successful_call(
+    sky: Provider, client: httpx.AsyncClient
+) -> None:
     reports = open_meteo(sky, client, "London")
-    good = await data_of(reports, None, NOW)
+    good = await tick_fresh(reports, None, NOW)
     sky.answer_all(provider.fails(500))
-    stale = await stale_data_of(reports, good, NOW + MINUTE)
+    stale = await tick_stale(reports, good, NOW + MINUTE)
     sky.answers = {"/v1/forecast": provider.open_meteo}
 
-    fresh = await data_of(reports, stale, NOW + 2 * MINUTE)
+    fresh = await tick_fresh(reports, stale, NOW + 2 * MINUTE)
 
     assert fresh["cities"][0]["stale"] is False
 
 
-# --- pace -----------------------------------------------------------------------------------
+# --- throttling -----------------------------------------------------------------------------------
 
 
-async def test_a_failing_provider_is_asked_ever_more_seldom_and_then_again(
+async def test_failing_calls_are_repeated_with_backoff(
     sky: Provider, client: httpx.AsyncClient
 ) -> None:
     reports = open_meteo(sky, client, "London@51:0")
     sky.answer_all(provider.fails(500))
 
     for second in range(3600):
-        await stale_data_of(reports, None, NOW + timedelta(seconds=second))
+        await tick_stale(reports, None, NOW + timedelta(seconds=second))
     failed = len(sky.calls)
     sky.answers = {"/v1/forecast": provider.open_meteo}
-    data = await data_of(reports, None, NOW + timedelta(seconds=3600 + 900))
+    data = await tick_fresh(reports, None, NOW + timedelta(seconds=3600 + 900))
 
     assert 5 < failed < 15
     assert data["cities"][0]["stale"] is False
 
 
-async def test_a_provider_that_says_when_to_come_back_is_obeyed(
-    sky: Provider, client: httpx.AsyncClient
-) -> None:
+async def test_retry_after_is_obeyed(sky: Provider, client: httpx.AsyncClient) -> None:
     reports = open_meteo(sky, client, "London@51:0")
     sky.answers = {"/v1/forecast": provider.fails(429, Retry_After="120")}
-    await stale_data_of(reports, None, NOW)
+    await tick_stale(reports, None, NOW)
 
-    await stale_data_of(reports, None, NOW + timedelta(seconds=119))
+    await tick_stale(reports, None, NOW + timedelta(seconds=119))
     assert len(sky.calls) == 1
 
-    await stale_data_of(reports, None, NOW + timedelta(seconds=120))
+    await tick_stale(reports, None, NOW + timedelta(seconds=120))
     assert len(sky.calls) == 2
 
 
@@ -361,7 +366,7 @@ async def test_a_provider_that_says_when_to_come_back_is_obeyed(
 @pytest.mark.parametrize(
     "answer",
     [provider.weatherapi, provider.fails(401), provider.sends_html],
-    ids=["well", "401", "html"],
+    ids=["200", "401", "html"],
 )
 async def test_the_key_is_in_no_log_no_error_and_no_telemetry(
     sky: Provider, caplog: pytest.LogCaptureFixture, answer: provider.Answer
@@ -374,19 +379,19 @@ async def test_the_key_is_in_no_log_no_error_and_no_telemetry(
     sky.answers = {"/v1/current.json": answer}
 
     try:
-        said = await _said(WeatherApi(shared_client(), "s3cret", sky.base))
+        result = await _fetch_and_describe(WeatherApi(provider_client(), "s3cret", sky.base))
     finally:
         HTTPXClientInstrumentor().uninstrument()
-        await shared_client().aclose()
-        shared_client.cache_clear()
+        await provider_client().aclose()
+        provider_client.cache_clear()
 
     assert sky.calls[0].query["key"] == "s3cret"
-    told = [span.to_json() for span in spans.get_finished_spans()]
-    assert "s3cret" not in "\n".join([said, caplog.text, *told])
+    recorded = [span.to_json() for span in spans.get_finished_spans()]
+    assert "s3cret" not in "\n".join([result, caplog.text, *recorded])
 
 
-async def _said(source: WeatherApi) -> str:
+async def _fetch_and_describe(source: WeatherApi) -> str:
     try:
-        return repr(await source.read(cities("London")))
-    except Unreachable as problem:
+        return repr(await source.fetch_reports(parse_cities("London")))
+    except ProviderError as problem:
         return f"{problem!r} {problem.__cause__!r}"

@@ -1,0 +1,1 @@
+"""Clients of the third-party services that supply stock prices and weather."""

@@ -21,6 +21,7 @@ AZURITE := local/node_modules/.package-lock.json
 PAGE_TOOLS := web/node_modules/.package-lock.json
 PAGE := web/dist/index.html
 CLIENTS := emulator/tests/javascript/node_modules/.package-lock.json
+LINTER := tests/openapi/node_modules/.package-lock.json
 RIVAL := benchmarks/js/node_modules/.package-lock.json
 
 QUIETLY := --no-audit --no-fund --loglevel=error
@@ -33,7 +34,7 @@ start: $(PACKAGES) $(AZURITE) $(PAGE)
 
 # The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
 # Most tests wait for a message most of the time, so three at once suit two processors.
-test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENTS)
+test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENTS) $(LINTER)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
@@ -59,7 +60,7 @@ fix: $(PACKAGES)
 clean:
 	rm -rf $(VENV) .local web/dist tests/output
 	rm -rf local/node_modules web/node_modules benchmarks/js/node_modules
-	rm -rf emulator/tests/javascript/node_modules emulator/dist
+	rm -rf emulator/tests/javascript/node_modules emulator/dist tests/openapi/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 $(PACKAGES): requirements.txt requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml
@@ -84,6 +85,11 @@ $(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 $(CLIENTS): emulator/tests/javascript/package.json emulator/tests/javascript/package-lock.json $(PACKAGES)
 	@echo "Installing Microsoft's JavaScript clients for the tests ..."
 	@cd emulator/tests/javascript && npm ci $(QUIETLY)
+	@touch $@
+
+$(LINTER): tests/openapi/package.json tests/openapi/package-lock.json $(PACKAGES)
+	@echo 'Installing the linter of the API document for the tests ...'
+	@cd tests/openapi && npm ci $(QUIETLY)
 	@touch $@
 
 $(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)

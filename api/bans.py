@@ -15,7 +15,7 @@ class BanResponse(Struct, frozen=True):
     banned: bool
 
 
-@endpoint(bp, "PUT DELETE", "api/users/{user_id}/ban", Access.SERVER)
+@endpoint(bp, "PUT DELETE", "api/users/{user_id}/ban", Access.SERVER, errors="invalid_user")
 async def user_ban(req: func.HttpRequest) -> BanResponse:
     """Ban a user, whose connections are closed at once, or remove the ban."""
     user_id = validate_user_id(req.route_params["user_id"])

@@ -38,14 +38,26 @@ class HistoryPage(Struct, frozen=True, omit_defaults=True):
     user_id: str | None = None
 
 
-@endpoint(bp, "GET", "api/rooms/{room}/history", Access.SESSION)
+@endpoint(
+    bp,
+    "GET",
+    "api/rooms/{room}/history",
+    Access.SESSION,
+    errors="invalid_room unknown_room invalid_cursor",
+)
 async def room_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryPage:
     """Get a page of a room's history."""
     room = await authorize_room(req)
     return _make_page(await _read_page(room, query), room=room)
 
 
-@endpoint(bp, "GET", "api/direct/{user_id}/history", Access.SESSION)
+@endpoint(
+    bp,
+    "GET",
+    "api/direct/{user_id}/history",
+    Access.SESSION,
+    errors="invalid_user invalid_cursor",
+)
 async def direct_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryPage:
     """Get a page of the caller's conversation with one user."""
     caller = await authenticate(req.headers)

@@ -16,7 +16,13 @@ class RoomMember(Struct, frozen=True):
     member: bool
 
 
-@endpoint(bp, "PUT DELETE", "api/rooms/{room}/members/{user_id}", Access.SERVER)
+@endpoint(
+    bp,
+    "PUT DELETE",
+    "api/rooms/{room}/members/{user_id}",
+    Access.SERVER,
+    errors="invalid_room invalid_user",
+)
 async def room_member(req: func.HttpRequest) -> RoomMember:
     """Add a member to a private room, or remove one, who then leaves the room at once."""
     room = validate_room(req.route_params["room"])

@@ -41,7 +41,16 @@ class MessageAccepted(Struct, frozen=True, omit_defaults=True):
     user_id: str | None = None
 
 
-@endpoint(bp, "POST", "api/rooms/{room}/message", Access.SERVER)
+SENDING_ERRORS = "invalid_user invalid_id empty_content content_too_long id_conflict busy"
+
+
+@endpoint(
+    bp,
+    "POST",
+    "api/rooms/{room}/message",
+    Access.SERVER,
+    errors=f"invalid_room {SENDING_ERRORS}",
+)
 async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
     """Send a message to a room; the response follows its storage and publish."""
     room = validate_room(req.route_params["room"])
@@ -49,7 +58,13 @@ async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     return MessageAccepted("sent", stored.entry.seq, stored.entry.id, room=room)
 
 
-@endpoint(bp, "POST", "api/users/{user_id}/message", Access.SERVER)
+@endpoint(
+    bp,
+    "POST",
+    "api/users/{user_id}/message",
+    Access.SERVER,
+    errors=f"direct_to_self {SENDING_ERRORS}",
+)
 async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
     """Send a direct message to a user, who finds it in the history if not connected."""
     user_id = validate_user_id(req.route_params["user_id"])

@@ -27,7 +27,7 @@ class RoomUsers(Struct, frozen=True):
     count: int
 
 
-@endpoint(bp, "GET", "api/rooms/{room}/users", Access.SESSION)
+@endpoint(bp, "GET", "api/rooms/{room}/users", Access.SESSION, errors="invalid_room unknown_room")
 async def room_users(req: func.HttpRequest, query: PageQuery) -> RoomUsers:
     """List the users who are in a room now, up to 200 a page, by user id."""
     room = await authorize_room(req)
@@ -40,7 +40,7 @@ class OnlineResponse(Struct, frozen=True):
     online: bool
 
 
-@endpoint(bp, "GET", "api/users/{user_id}/online", Access.SESSION)
+@endpoint(bp, "GET", "api/users/{user_id}/online", Access.SESSION, errors="invalid_user")
 async def user_online(req: func.HttpRequest) -> OnlineResponse:
     """Get whether a user is connected."""
     await authenticate(req.headers)

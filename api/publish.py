@@ -25,7 +25,7 @@ class PublishResponse(Struct, frozen=True):
     user: str | None
 
 
-@endpoint(bp, "POST", "api/publish", Access.SERVER)
+@endpoint(bp, "POST", "api/publish", Access.SERVER, errors="invalid_room invalid_user")
 async def publish(
     req: func.HttpRequest, query: PublishTarget, body: dict[str, Any]
 ) -> PublishResponse:

@@ -75,7 +75,7 @@ class Room(Struct, frozen=True):
     private: bool
 
 
-@endpoint(bp, "PUT", "api/rooms/{room}", Access.SERVER)
+@endpoint(bp, "PUT", "api/rooms/{room}", Access.SERVER, errors="invalid_room")
 async def room_put(req: func.HttpRequest, body: RoomSettings) -> Room:
     """Create a room, or change the one that exists."""
     room = validate_room(req.route_params["room"])

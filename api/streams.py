@@ -27,7 +27,7 @@ async def stream_list(req: func.HttpRequest) -> StreamList:
     return StreamList([await read_status(stream_store(), one, now) for one in registry.values()])
 
 
-@endpoint(bp, "GET", "api/streams/{name}", Access.PUBLIC)
+@endpoint(bp, "GET", "api/streams/{name}", Access.PUBLIC, errors="unknown_stream")
 async def stream_show(req: func.HttpRequest) -> StreamStatus:
     """Get one stream with its status and last frame."""
     return await read_status(stream_store(), _stream_of(req), datetime.now(UTC))
@@ -40,7 +40,7 @@ class SubscribeResponse(Struct, frozen=True):
     latest: Frame | None
 
 
-@endpoint(bp, "POST", "api/streams/{name}/subscribe", Access.SESSION)
+@endpoint(bp, "POST", "api/streams/{name}/subscribe", Access.SESSION, errors="unknown_stream")
 async def stream_subscribe(req: func.HttpRequest) -> SubscribeResponse:
     """Subscribe the caller to a stream, for present and later connections."""
     stream, caller = _stream_of(req), await authenticate(req.headers)
@@ -55,7 +55,7 @@ class UnsubscribeResponse(Struct, frozen=True):
     group: str
 
 
-@endpoint(bp, "POST", "api/streams/{name}/unsubscribe", Access.SESSION)
+@endpoint(bp, "POST", "api/streams/{name}/unsubscribe", Access.SESSION, errors="unknown_stream")
 async def stream_unsubscribe(req: func.HttpRequest) -> UnsubscribeResponse:
     """Unsubscribe the caller from a stream, on all connections."""
     stream, caller = _stream_of(req), await authenticate(req.headers)

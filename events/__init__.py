@@ -8,7 +8,13 @@ from realtime.http import Access, empty_response, endpoint, json_response
 bp = func.Blueprint()
 
 
-@endpoint(bp, "OPTIONS POST", "api/pubsub/events", Access.SERVER)
+ERRORS = (
+    "bad_json invalid_request invalid_room invalid_user too_large "
+    "unauthenticated banned unknown_room"
+)
+
+
+@endpoint(bp, "OPTIONS POST", "api/pubsub/events", Access.SERVER, errors=ERRORS)
 async def pubsub_events(req: func.HttpRequest) -> func.HttpResponse:
     """Receive an event of Web PubSub, or its validation handshake."""
     if req.method == "OPTIONS":

@@ -16,7 +16,7 @@ import msgspec
 
 from events.handlers import CLIENT_EVENTS
 from local.parts import ROOT
-from pages.openapi import make_schemas
+from pages.schemas import make_schemas
 from realtime import messages
 from realtime.settings import Settings
 

@@ -49,7 +49,14 @@ class NegotiateResponse(Struct, frozen=True):
     latest: dict[str, Frame | None]
 
 
-@endpoint(bp, "GET POST", "api/negotiate", Access.PUBLIC, request=NegotiateRequest)
+@endpoint(
+    bp,
+    "GET POST",
+    "api/negotiate",
+    Access.PUBLIC,
+    request=NegotiateRequest,
+    errors="invalid_room unknown_group unauthenticated banned forbidden unknown_room rate_limited",
+)
 async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     """Get a client access token for one user, a room and streams."""
     request = _parse(req)

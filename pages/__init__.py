@@ -13,14 +13,14 @@ from realtime.http import Access, endpoint, json_response
 bp = func.Blueprint()
 
 
-@endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC)
+@endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC, documented=False)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
     """Get the page."""
     policy = assets.content_security_policy(hub().endpoint)
     return _send_file(req, "index.html", {"Content-Security-Policy": policy})
 
 
-@endpoint(bp, "GET", "assets/{file}", Access.PUBLIC)
+@endpoint(bp, "GET", "assets/{file}", Access.PUBLIC, documented=False)
 async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     """Get a file of the page."""
     return _send_file(req, req.route_params["file"])
@@ -50,13 +50,13 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
     return json_response(report, 200 if report.status == "ok" else 503)
 
 
-@endpoint(bp, "GET", "api/openapi.json", Access.PUBLIC, response=dict[str, Any])
+@endpoint(bp, "GET", "api/openapi.json", Access.PUBLIC, documented=False)
 async def api_document(req: func.HttpRequest) -> func.HttpResponse:
-    """Get this document: the HTTP API as OpenAPI 3.1."""
+    """Get the OpenAPI document."""
     return json_response(openapi.document())
 
 
-@endpoint(bp, "GET", "api/docs", Access.PUBLIC)
+@endpoint(bp, "GET", "api/docs", Access.PUBLIC, documented=False)
 async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
     """Get the API reference as a page."""
     page = reference.render_reference(openapi.document())

@@ -1,53 +1,62 @@
-"""The errors that a caller gets as an answer, and their HTTP status codes."""
+"""The errors that a caller gets as an answer: their codes, HTTP status codes and meanings."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ErrorCode:
+    """The HTTP status of a code, and a sentence for the API document."""
+
+    status: int
+    meaning: str
+
+
+ERROR_CODES = {
+    "bad_json": ErrorCode(400, "The body is not valid JSON."),
+    "invalid_request": ErrorCode(400, "A parameter, a header or a field is missing or invalid."),
+    "invalid_room": ErrorCode(400, "The room name is not valid."),
+    "invalid_user": ErrorCode(400, "The user id is not valid."),
+    "invalid_id": ErrorCode(400, "The message id is not valid."),
+    "invalid_cursor": ErrorCode(400, "`before` or `after` is outside of the history."),
+    "unknown_group": ErrorCode(400, "No stream has this group."),
+    "empty_content": ErrorCode(400, "The content is empty."),
+    "content_too_long": ErrorCode(400, "The content is longer than 4,000 UTF-16 units."),
+    "invalid_text": ErrorCode(400, "The content is not valid Unicode."),
+    "not_in_room": ErrorCode(400, "The connection has not joined this room."),
+    "unknown_event": ErrorCode(400, "There is no event of this name."),
+    "direct_to_self": ErrorCode(400, "Sender and recipient are the same user."),
+    "stale_event": ErrorCode(400, "The event is older than five minutes."),
+    "unauthenticated": ErrorCode(401, "The proof of the caller's identity is missing or invalid."),
+    "banned": ErrorCode(403, "The caller is banned."),
+    "forbidden": ErrorCode(403, "The request comes from another site's page."),
+    "moderated": ErrorCode(403, "The moderation function rejected the message."),
+    "unknown_room": ErrorCode(404, "There is no such room, or the caller has no access to it."),
+    "unknown_stream": ErrorCode(404, "There is no such stream."),
+    "unknown_user": ErrorCode(404, "No user with this id has ever been here."),
+    "unreachable": ErrorCode(404, "This user cannot receive messages."),
+    "id_conflict": ErrorCode(409, "The id was used for a message with another content."),
+    "too_many_rooms": ErrorCode(409, "The connection is in too many rooms."),
+    "too_large": ErrorCode(413, "The body is too large."),
+    "rate_limited": ErrorCode(429, "Too many requests; try again after `retry_after_ms`."),
+    "busy": ErrorCode(503, "Too many messages wait for this room; try again."),
+    "unavailable": ErrorCode(503, "A service that the app needs is unavailable; try again."),
+    "moderation_unavailable": ErrorCode(503, "The moderation function failed; try again."),
+}
+"""Every code. Over a WebSocket the same codes are sent in an `ErrorMessage`."""
 
 
 class ApiError(Exception):
     """A request that is answered with an error object and has no effect.
 
-    The codes by HTTP status; over a WebSocket the same code is sent in an `ErrorMessage`:
-
-        400  bad_json  invalid_request  invalid_room  invalid_user  invalid_id  invalid_cursor
-             unknown_group  empty_content  content_too_long  invalid_text
-             not_in_room  unknown_event  direct_to_self  stale_event
-        401  unauthenticated
-        403  banned  forbidden  moderated
-        404  unknown_room  unknown_stream  unknown_user  unreachable
-        409  id_conflict  too_many_rooms
-        413  too_large
-        429  rate_limited
-        503  busy  unavailable  moderation_unavailable
+    `code` is a key of ERROR_CODES, `message` a sentence for people.
     """
-
-    STATUS: ClassVar[dict[str, int]] = {
-        "unauthenticated": 401,
-        "banned": 403,
-        "forbidden": 403,
-        "moderated": 403,
-        "unknown_room": 404,
-        "unknown_stream": 404,
-        "unknown_user": 404,
-        "unreachable": 404,
-        "id_conflict": 409,
-        "too_many_rooms": 409,
-        "too_large": 413,
-        "rate_limited": 429,
-        "busy": 503,
-        "unavailable": 503,
-        "moderation_unavailable": 503,
-    }
-    """The codes whose status is not 400."""
 
     def __init__(self, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.status = ERROR_CODES[code].status
         self.retry_after_ms = retry_after_ms
-
-    @property
-    def status(self) -> int:
-        return self.STATUS.get(self.code, 400)
 
     @property
     def retry(self) -> bool:

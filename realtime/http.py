@@ -37,6 +37,11 @@ class Access(Enum):
     def level(self) -> func.AuthLevel:
         return func.AuthLevel.FUNCTION if self is Access.SERVER else func.AuthLevel.ANONYMOUS
 
+    @property
+    def errors(self) -> tuple[str, ...]:
+        """The error codes of authentication; the platform itself verifies function keys."""
+        return ("unauthenticated", "banned", "forbidden") if self is Access.SESSION else ()
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -44,6 +49,7 @@ class Endpoint:
 
     `query` and `body` are parsed before the handler is called; `request` is what the handler
     parses by itself, from either. A handler with `raw` returns the whole HTTP response.
+    `errors` are all error codes that the function may answer with.
     """
 
     name: str
@@ -56,6 +62,8 @@ class Endpoint:
     response: type | None
     request: type | None
     raw: bool
+    errors: frozenset[str]
+    documented: bool
 
 
 endpoints: list[Endpoint] = []
@@ -70,34 +78,50 @@ def endpoint(
     *,
     request: type | None = None,
     response: type | None = None,
+    errors: str = "",
+    documented: bool = True,
 ) -> Callable[[Handler], Any]:
     """Declare an HTTP function; several methods are separated by a space.
 
     The handler takes the request and, if it has parameters `query` and `body`, structs that are
     parsed and validated before. It returns a struct, or an HTTP response (then `response` names
-    the struct in it). ApiError becomes the error object.
+    the struct in it). ApiError becomes the error object; `errors` lists the codes that the handler
+    itself may raise, separated by spaces: those of authentication and parsing are added. A function
+    that is not `documented` is left out of the API document.
     """
 
     def declare(handler: Handler) -> Any:
         hints = get_type_hints(handler)
         raw = hints["return"] is func.HttpResponse
+        query, body = hints.get("query"), hints.get("body")
         declared = Endpoint(
             name=handler.__name__,
             methods=tuple(methods.split()),
             route=route,
             access=access,
             description=inspect.getdoc(handler) or "",
-            query=hints.get("query"),
-            body=hints.get("body"),
+            query=query,
+            body=body,
             response=response if raw else hints["return"],
             request=request,
             raw=raw,
+            errors=frozenset(
+                (*errors.split(), *access.errors, *_parsing_errors(query, body or request))
+            )
+            | {"unavailable"},
+            documented=documented,
         )
         endpoints.append(declared)
         routed = bp.route(route, methods=declared.methods, auth_level=access.level)
         return bp.function_name(declared.name)(routed(_wrap(handler, declared)))
 
     return declare
+
+
+def _parsing_errors(query: type | None, body: type | None) -> tuple[str, ...]:
+    if body:
+        return ("bad_json", "invalid_request", "too_large")
+    return ("invalid_request",) if query else ()
 
 
 def _wrap(handler: Handler, declared: Endpoint) -> Handler:
@@ -114,6 +138,7 @@ def _wrap(handler: Handler, declared: Endpoint) -> Handler:
             result = await handler(req, **arguments)
             return result if isinstance(result, func.HttpResponse) else json_response(result)
         except ApiError as error:
+            _check_declared(declared, error)
             return error_response(error)
         except InvalidSettingsError as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says all
@@ -127,6 +152,12 @@ def _wrap(handler: Handler, declared: Endpoint) -> Handler:
     function.__name__ = declared.name
     function.__doc__ = declared.description
     return function
+
+
+def _check_declared(declared: Endpoint, error: ApiError) -> None:
+    """Log a code that the API document does not have; the tests fail on such a line."""
+    if error.code not in declared.errors:
+        log.error("%s answers with the undeclared error %s", declared.name, error.code)
 
 
 def parse_query(req: func.HttpRequest, kind: type[T]) -> T:

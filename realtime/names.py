@@ -8,7 +8,10 @@ import re
 
 from realtime.errors import ApiError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""The alphabet and length of room names and user ids."""
+
+_NAME = re.compile(NAME_PATTERN)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROOM_GROUP_PREFIX = "room."
 

@@ -42,6 +42,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     finally:
         desk.stop()
     assert logs.leaks(logs.lines) == []
+    assert [line for line in logs.lines if "undeclared error" in line] == []
     # The emulator announces its key when it starts, as Microsoft's own does.
     assert logs.leaks(desk.webpubsub.output, besides=frozenset({ACCESS_KEY})) == []
 

@@ -1,0 +1,107 @@
+"""JSON Schemas of the app's types, with an example of each field."""
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+Schema = dict[str, Any]
+
+FRAME = {
+    "type": "stock_update",
+    "stream": "stock-prices",
+    "tick": 1795255200,
+    "timestamp": "2026-11-21T10:00:00.013Z",
+    "stale": False,
+    "full": True,
+    "data": {"source": "simulator", "symbols": {"MSFT": {"price": 512.4}}},
+}
+
+EXAMPLES: dict[str, Any] = {
+    "active": True,
+    "after": 40,
+    "age_seconds": 0.4,
+    "before": 41,
+    "code": "rate_limited",
+    "connections": 1,
+    "content": "Good morning",
+    "count": 1,
+    "data": FRAME["data"],
+    "description": "Prices of five symbols.",
+    "epoch": "31938aae",
+    "event": "message",
+    "expires_on": "2026-11-21T11:00:00Z",
+    "first": 1,
+    "from": "ann-7f3kq2xz",
+    "full": True,
+    "group": "stocks",
+    "groups": ["stocks"],
+    "head": 42,
+    "id": "8c1f0a52",
+    "interval_seconds": 1,
+    "last_tick": 1795255200,
+    "latest": FRAME,
+    "limit": 100,
+    "message": "Too many messages; wait a moment.",
+    "name": "stock-prices",
+    "private": True,
+    "read": 40,
+    "retry_after_ms": 500,
+    "room": "lobby",
+    "seq": 42,
+    "session": "eyJhbGciOiJIUzI1NiJ9…",
+    "stale": False,
+    "status": "sent",
+    "stream": "stock-prices",
+    "tick": 1795255200,
+    "timestamp": "2026-11-21T10:00:00.013Z",
+    "title": "Stock prices",
+    "to": "bob-4mw82xke",
+    "token": "eyJhbGciOiJIUzI1NiJ9…",
+    "type": "stock_update",
+    "unread": 2,
+    "url": "wss://example.webpubsub.azure.com/client/hubs/townsquare?access_token=eyJ…",
+    "user": "ann-7f3kq2xz",
+    "user_id": "ann-7f3kq2xz",
+    "ErrorMessage.message": "Join the room first.",
+    "ErrorMessage.code": "not_in_room",
+    "HealthReport.status": "ok",
+    "HealthReport.checks": {"tables": "ok", "webpubsub": "ok", "streams": {}},
+    "NegotiateRequest.groups": "stocks",
+    "NegotiateRequest.user_id": "ann",
+    "NegotiateResponse.latest": {"stocks": FRAME},
+    "PageQuery.after": "ann-7f3kq2xz",
+    "ServerMessageRequest.from": "system",
+    "SystemEvent.content": "ann has joined.",
+    "SystemEvent.event": "joined",
+}
+"""An example for each field: by `Type.field`, or by the field's name in all other types."""
+
+
+def make_schemas(types: Iterable[Any]) -> tuple[tuple[Schema, ...], dict[str, Schema]]:
+    """The schemas of types, and the components to which they refer.
+
+    Python before 3.13 keeps the indentation of docstrings; a description has none.
+    """
+    schemas, components = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    for name, component in components.items():
+        if "description" in component:
+            component["description"] = inspect.cleandoc(component["description"])
+        for field, schema in component.get("properties", {}).items():
+            add_example(schema, name, field)
+    return schemas, components
+
+
+def add_example(schema: Schema, type_name: str, field: str) -> None:
+    """Add the field's example, unless the schema has fixed values or is a component itself."""
+    found = EXAMPLES.get(f"{type_name}.{field}", EXAMPLES.get(field))
+    if found is not None and not is_self_explanatory(schema):
+        schema["examples"] = [found]
+
+
+def is_self_explanatory(schema: Schema) -> bool:
+    """Whether a schema needs no example: a reference, a list of references, a choice of values."""
+    return bool({"$ref", "enum", "const"} & schema.keys()) or "$ref" in schema.get("items", {})

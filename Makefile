@@ -97,7 +97,7 @@ $(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)
 	@cd benchmarks/js && npm ci $(QUIETLY)
 	@touch $@
 
-$(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/src/*) $(wildcard web/src/*/*)
+$(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/reference/*) $(wildcard web/src/*) $(wildcard web/src/*/*)
 	@echo 'Building the page ...'
 	@node web/build.mjs
 	@touch $@

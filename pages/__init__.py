@@ -1,11 +1,10 @@
-"""The page and its assets, the health report, and the API document with its reference."""
+"""The page and its assets, the health report, the API document, and its reference."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import azure.functions as func
 
-from pages import assets, openapi, reference
+from pages import assets, openapi
 from pages.health import HealthReport, check_health
 from realtime.azure.web_pubsub import hub
 from realtime.http import Access, endpoint, json_response
@@ -22,14 +21,14 @@ async def page(req: func.HttpRequest) -> func.HttpResponse:
 
 @endpoint(bp, "GET", "assets/{file}", Access.PUBLIC, documented=False)
 async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
-    """Get a file of the page."""
+    """Get a script, a style or an image of the pages."""
     return _send_file(req, req.route_params["file"])
 
 
 def _send_file(
     req: func.HttpRequest, name: str, headers: Mapping[str, str] | None = None
 ) -> func.HttpResponse:
-    """A file of the page: 304 if the browser has it, compressed if the browser accepts that."""
+    """A file of the pages: 304 if the browser has it, compressed if the browser accepts that."""
     file = assets.read_file(name)
     if file is None:
         text = "Not found. web/README.md describes how the page is built."
@@ -58,6 +57,7 @@ async def api_document(req: func.HttpRequest) -> func.HttpResponse:
 
 @endpoint(bp, "GET", "api/docs", Access.PUBLIC, documented=False)
 async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
-    """Get the API reference as a page."""
-    page = reference.render_reference(openapi.document())
-    return func.HttpResponse(page, mimetype="text/html", headers=reference.HEADERS)
+    """Get the API reference: Swagger UI, which reads the OpenAPI document."""
+    return _send_file(
+        req, "api-docs.html", {"Content-Security-Policy": assets.content_security_policy()}
+    )

@@ -59,11 +59,11 @@ def _read(path: Path, _modified: int) -> File:
     return File(content, gzip.compress(content), TYPES[path.suffix], f'"{digest}"')
 
 
-def content_security_policy(hub: str) -> str:
-    """The policy of the page: the app's own files and the hub at this URL, nothing else."""
-    sockets = "ws" + hub.removeprefix("http")
+def content_security_policy(hub: str = "") -> str:
+    """The policy of a page: the app's own files and the hub at this URL, nothing else."""
+    connections = " ".join(["'self'", *(["ws" + hub.removeprefix("http")] if hub else [])])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; "
+        f"connect-src {connections}; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     )

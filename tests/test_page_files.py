@@ -5,7 +5,14 @@ import pytest
 
 from local.parts import Desk
 
-FILES = ["/", "/assets/app.js", "/assets/app.css", "/assets/mark.svg"]
+FILES = [
+    "/",
+    "/assets/app.js",
+    "/assets/app.css",
+    "/assets/mark.svg",
+    "/api/docs",
+    "/assets/api-docs.js",
+]
 
 
 async def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:

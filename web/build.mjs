@@ -35,6 +35,7 @@ if (process.argv.includes("--watch")) {
   await (await context({ ...options, logLevel: "info" })).watch();
 } else {
   await build(options);
+  await import("./reference/build.mjs");
   for (const file of readdirSync(dist).sort()) {
     const packed = gzipSync(readFileSync(join(dist, file)), { level: 9 }).length;
     const [size, small] = [statSync(join(dist, file)).size, packed].map((n) =>

@@ -81,7 +81,7 @@ async def say(room: str, number: str, name: str = "message") -> WebhookResponse:
     }
     said = {"room": room, "content": CONTENT, "id": number}
     answer = await handle_event(headers, json.dumps(said).encode())
-    assert answer.message is None, answer.message
+    assert not answer.body, answer.body
     return answer
 
 

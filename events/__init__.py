@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from events.webhook import WebhookResponse, answer_handshake, handle_event
-from realtime.http import Access, empty_response, endpoint, json_response
+from realtime.http import Access, empty_response, endpoint, json_bytes_response
 
 bp = func.Blueprint()
 
@@ -23,6 +23,6 @@ async def pubsub_events(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def _to_http(response: WebhookResponse) -> func.HttpResponse:
-    if response.message is None:
+    if not response.body:
         return empty_response(response.headers)
-    return json_response(response.message, headers=response.headers)
+    return json_bytes_response(response.body, headers=response.headers)

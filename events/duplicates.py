@@ -1,44 +1,86 @@
 """The duplicate filter: handles an event once, also if Web PubSub delivers it again."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from cachetools import LRUCache
+from cachetools import TTLCache
 
 from events.cloudevents import CloudEvent
-from realtime.errors import ApiError
 
-MAX_REMEMBERED_EVENTS = 2_000
+OUTCOME_CACHE_SECONDS = 120.0
+"""How long an outcome is cached: the service tries for at most 100 s to deliver an event."""
 
-T = TypeVar("T")
+MAX_CACHE_BYTES = 4 * 1024 * 1024
+"""The most bytes of all cached outcomes; the least recently used one is dropped first."""
+
+MAX_OUTCOME_BYTES = 4 * 1024
+"""A larger outcome is not cached: it is a roster or a history page, and a repeated join reads
+them again."""
+
+ENTRY_OVERHEAD_BYTES = 512
+"""What an entry costs beside its outcome: two keys, links and objects of the cache."""
+
+
+class Outcome(Protocol):
+    """What an event came to."""
+
+    @property
+    def cacheable(self) -> bool:
+        """False for a rejected event: a repeated one is checked again."""
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds."""
+
+
+T = TypeVar("T", bound=Outcome)
 
 
 class DuplicateFilter:
     """At most once per (connection, event id) on this instance.
 
-    An event that is delivered to another instance has one effect too: each handler is idempotent.
+    Deliveries at the same time share one task. An event that is delivered to another instance, or
+    after its outcome was dropped, has one effect too: each handler is idempotent.
     """
 
-    def __init__(self) -> None:
-        self._tasks: LRUCache[tuple[str, str], asyncio.Future[Any]] = LRUCache(
-            MAX_REMEMBERED_EVENTS
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._running: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self._outcomes: TTLCache[tuple[str, str], Outcome] = TTLCache(
+            MAX_CACHE_BYTES,
+            OUTCOME_CACHE_SECONDS,
+            timer=clock,
+            getsizeof=lambda outcome: outcome.size + ENTRY_OVERHEAD_BYTES,
         )
 
+    @property
+    def cached_bytes(self) -> int:
+        """The bytes of all cached outcomes."""
+        self._outcomes.expire()
+        return int(self._outcomes.currsize)
+
     async def run(self, event: CloudEvent, handle: Callable[[], Awaitable[T]]) -> T:
-        """The result of `handle`, or what it returned or raised for the first delivery."""
+        """The outcome of `handle`, or that of an earlier delivery."""
         key = (event.connection, event.id)
-        task: asyncio.Future[T] | None = self._tasks.get(key)
-        if task is None:
-            task = self._tasks[key] = asyncio.ensure_future(handle())
-            task.add_done_callback(lambda done: self._drop_failed(key, done))
+        cached: Any = self._outcomes.get(key)
+        if cached is not None:
+            outcome: T = cached
+            return outcome
+        if key not in self._running:
+            self._running[key] = asyncio.ensure_future(handle())
+            self._running[key].add_done_callback(lambda done: self._finish(key, done))
+        task: asyncio.Future[T] = self._running[key]
         return await asyncio.shield(task)
 
-    def _drop_failed(self, key: tuple[str, str], done: "asyncio.Future[Any]") -> None:
-        """A failed event is handled again: the service repeats it after 1, 3 and 5 s."""
-        if done.cancelled() or not isinstance(done.exception(), ApiError | None):
-            self._tasks.pop(key, None)
+    def _finish(self, key: tuple[str, str], done: "asyncio.Future[Any]") -> None:
+        del self._running[key]
+        if done.cancelled() or done.exception() is not None:
+            return
+        outcome = done.result()
+        if outcome.cacheable and outcome.size <= MAX_OUTCOME_BYTES:
+            self._outcomes[key] = outcome
 
 
 @cache

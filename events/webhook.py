@@ -26,10 +26,19 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WebhookResponse:
-    """The message to the client, if any, and headers, such as the connection's new state."""
+    """The message to the client as JSON, if any, and headers, such as the connection's new state.
 
-    message: Any = None
+    `cacheable` is false for a rejected event.
+    """
+
+    body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cacheable: bool = True
+
+    @property
+    def size(self) -> int:
+        """The bytes of body and headers."""
+        return len(self.body) + sum(len(name) + len(value) for name, value in self.headers.items())
 
 
 def answer_handshake(headers: Mapping[str, str]) -> WebhookResponse:
@@ -75,7 +84,8 @@ async def _handle_connect(event: CloudEvent) -> WebhookResponse:
     rooms = tuple(validate_room(room) for one in body.groups if (room := room_of_group(one)))
     client = Client(event.connection, validate_user_id(event.user_id), rooms)
     groups = await connections.connect(client, body.groups)
-    return WebhookResponse({"groups": groups}, cloudevents.state_header(rooms))
+    answer = msgspec.json.encode({"groups": groups})
+    return WebhookResponse(answer, cloudevents.state_header(rooms))
 
 
 async def _handle_client_event(event: CloudEvent) -> WebhookResponse:
@@ -83,12 +93,13 @@ async def _handle_client_event(event: CloudEvent) -> WebhookResponse:
     try:
         reply = await _call_handler(event)
     except ApiError as error:
-        return WebhookResponse(_make_error(event, error))
+        return _reject(event, error)
     except AzureError as error:
         log.warning("%s failed: %s", event.name, type(error).__name__)
-        return WebhookResponse(_make_error(event, service_unavailable()))
+        return _reject(event, service_unavailable())
+    body = b"" if reply.message is None else msgspec.json.encode(reply.message)
     state = {} if reply.rooms == event.rooms else cloudevents.state_header(reply.rooms)
-    return WebhookResponse(reply.message, state)
+    return WebhookResponse(body, state)
 
 
 async def _call_handler(event: CloudEvent) -> Reply:
@@ -115,6 +126,10 @@ class _EventIds(msgspec.Struct):
 
     id: Any = None
     room: Any = None
+
+
+def _reject(event: CloudEvent, error: ApiError) -> WebhookResponse:
+    return WebhookResponse(msgspec.json.encode(_make_error(event, error)), cacheable=False)
 
 
 def _make_error(event: CloudEvent, error: ApiError) -> ErrorMessage:

@@ -182,8 +182,15 @@ def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> func.HttpResponse:
     """A JSON response that must not be cached."""
+    return json_bytes_response(msgspec.json.encode(body), status, headers)
+
+
+def json_bytes_response(
+    body: bytes, status: int = 200, headers: Mapping[str, str] | None = None
+) -> func.HttpResponse:
+    """The same for a body that is encoded already."""
     return func.HttpResponse(
-        msgspec.json.encode(body),
+        body,
         status_code=status,
         mimetype="application/json",
         headers={"Cache-Control": "no-store", **(headers or {})},

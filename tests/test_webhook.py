@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import json
+import time
+import tracemalloc
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -13,9 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from events.cloudevents import CloudEvent, parse_event
+from events.duplicates import MAX_CACHE_BYTES, OUTCOME_CACHE_SECONDS, DuplicateFilter
+from events.webhook import WebhookResponse
 from local.parts import ACCESS_KEY, Desk, free_ports, start_functions
 from realtime.azure.web_pubsub import connect_hub
 from realtime.http import MAX_BODY_BYTES
+from realtime.rooms.presence import GRACE_SECONDS
 from realtime.settings import Settings
 from tests import logs
 from tests.instances import Instance, instance
@@ -271,6 +278,89 @@ async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
     assert await kept(own, room) == 1
 
 
+async def outcome_of(size: int) -> WebhookResponse:
+    return WebhookResponse(b"x" * size)
+
+
+def event(number: int, connection: str = "a connection") -> CloudEvent:
+    headers = event_headers("message", connection="of-the-test") | {"ce-id": str(number)}
+    headers["ce-connectionId"] = connection.replace(" ", "-")
+    return parse_event({name.lower(): value for name, value in headers.items()}, b"")
+
+
+@given(st.lists(st.integers(0, 3_000_000), min_size=20, max_size=120))
+@settings(max_examples=20, deadline=None)
+def test_outcomes_of_all_sizes_take_a_bounded_number_of_bytes(sizes: list[int]) -> None:
+    async def handle_all() -> None:
+        filter_ = DuplicateFilter()
+        for number, size in enumerate(sizes):
+            await filter_.run(event(number), partial(outcome_of, size))
+            assert filter_.cached_bytes <= MAX_CACHE_BYTES
+
+    tracemalloc.start()
+    try:
+        asyncio.run(handle_all())
+        current, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert current < MAX_CACHE_BYTES + 4 * 1024 * 1024
+
+
+async def test_many_small_outcomes_take_a_bounded_number_of_bytes() -> None:
+    filter_ = DuplicateFilter()
+
+    for number in range(20_000):
+        await filter_.run(event(number), partial(outcome_of, number % 2_000))
+
+    assert 0 < filter_.cached_bytes <= MAX_CACHE_BYTES
+
+
+async def test_an_outcome_is_dropped_when_the_service_repeats_it_no_more() -> None:
+    time = 1000.0
+    filter_ = DuplicateFilter(clock=lambda: time)
+    handled = 0
+
+    async def handle() -> WebhookResponse:
+        nonlocal handled
+        handled += 1
+        return WebhookResponse()
+
+    await filter_.run(event(1), handle)
+    time += OUTCOME_CACHE_SECONDS - 1
+    await filter_.run(event(1), handle)
+    time += 1
+    await filter_.run(event(1), handle)
+
+    assert handled == 2
+
+
+async def test_a_rejected_event_is_checked_again_when_it_is_delivered_again(
+    service: Service, own: Instance, room: str
+) -> None:
+    headers = event_headers("message") | {"ce-connectionId": new_connection()}
+    headers["ce-signature"] = signature(headers["ce-connectionId"])
+    body = json.dumps(message(room)).encode()
+    state = {"ce-connectionState": base64.b64encode(json.dumps([room]).encode()).decode()}
+
+    rejected = await service.call("POST", headers, body)
+    stored = await service.call("POST", headers | state, body)
+
+    assert (rejected.code, stored.status) == ("not_in_room", 204)
+    assert await kept(own, room) == 1
+
+
+async def test_disconnected_is_answered_at_once(service: Service, room: str) -> None:
+    """More departures at once than an instance handles requests at the same time."""
+    begin = time.monotonic()
+
+    answers = await asyncio.gather(
+        *(service.tells("disconnected", {"reason": ""}, rooms=[room]) for _ in range(40))
+    )
+
+    assert {one.status for one in answers} == {204}
+    assert time.monotonic() - begin < GRACE_SECONDS
+
+
 async def test_the_same_id_on_another_connection_is_another_event(
     service: Service, own: Instance, room: str
 ) -> None:
@@ -356,7 +446,7 @@ async def test_what_is_not_a_message_is_refused_to_its_sender(
         ("read", {"seq": "all"}, "invalid_request"),
         ("read", {"seq": 0, "to": "bob-22222222"}, "invalid_request"),
         ("direct", {"to": "ann-22222222", "content": "me", "id": "1"}, "direct_to_self"),
-        ("direct", {"to": "nobody-22222222", "content": "hello", "id": "1"}, "unknown_user"),
+        ("direct", {"to": "nobody-22222222", "content": "hello", "id": "1"}, "unreachable"),
         ("direct", {"to": "ann-22222222:bob", "content": "hello", "id": "1"}, "invalid_user"),
     ],
 )

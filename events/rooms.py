@@ -56,9 +56,13 @@ async def leave(client: Client, request: LeaveRequest) -> Reply:
 
 
 async def remove_without_access(client: Client, room: str) -> None:
-    """Check the access again and remove the connection if it was withdrawn meanwhile."""
+    """Check the access again and remove the connection if it was withdrawn meanwhile.
+
+    Reads the table, not the cache: another instance may have made the room private after the first
+    check, and then has listed the room's connections before this one was in it.
+    """
     try:
-        await room_access().check_cached(room, client.user_id)
+        await room_access().check(room, client.user_id)
     except ApiError:
         await hub().remove_connection_from_group(room_group(room), client.connection)
         raise

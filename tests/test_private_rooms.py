@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from tests.service import Service
 from tests.strict import KEY
 
 ROUNDS = 12
+RACES = 40
 
 
 @pytest.fixture
@@ -192,6 +194,30 @@ async def test_who_joins_while_being_expelled_does_not_stay(
             assert ann.id not in (await own.presence.roster(room)).users
 
 
+async def test_who_joins_while_another_instance_closes_the_room_does_not_stay(
+    strict: Part, http: aiohttp.ClientSession, ann: Person, bob: Person, own: Instance
+) -> None:
+    elsewhere = Operator(http, strict.url)
+    random = Random(1)
+    left_in = []
+    async with ann.connect() as inside, bob.connect() as tab:
+        for _ in range(RACES):
+            room = f"room-{uuid.uuid4().hex}"
+            await inside.join(room)  # so that this instance has cached that the room is open
+
+            async def close_room(room: str = room) -> None:
+                await asyncio.sleep(random.random() * 0.03)
+                await elsewhere.ask("PUT", room, {"private": True})
+
+            await asyncio.gather(tab.join(room), close_room())
+            left_in.append(bob.id in (await own.presence.roster(room)).users)
+            await elsewhere.ask("PUT", room, {"private": False})
+            await tab.send("leave", {"room": room})
+            await inside.send("leave", {"room": room})
+
+    assert left_in == [False] * RACES
+
+
 async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
     desk: Desk, http: aiohttp.ClientSession, ann: Person, operator: Operator, own: Instance
 ) -> None:
@@ -254,7 +280,7 @@ async def test_below_all_checks_a_name_is_still_only_a_name(
     memberships, access = Memberships(own.tables), RoomAccess(own.tables, listed=True)
 
     assert (await own.history.read_page(name)).entries == []
-    assert await memberships.list(name) == []
+    assert await memberships.list_page(name, 10) == ([], None)
     assert not await memberships.has_any(name)
     assert await access.find(name, name) is None
     assert await ann.ask("GET", f"/api/rooms/{name}/history") == await ann.ask(

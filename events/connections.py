@@ -1,13 +1,12 @@
 """Handlers of the system events: connect, connected, disconnected."""
 
-import asyncio
-
 from events.client import Client
 from events.rooms import remove_without_access
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
 from realtime.rooms.access import room_access
-from realtime.rooms.presence import GRACE_SECONDS, presence
+from realtime.rooms.departures import departures
+from realtime.rooms.presence import presence
 from realtime.streams.subscriptions import subscriptions
 from realtime.users.bans import bans
 
@@ -43,10 +42,8 @@ async def connected(client: Client) -> None:
 
 
 async def disconnected(client: Client) -> None:
-    """Announce that the user has left, unless another connection of the user is there."""
-    await asyncio.gather(
-        *(
-            presence().announce_left(room, client.user_id, grace_seconds=GRACE_SECONDS)
-            for room in client.rooms
-        )
-    )
+    """Announce after a grace period that the user has left, unless the user is there again.
+
+    Does not wait for it: an instance answers a limited number of requests at the same time.
+    """
+    departures().add(client.rooms, client.user_id)

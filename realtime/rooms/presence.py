@@ -3,6 +3,8 @@
 The service's list of a group's connections is authoritative. The table `presence` (PartitionKey
 room, RowKey user) only stores who was announced, so that each notice is published once, whichever
 instance detects it first and whichever event was late, repeated or lost.
+
+"left" follows a grace period, which realtime/rooms/departures.py keeps.
 """
 
 import asyncio
@@ -33,8 +35,11 @@ class Roster:
 
     @property
     def crowded(self) -> bool:
-        """Whether the room is above one page: then joins and leaves are not announced."""
-        return self.users.total() > MAX_PAGE_CONNECTIONS
+        """Whether the users are more than one page: then joins and leaves are not announced.
+
+        Users count, not connections: one user with many tabs does not silence a room.
+        """
+        return len(self.users) > MAX_PAGE_CONNECTIONS
 
     def page(self, after: str = "") -> list[RoomUser]:
         """One page of users by user id: the first, or the one after an id."""
@@ -86,10 +91,8 @@ class Presence:
         if await self._add_announced(room, user_id) and not roster.crowded:
             await self._publish_notice(room, user_id, "joined")
 
-    async def announce_left(self, room: str, user_id: str, *, grace_seconds: float = 0) -> None:
-        """Publish "left" if the user is still not in the room after the grace period."""
-        if grace_seconds:
-            await self._sleep(grace_seconds)
+    async def announce_left(self, room: str, user_id: str) -> None:
+        """Publish "left" if the user is not in the room."""
         roster = await self.roster(room)
         if user_id in roster.users:
             return

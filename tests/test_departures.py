@@ -1,0 +1,82 @@
+"""Departures: "left" comes after the grace period, and nobody waits for it."""
+
+import asyncio
+
+from realtime.rooms.departures import MAX_WAITING_DEPARTURES, Departures
+from tests.instances import Instance, instance
+from tests.people import PLAIN, Person
+
+GRACE = 5.0
+
+
+class Clock:
+    """A clock that sleeping moves, unless it is stopped."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.stopped = asyncio.Event()
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+        await self.stopped.wait()
+        self.time += seconds
+
+
+async def test_who_is_back_within_the_grace_period_is_not_announced(
+    ann: Person, bob: Person, one: Instance, room: str
+) -> None:
+    clock = Clock()
+    departures = Departures(one.presence, grace_seconds=GRACE, clock=clock, sleep=clock.sleep)
+    async with ann.connect(room) as here, bob.connect(room, subprotocol=PLAIN):
+        await here.hear(type="system", user_id=bob.id, event="joined")
+        departures.add([room], bob.id)
+        departures.add([room], "ghost-22222222")
+        roster = await one.presence.roster(room)
+        await one.presence.announce_joined(room, "ghost-22222222", roster)
+
+        clock.stopped.set()
+        await here.hear(type="system", user_id="ghost-22222222", event="left")
+
+        await here.say(room, "the end")
+        await here.hear(type="message", content="the end")
+        told = [one["event"] for one in here.heard if one.get("user_id") == bob.id]
+        assert told == ["joined"]
+        assert clock.slept == [GRACE]
+
+
+async def test_an_instance_that_was_suspended_announces_when_it_runs_again(
+    desk: object, ann: Person, one: Instance, room: str
+) -> None:
+    """The platform may stop an instance between two invocations, and its clock goes on."""
+    clock = Clock()
+    departures = Departures(one.presence, grace_seconds=GRACE, clock=clock, sleep=clock.sleep)
+    async with ann.connect(room) as here, instance(desk) as other:
+        roster = await one.presence.roster(room)
+        for user in ("ghost-22222222", "ghost-33333333"):
+            await one.presence.announce_joined(room, user, roster)
+            departures.add([room], user)
+
+        # Meanwhile the timer runs on another instance.
+        await other.presence.reconcile()
+        clock.time += 3600
+        clock.stopped.set()
+
+        await here.hear(type="system", user_id="ghost-22222222", event="left")
+        await here.hear(type="system", user_id="ghost-33333333", event="left")
+        await here.say(room, "the end")
+        await here.hear(type="message", content="the end")
+        assert sum(one.get("event") == "left" for one in here.heard) == 2
+
+
+async def test_departures_that_wait_are_bounded(one: Instance) -> None:
+    departures = Departures(one.presence, sleep=Clock().sleep)
+
+    for number in range(3):
+        departures.add([f"room-{room}" for room in range(MAX_WAITING_DEPARTURES // 2)], str(number))
+
+    assert len(departures) == MAX_WAITING_DEPARTURES

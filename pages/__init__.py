@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import azure.functions as func
 
 from pages import assets, openapi
-from pages.health import HealthReport, check_health
+from pages.health import HealthReport, HealthStatus, reported_health
 from realtime.azure.web_pubsub import hub
 from realtime.http import Access, endpoint, json_response
 
@@ -42,11 +42,22 @@ def _send_file(
     return func.HttpResponse(file.compressed, mimetype=file.type, headers=sent)
 
 
-@endpoint(bp, "GET", "api/health", Access.PUBLIC, response=HealthReport)
+@endpoint(bp, "GET", "api/health", Access.PUBLIC, response=HealthStatus)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Get whether storage and service answer, and the age of each stream's last frame."""
-    report = await check_health()
-    return json_response(report, 200 if report.status == "ok" else 503)
+    """Get whether storage and service answer; the report is at most 5 s old."""
+    report = await reported_health().report()
+    return json_response(HealthStatus(report.status), _status_code(report))
+
+
+@endpoint(bp, "GET", "api/health/details", Access.SERVER, response=HealthReport)
+async def health_details(req: func.HttpRequest) -> func.HttpResponse:
+    """Get the same with the result of each check and the age of each stream's last frame."""
+    report = await reported_health().report()
+    return json_response(report, _status_code(report))
+
+
+def _status_code(report: HealthReport) -> int:
+    return 200 if report.status == "ok" else 503
 
 
 @endpoint(bp, "GET", "api/openapi.json", Access.PUBLIC, documented=False)

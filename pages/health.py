@@ -1,9 +1,15 @@
-"""The health report: storage and service are called, stream ages are read."""
+"""The health report: storage and service are called, stream ages are read.
+
+Everybody may ask, so a report is shared: storage and service are called at most once in
+REPORT_CACHE_SECONDS, however many requests come. Strangers get the status only.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,7 +22,16 @@ from realtime.streams.store import stream_store
 
 CHECK_TIMEOUT_SECONDS = 3.0
 
+REPORT_CACHE_SECONDS = 5.0
+"""How long an instance gives the same report."""
+
 log = logging.getLogger(__name__)
+
+
+class HealthStatus(msgspec.Struct, frozen=True):
+    """`status` is `ok` or `down`."""
+
+    status: str
 
 
 class HealthReport(msgspec.Struct, frozen=True):
@@ -24,6 +39,31 @@ class HealthReport(msgspec.Struct, frozen=True):
 
     status: str
     checks: dict[str, Any]
+
+
+class Health:
+    """The report of this process. Concurrent requests share one."""
+
+    def __init__(
+        self,
+        check: Callable[[], Awaitable[HealthReport]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._check = check
+        self._clock = clock
+        self._report: asyncio.Future[HealthReport] | None = None
+        self._cached_until = -1.0
+
+    async def report(self) -> HealthReport:
+        if self._report is None or (self._report.done() and self._clock() >= self._cached_until):
+            self._report = asyncio.ensure_future(self._make())
+        return await asyncio.shield(self._report)
+
+    async def _make(self) -> HealthReport:
+        try:
+            return await self._check()
+        finally:
+            self._cached_until = self._clock() + REPORT_CACHE_SECONDS
 
 
 async def check_health() -> HealthReport:
@@ -57,3 +97,9 @@ async def _read_streams() -> dict[str, Any]:
     }
     failed = registry.failed_imports.items()
     return states | {name: {"active": False, "error": problem} for name, problem in failed}
+
+
+@cache
+def reported_health() -> Health:
+    """The health of this process."""
+    return Health(check_health)

@@ -77,6 +77,7 @@ SUCCESSES: list[Case] = [
     ("PUT", "/api/users/bob-1/ban", {}),
     ("DELETE", "/api/users/bob-1/ban", {}),
     ("GET", "/api/health", {}),
+    ("GET", "/api/health/details", {}),
     ("OPTIONS", "/api/pubsub/events", {"headers": {"WebHook-Request-Origin": "localhost"}}),
 ]
 

@@ -1,9 +1,12 @@
 """How the page's files are sent; what they do is tested in tests/page."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
 from local.parts import Desk
+from pages.health import REPORT_CACHE_SECONDS, Health, HealthReport
 
 FILES = [
     "/",
@@ -58,8 +61,31 @@ async def test_the_page_allows_itself_little(desk: Desk) -> None:
 
 async def test_the_app_says_whether_all_is_well(desk: Desk, http: aiohttp.ClientSession) -> None:
     async with http.get(f"{desk.url}/api/health") as answer:
+        seen_by_strangers = await answer.json()
+    async with http.get(f"{desk.url}/api/health/details") as answer:
         report = await answer.json()
 
+    assert seen_by_strangers == {"status": "ok"}
     assert (answer.status, report["status"]) == (200, "ok")
     assert (report["checks"]["tables"], report["checks"]["webpubsub"]) == ("ok", "ok")
     assert set(report["checks"]["streams"]) >= {"stock-prices", "system-metrics", "weather"}
+
+
+async def test_health_asks_storage_at_most_once_in_five_seconds() -> None:
+    time, checks = 1000.0, 0
+
+    async def check() -> HealthReport:
+        nonlocal checks
+        checks += 1
+        await asyncio.sleep(0)
+        return HealthReport("ok", {})
+
+    health = Health(check, clock=lambda: time)
+    await asyncio.gather(*(health.report() for _ in range(50)))
+    time += REPORT_CACHE_SECONDS - 0.1
+    await health.report()
+    first = checks
+    time += 0.1
+    await health.report()
+
+    assert (first, checks) == (1, 2)

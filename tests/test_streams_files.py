@@ -94,7 +94,7 @@ async def test_the_stream_of_the_document_ticks_in_a_client_beside_a_broken_file
                 heard += [said["data"]] if said["type"] == "message" else []
         async with session.get(f"{app}/api/streams") as answer:
             listed = {one["name"]: one for one in (await answer.json())["streams"]}
-        async with session.get(f"{app}/api/health") as answer:
+        async with session.get(f"{app}/api/health/details") as answer:
             states = (await answer.json())["checks"]["streams"]
 
     assert {frame["type"] for frame in heard} == {"dice_update"}

@@ -179,7 +179,7 @@ def test_a_killed_part_comes_back_where_it_was(desk: Desk) -> None:
     second.start()
     second.wait()
 
-    assert httpx.get(f"{second.url}/api/health").json()["checks"]["tables"] == "ok"
+    assert httpx.get(f"{second.url}/api/health/details").json()["checks"]["tables"] == "ok"
     second.stop()
     assert second.process.returncode == 0
 

@@ -1,9 +1,9 @@
 """Rooms: the caller's conversations, and the settings of a room."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import azure.functions as func
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from api.blueprint import bp
 from realtime.concurrency import gather_limited
@@ -15,6 +15,12 @@ from realtime.rooms.presence import presence
 from realtime.rooms.removal import remove_from_room
 from realtime.users.caller import authenticate
 from realtime.users.memberships import Membership, memberships
+
+MAX_PAGE_CONVERSATIONS = 100
+"""The most conversations of one page: each costs up to three reads, since Table Storage has no
+query for rows of several partitions that does not scan the table."""
+
+MAX_POSITION_LENGTH = 80
 
 
 class ConversationSummary(Struct, frozen=True, omit_defaults=True):
@@ -29,20 +35,32 @@ class ConversationSummary(Struct, frozen=True, omit_defaults=True):
     user_id: str | None = None
 
 
-class ConversationList(Struct, frozen=True):
+class ConversationList(Struct, frozen=True, omit_defaults=True):
+    """One page; `next` is the `after` of the next one, where there is one."""
+
     rooms: list[ConversationSummary]
     direct: list[ConversationSummary]
+    next: str | None = None
+
+
+class ConversationQuery(Struct, frozen=True):
+    """The page after a position, which the page before has named."""
+
+    after: Annotated[str, Meta(max_length=MAX_POSITION_LENGTH)] = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_CONVERSATIONS)] = MAX_PAGE_CONVERSATIONS
 
 
 @endpoint(bp, "GET", "api/rooms", Access.SESSION)
-async def room_list(req: func.HttpRequest) -> ConversationList:
-    """List the caller's rooms and direct conversations with their unread counts."""
+async def room_list(req: func.HttpRequest, query: ConversationQuery) -> ConversationList:
+    """List the caller's direct conversations and rooms with their unread counts."""
     caller = await authenticate(req.headers)
-    stored = await memberships().list(caller.user_id)
+    stored, following = await memberships().list_page(caller.user_id, query.limit, query.after)
     found = await gather_limited(_summarize(caller.user_id, one) for one in stored)
     summaries = [one for one in found if one]
     return ConversationList(
-        [one for one in summaries if one.room], [one for one in summaries if one.user_id]
+        [one for one in summaries if one.room],
+        [one for one in summaries if one.user_id],
+        following,
     )
 
 

@@ -8,12 +8,16 @@ from realtime.settings import settings
 
 TYPING_PER_MINUTE = 20
 
+READS_PER_MINUTE = 120
+"""A page moves a read marker when a message comes into view, so at most as often as it sends."""
+
 
 @dataclass(frozen=True)
 class EventLimits:
     messages: RateLimiter
     joins: RateLimiter
     typing: RateLimiter
+    reads: RateLimiter
 
 
 @cache
@@ -23,4 +27,5 @@ def event_limits() -> EventLimits:
         RateLimiter("messages", settings().messages_per_minute),
         RateLimiter("joins", settings().joins_per_minute),
         RateLimiter("typing events", TYPING_PER_MINUTE, burst=1),
+        RateLimiter("read events", READS_PER_MINUTE),
     )

@@ -1,5 +1,7 @@
 """Handlers of the client events `message` and `direct`."""
 
+import asyncio
+
 from events.client import Client, Reply
 from events.limits import event_limits
 from events.moderation import moderate
@@ -47,8 +49,12 @@ async def _make_draft(client: Client, request: MessageRequest | DirectMessageReq
 
 
 async def _check_recipient(user_id: str) -> None:
-    """Raises ApiError for a banned user, or one who has never been here."""
-    if await bans().is_banned(user_id):
-        raise ApiError("unreachable", "This user cannot receive messages.")
-    if not (await memberships().has_any(user_id) or await hub().user_exists(user_id)):
-        raise ApiError("unknown_user", "No user with this id has been here.")
+    """Raises ApiError for a user who cannot get messages: banned, or never here.
+
+    The answer and the reads are the same, so that it does not tell who is banned.
+    """
+    banned, known, connected = await asyncio.gather(
+        bans().is_banned(user_id), memberships().has_any(user_id), hub().user_exists(user_id)
+    )
+    if banned or not (known or connected):
+        raise ApiError("unreachable", "The message was not delivered: no such user.")

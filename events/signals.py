@@ -1,5 +1,7 @@
 """Handlers of the client events `typing` and `read`, which are not stored in a log."""
 
+import asyncio
+
 from events.client import Client, Reply
 from events.limits import event_limits
 from realtime.azure.web_pubsub import hub
@@ -21,16 +23,32 @@ async def typing(client: Client, request: TypingRequest) -> Reply:
 
 
 async def read(client: Client, request: ReadRequest) -> Reply:
-    """Store a read marker and send it to all connections of the user."""
+    """Store a read marker and send it to all connections of the user.
+
+    A marker that does not move is neither stored nor sent.
+    """
     kind, name, log = _conversation_of(client, request)
+    event_limits().reads.acquire(client.user_id)
     if kind == "room":
         await room_access().check_cached(name, client.user_id)
-    head = await logs().read_head(log)
-    if not 0 <= request.seq <= head.seq:
-        raise ApiError("invalid_cursor", f"The history ends at {head.seq}.")
-    seq = await memberships().advance_read_marker(client.user_id, kind, name, request.seq)
-    await hub().send_to_user(client.user_id, ReadEvent(seq, request.room, request.to))
+    membership, _ = await asyncio.gather(
+        memberships().find(client.user_id, kind, name), _check_seq(log, request.seq)
+    )
+    if membership is None:
+        raise ApiError("not_in_room", "Join the room first, or write to this user.")
+    if request.seq > membership.read:
+        seq = await memberships().advance_read_marker(client.user_id, kind, name, request.seq)
+        await hub().send_to_user(client.user_id, ReadEvent(seq, request.room, request.to))
     return Reply(None, client.rooms)
+
+
+async def _check_seq(log: str, seq: int) -> None:
+    """Raises ApiError for a seq that the log does not have. The head only moves forward."""
+    head = await logs().cached_head(log)
+    if seq > head.seq:
+        head = await logs().read_head(log)
+    if not 0 <= seq <= head.seq:
+        raise ApiError("invalid_cursor", f"The history ends at {head.seq}.")
 
 
 def _conversation_of(client: Client, request: ReadRequest) -> tuple[Kind, str, str]:

@@ -106,7 +106,11 @@ async def test_nobody_writes_to_somebody_barred(
 
     async with ann.connect() as tab:
         said = {"to": mallory.id, "content": "are you there?", "id": "1"}
-        assert (await tab.refused("direct", said))["code"] == "unreachable"
+        to_banned = await tab.refused("direct", said)
+        to_nobody = await tab.refused("direct", said | {"to": "nobody-22222222"})
+
+    assert to_banned["code"] == "unreachable"
+    assert to_banned == to_nobody  # the answer does not tell who is banned
 
 
 async def test_the_setting_bars_for_good(strict: Part, http: aiohttp.ClientSession) -> None:

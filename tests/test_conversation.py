@@ -161,7 +161,7 @@ async def test_direct_messages_wait_for_who_is_away(ann: Person, bob: Person) ->
 
 @pytest.mark.parametrize(
     ("to", "code"),
-    [("self", "direct_to_self"), ("nobody-xyz", "unknown_user"), ("a b", "invalid_user")],
+    [("self", "direct_to_self"), ("nobody-xyz", "unreachable"), ("a b", "invalid_user")],
 )
 async def test_a_direct_message_needs_somebody_to_hear_it(ann: Person, to: str, code: str) -> None:
     async with ann.connect() as here:
@@ -241,6 +241,31 @@ async def test_a_read_mark_that_makes_no_sense_is_refused(
 
         assert refused["code"] == code
         assert (await ann.get("/api/rooms"))["rooms"][0]["read"] == 0
+
+
+async def test_a_read_marker_is_stored_only_in_a_conversation_of_the_user(
+    ann: Person, bob: Person
+) -> None:
+    async with ann.connect() as here:
+        refused = await here.refused("read", {"to": bob.id, "seq": 0})
+
+    assert refused["code"] == "not_in_room"
+    assert (await ann.get("/api/rooms"))["direct"] == []
+
+
+async def test_conversations_come_in_pages(ann: Person, room: str) -> None:
+    names = [f"{room}-{number}" for number in range(7)]
+    async with ann.connect(*names) as here:
+        await here.say(names[6], "one")
+    found, after, pages = [], "", 0
+
+    while after is not None:
+        page = await ann.get(f"/api/rooms?limit=3&after={after}")
+        found += [(one["room"], one["head"]) for one in page["rooms"]]
+        after, pages = page.get("next"), pages + 1
+
+    assert found == [(name, int(name == names[6])) for name in names]
+    assert pages == 3
 
 
 # --- other clients ------------------------------------------------------------------------------

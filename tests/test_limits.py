@@ -152,6 +152,15 @@ async def test_who_joins_too_often_waits(service: Service) -> None:
     assert await join("bob-33333333") == "unknown_room"
 
 
+async def test_who_reads_too_often_waits(service: Service) -> None:
+    read = {"to": "bob-22222222", "seq": 0}
+
+    codes = [(await service.says("read", read, user="ann-44444444")).code for _ in range(40)]
+
+    assert codes[0] == "not_in_room"
+    assert codes[-1] == "rate_limited"
+
+
 async def test_who_comes_in_too_often_waits(strict: Part, http: aiohttp.ClientSession) -> None:
     async def enter(address: str) -> tuple[int, str | None]:
         headers = {"X-Forwarded-For": f"{address}:4711"}

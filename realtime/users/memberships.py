@@ -30,6 +30,11 @@ class Membership:
     name: str
     read: int
 
+    @property
+    def key(self) -> str:
+        """The position of the membership among the user's."""
+        return f"{self.kind}:{self.name}"
+
 
 class Memberships:
     """The memberships of all users."""
@@ -71,15 +76,25 @@ class Memberships:
         table = self._tables.open("memberships")
         await table.delete_entity(user_id, f"{kind}:{name}")
 
+    async def find(self, user_id: str, kind: Kind, name: str) -> Membership | None:
+        table = self._tables.open("memberships")
+        try:
+            row = await table.get_entity(user_id, f"{kind}:{name}")
+        except ResourceNotFoundError:
+            return None
+        return Membership(kind, name, int(row["read"]))
+
     async def advance_read_marker(self, user_id: str, kind: Kind, name: str, seq: int) -> int:
-        """Move a read marker forward, never back; returns where it is then."""
+        """Move a read marker forward, never back; returns where it is then, 0 without a membership.
+
+        It stores no membership: a marker cannot be set where the user has never been.
+        """
         table = self._tables.open("memberships")
         while True:
             try:
                 row = await table.get_entity(user_id, f"{kind}:{name}")
             except ResourceNotFoundError:
-                await self.add(user_id, kind, name)
-                continue
+                return 0
             if row["read"] >= seq:
                 return int(row["read"])
             try:
@@ -95,11 +110,25 @@ class Memberships:
             else:
                 return seq
 
-    async def list(self, user_id: str) -> list[Membership]:
-        """All memberships of a user, direct conversations first, by name."""
+    async def list_page(
+        self, user_id: str, limit: int, after: str = ""
+    ) -> tuple[list[Membership], str | None]:
+        """One page of a user's memberships, direct conversations first, by name.
+
+        With it the position after which the next page starts, or None if there is none.
+        """
         table = self._tables.open("memberships")
-        rows = table.query_entities("PartitionKey eq @user", parameters={"user": user_id})
-        return [membership async for row in rows for membership in _parse(row)]
+        rows = table.query_entities(
+            "PartitionKey eq @user and RowKey gt @after",
+            parameters={"user": user_id, "after": after},
+            results_per_page=limit + 1,
+        )
+        found: list[Membership] = []
+        async for row in rows:
+            if len(found) == limit:
+                return found, found[-1].key
+            found += _parse(row)
+        return found, None
 
 
 def _row(user_id: str, kind: Kind, name: str, read: int) -> Row:

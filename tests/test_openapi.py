@@ -152,6 +152,7 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_user", "DELETE", "/api/rooms/walk/members/-", {}),
     ("invalid_user", "POST", "/api/publish", {"params": {"user": "-"}, "json": {}}),
     ("invalid_request", "GET", "/api/rooms/walk/history", {"params": {"limit": "many"}}),
+    ("invalid_request", "GET", "/api/rooms", {"params": {"limit": "0"}}),
     ("invalid_request", "GET", "/api/direct/bob-1/history", {"params": {"limit": "0"}}),
     ("invalid_request", "OPTIONS", "/api/pubsub/events", {}),
     ("invalid_cursor", "GET", "/api/rooms/errors/history", {"params": {"after": "7"}}),

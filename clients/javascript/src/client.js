@@ -1,0 +1,304 @@
+// A client of a Townsquare app: one connection, its rooms, direct conversations and streams.
+import { systemClock } from "./clock.js";
+import { Connection } from "./connection.js";
+import { DirectConversation } from "./direct.js";
+import { Emitter } from "./emitter.js";
+import { HttpClient } from "./http.js";
+import { OutboxStorage } from "./outbox-storage.js";
+import { Outbox } from "./outbox.js";
+import { Room } from "./room.js";
+import { Streams } from "./stream.js";
+import { webSocketClass } from "#websocket";
+
+/** @typedef {import("./conversation.js").Conversation} Conversation */
+
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string} [url] the app's address; default: the origin of the page
+ * @property {string|null} [session] the proof of an identity, as `/api/negotiate` or the app's
+ *   backend gives it
+ * @property {() => string|null|Promise<string|null>} [getSession] the same, asked for at each request
+ * @property {string} [name] for a guest without a session: the name to be called by
+ * @property {string} [userId] whose session it is, when that is known
+ * @property {string[] | ((stream: import("./stream.js").Stream) => boolean)} [streams] the names of
+ *   the streams to subscribe to at first, or a test for one; default: none
+ * @property {import("./outbox-storage.js").StorageLike|null} [storage] where unsent messages survive
+ *   a reload, for example `localStorage`; default: nowhere
+ * @property {import("./clock.js").Clock} [clock]
+ * @property {typeof WebSocket} [WebSocket]
+ */
+
+/**
+ * Connects to a Townsquare app.
+ * @param {ConnectOptions} [options]
+ */
+export function connect(options = {}) {
+  const client = new Client(options);
+  client.open();
+  return client;
+}
+
+/**
+ * Events: `state (state, error?)`; `session ({userId, session})` when the server has given a proof;
+ * `opened` at each new connection; `roomsjoined` when all rooms have answered it;
+ * `caughtup ({missed})` when all rooms are joined again after a loss; `messages (conversation,
+ * entries)`; `change (conversation)`; `stream (stream)`; `error (frame)`; `frame (frame)`, whatever
+ * comes; `socket (event)`.
+ */
+export class Client extends Emitter {
+  /** @type {string|null} */
+  userId = null;
+  /** @type {string|null} */
+  session = null;
+  /** @type {Map<string, Room>} */
+  rooms = new Map();
+  /** By user id. @type {Map<string, DirectConversation>} */
+  directs = new Map();
+  /** Rooms that have not answered since the connection was opened. @type {Set<Room>} */
+  #unanswered = new Set();
+  #missed = 0;
+  #openedBefore = false;
+  #isBack = false;
+  /** @type {string|null} */
+  #name;
+
+  /** @param {ConnectOptions} options */
+  constructor(options) {
+    super();
+    this.clock = options.clock ?? systemClock;
+    this.session = options.session ?? null;
+    this.userId = options.userId ?? null;
+    this.#name = options.name ?? null;
+    const getSession = async () =>
+      (options.getSession ? await options.getSession() : null) ?? this.session;
+    this.http = new HttpClient(options.url ?? "", getSession);
+    const wanted = options.streams ?? [];
+    this.streams = new Streams(this, Array.isArray(wanted) ? ({ name }) => wanted.includes(name) : wanted);
+    this.wantsStreams = !Array.isArray(wanted) || wanted.length > 0;
+    this.outbox = new Outbox({
+      send: (key, message) => this.conversation(key).post(message),
+      changed: (key) => this.conversation(key).changed(),
+      clock: this.clock,
+      storage: new OutboxStorage(options.storage ?? null),
+    });
+    this.connection = new Connection({
+      negotiate: () => this.#negotiate(),
+      clock: this.clock,
+      webSocketClass: options.WebSocket
+        ? () => /** @type {typeof WebSocket} */ (options.WebSocket)
+        : webSocketClass,
+    });
+    this.#observe();
+    if (this.userId) this.#restoreOutbox(this.userId);
+  }
+
+  /** @returns {import("./connection.js").ConnectionState} */
+  get state() {
+    return this.connection.state;
+  }
+
+  open() {
+    globalThis.addEventListener?.("online", this.check);
+    globalThis.addEventListener?.("offline", this.check);
+    this.connection.open();
+  }
+
+  /** Closes the connection; `open` takes it up again. */
+  close() {
+    globalThis.removeEventListener?.("online", this.check);
+    globalThis.removeEventListener?.("offline", this.check);
+    this.connection.close();
+  }
+
+  /** Looks at once whether the connection lives; without one, tries again at once. */
+  check = () => this.connection.check();
+
+  /** @returns {Promise<void>} resolved when there is a connection, rejected when it is refused */
+  async connected() {
+    if (this.state === "live") return;
+    await new Promise((resolve, reject) => {
+      const stop = this.on("state", (state, error) => {
+        if (state !== "live" && !(state === "closed" && error)) return;
+        stop();
+        if (state === "live") resolve(undefined);
+        else reject(error);
+      });
+    });
+  }
+
+  /** A room; `join` it to get its messages. @param {string} name */
+  room(name) {
+    const room = this.rooms.get(name) ?? new Room(this, name);
+    this.rooms.set(name, room);
+    return room;
+  }
+
+  /** The conversation with one user. @param {string} userId */
+  direct(userId) {
+    const direct = this.directs.get(userId) ?? new DirectConversation(this, userId);
+    this.directs.set(userId, direct);
+    return direct;
+  }
+
+  /** @param {string} name */
+  stream(name) {
+    return this.streams.stream(name);
+  }
+
+  /** By its key: a room's name, or "@" and a user's id. @param {string} key @returns {Room | DirectConversation} */
+  conversation(key) {
+    return key.startsWith("@") ? this.direct(key.slice(1)) : this.room(key);
+  }
+
+  /** @returns {(Room | DirectConversation)[]} */
+  get conversations() {
+    return [...this.rooms.values(), ...this.directs.values()];
+  }
+
+  /**
+   * Learns the user's rooms and direct conversations and what is unread in them; joins the rooms.
+   * @returns {Promise<void>}
+   */
+  async loadConversations() {
+    const { rooms, direct } = await this.http.get("/api/rooms");
+    for (const { room: name } of rooms) {
+      if (this.rooms.has(name)) continue; // it is being joined, and that tells more
+      const room = this.room(name);
+      room.isNew = false;
+      room.join();
+    }
+    for (const { user_id: userId, read, unread } of direct) {
+      const conversation = this.direct(userId);
+      conversation.readOnServer = read;
+      conversation.read = Math.max(conversation.read, read);
+      if (!conversation.log.isStarted) conversation.unread = unread;
+      conversation.changed();
+    }
+  }
+
+  /** Forgets the unsent messages and all conversations. */
+  forget() {
+    this.outbox.clear();
+    this.rooms.clear();
+    this.directs.clear();
+  }
+
+  /**
+   * Sends an event of the app as it is and waits for its acknowledgement.
+   * @param {string} event @param {object} data @returns {Promise<void>}
+   */
+  sendEvent(event, data) {
+    return this.connection.send(event, data);
+  }
+
+  // --- what the parts of this client call ---------------------------------------------------
+
+  /** @param {Room} room */
+  removeRoom(room) {
+    this.rooms.delete(room.name);
+    this.#unanswered.delete(room);
+    this.emit("change", room);
+  }
+
+  /** A room was joined again, or refused. @param {Room} room @param {number} missed */
+  roomAnswered(room, missed) {
+    this.#missed += missed;
+    room.changed();
+    if (!this.#unanswered.delete(room) || this.#unanswered.size) return;
+    if (this.#isBack) this.emit("caughtup", { missed: this.#missed });
+    this.emit("roomsjoined");
+  }
+
+  #observe() {
+    const { connection } = this;
+    connection.on("state", (state, error) => this.emit("state", state, error));
+    connection.on("socket", (event) => this.emit("socket", event));
+    connection.on("opened", () => this.#opened());
+    connection.on("recovered", () => {
+      this.outbox.flushAll();
+      this.emit("caughtup", { missed: 0 });
+    });
+    connection.on("frame", (frame) => this.#received(frame));
+  }
+
+  async #negotiate() {
+    const groups = this.wantsStreams || this.streams.all.size ? await this.streams.groups() : [];
+    const body = this.#name ? { user_id: this.#name, groups } : { groups };
+    const answer = await this.http.post("/api/negotiate", body);
+    this.#name = null; // from now on the session says who this is
+    this.session = answer.session ?? this.session;
+    const isNew = this.userId !== answer.user_id;
+    this.userId = answer.user_id;
+    this.emit("session", { userId: this.userId, session: this.session });
+    if (isNew) this.#restoreOutbox(answer.user_id);
+    for (const frame of Object.values(answer.latest ?? {})) if (frame) this.streams.receive(frame);
+    return answer;
+  }
+
+  /** Unsent messages of a room can only be sent from within it. @param {string} userId */
+  #restoreOutbox(userId) {
+    this.outbox.restore(userId);
+    for (const key of this.outbox.keys) if (!key.startsWith("@")) this.room(key).isWanted = true;
+  }
+
+  /** A new connection is in no room: joins all again, each from where it left off. */
+  #opened() {
+    this.#missed = 0;
+    this.#isBack = this.#openedBefore;
+    this.#openedBefore = true;
+    const wanted = [...this.rooms.values()].filter((room) => room.isWanted);
+    this.#unanswered = new Set(wanted);
+    for (const room of this.rooms.values()) room.connectionLost();
+    for (const room of wanted) room.requestJoin();
+    for (const direct of this.directs.values()) if (direct.log.isStarted) direct.load();
+    this.outbox.flushAll();
+    this.emit("opened");
+  }
+
+  /** @param {any} frame */
+  #received(frame) {
+    if (typeof frame !== "object" || frame === null) return;
+    this.emit("frame", frame);
+    if (Object.hasOwn(this.#handlers, frame.type)) this.#handlers[frame.type](frame);
+    else this.streams.receive(frame);
+  }
+
+  /** @type {Record<string, (frame: any) => void>} */
+  #handlers = {
+    joined: (frame) => this.#inRoom(frame, (room) => room.joined(frame)),
+    left: (frame) => this.#inRoom(frame, (room) => room.connectionLost()),
+    message: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, [frame])),
+    messages: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, frame.messages)),
+    head: (frame) => this.#inRoom(frame, (room) => room.headReceived(frame)),
+    system: (frame) => this.#inRoom(frame, (room) => room.presenceChanged(frame)),
+    typing: (frame) => this.#inRoom(frame, (room) => room.typingReceived(frame.user_id)),
+    read: (frame) => {
+      const conversation = this.conversation(frame.room ?? `@${frame.to}`);
+      conversation.markedRead(frame.seq);
+      conversation.changed();
+    },
+    direct_message: (frame) => {
+      const direct = this.direct(frame.from === this.userId ? frame.to : frame.from);
+      direct.messageReceived(frame);
+      direct.changed();
+    },
+    error: (frame) => this.#refused(frame),
+  };
+
+  /** @param {{room: string}} frame @param {(room: Room) => void} handle */
+  #inRoom({ room: name }, handle) {
+    const room = this.rooms.get(name);
+    if (!room) return; // left meanwhile
+    handle(room);
+    room.changed();
+  }
+
+  /** @param {any} frame */
+  #refused(frame) {
+    const room = this.rooms.get(frame.room);
+    if (frame.id) this.outbox.refuse({ ...frame, retry: frame.retry || frame.code === "not_in_room" });
+    if (room) room.refused(frame);
+    room?.changed();
+    this.emit("error", frame);
+  }
+}

@@ -1,0 +1,204 @@
+// What rooms and direct conversations have in common: a log without gaps, unread counts, sending.
+import { sleep } from "./clock.js";
+import { Emitter } from "./emitter.js";
+import { MessageLog } from "./message-log.js";
+
+/** @typedef {import("./message-log.js").Entry} Entry */
+/** @typedef {{epoch: string, head: number, first: number, messages: Entry[], more: boolean}} HistoryPage */
+
+export const PAGE_SIZE = 50;
+export const MAX_PAGE_SIZE = 200;
+/** Frames overtake each other for a moment; only a gap that stays is asked for. */
+const GAP_DELAY_MS = 400;
+/** A gap that could not be filled is tried again. */
+const GAP_RETRY_MS = 5_000;
+const READ_INTERVAL_MS = 800;
+
+/**
+ * Events: `message (entry)` for each new entry, once and in order; `reset` when the log begins anew;
+ * `change` when anything else of it is different.
+ */
+export class Conversation extends Emitter {
+  log = new MessageLog();
+  /** How far this user has read. */
+  read = 0;
+  /** How far the server knows that this user has read. */
+  readOnServer = 0;
+  unread = 0;
+  isLoading = false;
+  /** Why it cannot be used: the server's last refusal. @type {{code: string, message: string}|null} */
+  error = null;
+  /** @type {"room" | "direct"} */
+  kind = "room";
+  #isFilling = false;
+  /** @type {any} */
+  #readTimer = null;
+
+  /**
+   * @param {import("./client.js").Client} client
+   * @param {string} key a room's name, or "@" and a user's id
+   * @param {string} path of its HTTP resources
+   * @param {{room: string} | {to: string}} address how events name it
+   */
+  constructor(client, key, path, address) {
+    super();
+    this.client = client;
+    this.key = key;
+    this.path = path;
+    this.address = address;
+  }
+
+  get isDirect() {
+    return this.kind === "direct";
+  }
+
+  /** Everything that is loaded, oldest first, without a gap. @returns {Entry[]} */
+  get entries() {
+    return this.log.entries;
+  }
+
+  /** What this user has written here and the log does not have yet. */
+  get pending() {
+    return this.client.outbox.of(this.key);
+  }
+
+  /**
+   * Sends a message: at once, or as soon as there is a connection. It is sent until the server has
+   * acknowledged or refused it, also after a reload when the client has a storage.
+   * @param {string} content
+   * @returns {Promise<{id: string}>} resolved when it is stored, rejected when refused for good
+   */
+  send(content) {
+    return this.client.outbox.add(this.key, content);
+  }
+
+  /** @param {import("./outbox.js").PendingMessage} message @returns {Promise<void>} */
+  post({ id, content }) {
+    return this.client.sendEvent(this.isDirect ? "direct" : "message", {
+      ...this.address,
+      content,
+      id,
+    });
+  }
+
+  /** Marks everything that is here as read. */
+  markRead() {
+    if (!this.log.isStarted || this.readOnServer >= this.log.last) return;
+    this.read = this.readOnServer = this.log.last;
+    if (this.unread) this.changed();
+    this.unread = 0;
+    if (this.#readTimer !== null) return;
+    this.#readTimer = this.client.clock.setTimeout(() => {
+      this.#readTimer = null;
+      this.client.sendEvent("read", { ...this.address, seq: this.read }).catch(() => {});
+    }, READ_INTERVAL_MS);
+  }
+
+  /** Read on another connection of this user. @param {number} seq */
+  markedRead(seq) {
+    this.read = Math.max(this.read, seq);
+    this.countUnread();
+  }
+
+  /**
+   * A page of the stored history.
+   * @param {{before?: number, after?: number, limit?: number}} [query]
+   * @returns {Promise<HistoryPage>}
+   */
+  history(query = {}) {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) parameters.set(name, String(value));
+    return this.client.http.get(`${this.path}/history?${parameters}`);
+  }
+
+  /** Loads the page before what is here. */
+  async loadEarlier() {
+    if (this.isLoading || !this.log.isStarted || !this.log.hasMore) return;
+    this.isLoading = true;
+    this.changed();
+    try {
+      const page = await this.history({ limit: PAGE_SIZE * 2, before: this.log.first });
+      this.log.prepend(page.epoch, page.messages, page.more);
+    } finally {
+      this.isLoading = false;
+      this.changed();
+    }
+  }
+
+  /** @param {string} epoch @param {Entry[]} entries */
+  receive(epoch, entries) {
+    const fresh = this.log.receive(epoch, entries);
+    if (!this.log.isStarted) return; // the first page is on its way, and will have them
+    if (epoch !== this.log.epoch) return this.restart();
+    this.added(fresh);
+    if (this.log.hasGap) this.fillGap();
+  }
+
+  /** The server's position of the log, as a heartbeat tells it. @param {string} epoch @param {number} seq */
+  compareHead(epoch, seq) {
+    if (!this.log.isStarted) return;
+    if (!this.log.isOfEpoch(epoch)) return this.restart();
+    this.log.head = Math.max(this.log.head, seq);
+    if (this.log.hasGap) this.fillGap();
+  }
+
+  /** Begins anew from the newest page. @param {HistoryPage | {epoch: string, head: number, messages: Entry[]}} page */
+  startFrom(page) {
+    const newer = this.log.start(page);
+    this.client.outbox.remove(this.key, page.messages);
+    this.emit("reset");
+    this.added(newer);
+  }
+
+  /** @param {Entry[]} entries new ones, in order */
+  added(entries) {
+    if (!entries.length) return;
+    this.client.outbox.remove(this.key, entries);
+    this.countUnread();
+    for (const entry of entries) this.emit("message", entry);
+    this.client.emit("messages", this, entries);
+  }
+
+  /** Unread is what others wrote after what was read; before the first loaded entry, by number alone. */
+  countUnread() {
+    const { entries, first } = this.log;
+    const loaded = entries.filter(
+      (entry) => entry.seq > this.read && entry.from !== this.client.userId,
+    ).length;
+    this.unread = loaded + Math.max(0, first - 1 - this.read);
+  }
+
+  /** Fetches what is missing, when it does not come by itself in a moment. */
+  async fillGap() {
+    if (this.#isFilling) return;
+    this.#isFilling = true;
+    const { log } = this;
+    try {
+      await sleep(this.client.clock, GAP_DELAY_MS);
+      while (log.hasGap && log === this.log) {
+        const page = await this.history({ after: log.last, limit: MAX_PAGE_SIZE });
+        if (page.epoch !== log.epoch) return this.restart();
+        const fresh = log.receive(page.epoch, page.messages);
+        this.added(fresh.length ? fresh : log.skipGap());
+      }
+    } catch (error) {
+      // Before the stored head: this log is a restored, older copy.
+      if (/** @type {any} */ (error).code === "invalid_cursor") this.restart();
+      else this.client.clock.setTimeout(() => this.log.hasGap && this.fillGap(), GAP_RETRY_MS);
+    } finally {
+      this.#isFilling = false;
+      this.changed();
+    }
+  }
+
+  /** Forgets the log and begins from the newest page: it is another log now. */
+  restart() {
+    throw new Error("A kind of conversation says how it begins anew.");
+  }
+
+  changed() {
+    this.emit("change");
+    this.client.emit("change", this);
+  }
+}

@@ -1,0 +1,200 @@
+// A room: joining it, who is in it, who is typing.
+import { NotConnectedError } from "./connection.js";
+import { Conversation } from "./conversation.js";
+import { MessageLog } from "./message-log.js";
+
+/** @typedef {import("./message-log.js").Entry} Entry */
+
+const TYPING_TIMEOUT_MS = 5_000;
+const TYPING_INTERVAL_MS = 3_000;
+const JOIN_RETRY_MS = 2_000;
+const MAX_NOTICES = 30;
+const ROOM_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+/** @param {string} name */
+export const isRoomName = (name) => ROOM_NAME.test(name);
+
+/** Further events: `presence ({event, userId})`, `joined`. */
+export class Room extends Conversation {
+  isJoined = false;
+  /** Whether this client wants to be in the room. */
+  isWanted = false;
+  /** First visit: nothing that was written before it is unread. */
+  isNew = true;
+  /** Who is in the room: connections by user id. In a large room not all are listed. @type {Map<string, number>} */
+  users = new Map();
+  userCount = 0;
+  /** How often somebody joined or left. */
+  presenceChanges = 0;
+  /** Until when somebody is typing, by user id. @type {Map<string, number>} */
+  typingUsers = new Map();
+  /** Joins and leaves; they belong to no log. @type {{id: number, after: number, userId: string, event: string}[]} */
+  notices = [];
+  #noticeCount = 0;
+  #typedAt = 0;
+  /** @type {{resolve: () => void, reject: (error: Error) => void}[]} */
+  #waiting = [];
+
+  /** @param {import("./client.js").Client} client @param {string} name */
+  constructor(client, name) {
+    if (!isRoomName(name)) throw new TypeError("A room's name is letters, digits, - and _, at most 64.");
+    super(client, name, `/api/rooms/${encodeURIComponent(name)}`, { room: name });
+    this.name = name;
+  }
+
+  /**
+   * Joins the room, and joins it again after every new connection.
+   * @returns {Promise<void>} resolved when it is joined, rejected when refused for good
+   */
+  join() {
+    this.isWanted = true;
+    if (this.isJoined) return Promise.resolve();
+    /** @type {Promise<void>} */
+    const joined = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    joined.catch(() => {}); // not everybody waits for it
+    this.requestJoin();
+    return joined;
+  }
+
+  /** Leaves the room for good. */
+  leave() {
+    this.isWanted = this.isJoined = false;
+    this.client.removeRoom(this);
+    this.client.sendEvent("leave", this.address).catch(() => {});
+  }
+
+  /** Tells the others that this user is typing; call it at each key press. */
+  typing() {
+    const now = this.client.clock.now();
+    if (!this.isJoined || now - this.#typedAt < TYPING_INTERVAL_MS) return;
+    this.#typedAt = now;
+    this.client.sendEvent("typing", this.address).catch(() => {});
+  }
+
+  /** @param {import("./outbox.js").PendingMessage} message */
+  async post(message) {
+    if (!this.isJoined) throw new NotConnectedError(); // it is sent when the room is joined
+    await super.post(message);
+  }
+
+  /** Asks who is in the room. */
+  async loadUsers() {
+    const { presenceChanges } = this;
+    const answer = await this.client.http.get(`${this.path}/users`).catch(() => null);
+    // Who joined or left meanwhile is newer than the answer.
+    if (answer && presenceChanges === this.presenceChanges) this.setUsers(answer.users, answer.count);
+    this.changed();
+  }
+
+  /** @param {{user_id: string, connections: number}[]} users @param {number} count */
+  setUsers(users, count) {
+    this.users = new Map(users.map((user) => [user.user_id, user.connections]));
+    this.userCount = count;
+  }
+
+  // --- what the connection and the server do ------------------------------------------------
+
+  /** The connection is a new one, which is in no room. */
+  connectionLost() {
+    this.isJoined = false;
+  }
+
+  requestJoin() {
+    const { log } = this;
+    log.expectPage();
+    const position = log.isStarted ? { after: log.last, epoch: log.epoch } : {};
+    this.client.sendEvent("join", { ...this.address, ...position }).catch((error) => {
+      if (error instanceof NotConnectedError) return; // the next connection joins
+      this.#joinLater(JOIN_RETRY_MS);
+    });
+  }
+
+  /** @param {any} frame the answer to `join` */
+  joined({ epoch, head, users, count, messages, recovered, read }) {
+    this.isJoined = true;
+    this.error = null;
+    this.setUsers(users, count);
+    this.readOnServer = read;
+    const position = this.log.isOfEpoch(epoch) ? this.log.last : null;
+    this.read = Math.max(read, this.isNew ? head : 0, position === null ? 0 : Math.min(this.read, head));
+    this.isNew = false;
+    if (recovered && position !== null) {
+      this.added(this.log.recover(epoch, messages, head));
+      if (this.log.hasGap) this.fillGap();
+    } else {
+      this.startFrom({ epoch, head, messages });
+    }
+    this.countUnread();
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
+    this.emit("joined");
+    this.client.roomAnswered(this, position === null ? 0 : Math.max(0, head - position));
+    this.client.outbox.flush(this.key);
+  }
+
+  /** The server refused a join, or says that this connection is not in the room. @param {any} error */
+  refused(error) {
+    if (error.code === "not_in_room") {
+      if (this.isJoined) this.requestJoin();
+      this.isJoined = false;
+      return;
+    }
+    if (error.event !== "join") return;
+    if (error.retry) return this.#joinLater(error.retry_after_ms ?? JOIN_RETRY_MS);
+    // The log ends before our position: it is another one now.
+    if (error.code === "invalid_cursor" && this.log.isStarted) return this.restart();
+    this.isJoined = false;
+    this.error = { code: error.code, message: error.message };
+    const reason = Object.assign(new Error(error.message), { code: error.code });
+    for (const { reject } of this.#waiting.splice(0)) reject(reason);
+    this.client.roomAnswered(this, 0);
+  }
+
+  restart() {
+    this.log = new MessageLog();
+    this.requestJoin();
+  }
+
+  /** @param {any} frame somebody joined or left */
+  presenceChanged({ event, user_id: userId }) {
+    const hasJoined = event === "joined";
+    this.presenceChanges += 1;
+    if (hasJoined !== this.users.has(userId)) this.userCount += hasJoined ? 1 : -1;
+    if (hasJoined) this.users.set(userId, 1);
+    else this.users.delete(userId);
+    this.typingUsers.delete(userId);
+    this.emit("presence", { event, userId });
+    if (userId === this.client.userId) return;
+    const notice = { id: (this.#noticeCount += 1), after: this.log.last, userId, event };
+    this.notices = [...this.notices, notice].slice(-MAX_NOTICES);
+  }
+
+  /** @param {{epoch: string, seq: number, members?: number}} head the server's heartbeat */
+  headReceived({ epoch, seq, members }) {
+    this.compareHead(epoch, seq);
+    if (members === undefined || members === this.userCount) return;
+    this.userCount = members;
+    this.loadUsers();
+  }
+
+  /** @param {string} userId */
+  typingReceived(userId) {
+    if (userId === this.client.userId) return;
+    const until = this.client.clock.now() + TYPING_TIMEOUT_MS;
+    this.typingUsers.set(userId, until);
+    this.client.clock.setTimeout(() => {
+      if (this.typingUsers.get(userId) === until && this.typingUsers.delete(userId)) this.changed();
+    }, TYPING_TIMEOUT_MS);
+  }
+
+  /** @param {string} epoch @param {Entry[]} entries */
+  receive(epoch, entries) {
+    for (const { from } of entries) this.typingUsers.delete(from);
+    super.receive(epoch, entries);
+  }
+
+  #joinLater(/** @type {number} */ milliseconds) {
+    this.client.clock.setTimeout(() => {
+      if (this.isWanted && !this.isJoined) this.requestJoin();
+    }, milliseconds);
+  }
+}

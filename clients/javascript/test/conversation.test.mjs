@@ -1,0 +1,125 @@
+// Rooms and direct conversations against the running app.
+import { test } from "node:test";
+import { assert, contents, newRoom, people, until } from "./people.mjs";
+
+test("a message is delivered to everybody in the room, once and in order", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  const received = [];
+  bob.room(name).on("message", ({ content }) => received.push(content));
+  await Promise.all([ann.room(name).join(), bob.room(name).join()]);
+
+  for (let n = 0; n < 20; n++) ann.room(name).send(`message ${n}`);
+  await until([bob, bob.room(name)], () => received.length === 20);
+
+  const expected = Array.from({ length: 20 }, (_, n) => `message ${n}`);
+  assert.deepEqual(received, expected);
+  assert.deepEqual(contents(bob.room(name)), expected);
+  await until(ann.room(name), () => ann.room(name).pending.length === 0);
+});
+
+test("send resolves when the message is stored", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  const room = ann.room(newRoom());
+  await room.join();
+
+  const { id } = await room.send("stored");
+
+  const page = await room.history();
+  assert.deepEqual([page.messages[0].id, page.messages[0].content], [id, "stored"]);
+});
+
+test("a refused message is rejected with the server's code and stays pending", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  const room = ann.room(newRoom());
+  await room.join();
+
+  await assert.rejects(room.send("\u200b"), { code: "empty_content" });
+
+  assert.equal(room.pending[0].state, "failed");
+  room.discard?.();
+  ann.outbox.discard(room.key, room.pending[0].id);
+  assert.deepEqual(room.pending, []);
+});
+
+test("a late joiner has the newest page and loads earlier ones", async (context) => {
+  const person = people(context);
+  const ann = person({ name: "ann" });
+  const name = newRoom();
+  await ann.room(name).join();
+  await Promise.all(Array.from({ length: 120 }, (_, n) => ann.room(name).send(`message ${n}`)));
+
+  const room = person({ name: "bob" }).room(name);
+  await room.join();
+  assert.equal(room.entries.length, 50);
+  while (room.log.hasMore) await room.loadEarlier();
+
+  assert.deepEqual(
+    contents(room),
+    Array.from({ length: 120 }, (_, n) => `message ${n}`),
+  );
+});
+
+test("who is in the room is known, and who types", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  await ann.room(name).join();
+  await bob.room(name).join();
+  await until(ann, () => ann.room(name).users.has(bob.userId));
+
+  bob.room(name).typing();
+  await until(ann, () => ann.room(name).typingUsers.has(bob.userId));
+  bob.room(name).leave();
+
+  await until(ann, () => !ann.room(name).users.has(bob.userId));
+  assert.equal(ann.room(name).userCount, 1);
+});
+
+test("two users write to each other, and a third connection of one of them has it all", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  await Promise.all([ann.connected(), bob.connected()]);
+
+  await ann.direct(bob.userId).send("Hello bob");
+  await until(bob, () => contents(bob.direct(ann.userId)).length === 1);
+  await bob.direct(ann.userId).send("Hello ann");
+  const again = person({ session: ann.session });
+  await again.connected();
+  await again.direct(bob.userId).load();
+
+  assert.equal(again.userId, ann.userId);
+  assert.deepEqual(contents(again.direct(bob.userId)), ["Hello bob", "Hello ann"]);
+});
+
+test("unread counts what others wrote, until it is marked as read on any connection", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  await Promise.all([ann.room(name).join(), bob.room(name).join()]);
+  const second = person({ session: bob.session });
+  await second.room(name).join();
+
+  await ann.room(name).send("one");
+  await ann.room(name).send("two");
+  await until([bob, second], () => bob.room(name).unread === 2 && second.room(name).unread === 2);
+  bob.room(name).markRead();
+
+  await until(second, () => second.room(name).unread === 0);
+  assert.equal(ann.room(name).unread, 0);
+});
+
+test("an invalid room name is refused before anything is sent", (context) => {
+  const ann = people(context)({ name: "ann" });
+
+  for (const name of ["", "two words", "-", "x".repeat(65), "é"])
+    assert.throws(() => ann.room(name), TypeError);
+});
+
+test("an invalid session is refused for good", async (context) => {
+  const ann = people(context)({ session: "forged" });
+
+  await assert.rejects(ann.connected(), { code: "unauthenticated", status: 401 });
+  assert.equal(ann.state, "closed");
+});

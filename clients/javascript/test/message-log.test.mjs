@@ -1,0 +1,176 @@
+// One conversation's log: order, gaps, repeats, and logs that were started anew.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MessageLog } from "../src/message-log.js";
+
+const entry = (seq, content = `message ${seq}`) => ({
+  seq,
+  id: `id${seq}`,
+  from: "ann-1",
+  content,
+  timestamp: "2026-11-21T10:00:00.000Z",
+});
+const between = (first, last) =>
+  Array.from({ length: last - first + 1 }, (_, i) => entry(first + i));
+const seqs = (entries) => entries.map((entry) => entry.seq);
+
+function started(first, last) {
+  const log = new MessageLog();
+  log.start({ epoch: "e1", head: last, messages: between(first, last) });
+  return log;
+}
+
+test("messages are kept in the order of the log, however they come", () => {
+  const log = started(1, 2);
+
+  log.receive("e1", [entry(5)]);
+  log.receive("e1", [entry(4)]);
+  const fresh = log.receive("e1", [entry(3)]);
+
+  assert.deepEqual(seqs(fresh), [3, 4, 5]);
+  assert.deepEqual(seqs(log.entries), [1, 2, 3, 4, 5]);
+});
+
+test("a message that comes again is dropped", () => {
+  const log = started(1, 3);
+
+  const fresh = log.receive("e1", [entry(2), entry(3), entry(4), entry(4)]);
+
+  assert.deepEqual(seqs(fresh), [4]);
+  assert.deepEqual(seqs(log.entries), [1, 2, 3, 4]);
+});
+
+test("what comes after a gap waits until the gap is filled", () => {
+  const log = started(1, 2);
+
+  const early = log.receive("e1", [entry(4)]);
+
+  assert.deepEqual(early, []);
+  assert.equal(log.hasGap, true);
+  log.receive("e1", [entry(3)]);
+  assert.equal(log.hasGap, false);
+  assert.equal(log.last, 4);
+});
+
+test("a newer head without its messages is a gap", () => {
+  const log = started(1, 2);
+
+  log.head = 9;
+
+  assert.equal(log.hasGap, true);
+  assert.equal(log.last, 2);
+});
+
+test("a gap that nobody can fill is skipped, and nothing after it is lost", () => {
+  const log = started(1, 2);
+  log.receive("e1", [entry(7), entry(8)]);
+
+  const fresh = log.skipGap();
+
+  assert.deepEqual(seqs(fresh), [7, 8]);
+  assert.equal(log.hasGap, false);
+});
+
+test("a message of another epoch does not enter", () => {
+  const log = started(1, 2);
+
+  const fresh = log.receive("e2", [entry(3)]);
+
+  assert.deepEqual(fresh, []);
+  assert.deepEqual(seqs(log.entries), [1, 2]);
+});
+
+test("starting anew forgets the old log", () => {
+  const log = started(1, 9);
+  log.receive("e1", [entry(12)]);
+
+  log.start({ epoch: "e2", head: 2, messages: between(1, 2) });
+
+  assert.deepEqual(seqs(log.entries), [1, 2]);
+  assert.equal(log.hasGap, false);
+});
+
+test("what came while the newest page was on its way is kept", () => {
+  const log = started(1, 3);
+  log.expectPage();
+  log.receive("e1", [entry(4), entry(5)]);
+
+  const fresh = log.start({ epoch: "e1", head: 4, messages: between(2, 4) });
+
+  assert.deepEqual(seqs(fresh), [5]);
+  assert.deepEqual(seqs(log.entries), [2, 3, 4, 5]);
+});
+
+test("what came before the first page is kept when it continues the page", () => {
+  const log = new MessageLog();
+  log.expectPage();
+  log.receive("e1", [entry(3)]);
+
+  log.start({ epoch: "e1", head: 2, messages: between(1, 2) });
+
+  assert.deepEqual(seqs(log.entries), [1, 2, 3]);
+});
+
+test("a page that is no continuation drops everything above its head", () => {
+  const log = started(1, 9);
+  log.receive("e1", [entry(12)]);
+  log.expectPage();
+
+  log.start({ epoch: "e1", head: 6, messages: between(1, 6) });
+
+  assert.deepEqual(seqs(log.entries), [1, 2, 3, 4, 5, 6]);
+  assert.equal(log.hasGap, false);
+});
+
+test("a page of another epoch drops everything of the older one", () => {
+  const log = started(1, 9);
+  log.expectPage();
+  log.receive("e1", [entry(10)]);
+
+  log.start({ epoch: "e2", head: 9, messages: between(1, 9) });
+
+  assert.deepEqual(seqs(log.entries), seqs(between(1, 9)));
+  assert.equal(log.epoch, "e2");
+});
+
+test("older pages go before what is here, once", () => {
+  const log = started(51, 60);
+
+  log.prepend("e1", between(31, 50), true);
+  log.prepend("e1", between(41, 50), true);
+
+  assert.deepEqual(seqs(log.entries), seqs(between(31, 60)));
+});
+
+test("the beginning of the log is known when no page comes before", () => {
+  const log = started(51, 60);
+  assert.equal(log.hasMore, true);
+
+  log.prepend("e1", between(1, 50), false);
+
+  assert.equal(log.hasMore, false);
+});
+
+test("an empty room begins with its first message", () => {
+  const log = new MessageLog();
+  log.start({ epoch: "", head: 0, messages: [] });
+
+  const fresh = log.receive("e1", [entry(1)]);
+
+  assert.deepEqual(seqs(fresh), [1]);
+  assert.equal(log.epoch, "e1");
+  assert.equal(log.hasMore, false);
+});
+
+test("any order and any repeats give the same log", () => {
+  const random = (seed) => () => (seed = (seed * 16807) % 2147483647) / 2147483647;
+  for (let seed = 1; seed <= 200; seed++) {
+    const next = random(seed);
+    const log = started(1, 1);
+    const frames = [...between(2, 30), ...between(2, 30)].sort(() => next() - 0.5);
+
+    for (const frame of frames) log.receive("e1", [frame]);
+
+    assert.deepEqual(seqs(log.entries), seqs(between(1, 30)));
+  }
+});

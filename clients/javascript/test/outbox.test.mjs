@@ -1,0 +1,229 @@
+// What was written and is not acknowledged: sent in order, again and again, stored once.
+import { test } from "node:test";
+import { Outbox, OutboxFullError, MAX_PENDING_MESSAGES } from "../src/outbox.js";
+import { OutboxStorage } from "../src/outbox-storage.js";
+import { NotConnectedError } from "../src/connection.js";
+import { FakeClock, MemoryStorage, assert, settle } from "./people.mjs";
+
+function makeOutbox(send, { clock = new FakeClock(), storage = null, userId = "ann-1" } = {}) {
+  const outbox = new Outbox({
+    send: (key, message) => send(message, key),
+    changed: () => {},
+    clock,
+    storage: new OutboxStorage(storage),
+  });
+  outbox.restore(userId);
+  return outbox;
+}
+
+const states = (outbox) => outbox.of("lobby").map(({ state }) => state);
+
+test("messages are sent one at a time, in the order written", async () => {
+  const sent = [];
+  const acks = [];
+  const outbox = makeOutbox(
+    ({ content }) => (sent.push(content), new Promise((resolve) => acks.push(resolve))),
+  );
+
+  outbox.add("lobby", "first");
+  outbox.add("lobby", "second");
+  await settle();
+  assert.deepEqual(sent, ["first"]);
+  acks[0]();
+  await settle();
+
+  assert.deepEqual(sent, ["first", "second"]);
+});
+
+test("what could not be sent is sent with the next connection, with the same id", async () => {
+  const ids = [];
+  let isConnected = false;
+  const outbox = makeOutbox(async ({ id }) => {
+    ids.push(id);
+    if (!isConnected) throw new NotConnectedError();
+  });
+
+  outbox.add("lobby", "hello");
+  await settle();
+  assert.deepEqual(states(outbox), ["waiting"]);
+  isConnected = true;
+  outbox.flushAll();
+  await settle();
+
+  assert.deepEqual(states(outbox), ["sent"]);
+  assert.deepEqual(new Set(ids).size, 1);
+  assert.equal(ids.length, 2);
+});
+
+test("a connection that is back before the loss is noticed does not leave a message behind", async () => {
+  let tries = 0;
+  const outbox = makeOutbox(async () => {
+    tries += 1;
+    if (tries > 1) return;
+    outbox.flushAll();
+    throw new NotConnectedError();
+  });
+
+  outbox.add("lobby", "hello");
+  await settle();
+
+  assert.deepEqual(states(outbox), ["sent"]);
+});
+
+test("a message that is never acknowledged is sent for ever, at least every 30 s", async () => {
+  const clock = new FakeClock();
+  const times = [];
+  const outbox = makeOutbox(
+    async () => {
+      times.push(clock.now());
+      throw new Error("no acknowledgement");
+    },
+    { clock },
+  );
+
+  outbox.add("lobby", "hello");
+  await clock.advance(60 * 60_000);
+
+  assert.deepEqual(states(outbox), ["unconfirmed"]);
+  const pauses = times.slice(1).map((time, index) => time - times[index]);
+  assert.deepEqual(pauses.slice(0, 8), [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+  assert.ok(times.length > 120);
+  assert.equal(Math.max(...pauses), 30_000);
+});
+
+test("after a new connection everything is sent at once, whatever the delay was", async () => {
+  const clock = new FakeClock();
+  let works = false;
+  const outbox = makeOutbox(
+    async () => {
+      if (!works) throw new Error("no acknowledgement");
+    },
+    { clock },
+  );
+  outbox.add("lobby", "hello");
+  await clock.advance(5 * 60_000);
+
+  works = true;
+  outbox.flushAll();
+  await settle();
+
+  assert.deepEqual(states(outbox), ["sent"]);
+});
+
+test("a refusal for now is obeyed: not before the time that the server says", async () => {
+  const clock = new FakeClock();
+  const times = [];
+  const outbox = makeOutbox(
+    async ({ id }) => {
+      times.push(clock.now());
+      if (times.length === 1)
+        outbox.refuse({ id, code: "rate_limited", message: "Too many.", retry: true, retry_after_ms: 7000 });
+    },
+    { clock },
+  );
+
+  outbox.add("lobby", "hello");
+  await settle();
+  const [{ state, code }] = outbox.of("lobby");
+  await clock.advance(10_000);
+
+  assert.deepEqual([state, code], ["delayed", "rate_limited"]);
+  assert.equal(times[1] - times[0], 7000);
+  assert.deepEqual(states(outbox), ["sent"]);
+});
+
+test("a message refused for good says why, and the next one is sent all the same", async () => {
+  const outbox = makeOutbox(async ({ id, content }) => {
+    if (content === "bad") outbox.refuse({ id, code: "moderated", message: "Not here.", retry: false });
+  });
+
+  const bad = outbox.add("lobby", "bad");
+  const good = outbox.add("lobby", "good");
+
+  await assert.rejects(bad, { message: "Not here.", code: "moderated" });
+  await good;
+  assert.deepEqual(states(outbox), ["failed", "sent"]);
+  outbox.discard("lobby", outbox.of("lobby")[0].id);
+  assert.deepEqual(states(outbox), ["sent"]);
+});
+
+test("a message that the log has is not pending, even when its acknowledgement was lost", async () => {
+  const clock = new FakeClock();
+  let tries = 0;
+  const outbox = makeOutbox(
+    async () => {
+      tries += 1;
+      throw new Error("no acknowledgement");
+    },
+    { clock },
+  );
+  const stored = outbox.add("lobby", "hello");
+  await settle();
+
+  outbox.remove("lobby", [{ id: outbox.of("lobby")[0].id }]);
+  await stored;
+  await clock.advance(60_000);
+
+  assert.deepEqual(outbox.of("lobby"), []);
+  assert.equal(tries, 1);
+});
+
+test("unsent messages survive a reload, with their ids and in their order", async () => {
+  const storage = new MemoryStorage();
+  const offline = async () => {
+    throw new NotConnectedError();
+  };
+  const before = makeOutbox(offline, { storage });
+  for (const content of ["one", "two", "three"]) before.add("lobby", content);
+  before.add("@bob-1", "alone");
+  const ids = before.of("lobby").map(({ id }) => id);
+
+  const sent = [];
+  const after = makeOutbox(async (message) => void sent.push(message), { storage });
+  after.flushAll();
+  await settle();
+
+  assert.deepEqual(after.of("lobby").map(({ id }) => id), ids);
+  assert.deepEqual(sent.map(({ content }) => content).sort(), ["alone", "one", "three", "two"]);
+  assert.equal(storage.length, 0);
+});
+
+test("another user of the same browser does not send what somebody else has written", () => {
+  const storage = new MemoryStorage();
+  const offline = async () => {
+    throw new NotConnectedError();
+  };
+  makeOutbox(offline, { storage }).add("lobby", "from ann");
+
+  assert.deepEqual(makeOutbox(offline, { storage, userId: "bob-1" }).keys, []);
+  assert.deepEqual(makeOutbox(offline, { storage, userId: "ann-1" }).keys, ["lobby"]);
+});
+
+test("unreadable items of the storage are passed over", () => {
+  const storage = new MemoryStorage();
+  for (const [n, item] of ["", "{", "null", '{"key":1}', '{"key":"lobby","message":{}}'].entries())
+    storage.setItem(`townsquare.outbox.ann-1.${n}`, item);
+
+  assert.deepEqual(makeOutbox(async () => {}, { storage }).keys, []);
+});
+
+test("a storage without room costs nothing but the reload", async () => {
+  const storage = new MemoryStorage();
+  storage.setItem = () => {
+    throw new Error("full");
+  };
+  const outbox = makeOutbox(async () => {}, { storage });
+
+  await outbox.add("lobby", "hello");
+
+  assert.deepEqual(states(outbox), ["sent"]);
+});
+
+test("the number of pending messages is bounded", () => {
+  const outbox = makeOutbox(async () => {
+    throw new NotConnectedError();
+  });
+  for (let n = 0; n < MAX_PENDING_MESSAGES; n++) outbox.add("lobby", String(n));
+
+  assert.throws(() => outbox.add("lobby", "one more"), OutboxFullError);
+});

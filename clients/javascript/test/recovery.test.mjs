@@ -1,0 +1,163 @@
+// Losses against the running app: through a network of the test's own between client and service.
+import { test } from "node:test";
+import { MemoryStorage, assert, contents, newRoom, people, until, url } from "./people.mjs";
+
+/** A WebSocket class whose sockets a test can cut, silence, and keep from being opened. */
+function makeNetwork() {
+  const network = { isDown: false, forgets: false, sockets: new Set() };
+  network.WebSocket = class extends WebSocket {
+    constructor(url, protocols) {
+      const address = new URL(url);
+      if (network.isDown) address.pathname = "/nothing-is-here";
+      // The service keeps a lost connection for 30 s; later it does not know its token any more.
+      if (network.forgets && address.searchParams.has("awps_reconnection_token"))
+        address.searchParams.set("awps_reconnection_token", "expired");
+      super(address, protocols);
+      network.sockets.add(this);
+      this.addEventListener("message", (event) => this.isSilent && event.stopImmediatePropagation());
+    }
+    send(data) {
+      if (!this.isSilent) super.send(data);
+    }
+  };
+  network.cut = () => {
+    network.isDown = true;
+    for (const socket of network.sockets) socket.close(4000, "cut");
+  };
+  network.silence = () => {
+    for (const socket of network.sockets) socket.isSilent = true;
+  };
+  network.restore = ({ afterLong = false } = {}) => {
+    network.isDown = false;
+    network.forgets = afterLong;
+  };
+  return network;
+}
+
+for (const afterLong of [false, true]) {
+  test(`a cut connection goes on without a loss, ${afterLong ? "also after a long time" : "soon"}`, async (context) => {
+    const person = people(context);
+    const network = makeNetwork();
+    const ann = person({ name: "ann", WebSocket: network.WebSocket });
+    const bob = person({ name: "bob" });
+    const name = newRoom();
+    await Promise.all([ann.room(name).join(), bob.room(name).join()]);
+    await bob.room(name).send("before");
+    await until(ann, () => ann.room(name).entries.length === 1);
+
+    network.cut();
+    await until(ann, () => ann.state === "reconnecting");
+    const written = ann.room(name).send("written without a connection");
+    for (const text of ["one", "two", "three"]) await bob.room(name).send(text);
+    let missed = null;
+    ann.on("caughtup", (summary) => (missed = summary.missed));
+    network.restore({ afterLong });
+    await written;
+
+    const expected = ["before", "one", "two", "three", "written without a connection"];
+    await until([ann, bob], () => [ann, bob].every((one) => contents(one.room(name)).length === 5));
+    assert.deepEqual(contents(ann.room(name)), expected);
+    assert.deepEqual(contents(bob.room(name)), expected);
+    assert.deepEqual(ann.room(name).pending, []);
+    assert.equal(missed, afterLong ? 3 : 0);
+  });
+}
+
+test("what was not sent is sent after a reload", async (context) => {
+  const person = people(context);
+  const [storage, network, name] = [new MemoryStorage(), makeNetwork(), newRoom()];
+  const before = person({ name: "ann", storage, WebSocket: network.WebSocket });
+  await before.room(name).join();
+  network.cut();
+  await until(before, () => before.state === "reconnecting");
+  before.room(name).send("one");
+  before.room(name).send("two");
+  before.close();
+
+  const after = person({ session: before.session, storage });
+  await until(after, () => after.rooms.has(name) && contents(after.room(name)).length === 2);
+
+  assert.deepEqual(contents(after.room(name)), ["one", "two"]);
+  assert.equal(storage.length, 0);
+});
+
+test("an acknowledgement that is lost does not store a message twice", async (context) => {
+  const person = people(context);
+  const network = makeNetwork();
+  const ann = person({ name: "ann", WebSocket: network.WebSocket });
+  const name = newRoom();
+  await ann.room(name).join();
+
+  for (let n = 0; n < 10; n++) {
+    const sent = ann.room(name).send(`message ${n}`);
+    for (const socket of network.sockets) socket.close(4000, "cut");
+    await sent;
+  }
+
+  const page = await ann.room(name).history();
+  assert.deepEqual(
+    page.messages.map(({ content }) => content),
+    Array.from({ length: 10 }, (_, n) => `message ${n}`),
+  );
+});
+
+test("a lost frame at the end of a quiet room is noticed by the server's heartbeat", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  await Promise.all([ann.room(name).join(), bob.room(name).join()]);
+  await bob.room(name).send("received");
+  await until(ann, () => ann.room(name).entries.length === 1);
+  const room = ann.room(name);
+  const receive = room.receive;
+  room.receive = () => {}; // the frame is lost
+  await bob.room(name).send("lost");
+  await bob.room(name).send("lost too");
+  room.receive = receive;
+
+  await publish(name, { type: "head", room: name, epoch: room.log.epoch, seq: 3, members: 2 });
+
+  await until(ann, () => room.entries.length === 3);
+  assert.deepEqual(contents(room), ["received", "lost", "lost too"]);
+});
+
+test("a heartbeat of another epoch begins the log anew", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  const name = newRoom();
+  const room = ann.room(name);
+  await room.join();
+  await room.send("stored");
+  await until(ann, () => room.entries.length === 1);
+  room.log.epoch = "an older one";
+  let resets = 0;
+  room.on("reset", () => (resets += 1));
+
+  const { epoch } = await room.history();
+  await publish(name, { type: "head", room: name, epoch, seq: 1, members: 1 });
+
+  await until(ann, () => resets === 1 && room.log.epoch === epoch);
+  assert.deepEqual(contents(room), ["stored"]);
+});
+
+test("a heartbeat with another number of members asks who is there", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  const name = newRoom();
+  const room = ann.room(name);
+  await room.join();
+  room.presenceChanged({ event: "joined", user_id: "ghost-1" });
+  assert.equal(room.userCount, 2);
+
+  await publish(name, { type: "head", room: name, epoch: "", seq: 0, members: 1 });
+
+  await until(ann, () => !room.users.has("ghost-1"));
+  assert.equal(room.userCount, 1);
+});
+
+/** Publishes a frame to a room's group, as the app's timer does. */
+async function publish(room, frame) {
+  const response = await fetch(`${url}/api/publish?group=room.${room}`, {
+    method: "POST",
+    body: JSON.stringify(frame),
+  });
+  assert.equal(response.status, 200, await response.text());
+}

@@ -1,0 +1,38 @@
+// Data streams against the running app.
+import { test } from "node:test";
+import { assert, people, until } from "./people.mjs";
+
+test("a stream that was asked for has its last frame at once and goes on", async (context) => {
+  const ann = people(context)({ name: "ann", streams: ["stock-prices"] });
+  const stocks = ann.stream("stock-prices");
+  await until(ann, () => stocks.frame);
+  const first = stocks.frame.tick;
+
+  await until(ann, () => stocks.frame.tick > first);
+
+  assert.ok(Object.keys(stocks.frame.data.symbols).length >= 2);
+  assert.equal(stocks.isStale, false);
+  assert.ok(stocks.ageSeconds < 30);
+  assert.equal(ann.stream("weather").isSubscribed, false);
+});
+
+test("a stream can be subscribed to and unsubscribed from while connected", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  await ann.connected();
+  const metrics = ann.stream("system-metrics");
+
+  await metrics.subscribe();
+  await until(ann, () => metrics.frame);
+  const first = metrics.frame.tick;
+  await until(ann, () => metrics.frame.tick > first);
+  await metrics.unsubscribe();
+
+  assert.equal(metrics.isSubscribed, false);
+});
+
+test("an unknown stream is refused", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  await ann.connected();
+
+  await assert.rejects(ann.stream("nothing").subscribe(), { code: "unknown_stream" });
+});

@@ -1,0 +1,48 @@
+"""The package townsquare-client: its own tests, run by Node against the running app."""
+
+import gzip
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.parts import ROOT, Desk, node
+
+PACKAGE = ROOT / "clients/javascript"
+SCRIPTS = sorted((PACKAGE / "test").glob("*.test.mjs"))
+MAX_PACKAGE_BYTES = 25 * 1024
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_the_package_passes_its_own_tests(desk: Desk, script: Path) -> None:
+    environment = {**os.environ, "TOWNSQUARE_URL": desk.url}
+    done = subprocess.run(
+        [node(), "--test", "--test-force-exit", script],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_package_is_small(tmp_path: Path) -> None:
+    """With the Web PubSub client in it, as a browser loads it."""
+    build = [node(), PACKAGE / "build.mjs", tmp_path]
+    subprocess.run(build, check=True, capture_output=True)
+
+    bundle = tmp_path / "townsquare-client.js"
+    assert len(gzip.compress(bundle.read_bytes())) < MAX_PACKAGE_BYTES
+
+
+def test_the_types_are_generated_from_the_sources(tmp_path: Path) -> None:
+    tsc = PACKAGE / "node_modules/typescript/bin/tsc"
+    done = subprocess.run(
+        [node(), tsc, "--project", PACKAGE, "--outDir", tmp_path], capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stdout
+    client = (tmp_path / "client.d.ts").read_text()
+    assert "export function connect(options?: ConnectOptions): Client;" in client
+    assert "room(name: string): Room;" in client

@@ -14,6 +14,9 @@ TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".webmanifest": "application/manifest+json",
     ".map": "application/json",
 }
 
@@ -64,6 +67,6 @@ def content_security_policy(hub: str = "") -> str:
     connections = " ".join(["'self'", *(["ws" + hub.removeprefix("http")] if hub else [])])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        f"connect-src {connections}; base-uri 'none'; form-action 'none'; "
+        f"connect-src {connections}; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     )

@@ -1,35 +1,40 @@
-// Builds the page: `node build.mjs` puts index.html, app.js, app.css and mark.svg into dist/.
-// `node build.mjs --watch` builds again at every change.
-import { copyFileSync, mkdirSync, rmSync, statSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+// Builds the page: `node build.mjs` puts index.html, the scripts, the style and the icons into dist/.
+// `node build.mjs --watch` builds again at every change of a script or style.
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build, context } from "esbuild";
+import { html as texts } from "./src/texts.js";
 
-const here = dirname(fileURLToPath(import.meta.url));
-const dist = join(here, "dist");
+const root = dirname(fileURLToPath(import.meta.url));
+const dist = join(root, "dist");
+const STATIC_FILES = ["icon.svg", "icon-192.png", "icon-512.png", "favicon.ico"];
 
 /** @type {import("esbuild").BuildOptions} */
 const options = {
-  absWorkingDir: here,
-  entryPoints: { app: "src/main.js" }, // imports the style too, which becomes app.css
+  absWorkingDir: root,
+  // app imports the style too, which becomes app.css; what it imports later is a file of its own.
+  entryPoints: { app: "src/main.js", start: "src/start.js" },
   entryNames: "[name]",
+  chunkNames: "[name]-[hash]",
   outdir: dist,
   bundle: true,
+  splitting: true,
   minify: true,
   format: "esm",
   target: ["chrome123", "firefox120", "safari17.5"],
   legalComments: "none",
   logLevel: "warning",
-  // Every `WebSocket` in the bundle becomes ours: see socket.js for why.
-  inject: ["src/socket.js"],
+  metafile: true,
+  plugins: [{ name: "document", setup: ({ onEnd }) => onEnd(writeDocument) }],
+  alias: { "townsquare-client": "../clients/javascript/src/index.js" },
 };
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
-for (const file of ["index.html", "mark.svg"]) {
-  copyFileSync(join(here, "src", file), join(dist, file));
-}
+for (const file of STATIC_FILES) copyFileSync(join(root, "src", file), join(dist, file));
+writeFileSync(join(dist, "manifest.webmanifest"), JSON.stringify(createManifest()));
 
 if (process.argv.includes("--watch")) {
   await (await context({ ...options, logLevel: "info" })).watch();
@@ -37,10 +42,48 @@ if (process.argv.includes("--watch")) {
   await build(options);
   await import("./reference/build.mjs");
   for (const file of readdirSync(dist).sort()) {
-    const packed = gzipSync(readFileSync(join(dist, file)), { level: 9 }).length;
-    const [size, small] = [statSync(join(dist, file)).size, packed].map((n) =>
-      (n / 1024).toFixed(1),
+    const content = readFileSync(join(dist, file));
+    const [size, compressed] = [content, gzipSync(content, { level: 9 })].map((bytes) =>
+      (bytes.length / 1024).toFixed(1).padStart(7),
     );
-    console.log(`${file.padEnd(16)} ${size.padStart(7)} KB  ${small.padStart(6)} KB compressed`);
+    console.log(`${file.padEnd(24)} ${size} KB ${compressed} KB compressed`);
   }
+}
+
+/** index.html with its texts; what app.js imports is loaded beside it, not after it. */
+function writeDocument({ metafile, errors }) {
+  if (errors.length) return;
+  const preloads = metafile.outputs["dist/app.js"].imports
+    .filter(({ kind }) => kind === "import-statement")
+    .map(({ path }) => `<link rel="modulepreload" href="/assets/${basename(path)}">`);
+  const document = fillIn(readFileSync(join(root, "src/index.html"), "utf8"));
+  const page = document.replace("</head>", `  ${preloads.join("")}\n  </head>`);
+  writeFileSync(join(dist, "index.html"), page);
+}
+
+/** Puts the texts where the document names them: {{title}}. */
+function fillIn(document) {
+  return document.replace(/\{\{(\w+)\}\}/g, (_, name) => {
+    if (!(name in texts)) throw new Error(`src/texts.js has no text named ${name}`);
+    return texts[name].replace(/[&<>"]/g, (sign) => `&#${sign.codePointAt(0)};`);
+  });
+}
+
+function createManifest() {
+  const icon = (size) => ({
+    src: `/assets/icon-${size}.png`,
+    sizes: `${size}x${size}`,
+    type: "image/png",
+    purpose: "any",
+  });
+  return {
+    name: texts.title,
+    short_name: texts.title,
+    description: texts.description,
+    start_url: "/",
+    display: "standalone",
+    background_color: "#f4f0e8",
+    theme_color: "#f4f0e8",
+    icons: [icon(192), icon(512), { src: "/assets/icon.svg", sizes: "any", type: "image/svg+xml" }],
+  };
 }

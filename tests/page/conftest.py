@@ -13,9 +13,9 @@ from playwright.async_api import Browser, ViewportSize, expect
 
 from local.parts import ROOT, Desk, node
 from tests.browser import find_browser, start_playwright
-from tests.page.visitor import WITHIN, Visitor
+from tests.page.user import WITHIN, User
 
-Enter = Callable[..., Awaitable[Visitor]]
+Enter = Callable[..., Awaitable[User]]
 Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
 WIDE = ViewportSize(width=1440, height=900)
 
@@ -50,22 +50,22 @@ async def enter(browser: Browser, desk: Desk, room: str) -> AsyncIterator[Enter]
     At the end nobody's console may have complained: no error, no broken security policy.
     """
     contexts = []
-    visitors: list[Visitor] = []
+    users: list[User] = []
 
     async def enter(
         name: str, query: str = "", *, clock: bool = False, **browser_traits: Any
-    ) -> Visitor:
+    ) -> User:
         context = await browser.new_context(**{"viewport": WIDE, **browser_traits})
         contexts.append(context)
-        visitor = await Visitor.arrive(context, f"{desk.url}/{query}#{room}", clock=clock)
-        visitors.append(visitor)
-        await visitor.come_in(name)
-        return visitor
+        user = await User.open_page(context, f"{desk.url}/?room={room}{query}", clock=clock)
+        users.append(user)
+        await user.join_as(name)
+        return user
 
     yield enter
     for context in contexts:
         await context.close()
-    assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+    assert [error for user in users for error in user.console_errors] == []
 
 
 @pytest.fixture

@@ -3,41 +3,57 @@
 {
   const sockets = new Set();
   let isCut = false;
-  let isTooLate = false;
+  let isSilent = false;
+  let isForgotten = false;
 
-  function reachable(url) {
+  function addressOf(url) {
     const address = new URL(url);
-    if (isCut) address.pathname = "/nobody-is-here";
-    // The service keeps a lost connection for 30 s; then it knows nothing of the token.
-    if (isTooLate && address.searchParams.has("awps_reconnection_token"))
+    if (isCut) address.pathname = "/nothing-is-here";
+    // The service keeps a lost connection for 30 s; then it does not know the token any more.
+    if (isForgotten && address.searchParams.has("awps_reconnection_token"))
       address.searchParams.set("awps_reconnection_token", "expired");
     return address;
   }
 
   class Socket extends WebSocket {
     constructor(url, protocols) {
-      super(reachable(url), protocols);
+      super(addressOf(url), protocols);
       sockets.add(this);
+      this.isSilent = isSilent;
+      for (const event of ["open", "message"])
+        this.addEventListener(event, (one) => this.isLost(one) && one.stopImmediatePropagation());
+    }
+
+    isLost({ data }) {
+      return this.isSilent || (data && window.network.drop(JSON.parse(data).data ?? {}));
+    }
+
+    send(data) {
+      if (!this.isSilent) super.send(data);
+    }
+
+    /** What is half-open gets no closing handshake either. */
+    close(code, reason) {
+      if (!this.isSilent) super.close(code, reason);
     }
   }
 
   window.WebSocket = Socket;
   window.network = {
+    /** Which of the app's frames are lost on their way. */
+    drop: () => false,
+    /** Closes the sockets as a lost network does, and lets no new one through. */
     cut() {
       isCut = true;
       for (const socket of sockets) socket.close(4000, "the network was cut");
     },
-    mend(afterLong) {
-      [isCut, isTooLate] = [false, afterLong];
+    restore(afterLong) {
+      [isCut, isSilent, isForgotten] = [false, false, afterLong];
     },
-    swallow() {
-      for (const socket of sockets) {
-        socket.addEventListener("message", (event) => event.stopImmediatePropagation(), {
-          capture: true,
-        });
-        socket.onmessage = null;
-        socket.send = () => {};
-      }
+    /** The sockets of now stay open, and nothing comes through them; new ones too when `all`. */
+    silence(all) {
+      isSilent = all;
+      for (const socket of sockets) socket.isSilent = true;
     },
   };
 }

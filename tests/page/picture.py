@@ -15,7 +15,7 @@ from playwright.async_api import Browser, ViewportSize
 
 from local.parts import ROOT, Desk, Ports, node, start_desk
 from tests.browser import install_browser, start_playwright
-from tests.page.visitor import Visitor
+from tests.page.user import User
 
 PICTURE = ROOT / "docs/townsquare.png"
 SIZE = ViewportSize(width=1440, height=900)
@@ -57,25 +57,25 @@ async def main() -> None:
 async def take(browser: Browser, desk: Desk) -> None:
     people = {name: await enter(browser, desk, name) for name in ("ann", "bob", "cleo")}
     ann = people["ann"]
-    await ann.goes_to("market-day")
-    await ann.page.locator('#rooms .place[title="lobby"]').click()
+    await ann.opens_room("market-day")
+    await ann.page.locator('#rooms .item[title="lobby"]').click()
     await post_weather(desk)
     await asyncio.sleep(WATCHED_SECONDS)
     for name, text in TALK:
-        await people[name].says(text)
+        await people[name].sends(text)
         await ann.sees(text)
-    await people["bob"].goes_to("market-day")
-    await people["bob"].says("Stall 7 is free again.")
-    await people["cleo"].page.locator("#words").press_sequentially("I can help", delay=400)
+    await people["bob"].opens_room("market-day")
+    await people["bob"].sends("Stall 7 is free again.")
+    await people["cleo"].page.locator("#message-input").press_sequentially("I can help", delay=400)
     await ann.page.get_by_text("cleo is typing").wait_for()
     await ann.page.screenshot(path=PICTURE)
 
 
-async def enter(browser: Browser, desk: Desk, name: str) -> Visitor:
+async def enter(browser: Browser, desk: Desk, name: str) -> User:
     context = await browser.new_context(viewport=SIZE, color_scheme="light")
-    visitor = await Visitor.arrive(context, desk.url)
-    await visitor.come_in(name)
-    return visitor
+    user = await User.open_page(context, desk.url)
+    await user.join_as(name)
+    return user
 
 
 async def post_weather(desk: Desk) -> None:

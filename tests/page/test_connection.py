@@ -15,14 +15,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.cuts_the_network()
+    await ann.cuts_network()
     await ann.has_state("Reconnecting")
 
-    await bob.says("Can you hear me?")
-    await ann.says("Written in the dark")
-    await ann.mends_the_network()
+    await bob.sends("Can you hear me?")
+    await ann.sends("Written in the dark")
+    await ann.restores_network()
 
-    await ann.is_told("Back.")
+    await ann.is_told("You’re back.")
     await ann.is_live()
     await bob.sees("Can you hear me?", "Written in the dark")
     await ann.sees("Can you hear me?", "Written in the dark")
@@ -30,16 +30,16 @@ async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> No
 
 async def test_a_new_connection_fetches_what_was_missed_and_says_how_much(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.cuts_the_network()
+    await ann.cuts_network()
     for text in ("one", "two", "three"):
-        await bob.says(text)
+        await bob.sends(text)
     await bob.sees("one", "two", "three")
 
-    await ann.mends_the_network(after_long=True)
+    await ann.restores_network(after_long=True)
 
-    await ann.is_told("Back. 3 messages came meanwhile.")
+    await ann.is_told("3 new messages while you were offline.")
     await ann.sees("one", "two", "three")
-    await ann.says("four")
+    await ann.sends("four")
     await bob.sees("one", "two", "three", "four")
 
 
@@ -48,7 +48,7 @@ async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, desk
 
     async with _service(desk) as service:
         await service.close_all_connections()
-    await ann.says("Still here")
+    await ann.sends("Still here")
 
     await bob.sees("Still here")
     await ann.sees("Still here")
@@ -56,29 +56,29 @@ async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, desk
 
 async def test_a_restarted_hub_is_found_again(enter: Enter, desk: Desk) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.says("before")
+    await ann.sends("before")
     await bob.sees("before")
 
     desk.webpubsub.kill()
     await ann.has_state("Reconnecting")
-    await ann.says("during")
-    await ann.picture("reconnecting")
+    await ann.sends("during")
+    await ann.screenshot("reconnecting")
     desk.webpubsub.start()
     await asyncio.to_thread(desk.webpubsub.wait)
 
     await ann.is_live()
     await bob.is_live()
     await bob.sees("before", "during")
-    await bob.says("after")
+    await bob.sends("after")
     await ann.sees("before", "during", "after")
-    await expect(ann.page.locator("#people")).to_contain_text("bob", timeout=15_000)
+    await expect(ann.page.locator("#users")).to_contain_text("bob", timeout=15_000)
 
 
 async def test_a_page_that_slept_notices_that_its_connection_is_dead(enter: Enter) -> None:
     """A computer that sleeps hears no close: its socket looks open, and nothing comes any more."""
     ann, bob = await gather(enter("ann", clock=True), enter("bob"))
-    await ann.loses_its_frames()
-    await bob.says("While you slept")
+    await ann.silences_network()
+    await bob.sends("While you slept")
 
     await ann.page.clock.fast_forward("01:00:00")
     await ann.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -87,7 +87,7 @@ async def test_a_page_that_slept_notices_that_its_connection_is_dead(enter: Ente
     await ann.is_live()
 
 
-async def test_a_session_that_is_not_known_any_more_leads_to_the_door(enter: Enter) -> None:
+async def test_a_session_that_is_not_known_any_more_leads_to_the_name_form(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.page.evaluate(
         """() => localStorage.setItem("townsquare.session",
@@ -96,30 +96,30 @@ async def test_a_session_that_is_not_known_any_more_leads_to_the_door(enter: Ent
 
     await ann.page.reload()
 
-    await expect(ann.page.get_by_role("button", name="Come in")).to_be_visible()
-    await expect(ann.page.locator("#enter-trouble")).not_to_be_empty()
-    await ann.come_in("ann")
+    await expect(ann.page.get_by_role("button", name="Join")).to_be_visible()
+    await expect(ann.page.locator("#name-error")).not_to_be_empty()
+    await ann.join_as("ann")
 
 
 async def test_who_signs_out_is_gone_and_can_come_again_as_another(enter: Enter) -> None:
     ann = await enter("ann")
 
-    await ann.page.get_by_role("button", name="Sign out").click()
-    await ann.come_in("bob")
+    await ann.signs_out()
+    await ann.join_as("bob")
 
-    await expect(ann.page.locator("#self")).to_contain_text("bob", timeout=15_000)
+    await expect(ann.page.locator("#user")).to_contain_text("bob", timeout=15_000)
     assert (await ann.user_id()).startswith("bob-")
 
 
 async def test_debug_shows_frames_and_the_connection(enter: Enter, room: str) -> None:
-    ann = await enter("ann", "?debug")
+    ann = await enter("ann", "&debug")
 
-    await ann.says("Look inside")
+    await ann.sends("Look inside")
 
     await expect(ann.page.locator(".debug-frames")).to_contain_text("Look inside")
-    await expect(ann.page.locator(".debug-head")).to_contain_text("live")
-    await expect(ann.page.locator(".debug-head")).to_contain_text(f"{room} 1/1")
-    await ann.picture("debug")
+    await expect(ann.page.locator(".debug-status")).to_contain_text("live")
+    await expect(ann.page.locator(".debug-status")).to_contain_text(f"{room} 1/1")
+    await ann.screenshot("debug")
 
 
 def _service(desk: Desk) -> WebPubSubServiceClient:

@@ -48,8 +48,8 @@ async def test_a_long_history_is_read_upwards_without_a_jump(
     assert walk["first"] == 1
     assert walk["jumps"] == 0
     assert walk["most"] < MOST_ROWS
-    await expect(ann.page.locator("#log-top")).to_contain_text("begins")
-    await ann.picture("beginning-of-a-long-history")
+    await expect(ann.page.locator("#log-top")).to_contain_text("This is the beginning")
+    await ann.screenshot("beginning-of-a-long-history")
 
     await ann.page.locator("#newest").click()
     await expect(ann.texts.last).to_have_text(str(MANY))
@@ -62,7 +62,7 @@ async def test_who_reads_back_stays_there_when_something_new_is_said(
     ann = await enter("ann")
     await ann.page.locator("#log").evaluate("log => { log.scrollTop -= 900; }")
     await expect(ann.page.locator("#newest")).to_be_visible()
-    await expect(ann.page.locator("#log-top")).to_contain_text("begins")
+    await expect(ann.page.locator("#log-top")).to_contain_text("This is the beginning")
     read = ann.page.get_by_text("Message 40", exact=True)
     before = await read.bounding_box()
 

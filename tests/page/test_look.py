@@ -1,6 +1,7 @@
 """How the page looks and weighs: small and large screens, light and dark, for every reader."""
 
 import gzip
+import re
 from itertools import product
 from typing import Any, Literal
 
@@ -9,7 +10,7 @@ from playwright.async_api import Browser, expect
 
 from local.parts import ROOT, Desk
 from tests.page.conftest import WIDE, Enter, Post
-from tests.page.visitor import Visitor
+from tests.page.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,9 +20,9 @@ SIZES: dict[str, dict[str, Any]] = {
     "tablet": {"viewport": {"width": 900, "height": 1100}},
     "wide": {"viewport": WIDE},
 }
-PANES = {"phone": ("talk", "places", "live"), "tablet": ("talk",), "wide": ("talk",)}
+PANES = {"phone": ("conversation", "sidebar", "streams"), "tablet": ("conversation",), "wide": ("conversation",)}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-FIRST_LOAD = 150 * 1024
+FIRST_LOAD = 75 * 1024
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
 
@@ -34,24 +35,24 @@ async def test_nothing_bursts_and_axe_finds_nothing_serious(
     plan = {"from": "bob", "content": "Good morning! See https://example.com for the plan."}
     await post(f"/api/rooms/{room}/message", plan)
     await ann.sees(plan["content"])
-    await ann.says("Thank you")
+    await ann.sends("Thank you")
     await expect(ann.page.locator(".msg.own")).to_have_class("msg own leads")
 
     for pane, scheme in product(PANES[size], SCHEMES):
         if size == "phone":
-            await ann.page.locator(f'.panes [data-show="{pane}"]').click()
+            await ann.page.locator(f'.panels [data-show="{pane}"]').click()
         await ann.page.emulate_media(color_scheme=scheme)
-        await ann.picture(f"{size}-{scheme}-{pane}")
+        await ann.screenshot(f"{size}-{scheme}-{pane}")
         assert await ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert await serious(ann) == []
 
 
-async def test_the_door_is_accessible_and_enter_comes_in(browser: Browser, desk: Desk) -> None:
+async def test_the_name_form_is_accessible_and_enter_joins(browser: Browser, desk: Desk) -> None:
     context = await browser.new_context(viewport=WIDE, bypass_csp=True)
-    ann = await Visitor.arrive(context, desk.url)
+    ann = await User.open_page(context, desk.url)
     await expect(ann.page.get_by_label("Your name")).to_be_focused()
     await expect(ann.page.get_by_label("Your name")).not_to_have_value("")
-    await ann.picture("door")
+    await ann.screenshot("name-form")
     assert await serious(ann) == []
 
     await ann.page.keyboard.press("Enter")
@@ -66,7 +67,8 @@ async def test_the_theme_can_be_switched_and_stays(enter: Enter) -> None:
     paper = "getComputedStyle(document.documentElement).backgroundColor"
     light = await ann.page.evaluate(paper)
 
-    await ann.page.get_by_role("button", name="Dark theme").click()
+    await ann.page.locator("#open-settings").click()
+    await ann.page.get_by_label("Theme").select_option("dark")
     dark = await ann.page.evaluate(paper)
     await ann.page.reload()
 
@@ -87,7 +89,7 @@ async def test_news_is_said_to_those_who_listen(enter: Enter, post: Post, room: 
 
     await post(f"/api/rooms/{room}/message", {"from": "bob", "content": "Can you hear this?"})
 
-    await expect(ann.page.locator("#aloud")).to_have_text("bob: Can you hear this?")
+    await expect(ann.page.locator("#announcements")).to_have_text("bob: Can you hear this?")
     await expect(ann.page.get_by_role("navigation", name="Rooms and people")).to_be_visible()
     await expect(ann.page.get_by_role("main", name="#room")).to_be_visible()
     await expect(ann.page.get_by_role("complementary", name="Live data")).to_be_visible()
@@ -95,18 +97,22 @@ async def test_news_is_said_to_those_who_listen(enter: Enter, post: Post, room: 
 
 
 async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) -> None:
-    files = [file for file in (ROOT / "web/dist").iterdir() if not file.match("api-docs.*")]
-    weight = sum(len(gzip.compress(file.read_bytes())) for file in files)
+    dist = ROOT / "web/dist"
+    document = (dist / "index.html").read_text()
+    named = set(re.findall(r'(?:href|src)="/assets/([^"]+)"', document))
+    first = [dist / "index.html", *(dist / name for name in named if "icon" not in name)]
+    weight = sum(len(gzip.compress(file.read_bytes())) for file in first)
+    assert {"app.js", "app.css", "start.js"} <= named
     assert weight < FIRST_LOAD
     context = await browser.new_context(viewport=WIDE)
     elsewhere: list[str] = []
     context.on("request", lambda request: elsewhere.append(request.url))
-    ann = await Visitor.arrive(context, desk.url)
-    await ann.come_in("ann")
+    ann = await User.open_page(context, desk.url)
+    await ann.join_as("ann")
 
     await ann.page.reload()
     await ann.is_live()
-    await expect(ann.page.locator("#log-top")).not_to_contain_text("Fetching")
+    await expect(ann.page.locator("#log-top")).not_to_contain_text("Loading")
 
     # From the reload to a connection with its room: 0.4 s on two busy cores; more is allowed here.
     usable = await ann.page.evaluate("performance.now()")
@@ -115,10 +121,10 @@ async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) ->
     await context.close()
 
 
-async def serious(visitor: Visitor) -> list[str]:
+async def serious(user: User) -> list[str]:
     """What axe calls serious or critical, in words."""
-    await visitor.page.add_script_tag(path=AXE)
-    found = await visitor.page.evaluate("axe.run()")
+    await user.page.add_script_tag(path=AXE)
+    found = await user.page.evaluate("axe.run()")
     return [
         f"{one['id']}: {one['help']} {[node['target'] for node in one['nodes']]}"
         for one in found["violations"]

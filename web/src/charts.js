@@ -1,12 +1,13 @@
 // Draws lines: the large price chart with uPlot, and the small ones of a few pixels by hand.
-import uPlot from "uplot";
-import { colour } from "./theme.js";
+// uPlot is loaded when the first chart is drawn: the page is usable without it.
+import { LOCALE } from "./texts.js";
+import { themeColour } from "./theme.js";
 
-const FONT = '12px ui-sans-serif, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
+const FONT = '12px ui-sans-serif, -apple-system, "Segoe UI", Roboto, "Liberation Sans", "DejaVu Sans", sans-serif';
 const LABEL_HALF = 26;
 const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
-const toMinutes = new Intl.DateTimeFormat(undefined, clock);
-const toSeconds = new Intl.DateTimeFormat(undefined, { ...clock, second: "2-digit" });
+const toMinutes = new Intl.DateTimeFormat(LOCALE, clock);
+const toSeconds = new Intl.DateTimeFormat(LOCALE, { ...clock, second: "2-digit" });
 
 /** The chart of one line over time that fills its element and follows the theme. */
 export class PriceChart {
@@ -25,8 +26,8 @@ export class PriceChart {
   draw(times, values, base) {
     this.#data = [times, values];
     this.#base = base;
-    if (!this.#plot && this.host.clientWidth) this.#plot = this.#make();
-    else this.#plot?.setData(this.#data);
+    if (this.#plot) this.#plot.setData(this.#data);
+    else this.#create();
   }
 
   /** Colours are read when a chart is made. */
@@ -39,12 +40,17 @@ export class PriceChart {
     const { clientWidth: width, clientHeight: height } = this.host;
     if (!width) return;
     if (this.#plot) this.#plot.setSize({ width, height });
-    else if (this.#data[0].length) this.#plot = this.#make();
+    else if (this.#data[0].length) this.#create();
   }
 
-  #make() {
+  async #create() {
+    const { default: uPlot } = await import("uplot");
+    if (!this.#plot && this.host.clientWidth) this.#plot = this.#make(uPlot);
+  }
+
+  #make(uPlot) {
     const { clientWidth: width, clientHeight: height } = this.host;
-    const [line, faint, soft] = ["--accent", "--ink-3", "--line"].map(colour);
+    const [line, faint, soft] = ["--accent", "--ink-3", "--line"].map(themeColour);
     const axis = {
       stroke: faint,
       font: FONT,
@@ -159,7 +165,7 @@ export function spark(canvas, values, { stroke, fill = false, low, high }) {
   const [bottom, top] = [low ?? Math.min(...known), high ?? Math.max(...known)];
   const x = (i) => (i / (values.length - 1)) * (width - 3) + 1;
   const y = (value) => height - 2 - ((value - bottom) / (top - bottom || 1)) * (height - 4);
-  pen.strokeStyle = colour(stroke);
+  pen.strokeStyle = themeColour(stroke);
   pen.lineWidth = 1.5;
   pen.lineJoin = "round";
   for (const run of runs(values)) {

@@ -3,13 +3,13 @@
 /**
  * An element with its attributes, listeners (`onclick`) and children.
  * @param {string} tag
- * @param {Record<string, any>} [traits]
+ * @param {Record<string, any>} [attributes]
  * @param {...(Node|string|number|null|undefined|false)} children
  * @returns {any}
  */
-export function el(tag, traits = {}, ...children) {
+export function createElement(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(traits)) {
+  for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name === "class") node.className = value;
@@ -18,7 +18,7 @@ export function el(tag, traits = {}, ...children) {
   node.append(
     ...children
       .filter((child) => child !== null && child !== undefined && child !== false)
-      .map((c) => (c instanceof Node ? c : String(c))),
+      .map((child) => (child instanceof Node ? child : String(child))),
   );
   return node;
 }
@@ -26,7 +26,7 @@ export function el(tag, traits = {}, ...children) {
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A drawing from the sheet in index.html; the text beside it says what it means. */
-export function icon(name) {
+export function createIcon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
   svg.setAttribute("aria-hidden", "true");
@@ -37,11 +37,17 @@ export function icon(name) {
 }
 
 /** @param {string} id @returns {any} */
-export const at = (id) => document.getElementById(id);
+export const byId = (id) => document.getElementById(id);
 
 /** Sets a text only when it is another one, so that nothing is laid out for nothing. */
-export function say(node, text) {
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
+}
+
+/** Sets an attribute only when that changes something; null removes it. */
+export function setAttribute(node, name, value) {
+  if (value === null) node.removeAttribute(name);
+  else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
 }
 
 /**
@@ -49,7 +55,7 @@ export function say(node, text) {
  * @param {Element} parent
  * @param {Node[]} nodes
  */
-export function arrange(parent, nodes) {
+export function setChildren(parent, nodes) {
   const wanted = new Set(nodes);
   for (const child of [...parent.childNodes]) if (!wanted.has(child)) child.remove();
   let next = parent.firstChild;
@@ -63,27 +69,27 @@ export function arrange(parent, nodes) {
  * A drawing that is done at most once per animation frame, however often it is asked for.
  * Browsers give a hidden tab no frames, so a hidden page keeps its state and draws nothing.
  */
-export function perFrame(draw) {
-  let asked = false;
+export function oncePerFrame(draw) {
+  let isRequested = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (isRequested) return;
+    isRequested = true;
     requestAnimationFrame(() => {
-      asked = false;
+      isRequested = false;
       draw();
     });
   };
 }
 
-/** Colours a person's monogram: always the same hue for the same name. */
-export function monogram(name, size = "") {
-  const mark = el(
-    "span",
-    { class: `mono ${size}`, "aria-hidden": "true" },
-    [...name][0]?.toUpperCase() ?? "?",
-  );
+/** A user's initial on a colour: always the same hue for the same name. */
+export function createAvatar(name, size = "") {
+  const initial = [...name][0]?.toUpperCase() ?? "?";
+  const avatar = createElement("span", { class: `avatar ${size}`, "aria-hidden": "true" }, initial);
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  mark.style.setProperty("--hue", String(hue));
-  return mark;
+  avatar.style.setProperty("--hue", String(hue));
+  return avatar;
 }
+
+/** Text for screen readers only. */
+export const hiddenText = (text) => createElement("span", { class: "visually-hidden" }, text);

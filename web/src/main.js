@@ -1,219 +1,170 @@
-// Puts the page together: who is here, one connection, the rooms, the streams, and their views.
+// Puts the page together: the client, what is open, and the views.
 import "./css/app.css";
-import { Compose } from "./compose.js";
-import { Connection } from "./connection.js";
-import * as debug from "./debug.js";
-import { arrange, at, icon, monogram, say } from "./dom.js";
-import { Live } from "./live.js";
-import { Places } from "./places.js";
-import { LOBBY, Rooms } from "./rooms.js";
-import { KEEP, Session } from "./session.js";
-import { Streams } from "./streams.js";
-import { Talk } from "./talk.js";
-import * as theme from "./theme.js";
-import { count, nameOf } from "./words.js";
-
-const NAMES = [
-  "Maple",
-  "Heron",
-  "Juniper",
-  "Robin",
-  "Willow",
-  "Otter",
-  "Clover",
-  "Wren",
-  "Hazel",
-  "Finch",
-  "Sorrel",
-  "Linden",
-];
-const NOTICE_LASTS = 7_000;
-const SPOKEN_LENGTH = 200;
-
-const session = new Session();
-let wishedName = null;
-let noticeTimer = 0;
-
-const rooms = new Rooms(session, (event, data) => connection.send(event, data), {
-  changed: () => drawRooms(),
-  news: (place, entries) => announce(place, entries),
-  caughtUp: (missed) =>
-    notice(
-      missed ? `Back. ${count(missed, "message")} came meanwhile.` : "Back. Nothing was missed.",
-    ),
-  trouble: (sentence) => notice(sentence),
-});
-const streams = new Streams(session, {
-  changed: () => live.draw(),
-  trouble: (sentence) => notice(sentence),
-});
-const connection = new Connection(negotiate, {
-  state: (state, why) => drawState(state, why),
-  opened: () => {
-    rooms.connected(session.userId);
-    streams.load().catch(() => {});
-  },
-  mended: () => {
-    rooms.outbox.flushAll();
-    notice("Back. Nothing was missed.");
-  },
-  frame: (frame) => rooms.take(frame) || streams.take(frame),
-});
-const places = new Places(rooms, go);
-const talk = new Talk(rooms, go);
-const compose = new Compose(rooms, () => talk.toNewest());
-const live = new Live(streams);
-
-async function negotiate() {
-  const answer = await session.negotiate({ name: wishedName, groups: await streams.groups() });
-  wishedName = null;
-  return answer;
-}
-
-/** Goes to a conversation: the address bar keeps it, so that it can be shared and reloaded. */
-function go(key) {
-  rooms.open(key);
-  show("talk");
-  history.replaceState(
-    null,
-    "",
-    key === LOBBY ? location.pathname + location.search : `#${encodeURIComponent(key)}`,
-  );
-  compose.turnTo(key);
-}
-
-function goToAddress() {
-  try {
-    go(decodeURIComponent(location.hash.slice(1)) || LOBBY);
-  } catch {
-    go(LOBBY);
-  }
-}
-
-function comeIn() {
-  at("welcome").hidden = true;
-  at("town").hidden = false;
-  rooms.me = session.userId;
-  goToAddress();
-  connection.start();
-}
-
-function askForName(sentence = "") {
-  at("town").hidden = true;
-  at("welcome").hidden = false;
-  const input = at("name");
-  input.value ||= NAMES[Math.floor(Math.random() * NAMES.length)];
-  say(at("enter-trouble"), sentence);
-  input.focus();
-  input.select();
-}
-
-function signOut(sentence = "") {
-  connection.stop();
-  session.forget();
-  rooms.forget();
-  askForName(sentence);
-}
-
-function drawRooms() {
-  places.draw();
-  talk.draw();
-  compose.turnTo(rooms.current.key);
-  const { unread } = rooms;
-  document.title = unread ? `(${unread > 99 ? "99+" : unread}) Townsquare` : "Townsquare";
-  const badge = document.querySelector(".panes .badge");
-  badge.hidden = !unread;
-  say(badge, unread > 99 ? "99+" : String(unread));
-}
+import { Client } from "townsquare-client";
+import { Composer } from "./composer.js";
+import { ConversationView } from "./conversation-view.js";
+import { byId, createAvatar, createElement, setAttribute, setChildren, setText } from "./dom.js";
+import { displayName } from "./format.js";
+import { Notifications } from "./notifications.js";
+import { Notices } from "./notices.js";
+import { Settings } from "./settings.js";
+import { Sidebar, formatUnread } from "./sidebar.js";
+import { SignIn } from "./sign-in.js";
+import { SESSION_KEY, forgetUser, readItem, writeItem } from "./storage.js";
+import { StreamPanel, isWanted } from "./stream-panel.js";
+import { texts } from "./texts.js";
+import { watchTheme } from "./theme.js";
+import { Workspace } from "./workspace.js";
 
 const STATES = {
-  connecting: "Connecting",
-  live: "Live",
-  reconnecting: "Reconnecting",
-  "signed out": "Signed out",
+  connecting: texts.stateConnecting,
+  live: texts.stateLive,
+  reconnecting: texts.stateReconnecting,
+  closed: texts.stateClosed,
 };
 
-function drawState(state, why) {
-  at("state").dataset.state = state;
-  say(at("state"), STATES[state]);
-  if (state === "live") {
-    arrange(at("self"), [
-      monogram(nameOf(session.userId), "small"),
-      Object.assign(document.createElement("span"), {
-        className: "label",
-        textContent: nameOf(session.userId),
-        title: session.userId,
-      }),
-    ]);
+const notices = new Notices();
+const notify = (text) => notices.show(text);
+const signIn = new SignIn((name) => startApp(name));
+
+/** @param {string|null} name of a new guest; null for a user who is known */
+function startApp(name) {
+  document.documentElement.dataset.view = "app";
+  const client = new Client({
+    name: name ?? undefined,
+    userId: readItem("session")?.user_id,
+    getSession: () => signIn.session(),
+    streams: isWanted,
+    storage: localStorage,
+  });
+  const page = new Page(client);
+  client.on("session", ({ userId, session }) => {
+    if (signIn.isGuest) writeItem("session", { user_id: userId, session });
+  });
+  page.open();
+  client.open();
+}
+
+class Page {
+  /** @param {Client} client */
+  constructor(client) {
+    this.client = client;
+    const workspace = new Workspace(client, {
+      opened: (seq) => this.#opened(seq),
+      changed: () => this.draw(),
+      notify,
+    });
+    this.workspace = workspace;
+    this.sidebar = new Sidebar(workspace);
+    this.view = new ConversationView(workspace, notify);
+    this.composer = new Composer(workspace, { sent: () => this.view.showNewest(), notify });
+    this.notifications = new Notifications(workspace, notify);
+    this.streams = new StreamPanel(client, notify);
+    this.settings = new Settings(() => this.streams.draw());
+    this.#observeClient();
+    this.#observeWindow();
   }
-  if (state === "reconnecting")
-    notice(
-      "The connection is lost. What you write is kept, and sent as soon as it is back.",
-      Infinity,
+
+  open() {
+    this.workspace.openAddress();
+    if (new URLSearchParams(location.search).has("debug"))
+      import("./debug.js").then(({ showDebugView }) => showDebugView(this.client));
+  }
+
+  draw() {
+    const { current, unread, muted } = this.workspace;
+    this.sidebar.draw();
+    this.view.draw();
+    this.composer.draw();
+    this.notifications.draw();
+    byId("leave").hidden = current.kind === "direct" || current.key === "lobby";
+    const isMuted = muted.has(current.key);
+    setAttribute(byId("mute"), "aria-pressed", isMuted);
+    byId("mute").title = isMuted ? texts.unmute : texts.mute;
+    const badge = document.querySelector(".panels .badge");
+    badge.hidden = !unread;
+    setText(badge, formatUnread(unread));
+  }
+
+  #opened(seq) {
+    this.view.opened(seq);
+    this.composer.opened();
+    this.#showPanel("conversation");
+  }
+
+  #observeClient() {
+    const { client } = this;
+    client.on("state", (state, error) => this.#drawState(state, error));
+    client.on("change", () => this.draw());
+    client.on("caughtup", ({ missed }) =>
+      notify(missed ? texts.backMissed(missed) : texts.backNothingMissed),
     );
-  if (state === "connecting" && why) notice(`No connection yet. ${why.message}`, Infinity);
-  if (state === "live") notice("");
-  if (state === "signed out" && why) signOut(why.message);
-}
-
-function notice(sentence, lasts = NOTICE_LASTS) {
-  clearTimeout(noticeTimer);
-  say(at("notice"), sentence);
-  if (lasts !== Infinity) noticeTimer = setTimeout(() => say(at("notice"), ""), lasts);
-}
-
-/** For those who listen to the page instead of looking at it. */
-function announce(place, entries) {
-  const last = entries.at(-1);
-  const where = place === rooms.current ? "" : ` in ${place.name}`;
-  say(
-    at("aloud"),
-    entries.length === 1
-      ? `${nameOf(last.from)}${where}: ${last.content.slice(0, SPOKEN_LENGTH)}`
-      : `${count(entries.length, "new message")}${where}`,
-  );
-}
-
-/** On a phone one part of the page is seen at a time. */
-function show(pane) {
-  at("town").dataset.pane = pane;
-  at("show-live").setAttribute("aria-pressed", String(pane === "live"));
-  for (const button of document.querySelectorAll(".panes button")) {
-    if (button.dataset.show === pane) button.setAttribute("aria-current", "true");
-    else button.removeAttribute("aria-current");
+    client.on("messages", (conversation, entries) => {
+      const others = entries.filter((entry) => entry.from !== client.userId);
+      if (others.length) this.notifications.received(conversation, others);
+    });
   }
-  drawRooms();
-  live.draw();
+
+  #observeWindow() {
+    const { client } = this;
+    byId("leave").addEventListener("click", () => this.workspace.leave());
+    byId("mute").addEventListener("click", () =>
+      this.workspace.toggleMuted(this.workspace.current.key),
+    );
+    for (const button of document.querySelectorAll(".panels button"))
+      button.addEventListener("click", () => this.#showPanel(button.dataset.show));
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") client.check();
+      this.draw();
+    });
+    for (const event of ["online", "offline"])
+      addEventListener(event, () => this.#drawState(client.state));
+    // A closed tab says so to the service; a page that the browser kept and shows again comes back.
+    addEventListener("pagehide", () => client.close());
+    addEventListener("pageshow", (event) => event.persisted && client.open());
+    addEventListener("storage", ({ key, newValue }) => {
+      if (key === SESSION_KEY && !newValue && signIn.isGuest) signIn.restart(texts.signedOutElsewhere);
+    });
+    byId("sign-out").addEventListener("click", () => signIn.confirmSignOut(() => this.#signOut()));
+  }
+
+  #signOut() {
+    this.client.close();
+    this.client.forget();
+    forgetUser();
+    signIn.signedOut();
+  }
+
+  #drawState(state, error) {
+    byId("state").dataset.state = state;
+    setText(byId("state"), STATES[state]);
+    if (state === "live") {
+      notices.clearPermanent();
+      this.#drawUser();
+    }
+    if (state === "reconnecting")
+      notices.showPermanent(navigator.onLine ? texts.connectionLost : texts.offline);
+    if (state === "connecting" && error) notices.showPermanent(texts.notConnected(error.message));
+    if (state === "closed" && error) signIn.refused(error);
+  }
+
+  #drawUser() {
+    const { userId } = this.client;
+    if (!userId) return;
+    const name = displayName(userId);
+    const label = createElement("span", { class: "label", title: userId }, name);
+    setChildren(byId("user"), [createAvatar(name, "small"), label]);
+  }
+
+  /** On a phone one part of the page is seen at a time. */
+  #showPanel(panel) {
+    byId("app").dataset.panel = panel;
+    for (const button of document.querySelectorAll(".panels button"))
+      setAttribute(button, "aria-current", button.dataset.show === panel ? "true" : null);
+    this.draw();
+    this.streams.draw();
+  }
 }
 
-function drawTheme() {
-  const dark = theme.isDark();
-  at("theme").setAttribute("aria-pressed", String(dark));
-  arrange(at("theme"), [icon(dark ? "sun" : "moon")]);
-}
-
-theme.begin();
-theme.onChange(drawTheme);
-drawTheme();
-at("theme").addEventListener("click", theme.toggle);
-at("out").addEventListener("click", () => signOut());
-at("show-live").addEventListener("click", () =>
-  show(at("town").dataset.pane === "live" ? "talk" : "live"),
-);
-for (const button of document.querySelectorAll(".panes button"))
-  button.addEventListener("click", () => show(button.dataset.show));
-at("enter").addEventListener("submit", (event) => {
-  event.preventDefault();
-  wishedName = at("name").value.trim();
-  if (wishedName) comeIn();
-});
-addEventListener("hashchange", goToAddress);
-addEventListener(
-  "storage",
-  ({ key, newValue }) => key === KEEP && !newValue && signOut("You signed out in another tab."),
-);
-document.addEventListener("visibilitychange", drawRooms);
-if (new URLSearchParams(location.search).has("debug")) debug.begin({ connection, rooms });
-
-if (session.isKnown) comeIn();
-else askForName();
+watchTheme();
+signIn.start();

@@ -1,67 +1,68 @@
 // Draws what the server's machine does: processor, memory, disk and network over the last minutes.
 import { spark } from "./charts.js";
-import { el, say } from "./dom.js";
-import { bytes, fixed } from "./words.js";
+import { createElement, setText } from "./dom.js";
+import { formatBytes, formatNumber } from "./format.js";
+import { texts } from "./texts.js";
 
 const POINTS = 120;
 
 const perSecond = (sent, got) =>
-  sent === null || sent === undefined ? "–" : `${bytes(sent + got)}/s`;
+  sent === null || sent === undefined ? texts.noValue : `${formatBytes(sent + got)}/s`;
 
 /** What each tile says: the large value, the small line below, and the line's range. */
 const TILES = [
   {
     name: "cpu",
-    title: "Processor",
+    title: texts.processor,
     low: 0,
     high: 100,
     value: (d) => percent(d.cpu_percent),
-    note: (d) => (d.load ? `load ${fixed(d.load[0], 2)}` : ""),
+    note: (d) => (d.load ? texts.load(formatNumber(d.load[0], 2)) : ""),
   },
   {
     name: "memory",
-    title: "Memory",
+    title: texts.memory,
     low: 0,
     high: 100,
     value: (d) => percent(d.memory?.percent),
     note: (d) =>
-      d.memory ? `${bytes(d.memory.used_bytes)} of ${bytes(d.memory.total_bytes)}` : "",
+      d.memory ? texts.usedOf(formatBytes(d.memory.used_bytes), formatBytes(d.memory.total_bytes)) : "",
   },
   {
     name: "disk",
-    title: "Disk",
+    title: texts.disk,
     low: 0,
     value: (d) => perSecond(d.disk?.read_per_second, d.disk?.written_per_second),
-    note: (d) => (d.disk ? `${percent(d.disk.percent)} of ${bytes(d.disk.total_bytes)} full` : ""),
+    note: (d) => (d.disk ? texts.percentFull(percent(d.disk.percent), formatBytes(d.disk.total_bytes)) : ""),
   },
   {
     name: "network",
-    title: "Network",
+    title: texts.network,
     low: 0,
     value: (d) => perSecond(d.network?.sent_per_second, d.network?.received_per_second),
     note: (d) =>
       d.network && d.network.sent_per_second !== null
-        ? `↑ ${bytes(d.network.sent_per_second)}  ↓ ${bytes(d.network.received_per_second)}`
+        ? `↑ ${formatBytes(d.network.sent_per_second)}  ↓ ${formatBytes(d.network.received_per_second)}`
         : "",
   },
 ];
 
 const percent = (value) =>
-  value === null || value === undefined ? "–" : `${fixed(value, value < 10 ? 1 : 0)} %`;
+  value === null || value === undefined ? texts.noValue : `${formatNumber(value, value < 10 ? 1 : 0)} %`;
 
-export class Metrics {
+export class MetricsCard {
   /** Stands beside the title. */
   note = "";
 
   constructor() {
     this.tiles = TILES.map((tile) => ({ ...tile, ...makeTile(tile.title) }));
-    this.root = el("div", { class: "tiles" }, ...this.tiles.map((tile) => tile.root));
+    this.root = createElement("div", { class: "tiles" }, ...this.tiles.map((tile) => tile.root));
   }
 
-  draw({ frame, series }) {
+  draw(frame, series) {
     for (const tile of this.tiles) {
-      say(tile.big, tile.value(frame.data));
-      say(tile.small, tile.note(frame.data));
+      setText(tile.big, tile.value(frame.data));
+      setText(tile.small, tile.note(frame.data));
       spark(tile.canvas, series.column(tile.name).slice(-POINTS), {
         stroke: "--calm",
         fill: true,
@@ -73,20 +74,20 @@ export class Metrics {
       1,
       Math.round((Math.min(series.times.length, POINTS) * series.step) / 60),
     );
-    this.note = `${frame.data.instance}, last ${minutes} min`;
+    this.note = texts.metricsNote(frame.data.instance, minutes);
   }
 }
 
 function makeTile(title) {
   const [big, small, canvas] = [
-    el("dd", { class: "big" }),
-    el("dd", { class: "quiet small" }),
-    el("canvas", { "aria-hidden": "true" }),
+    createElement("dd", { class: "big" }),
+    createElement("dd", { class: "quiet small" }),
+    createElement("canvas", { "aria-hidden": "true" }),
   ];
   return {
     big,
     small,
     canvas,
-    root: el("dl", { class: "tile" }, el("dt", {}, title), big, small, canvas),
+    root: createElement("dl", { class: "tile" }, createElement("dt", {}, title), big, small, canvas),
   };
 }

@@ -1,48 +1,48 @@
-// Light or dark: as the system says, until the person says otherwise.
+// Light or dark: as the system says, until the user chooses; the same in all tabs.
+import { onItemChange, readItem, writeItem } from "./storage.js";
 
-const KEEP = "townsquare.theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 const root = document.documentElement;
 const listeners = [];
 let colours = new Map();
 
-export const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+/** "system", "light" or "dark" */
+export const chosenTheme = () => readItem("theme") ?? "system";
 
-export function begin() {
-  const kept = localStorage.getItem(KEEP);
-  if (kept) root.dataset.theme = kept;
+export function watchTheme() {
   system.addEventListener("change", changed);
+  onItemChange("theme", apply);
+  apply();
 }
 
-/** The other theme; the choice is kept only while it differs from the system's. */
-export function toggle() {
-  const wanted = isDark() ? "light" : "dark";
-  if ((wanted === "dark") === system.matches) {
-    localStorage.removeItem(KEEP);
-    delete root.dataset.theme;
-  } else {
-    localStorage.setItem(KEEP, wanted);
-    root.dataset.theme = wanted;
-  }
-  changed();
+export function chooseTheme(theme) {
+  writeItem("theme", theme === "system" ? null : theme);
+  apply();
 }
 
-export const onChange = (listener) => void listeners.push(listener);
+export const onThemeChange = (listener) => void listeners.push(listener);
 
 /** A colour of the theme as it is now, "rgb(r, g, b)", for what is drawn by hand. */
-export function colour(name) {
-  if (!colours.has(name)) colours.set(name, resolved(name));
+export function themeColour(name) {
+  if (!colours.has(name)) colours.set(name, resolveColour(name));
   return colours.get(name);
 }
 
-/** Only an element that wears the colour knows which side of light-dark() it has. */
-function resolved(name) {
+/** Only an element that has the colour knows which side of light-dark() it gets. */
+function resolveColour(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(${name})`;
   root.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();
   return color;
+}
+
+function apply() {
+  const theme = chosenTheme();
+  if (theme === "system") delete root.dataset.theme;
+  else root.dataset.theme = theme;
+  changed();
 }
 
 function changed() {

@@ -1,19 +1,20 @@
 // Draws the weather: a card for every city.
-import { arrange, el, icon } from "./dom.js";
-import { ago, fixed } from "./words.js";
+import { createElement, createIcon, hiddenText, setChildren } from "./dom.js";
+import { formatAge, formatNumber } from "./format.js";
+import { texts } from "./texts.js";
 
 /** WMO weather codes, as Open-Meteo gives them; other providers are read by their words. */
 const SKIES = [
-  ["storm", (code, words) => code >= 95 || /thunder|storm/.test(words)],
+  ["storm", (code, text) => code >= 95 || /thunder|storm/.test(text)],
   [
     "snow",
-    (code, words) =>
-      (code >= 71 && code <= 77) || code === 85 || code === 86 || /snow|sleet|ice|hail/.test(words),
+    (code, text) =>
+      (code >= 71 && code <= 77) || code === 85 || code === 86 || /snow|sleet|ice|hail/.test(text),
   ],
-  ["rain", (code, words) => (code >= 51 && code <= 82) || /rain|drizzle|shower/.test(words)],
-  ["fog", (code, words) => code === 45 || code === 48 || /fog|mist|haze/.test(words)],
-  ["partly", (code, words) => code === 1 || code === 2 || /partly|mainly/.test(words)],
-  ["cloud", (code, words) => code === 3 || /cloud|overcast/.test(words)],
+  ["rain", (code, text) => (code >= 51 && code <= 82) || /rain|drizzle|shower/.test(text)],
+  ["fog", (code, text) => code === 45 || code === 48 || /fog|mist|haze/.test(text)],
+  ["partly", (code, text) => code === 1 || code === 2 || /partly|mainly/.test(text)],
+  ["cloud", (code, text) => code === 3 || /cloud|overcast/.test(text)],
   ["clear", () => true],
 ];
 
@@ -21,39 +22,40 @@ const skyOf = ({ code, condition }) =>
   SKIES.find(([, fits]) => fits(code <= 99 ? code : NaN, (condition ?? "").toLowerCase()))[0];
 
 /** The providers' names; their terms ask for them to be named. */
-const SOURCES = { "open-meteo": "by Open-Meteo.com", weatherapi: "by WeatherAPI.com" };
+const SOURCES = { "open-meteo": "Open-Meteo.com", weatherapi: "WeatherAPI.com" };
 
-export class Weather {
-  root = el("ul", { class: "cities" });
+export class WeatherCard {
+  root = createElement("ul", { class: "cities" });
 
-  draw({ frame }) {
-    this.note = SOURCES[frame.data.source] ?? "";
-    arrange(this.root, frame.data.cities.map(city));
+  draw(frame) {
+    const source = SOURCES[frame.data.source];
+    this.note = source ? texts.dataBy(source) : "";
+    setChildren(this.root, frame.data.cities.map(createCity));
   }
 }
 
-function city(now) {
+function createCity(now) {
   const isKnown = now.temperature_c !== null;
-  const air = `${fixed(now.humidity_percent, 0)} % · ${fixed(now.wind_kph, 0)} km/h`;
-  return el(
+  const air = `${formatNumber(now.humidity_percent, 0)} % · ${formatNumber(now.wind_kph, 0)} km/h`;
+  return createElement(
     "li",
     { class: "city" },
-    el("h3", { title: now.city }, now.city),
-    el(
+    createElement("h3", { title: now.city }, now.city),
+    createElement(
       "p",
       { class: "degrees" },
-      isKnown ? `${fixed(now.temperature_c, 0).replace("-", "−")}°` : "–",
+      isKnown ? `${formatNumber(now.temperature_c, 0).replace("-", "−")}°` : texts.noValue,
     ),
-    isKnown && icon(`sky-${skyOf(now)}`),
-    el("p", { class: "quiet" }, isKnown ? now.condition : "No word yet"),
+    isKnown && createIcon(`sky-${skyOf(now)}`),
+    createElement("p", { class: "quiet" }, isKnown ? now.condition : texts.noData),
     isKnown &&
-      el("p", { class: "quiet" }, el("span", { class: "aloud" }, "humidity and wind "), air),
+      createElement("p", { class: "quiet" }, hiddenText(texts.humidityAndWind), air),
     isKnown &&
       now.stale &&
-      el(
+      createElement(
         "p",
         { class: "quiet old" },
-        now.age_seconds === null ? "stale" : `stale, ${ago(now.age_seconds)}`,
+        now.age_seconds === null ? texts.stale : texts.staleCity(formatAge(now.age_seconds)),
       ),
   );
 }

@@ -64,14 +64,14 @@ async def test_weather_says_what_is_old_and_what_was_never_known(enter: Enter, p
     await expect(ann.stream("weather").locator(".note")).to_have_text("by Open-Meteo.com")
     await expect(cities.nth(0)).to_have_text(re.compile("London.*9°.*Light rain", re.DOTALL))
     await expect(cities.nth(1)).to_contain_text("stale, 10 min ago")
-    await expect(cities.nth(2)).to_contain_text("No word yet")
+    await expect(cities.nth(2)).to_contain_text("No data yet")
 
 
 async def test_a_stream_that_falls_silent_becomes_stale(enter: Enter) -> None:
     ann = await enter("ann", clock=True)
     age = ann.stream("stock-prices").locator(".age")
     await expect(age).to_have_text(re.compile("^(now|. s ago)"))
-    await ann.loses_its_frames()
+    await ann.silences_network()
 
     await ann.page.clock.fast_forward("05:00")
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.page.conftest import Enter
-from tests.page.visitor import WITHIN
+from tests.page.user import WITHIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all tests
 
@@ -15,19 +15,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all
 async def test_two_people_talk(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
-    await ann.says("Good morning")
+    await ann.sends("Good morning")
     await bob.sees("Good morning")
-    await bob.says("Hello ann")
+    await bob.sends("Hello ann")
 
     await ann.sees("Good morning", "Hello ann")
-    await ann.picture("two-people-talk")
+    await ann.screenshot("two-people-talk")
 
 
 async def test_someone_who_comes_late_sees_what_was_said(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.says("first")
+    await ann.sends("first")
     await bob.sees("first")
-    await bob.says("second")
+    await bob.sends("second")
     await ann.sees("first", "second")
 
     cleo = await enter("cleo")
@@ -40,7 +40,7 @@ async def test_an_own_message_is_shown_at_once_and_marked_until_it_is_kept(enter
     await ann.page.context.set_offline(offline=True)
     await ann.page.evaluate("window.dispatchEvent(new Event('offline'))")
 
-    await ann.says("Is this on its way?")
+    await ann.sends("Is this on its way?")
 
     message = ann.page.locator(".msg.own").last
     await expect(message).to_contain_text("Is this on its way?")
@@ -50,68 +50,68 @@ async def test_an_own_message_is_shown_at_once_and_marked_until_it_is_kept(enter
 
 async def test_people_see_who_is_here_and_who_comes_and_goes(enter: Enter) -> None:
     ann = await enter("ann")
-    people = ann.page.locator("#people")
+    people = ann.page.locator("#users")
     await expect(people).not_to_contain_text("bob")
 
     bob = await enter("bob")
     await expect(people).to_contain_text("bob")
-    await expect(ann.page.locator("#room-people")).to_have_text("2 people here")
-    await bob.page.get_by_role("button", name="Sign out").click()
+    await expect(ann.page.locator("#room-people")).to_have_text("2 people online")
+    await bob.signs_out()
 
     await expect(people).not_to_contain_text("bob", timeout=2 * WITHIN)
-    await expect(ann.page.locator("#room-people")).to_have_text("1 person here")
+    await expect(ann.page.locator("#room-people")).to_have_text("1 person online")
 
 
 async def test_somebody_who_types_is_seen_typing(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
-    await bob.page.locator("#words").press_sequentially("Hm")
+    await bob.page.locator("#message-input").press_sequentially("Hm")
 
     await expect(ann.page.locator("#typing")).to_have_text("bob is typing…")
-    await bob.says("Hm, yes")
+    await bob.sends("Hm, yes")
     await ann.sees("Hm, yes")
     await expect(ann.page.locator("#typing")).to_have_text("")
 
 
 async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, room: str) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.goes_to(f"{room}-aside")
+    await ann.opens_room(f"{room}-aside")
 
-    await bob.says("one")
-    await bob.says("two")
+    await bob.sends("one")
+    await bob.sends("two")
 
-    place = ann.page.locator(f'#rooms .place[title="{room}"]')
-    await expect(place.locator(".badge")).to_have_text("2 unread")
-    await expect(ann.page).to_have_title("(2) Townsquare")
-    await place.click()
+    item = ann.page.locator(f'#rooms .item[title="{room}"]')
+    await expect(item.locator(".badge")).to_have_text("2 unread")
+    await expect(ann.page).to_have_title(f"(2) #{room}-aside – Townsquare")
+    await item.click()
     await ann.sees("one", "two")
     await expect(ann.page.locator(".day.new")).to_have_count(1)
-    await expect(ann.page).to_have_title("Townsquare")
+    await expect(ann.page).to_have_title(f"#{room} – Townsquare")
 
 
 async def test_two_people_talk_alone(enter: Enter) -> None:
     ann, bob, cleo = await gather(enter("ann"), enter("bob"), enter("cleo"))
-    await ann.page.locator("#people button", has_text="bob").click()
+    await ann.page.locator("#users button", has_text="bob").click()
 
-    await ann.says("Just between us")
+    await ann.sends("Just between us")
 
-    await bob.page.locator("#directs .place", has_text="ann").click()
+    await bob.page.locator("#directs .item", has_text="ann").click()
     await bob.sees("Just between us")
-    await bob.says("I see")
+    await bob.sends("I see")
     await ann.sees("Just between us", "I see")
-    await expect(cleo.page.locator("#directs .place")).to_have_count(0)
-    await ann.picture("direct")
+    await expect(cleo.page.locator("#directs .item")).to_have_count(0)
+    await ann.screenshot("direct")
 
 
 async def test_a_direct_message_is_there_after_a_reload(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.page.locator("#people button", has_text="bob").click()
-    await ann.says("Read it later")
-    await expect(bob.page.locator("#directs .place .badge")).to_have_text("1 unread")
+    await ann.page.locator("#users button", has_text="bob").click()
+    await ann.sends("Read it later")
+    await expect(bob.page.locator("#directs .item .badge")).to_have_text("1 unread")
 
     await bob.page.reload()
 
-    await bob.page.locator("#directs .place", has_text="ann").click()
+    await bob.page.locator("#directs .item", has_text="ann").click()
     await bob.sees("Read it later")
 
 
@@ -119,17 +119,17 @@ async def test_markup_in_names_and_messages_is_text(enter: Enter) -> None:
     wicked = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     ann, bob = await gather(enter("ann"), enter(wicked))
 
-    await bob.says(wicked)
+    await bob.sends(wicked)
 
     await ann.sees(wicked)
-    assert await ann.page.locator("#messages img, #messages script, #people img").count() == 0
-    assert await bob.page.locator("#town img, #town script").count() == 0
+    assert await ann.page.locator("#messages img, #messages script, #users img").count() == 0
+    assert await bob.page.locator("#app img, #app script").count() == 0
 
 
 async def test_only_web_addresses_become_links(enter: Enter) -> None:
     ann = await enter("ann")
 
-    await ann.says("See https://example.com/a?b=c#d. Not javascript:alert(1) or data:text/html,x")
+    await ann.sends("See https://example.com/a?b=c#d. Not javascript:alert(1) or data:text/html,x")
 
     link = ann.texts.last.locator("a")
     await expect(link).to_have_count(1)
@@ -139,8 +139,8 @@ async def test_only_web_addresses_become_links(enter: Enter) -> None:
 
 async def test_a_long_text_is_folded_and_nothing_bursts(enter: Enter) -> None:
     ann = await enter("ann")
-    await ann.says("👩‍👩‍👧 🎉")
-    await ann.says("W" * 3_990)
+    await ann.sends("👩‍👩‍👧 🎉")
+    await ann.sends("W" * 3_990)
 
     await ann.page.get_by_role("button", name="Show all").click()
 
@@ -153,7 +153,7 @@ async def test_a_long_text_is_folded_and_nothing_bursts(enter: Enter) -> None:
 async def test_a_refused_message_stays_where_it_is_and_can_be_discarded(enter: Enter) -> None:
     ann = await enter("ann")
 
-    await ann.says("\u200b\u200b")  # the page takes it for a text, the server for a blank
+    await ann.sends("\u200b\u200b")  # the page takes it for a text, the server for a blank
 
     failed = ann.page.locator(".msg.failed")
     await expect(failed).to_contain_text("Not sent.")
@@ -164,22 +164,22 @@ async def test_a_refused_message_stays_where_it_is_and_can_be_discarded(enter: E
 async def test_two_tabs_of_a_browser_are_one_person(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
-    second = await type(ann).arrive(ann.page.context, ann.page.url)
+    second = await type(ann).open_page(ann.page.context, ann.page.url)
     await second.is_live()
-    await second.says("From the second tab")
+    await second.sends("From the second tab")
 
     await ann.sees("From the second tab")
     await expect(ann.page.locator(".msg.own")).to_have_count(1)
-    await expect(bob.page.locator("#room-people")).to_have_text("2 people here")
+    await expect(bob.page.locator("#room-people")).to_have_text("2 people online")
     await second.page.close(run_before_unload=True)
-    await ann.says("And from the first")
+    await ann.sends("And from the first")
     await bob.sees("From the second tab", "And from the first")
 
 
 async def test_everything_can_be_done_with_the_keyboard(enter: Enter, room: str) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     keyboard = ann.page.keyboard
-    await expect(ann.page.locator("#words")).to_be_focused()
+    await expect(ann.page.locator("#message-input")).to_be_focused()
 
     await keyboard.type("typed")
     await keyboard.press("Shift+Enter")
@@ -197,4 +197,10 @@ async def test_everything_can_be_done_with_the_keyboard(enter: Enter, room: str)
     for _ in range(60):
         await keyboard.press("Tab")
         reached.add(await ann.page.evaluate(name))
-    assert {"join-name", "theme", "out", "log", "words", "Listen to Stock prices"} <= reached
+    assert {"filter", "join-name", "open-settings", "sign-out"} <= reached
+    assert {"log", "message-input", "Receive Stock prices"} <= reached
+
+    await ann.page.locator("#open-settings").focus()
+    await keyboard.press("Enter")
+    await keyboard.press("Tab")
+    await expect(ann.page.locator("#theme")).to_be_focused()

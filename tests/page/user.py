@@ -1,4 +1,4 @@
-"""A person at the page: what they do, and what they see."""
+"""A user of the page: what they do, and what they see."""
 
 import json
 from pathlib import Path
@@ -14,63 +14,67 @@ WITHIN = 10_000 * SECOND
 """How long, in milliseconds, somebody waits for what they should see."""
 
 
-class Visitor:
-    """One tab. What its console complains about is kept in `complaints`."""
+class User:
+    """One tab. The errors of its console are kept in `console_errors`."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.complaints: list[str] = []
+        self.console_errors: list[str] = []
         page.set_default_timeout(WITHIN)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
         page.on("console", self._listen)
-        page.on("dialog", lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"))
 
     def _listen(self, message: Any) -> None:
         lost = ("WebSocket connection", "Failed to load resource")  # cut networks may say so
         if message.type in {"error", "warning"} and not message.text.startswith(lost):
-            self.complaints.append(message.text)
+            self.console_errors.append(message.text)
 
     @classmethod
-    async def arrive(cls, context: BrowserContext, url: str, *, clock: bool = False) -> Self:
+    async def open_page(cls, context: BrowserContext, url: str, *, clock: bool = False) -> Self:
         """Opens the page; with `clock`, in a time that a test can move."""
-        visitor = cls(await context.new_page())
-        await visitor.page.add_init_script(path=NETWORK)
+        user = cls(await context.new_page())
+        await user.page.add_init_script(path=NETWORK)
         if clock:
-            await visitor.page.clock.install()
-        await visitor.page.goto(url)
-        return visitor
+            await user.page.clock.install()
+        await user.page.goto(url)
+        return user
 
-    async def come_in(self, name: str) -> None:
+    async def join_as(self, name: str) -> None:
         await self.page.fill("#name", name)
-        await self.page.get_by_role("button", name="Come in").click()
+        await self.page.locator("#name-form button").click()
         await self.is_live()
-        await self.is_in_the_room()
+        await self.has_loaded()
 
     # --- what they do -----------------------------------------------------------------------
 
-    async def says(self, text: str) -> None:
-        await self.page.fill("#words", text)
-        await self.page.press("#words", "Enter")
+    async def sends(self, text: str) -> None:
+        await self.page.fill("#message-input", text)
+        await self.page.press("#message-input", "Enter")
 
-    async def goes_to(self, room: str) -> None:
+    async def opens_room(self, room: str) -> None:
         await self.page.fill("#join-name", room)
         await self.page.press("#join-name", "Enter")
         await expect(self.page.locator("#room-title")).to_have_text(f"#{room}")
-        await self.is_in_the_room()
+        await self.has_loaded()
 
-    async def cuts_the_network(self) -> None:
+    async def signs_out(self) -> None:
+        await self.page.locator("#sign-out").click()
+        await self.page.get_by_role("dialog").get_by_role("button", name="Sign out").click()
+        await expect(self.page.locator("#name-form")).to_be_visible()
+
+    async def cuts_network(self) -> None:
         """Closes the socket as a lost network does, and lets no new one through."""
         await self.page.evaluate("window.network.cut()")
 
-    async def mends_the_network(self, *, after_long: bool = False) -> None:
-        """Sockets can be opened again; after long, the service knows the old connection no more."""
-        await self.page.evaluate("afterLong => window.network.mend(afterLong)", after_long)
+    async def restores_network(self, *, after_long: bool = False) -> None:
+        """Sockets can be opened again; after long, the service has forgotten the old connection."""
+        await self.page.evaluate("afterLong => window.network.restore(afterLong)", after_long)
 
-    async def loses_its_frames(self) -> None:
+    async def silences_network(self, *, new_sockets: bool = False) -> None:
         """The sockets of now stay open, and nothing comes through them any more."""
-        await self.page.evaluate("window.network.swallow()")
+        await self.page.evaluate("all => window.network.silence(all)", new_sockets)
 
-    async def picture(self, name: str) -> None:
+    async def screenshot(self, name: str) -> None:
         OUTPUT.mkdir(exist_ok=True)
         await self.page.screenshot(path=OUTPUT / f"{name}.png")
 
@@ -89,8 +93,8 @@ class Visitor:
         await expect(self.texts.last).to_have_text(texts[-1], timeout=WITHIN)
         assert (await self.texts.all_text_contents())[-len(texts) :] == list(texts)
 
-    async def is_in_the_room(self) -> None:
-        await expect(self.page.locator("#log-top")).not_to_contain_text("Fetching", timeout=WITHIN)
+    async def has_loaded(self) -> None:
+        await expect(self.page.locator("#log-top")).not_to_contain_text("Loading", timeout=WITHIN)
 
     async def is_live(self) -> None:
         await self.has_state("Live")

@@ -1,0 +1,149 @@
+// Messages that look like markup or like addresses, and how names, times and numbers are written.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { isOnlyEmoji, mentions, parseBlocks, parseSpans } from "../../web/src/message-text.js";
+import {
+  displayName,
+  formatAge,
+  formatBytes,
+  formatDay,
+  formatSigned,
+} from "../../web/src/format.js";
+import { listNames, texts } from "../../web/src/texts.js";
+import { addressOf, readAddress } from "../../web/src/address.js";
+
+const links = (content) =>
+  parseSpans(content)
+    .filter((span) => span.href)
+    .map((span) => span.href);
+
+test("an address in a sentence is a link without the sentence's punctuation", () => {
+  assert.deepEqual(links("See https://example.com/a_(b), then (http://example.org/c)."), [
+    "https://example.com/a_(b)",
+    "http://example.org/c",
+  ]);
+});
+
+test("nothing but http, https and mailto is a link", () => {
+  for (const content of [
+    "javascript:alert(1)",
+    "data:text/html,hi",
+    "file:///etc/passwd",
+    "https://",
+    "http://[",
+  ])
+    assert.deepEqual(links(content), []);
+});
+
+test("the text around and inside links stays letter for letter", () => {
+  const content = "a <b>https://example.com/?q=<i> & c";
+
+  assert.equal(
+    parseSpans(content)
+      .map((span) => span.text)
+      .join(""),
+    content,
+  );
+});
+
+test("a few emoji are large, digits and words are not", () => {
+  assert.equal(isOnlyEmoji("🎉👩‍👩‍👧 👍🏽"), true);
+  for (const content of ["1", "123", "#", "ok 🎉", ""]) assert.equal(isOnlyEmoji(content), false);
+});
+
+test("a person is called by the name they chose", () => {
+  assert.equal(displayName("ann-7f3kq2"), "ann");
+  assert.equal(displayName("mary-ann-7f3kq2"), "mary-ann");
+  assert.equal(displayName("ann.smith_4d1f"), "ann.smith");
+  assert.equal(displayName("ann"), "ann");
+});
+
+test("days, ages and sizes read as people say them", () => {
+  const noon = new Date(2026, 10, 21, 12);
+
+  assert.equal(formatDay(new Date(2026, 10, 21, 0, 1), noon), "Today");
+  assert.equal(formatDay(new Date(2026, 10, 20, 23, 59), noon), "Yesterday");
+  assert.equal(formatAge(0.4), "now");
+  assert.equal(formatAge(75), "1 min ago");
+  assert.equal(formatBytes(1536), "1.5 KB");
+  assert.equal(formatBytes(null), "–");
+  assert.equal(formatSigned(-0.5), "−0.50");
+  assert.equal(listNames(["ann", "bob", "cleo", "dan"]), "ann, bob and 2 others");
+});
+
+test("an email address is a link only with its scheme", () => {
+  assert.deepEqual(links("Write to mailto:ann@example.com, not to ann@example.com"), [
+    "mailto:ann@example.com",
+  ]);
+});
+
+test("light Markdown: code, bold, italics, quotes, lists", () => {
+  const kinds = (content) => parseBlocks(content).map(({ kind }) => kind);
+  const inline = (content) => parseSpans(content).map(({ kind, text }) => [kind, text]);
+
+  assert.deepEqual(kinds("> a\n> b\ntext\n- one\n- two\n3. three"), [
+    "quote",
+    "paragraph",
+    "list",
+    "list",
+  ]);
+  assert.deepEqual(parseBlocks("3. three")[0].start, 3);
+  assert.deepEqual(parseBlocks("```js\n  if (a) {\n    b\n```"), [
+    { kind: "code", text: "  if (a) {\n    b" },
+  ]);
+  assert.deepEqual(inline("a `**b**` **c** *d* _e_"), [
+    ["text", "a "],
+    ["code", "**b**"],
+    ["text", " "],
+    ["bold", "c"],
+    ["text", " "],
+    ["italic", "d"],
+    ["text", " "],
+    ["italic", "e"],
+  ]);
+});
+
+test("what only looks like Markdown stays as it was written", () => {
+  const same = ["2 * 3 * 4", "snake_case_name", "a ** b", "**", "``", "*", "> ", "```", "5*6*7"];
+  for (const content of same) {
+    const spans = parseBlocks(content).flatMap((block) => block.spans ?? []);
+    assert.equal(spans.map(({ text }) => text).join(""), content.replace(/^> /, ""), content);
+    assert.ok(spans.every(({ kind }) => kind === "text"), content);
+  }
+});
+
+test("a mention is a name after an at sign, not an email address", () => {
+  assert.equal(mentions("Hello @ann, are you there?", "ann"), true);
+  assert.equal(mentions("Hello **@Ann**", "ann"), true);
+  assert.equal(mentions("- @ann brings the tables", "ann"), true);
+  for (const content of ["bob@ann", "@anna", "`@ann`", "ann"])
+    assert.equal(mentions(content, "ann"), false, content);
+});
+
+test("a long text of special signs is parsed in no time", () => {
+  const started = performance.now();
+  for (const sign of ["*", "_", "`", "```\n", "> ", "@", "- a\n", "http://", "**a", "*a_"])
+    parseBlocks(sign.repeat(Math.floor(4000 / sign.length)));
+
+  assert.ok(performance.now() - started < 2_000);
+});
+
+test("numbers and dates are in one locale, whatever the machine's is", () => {
+  assert.equal(texts.tooLong(1000), "1,000 characters too many");
+  assert.equal(texts.backMissed(3), "3 new messages while you were offline.");
+  assert.equal(texts.people(1), "1 person online");
+  assert.equal(formatSigned(1234.5), "+1,234.50");
+});
+
+test("an address leads to a room, a user or a message, or is not valid", () => {
+  const isRoomName = (name) => /^[\w-]+$/.test(name);
+  const read = (search) => readAddress(search, isRoomName);
+
+  assert.deepEqual(read(""), { key: "lobby", seq: null, isValid: true });
+  assert.deepEqual(read("?room=market&seq=41"), { key: "market", seq: 41, isValid: true });
+  assert.deepEqual(read("?user=bob-7f3kq2"), { key: "@bob-7f3kq2", seq: null, isValid: true });
+  for (const search of ["?room=two%20words", "?user=%3Cscript%3E", "?room=a&seq=x", "?seq=-1"])
+    assert.equal(read(search).isValid, false, search);
+  assert.equal(addressOf("https://a.example/?debug&room=x", "market", 41), "https://a.example/?debug=&room=market&seq=41");
+  assert.equal(addressOf("https://a.example/?room=x&seq=3", "lobby"), "https://a.example/");
+});

@@ -1,0 +1,127 @@
+"""What the page says about its connection and about what was not sent is true."""
+
+from asyncio import gather
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.conftest import Enter, Post
+from tests.page.user import WITHIN
+from tests.people import SECOND
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+MINUTE_OF_SILENCE = 60
+
+
+async def test_unsent_messages_and_drafts_survive_a_reload(enter: Enter, room: str) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await ann.page.add_init_script("sessionStorage.getItem('cut') && window.network.cut()")
+    await ann.page.evaluate("sessionStorage.setItem('cut', '1')")
+    await ann.cuts_network()
+    await ann.has_state("Reconnecting")
+    await ann.sends("Written before the reload")
+    await ann.sends("And this too")
+    await ann.page.fill("#message-input", "A draft")
+
+    await ann.page.reload()
+
+    await expect(ann.page.locator(".msg.pending .text")).to_have_count(2)
+    await expect(ann.page.locator("#message-input")).to_have_value("A draft")
+    await ann.screenshot("pending-after-reload")
+    await ann.page.evaluate("sessionStorage.removeItem('cut')")
+    await ann.restores_network()
+    await bob.sees("Written before the reload", "And this too")
+    await ann.sees("Written before the reload", "And this too")
+    await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+    await ann.page.reload()
+    await ann.sees("Written before the reload", "And this too")
+
+
+async def test_a_message_without_an_acknowledgement_is_not_called_unsent(enter: Enter) -> None:
+    """Its acknowledgements are lost for ten minutes; it is stored all the same, once."""
+    ann, bob = await gather(enter("ann", clock=True), enter("bob"))
+    await ann.page.evaluate(
+        """() => { const send = WebSocket.prototype.send;
+            WebSocket.prototype.send = function (data) {
+                const frame = JSON.parse(data);
+                if (window.loses && frame.event === "message") return;
+                send.call(this, data); };
+            window.loses = true; }"""
+    )
+
+    await ann.sends("Is it stored?")
+    for _ in range(MINUTE_OF_SILENCE):
+        await ann.page.clock.run_for(2_000)
+
+    pending = ann.page.locator(".msg.pending")
+    await expect(pending).to_contain_text("Not confirmed yet")
+    await expect(ann.page.get_by_text("Not sent")).to_have_count(0)
+    await ann.page.evaluate("window.loses = false")
+    for _ in range(20):
+        await ann.page.clock.run_for(2_000)
+    await bob.sees("Is it stored?")
+    await expect(pending).to_have_count(0)
+    await expect(bob.texts).to_have_count(1)
+
+
+async def test_a_half_open_socket_is_noticed_within_35_s(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.silences_network(new_sockets=True)
+
+    await expect(ann.page.locator("#state")).to_have_text("Reconnecting", timeout=35_000 * SECOND)
+
+    await ann.restores_network(after_long=True)
+    await ann.is_live()
+    await ann.sends("Here again")
+    await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+
+
+async def test_a_computer_that_goes_offline_says_so_and_comes_back_at_once(enter: Enter) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await ann.silences_network(new_sockets=True)
+    await ann.page.context.set_offline(offline=True)
+
+    await ann.is_told("You are offline.")
+    await bob.sends("While you were away")
+    await ann.page.context.set_offline(offline=False)
+    await ann.restores_network(after_long=True)
+
+    await ann.is_live()
+    await ann.is_told("1 new message while you were offline.")
+    await ann.sees("While you were away")
+
+
+async def test_a_handshake_without_an_answer_does_not_block_the_next_one(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.silences_network(new_sockets=True)
+    await ann.has_state("Reconnecting")
+
+    await ann.page.wait_for_timeout(2_000)  # a new handshake has begun and hears nothing
+    await ann.restores_network(after_long=True)
+
+    await expect(ann.page.locator("#state")).to_have_text("Live", timeout=25_000 * SECOND)
+
+
+async def test_the_tail_of_a_quiet_room_comes_with_the_heartbeat(
+    enter: Enter, post: Post, room: str
+) -> None:
+    ann = await enter("ann")
+    await post(f"/api/rooms/{room}/message", {"content": "one"})
+    await ann.sees("one")
+    await ann.page.evaluate("() => { window.network.drop = ({ type }) => type === 'message'; }")
+    await post(f"/api/rooms/{room}/message", {"content": "two"})
+    history = await ann.page.evaluate(
+        """async (room) => {
+            const { session } = JSON.parse(localStorage.getItem("townsquare.session"));
+            const headers = { Authorization: `Bearer ${session}` };
+            return (await fetch(`/api/rooms/${room}/history`, { headers })).json(); }""",
+        room,
+    )
+    assert history["head"] == 2
+    await expect(ann.texts).to_have_count(1)
+
+    head = {"type": "head", "room": room, "epoch": history["epoch"], "seq": 2, "members": 1}
+    await post(f"/api/publish?group=room.{room}", head)
+
+    await expect(ann.texts).to_have_text(["one", "two"], timeout=WITHIN)

@@ -1,0 +1,191 @@
+// Turns the text of a message into nodes: light Markdown and links, everything else as it is.
+import { createElement } from "./dom.js";
+
+/**
+ * @typedef {object} Span
+ * @property {"text" | "link" | "code" | "bold" | "italic" | "mention"} kind
+ * @property {string} text
+ * @property {string} [href]
+ * @property {Span[]} [children]
+ */
+/**
+ * @typedef {object} Block
+ * @property {"paragraph" | "code" | "quote" | "list"} kind
+ * @property {string} [text] of code
+ * @property {Span[]} [spans] of a paragraph or quote
+ * @property {boolean} [isOrdered] of a list
+ * @property {number} [start] of an ordered list
+ * @property {Span[][]} [items] of a list
+ */
+
+const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`]+/giu;
+const INLINE =
+  /(?<code>`[^`\n]+`)|(?<bold>\*\*(?=\S)[^*\n]*[^\s*]\*\*)|(?<italic>(?<![\w*_/])(?:\*(?=[^\s*])[^*\n]*[^\s*]\*|_(?=[^\s_])[^_\n]*[^\s_]_)(?![\w*/]))|(?<mention>(?<![\w@.])@[A-Za-z0-9][A-Za-z0-9_-]{0,63})/gu;
+const EMOJI =
+  /^(\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u200d|\ufe0f|[\u{1f1e6}-\u{1f1ff}\u{1f3fb}-\u{1f3ff}]|\s)+$/u;
+
+/** @param {string} content @param {string} [ownName] mentions of it are highlighted @returns {Node[]} */
+export function createTextNodes(content, ownName = "") {
+  return parseBlocks(content).map((block) => createBlock(block, ownName.toLowerCase()));
+}
+
+/** The blocks of a message, from top to bottom. @param {string} content @returns {Block[]} */
+export function parseBlocks(content) {
+  /** @type {Block[]} */
+  const blocks = [];
+  const lines = content.split("\n");
+  /** @type {string[]} */
+  let paragraph = [];
+  const endParagraph = () => {
+    if (paragraph.length) blocks.push({ kind: "paragraph", spans: parseSpans(paragraph.join("\n")) });
+    paragraph = [];
+  };
+  for (let index = 0; index < lines.length; ) {
+    const found = parseSpecialBlock(lines, index);
+    if (found) {
+      endParagraph();
+      blocks.push(found.block);
+      index = found.next;
+    } else {
+      paragraph.push(lines[index]);
+      index += 1;
+    }
+  }
+  endParagraph();
+  return blocks;
+}
+
+const FENCE = /^\s*```[\w+-]*\s*$/;
+const CLOSING_FENCE = /^\s*```\s*$/;
+const QUOTE = /^>\s?/;
+const BULLET = /^\s{0,3}[-*]\s+/;
+const ORDERED = /^\s{0,3}(\d{1,4})[.)]\s+/;
+
+/**
+ * The code, quote or list that begins at a line.
+ * @param {string[]} lines @param {number} start
+ * @returns {{block: Block, next: number}|null} with the line after it; null for plain text
+ */
+function parseSpecialBlock(lines, start) {
+  const line = lines[start];
+  if (FENCE.test(line)) {
+    const end = lines.findIndex((one, n) => n > start && CLOSING_FENCE.test(one));
+    const text = lines.slice(start + 1, end).join("\n");
+    return end < 0 ? null : { block: { kind: "code", text }, next: end + 1 };
+  }
+  const pattern = [QUOTE, BULLET, ORDERED].find((one) => one.test(line));
+  if (!pattern) return null;
+  const next = endOf(lines, start, pattern);
+  const texts = lines.slice(start, next).map((one) => one.replace(pattern, ""));
+  if (pattern === QUOTE) return { block: { kind: "quote", spans: parseSpans(texts.join("\n")) }, next };
+  const first = Number(line.match(ORDERED)?.[1] ?? 1);
+  const items = texts.map(parseSpans);
+  return { block: { kind: "list", isOrdered: pattern === ORDERED, start: first, items }, next };
+}
+
+function endOf(lines, start, pattern) {
+  const end = lines.findIndex((one, n) => n > start && !pattern.test(one));
+  return end < 0 ? lines.length : end;
+}
+
+/** Links first: what is inside an address is not formatting. @param {string} content @returns {Span[]} */
+export function parseSpans(content) {
+  const spans = [];
+  let position = 0;
+  for (const found of content.matchAll(LINK)) {
+    const text = withoutTail(found[0]);
+    const href = safeAddress(text);
+    if (!href || isInCode(content, found.index)) continue;
+    spans.push(...parseInline(content.slice(position, found.index)));
+    spans.push({ kind: "link", text, href });
+    position = found.index + text.length;
+  }
+  return [...spans, ...parseInline(content.slice(position))];
+}
+
+/** @param {string} text @returns {Span[]} */
+function parseInline(text) {
+  const spans = [];
+  let position = 0;
+  for (const found of text.matchAll(INLINE)) {
+    const [source] = found;
+    if (found.index > position) spans.push({ kind: "text", text: text.slice(position, found.index) });
+    spans.push(inlineSpan(found.groups, source));
+    position = found.index + source.length;
+  }
+  if (position < text.length) spans.push({ kind: "text", text: text.slice(position) });
+  return spans;
+}
+
+function inlineSpan({ code, bold, mention }, source) {
+  if (code) return { kind: "code", text: source.slice(1, -1) };
+  if (mention) return { kind: "mention", text: source };
+  const inner = bold ? source.slice(2, -2) : source.slice(1, -1);
+  return { kind: bold ? "bold" : "italic", text: inner, children: parseInline(inner) };
+}
+
+const isInCode = (content, index) => {
+  const line = content.slice(content.lastIndexOf("\n", index - 1) + 1, index);
+  return (line.split("`").length - 1) % 2 === 1;
+};
+
+function createBlock({ kind, text, spans, isOrdered, start, items }, ownName) {
+  const nodes = (list) => list.map((span) => createSpan(span, ownName));
+  if (kind === "code") return createElement("pre", { class: "code" }, text);
+  if (kind === "quote") return createElement("blockquote", {}, ...nodes(spans));
+  if (kind === "paragraph") return createElement("div", {}, ...nodes(spans));
+  const list = items.map((item) => createElement("li", {}, ...nodes(item)));
+  return createElement(isOrdered ? "ol" : "ul", { start: isOrdered && start !== 1 && start }, ...list);
+}
+
+function createSpan({ kind, text, href, children }, ownName) {
+  const inner = children ? children.map((span) => createSpan(span, ownName)) : [text];
+  if (kind === "text") return document.createTextNode(text);
+  if (kind === "code") return createElement("code", {}, text);
+  if (kind === "bold") return createElement("strong", {}, ...inner);
+  if (kind === "italic") return createElement("em", {}, ...inner);
+  if (kind === "link") {
+    const rel = "noopener noreferrer nofollow ugc";
+    return createElement("a", { href, target: "_blank", rel, tabindex: "-1" }, text);
+  }
+  const isOwn = text.slice(1).toLowerCase() === ownName;
+  return createElement(isOwn ? "mark" : "span", { class: "mention" }, text);
+}
+
+/** Whether a message mentions this name. @param {string} content @param {string} name */
+export function mentions(content, name) {
+  const wanted = `@${name}`.toLowerCase();
+  const inSpans = (spans) =>
+    spans.some(
+      ({ kind, text, children }) =>
+        (kind === "mention" && text.toLowerCase() === wanted) || (children && inSpans(children)),
+    );
+  return parseBlocks(content).some(({ spans, items }) => inSpans(spans ?? items?.flat() ?? []));
+}
+
+/** A few emoji and nothing else are shown large. */
+export const isOnlyEmoji = (content) =>
+  content.length <= 24 &&
+  EMOJI.test(content) &&
+  [...new Intl.Segmenter().segment(content.replace(/\s/gu, ""))].length <= 5;
+
+/** A sentence's full stop, or the bracket around an address, is not part of the address. */
+function withoutTail(address) {
+  let tail = address.replace(/[.,;:!?…*_]+$/u, "");
+  for (const [open, close] of ["()", "[]", "{}"]) {
+    while (tail.endsWith(close) && tail.split(close).length > tail.split(open).length)
+      tail = tail.slice(0, -1);
+  }
+  return tail;
+}
+
+/** The normalized address, or null for what must not become a link. */
+function safeAddress(address) {
+  try {
+    const url = new URL(address);
+    if (url.protocol === "mailto:") return /^[^@\s]+@[^@\s]+$/.test(url.pathname) ? url.href : null;
+    return url.protocol === "http:" || url.protocol === "https:" ? url.href : null;
+  } catch {
+    return null;
+  }
+}

@@ -20,6 +20,7 @@ PACKAGES := $(VENV)/installed
 AZURITE := local/node_modules/.package-lock.json
 PAGE_TOOLS := web/node_modules/.package-lock.json
 PAGE := web/dist/index.html
+CLIENT := clients/javascript/node_modules/.package-lock.json
 CLIENTS := emulator/tests/javascript/node_modules/.package-lock.json
 LINTER := tests/openapi/node_modules/.package-lock.json
 RIVAL := benchmarks/js/node_modules/.package-lock.json
@@ -34,7 +35,7 @@ start: $(PACKAGES) $(AZURITE) $(PAGE)
 
 # The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
 # Most tests wait for a message most of the time, so three at once suit two processors.
-test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENTS) $(LINTER)
+test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
@@ -59,6 +60,7 @@ fix: $(PACKAGES)
 
 clean:
 	rm -rf $(VENV) .local web/dist tests/output
+	rm -rf clients/javascript/node_modules clients/javascript/dist clients/javascript/types
 	rm -rf local/node_modules web/node_modules benchmarks/js/node_modules
 	rm -rf emulator/tests/javascript/node_modules emulator/dist tests/openapi/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
@@ -82,6 +84,11 @@ $(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 	@cd web && npm ci $(QUIETLY)
 	@touch $@
 
+$(CLIENT): clients/javascript/package.json clients/javascript/package-lock.json | $(PACKAGES)
+	@echo 'Installing what tests the JavaScript client package ...'
+	@cd clients/javascript && npm ci $(QUIETLY)
+	@touch $@
+
 $(CLIENTS): emulator/tests/javascript/package.json emulator/tests/javascript/package-lock.json $(PACKAGES)
 	@echo "Installing Microsoft's JavaScript clients for the tests ..."
 	@cd emulator/tests/javascript && npm ci $(QUIETLY)
@@ -97,7 +104,7 @@ $(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)
 	@cd benchmarks/js && npm ci $(QUIETLY)
 	@touch $@
 
-$(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/reference/*) $(wildcard web/src/*) $(wildcard web/src/*/*)
+$(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/reference/* web/src/* web/src/*/* clients/javascript/src/*)
 	@echo 'Building the page ...'
 	@node web/build.mjs
 	@touch $@

@@ -12,7 +12,7 @@ FILES = [
     "/",
     "/assets/app.js",
     "/assets/app.css",
-    "/assets/mark.svg",
+    "/assets/icon.svg",
     "/api/docs",
     "/assets/api-docs.js",
 ]

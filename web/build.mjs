@@ -28,6 +28,8 @@ const options = {
   logLevel: "warning",
   metafile: true,
   plugins: [{ name: "document", setup: ({ onEnd }) => onEnd(writeDocument) }],
+  // The client package brings no packages of its own into this build.
+  nodePaths: [join(root, "node_modules")],
   alias: { "townsquare-client": "../clients/javascript/src/index.js" },
 };
 

@@ -1,6 +1,7 @@
 """The package townsquare-client: its own tests, run by Node against the running app."""
 
 import gzip
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -12,6 +13,14 @@ from local.parts import ROOT, Desk, node
 PACKAGE = ROOT / "clients/javascript"
 SCRIPTS = sorted((PACKAGE / "test").glob("*.test.mjs"))
 MAX_PACKAGE_BYTES = 25 * 1024
+
+
+@pytest.fixture(autouse=True)
+def tools() -> None:
+    """What the package is tested with; on a build machine it is there."""
+    if not (PACKAGE / "node_modules").exists():
+        reason = "the package's tools are not installed: `make test`, or `npm ci` in its folder"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
@@ -34,6 +43,16 @@ def test_the_package_is_small(tmp_path: Path) -> None:
 
     bundle = tmp_path / "townsquare-client.js"
     assert len(gzip.compress(bundle.read_bytes())) < MAX_PACKAGE_BYTES
+
+
+def test_the_page_uses_the_same_web_pubsub_client() -> None:
+    """The page's build takes the packages that the client needs from its own folder."""
+    package, page = (
+        json.loads((ROOT / path / "package.json").read_text())["dependencies"]
+        for path in ("clients/javascript", "web")
+    )
+
+    assert page["@azure/web-pubsub-client"] == package["@azure/web-pubsub-client"]
 
 
 def test_the_types_are_generated_from_the_sources(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@
     }
 
     /** What is half-open gets no closing handshake either. */
-    close(code, reason) {
-      if (!this.isSilent) super.close(code, reason);
+    close(...args) {
+      if (!this.isSilent) super.close(...args);
     }
   }
 

@@ -22,7 +22,7 @@ async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> No
     await ann.sends("Written in the dark")
     await ann.restores_network()
 
-    await ann.is_told("You’re back.")
+    await ann.is_told("You\u2019re back.")
     await ann.is_live()
     await bob.sees("Can you hear me?", "Written in the dark")
     await ann.sees("Can you hear me?", "Written in the dark")

@@ -82,11 +82,11 @@ async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, roo
 
     item = ann.page.locator(f'#rooms .item[title="{room}"]')
     await expect(item.locator(".badge")).to_have_text("2 unread")
-    await expect(ann.page).to_have_title(f"(2) #{room}-aside – Townsquare")
+    await expect(ann.page).to_have_title(f"(2) #{room}-aside · Townsquare")
     await item.click()
     await ann.sees("one", "two")
     await expect(ann.page.locator(".day.new")).to_have_count(1)
-    await expect(ann.page).to_have_title(f"#{room} – Townsquare")
+    await expect(ann.page).to_have_title(f"#{room} · Townsquare")
 
 
 async def test_two_people_talk_alone(enter: Enter) -> None:

@@ -39,7 +39,7 @@ SCROLL_UP = """async () => {
 async def test_a_long_history_is_read_upwards_without_a_jump(
     enter: Enter, post: Post, room: str
 ) -> None:
-    await said(post, room, MANY)
+    await write_messages(post, room, MANY)
     ann = await enter("ann")
     await expect(ann.texts.last).to_have_text(str(MANY))
 
@@ -58,7 +58,7 @@ async def test_a_long_history_is_read_upwards_without_a_jump(
 async def test_who_reads_back_stays_there_when_something_new_is_said(
     enter: Enter, post: Post, room: str
 ) -> None:
-    await said(post, room, 60)
+    await write_messages(post, room, 60)
     ann = await enter("ann")
     await ann.page.locator("#log").evaluate("log => { log.scrollTop -= 900; }")
     await expect(ann.page.locator("#newest")).to_be_visible()
@@ -74,7 +74,7 @@ async def test_who_reads_back_stays_there_when_something_new_is_said(
     await ann.sees("60", "Something new")
 
 
-async def said(post: Post, room: str, count: int) -> None:
+async def write_messages(post: Post, room: str, count: int) -> None:
     """So many messages, said by a server; at the end they are in the order of their numbers."""
     for first in range(1, count, 500):
         numbers = range(first, min(first + 500, count))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 MINUTE_OF_SILENCE = 60
 
 
-async def test_unsent_messages_and_drafts_survive_a_reload(enter: Enter, room: str) -> None:
+async def test_unsent_messages_and_drafts_survive_a_reload(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.page.add_init_script("sessionStorage.getItem('cut') && window.network.cut()")
     await ann.page.evaluate("sessionStorage.setItem('cut', '1')")

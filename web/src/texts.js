@@ -155,7 +155,7 @@ export const texts = {
   notificationTitle: (name, room) => (room ? `${name} in ${room}` : name),
   notificationsBlocked: "The browser blocks notifications for this site.",
   unmute: "Unmute this room",
-  pageTitle: (unread, room) => `${unread ? `(${unread}) ` : ""}${room} – Townsquare`,
+  pageTitle: (unread, room) => `${unread ? `(${unread}) ` : ""}${room} · Townsquare`,
   unreadMax: "99+",
 
   // Data streams

@@ -20,7 +20,7 @@ export class DirectConversation extends Conversation {
     const { log } = this;
     const { http } = this.client;
     try {
-      this.isOnline = (await http.get(`/api/user/${encodeURIComponent(this.userId)}`)).online;
+      this.isOnline = (await http.get(`/api/users/${encodeURIComponent(this.userId)}/online`)).online;
       const after = log.isStarted ? { after: log.last, limit: MAX_PAGE_SIZE } : { limit: PAGE_SIZE };
       log.expectPage();
       const page = await this.history(after);

@@ -108,7 +108,8 @@ export class ObservedSocket {
 
   /** @param {number} [code] @param {string} [reason] */
   close(code = this.closeCode, reason) {
-    this.socket.close(code, reason);
+    if (code === undefined) this.socket.close();
+    else this.socket.close(code, reason);
   }
 
   /**
@@ -117,7 +118,8 @@ export class ObservedSocket {
    */
   abandon(code, reason = "") {
     if (this.isFinished) return;
-    this.socket.close(code, reason);
+    if (code === undefined) this.socket.close();
+    else this.socket.close(code, reason);
     this.#finish(code ?? ABNORMAL_CLOSURE, reason);
   }
 

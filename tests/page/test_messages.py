@@ -1,0 +1,176 @@
+"""What one does with messages: links to them, copying, light Markdown, mentions, keys."""
+
+import re
+from asyncio import gather
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from local.parts import Desk
+from tests.page.conftest import Enter, Post
+from tests.page.test_history import write_messages
+from tests.page.user import User
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+CLIPBOARD = ["clipboard-read", "clipboard-write"]
+PASTED = "navigator.clipboard.readText()"
+
+
+async def test_a_link_to_a_message_can_be_copied_and_leads_to_it(
+    enter: Enter, post: Post, room: str
+) -> None:
+    await write_messages(post, room, 300)
+    ann = await enter("ann", permissions=CLIPBOARD)
+    await expect(ann.texts.last).to_have_text("300")
+    message = ann.page.locator('.msg[data-seq="299"]')
+    await message.hover()
+    await message.get_by_role("button", name="Message actions").click()
+    await ann.page.get_by_role("menuitem", name="Copy link").click()
+    await ann.is_told("The link is copied.")
+
+    link = str(await ann.page.evaluate(PASTED))
+    assert link.endswith(f"?room={room}&seq=299")
+    await ann.page.goto(re.sub("299$", "12", link))
+
+    linked = ann.page.locator(".msg.linked")
+    await expect(linked).to_have_attribute("data-seq", "12")
+    await expect(linked).to_be_in_viewport()
+    await expect(linked).to_be_focused()
+    await ann.screenshot("linked-message")
+
+
+async def test_a_link_that_leads_nowhere_says_so(enter: Enter, desk: Desk, room: str) -> None:
+    ann = await enter("ann")
+    await ann.sends("the only message")
+
+    await ann.page.goto(f"{desk.url}/?room={room}&seq=41")
+    await ann.is_told("This message doesn\u2019t exist or is no longer stored.")
+    await ann.page.goto(f"{desk.url}/?room=two%20words")
+    await ann.is_told("This link doesn\u2019t lead to a room.")
+
+    await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
+
+
+async def test_back_and_forward_lead_through_the_conversations(enter: Enter, room: str) -> None:
+    ann = await enter("ann")
+    await ann.opens_room(f"{room}-two")
+    title = ann.page.locator("#room-title")
+
+    await ann.page.go_back()
+    await expect(title).to_have_text(f"#{room}")
+    await ann.page.go_forward()
+    await expect(title).to_have_text(f"#{room}-two")
+    await ann.page.reload()
+
+    await expect(title).to_have_text(f"#{room}-two")
+
+
+async def test_several_messages_are_copied_as_clean_text(enter: Enter) -> None:
+    ann = await enter("ann", permissions=CLIPBOARD)
+    await ann.sends("first")
+    await ann.sends("second `code`")
+    await ann.sees("first", "second code")
+
+    await ann.page.evaluate("getSelection().selectAllChildren(document.querySelector('#messages'))")
+    await ann.page.locator("#log").focus()
+    await ann.page.keyboard.press("ControlOrMeta+C")
+
+    lines = str(await ann.page.evaluate(PASTED)).split("\n")
+    assert [re.sub(r"\d\d:\d\d", "hh:mm", line) for line in lines] == [
+        "[hh:mm] ann: first",
+        "[hh:mm] ann: second `code`",
+    ]
+
+
+async def test_every_message_shows_its_time(enter: Enter) -> None:
+    ann = await enter("ann")
+    for text in ("one", "two", "three"):
+        await ann.sends(text)
+
+    times = ann.page.locator(".msg time")
+
+    await expect(times).to_have_text([re.compile(r"^\d\d:\d\d$")] * 3)
+    for time in await times.all():
+        await expect(time).to_be_visible()
+
+
+async def test_light_markdown_is_shown_and_markup_is_text(enter: Enter) -> None:
+    ann = await enter("ann")
+
+    await ann.sends(
+        "**bold** *italic* `a < b`\n> a quote\n- one\n- two\n```\n  if x:\n      <b>\n```\n"
+        "mailto:ann@example.com"
+    )
+
+    text = ann.texts.last
+    await expect(text.locator("strong")).to_have_text("bold")
+    await expect(text.locator("em")).to_have_text("italic")
+    await expect(text.locator("code")).to_have_text("a < b")
+    await expect(text.locator("blockquote")).to_have_text("a quote")
+    await expect(text.locator("li")).to_have_text(["one", "two"])
+    assert await text.locator("pre").inner_text() == "  if x:\n      <b>"
+    await expect(text.locator("a")).to_have_attribute("href", "mailto:ann@example.com")
+    await expect(text.locator("b")).to_have_count(0)
+    await ann.screenshot("markdown")
+
+
+async def test_who_is_mentioned_sees_it(enter: Enter) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+
+    await ann.sends("Good morning @bob")
+
+    await bob.sees("Good morning @bob")
+    await expect(bob.page.locator(".msg.mentioned mark")).to_have_text("@bob")
+    await expect(ann.page.locator(".msg.mentioned")).to_have_count(0)
+
+
+async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(enter: Enter) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    for text in ("one", "two https://example.com", "three"):
+        await bob.sends(text)
+        await ann.sees(text)
+    keyboard = ann.page.keyboard
+    await ann.page.locator("#log").focus()
+
+    await keyboard.press("ArrowUp")
+    await keyboard.press("ArrowUp")
+    await expect(focused(ann)).to_contain_text("two")
+    await keyboard.press("ArrowRight")
+    await expect(ann.page.locator("a:focus")).to_have_text("https://example.com")
+    await keyboard.press("ArrowLeft")
+    await keyboard.press("Home")
+    await expect(focused(ann)).to_contain_text("one")
+    await keyboard.press("End")
+    await expect(focused(ann)).to_contain_text("three")
+    await keyboard.press("Enter")
+    await expect(ann.page.get_by_role("menuitem").first).to_be_focused()
+    await keyboard.press("ArrowDown")
+    await expect(ann.page.get_by_role("menuitem", name="Copy text")).to_be_focused()
+    await keyboard.press("Escape")
+    await expect(focused(ann)).to_contain_text("three")
+    await keyboard.press("Escape")
+    await expect(ann.page.locator("#message-input")).to_be_focused()
+    stops = (
+        "document.querySelectorAll('#messages :is(a, button, [tabindex]):not([tabindex=\"-1\"])')"
+    )
+    assert await ann.page.evaluate(f"{stops}.length") == 0
+
+
+async def test_home_and_end_reach_the_true_ends(enter: Enter, post: Post, room: str) -> None:
+    await write_messages(post, room, 420)
+    ann = await enter("ann")
+    await expect(ann.texts.last).to_have_text("420")
+    await ann.page.locator("#log").focus()
+
+    await ann.page.keyboard.press("Home")
+    await expect(focused(ann)).to_have_attribute("data-seq", "1")
+    await expect(focused(ann)).to_be_in_viewport()
+
+    await ann.page.keyboard.press("End")
+    await expect(focused(ann)).to_have_attribute("data-seq", "420")
+    await expect(ann.texts.last).to_be_in_viewport()
+
+
+def focused(user: User) -> Locator:
+    return user.page.locator(".msg:focus")

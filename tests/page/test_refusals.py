@@ -1,0 +1,151 @@
+"""What a user may not do, or not now: the page says what it is, and when it changes."""
+
+import uuid
+from typing import Any
+
+import aiohttp
+import pytest
+from playwright.async_api import Browser, expect
+
+from local.parts import Desk
+from tests.page.conftest import WIDE, Enter
+from tests.page.user import User
+from tests.strict import KEY
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def call(desk: Desk, method: str, path: str, body: Any = None) -> None:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(method, f"{desk.url}{path}", json=body) as response,
+    ):
+        assert response.status == 200, await response.text()
+
+
+async def test_a_private_room_says_so_and_opens_on_admission(enter: Enter, desk: Desk) -> None:
+    private = f"private-{uuid.uuid4().hex[:8]}"
+    await call(desk, "PUT", f"/api/rooms/{private}", {"private": True})
+    ann = await enter("ann")
+    await ann.page.fill("#join-name", private)
+    await ann.page.press("#join-name", "Enter")
+
+    top = ann.page.locator("#log-top")
+    await expect(top).to_have_text("This room doesn\u2019t exist or is private.")
+    await expect(ann.page.locator("#message-input")).to_be_disabled()
+    await ann.screenshot("private-room")
+    await call(desk, "PUT", f"/api/rooms/{private}/members/{await ann.user_id()}")
+
+    await expect(top).to_have_text("No messages yet. Say hello!", timeout=30_000)
+    await ann.sends("I am in")
+    await ann.sees("I am in")
+
+
+async def test_who_is_removed_from_a_room_is_told(enter: Enter, desk: Desk) -> None:
+    private = f"private-{uuid.uuid4().hex[:8]}"
+    await call(desk, "PUT", f"/api/rooms/{private}", {"private": True})
+    ann = await enter("ann")
+    member = f"/api/rooms/{private}/members/{await ann.user_id()}"
+    await call(desk, "PUT", member)
+    await ann.opens_room(private)
+    await ann.sends("Here")
+    await ann.sees("Here")
+
+    await call(desk, "DELETE", member)
+    await ann.sends("Still here?")
+
+    top = ann.page.locator("#log-top")
+    await expect(top).to_have_text("This room doesn\u2019t exist or is private.", timeout=30_000)
+    await expect(ann.page.locator(".msg.failed")).to_contain_text("Not sent.")
+
+
+async def test_a_banned_user_is_told_and_nothing_else_is_offered(enter: Enter, desk: Desk) -> None:
+    ann = await enter("ann")
+    user_id = await ann.user_id()
+
+    await call(desk, "PUT", f"/api/users/{user_id}/ban")
+
+    alert = ann.page.get_by_role("alert").filter(has_text="You don\u2019t have access")
+    await expect(alert).to_be_visible(timeout=30_000)
+    await expect(ann.page.locator("#app")).to_be_hidden()
+    await ann.screenshot("banned")
+    await call(desk, "DELETE", f"/api/users/{user_id}/ban")
+    await ann.page.reload()
+    await ann.is_live()
+    assert await ann.user_id() == user_id
+
+
+async def test_who_sends_too_fast_reads_one_line_and_everything_is_sent(
+    browser: Browser, strict: Any, room: str
+) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"x-functions-key": KEY}) as http,
+        http.put(f"{strict.url}/api/rooms/{room}", json={}) as response,
+    ):
+        assert response.status == 200, await response.text()
+    context = await browser.new_context(viewport=WIDE)
+    ann = await User.open_page(context, f"{strict.url}/?room={room}")
+    await ann.join_as("ann")
+    for n in range(30):
+        await ann.sends(f"message {n}")
+
+    notice = ann.page.locator("#delivery-notice")
+    await expect(notice).to_have_text(
+        "You\u2019re sending too fast. Your messages will be sent in a moment."
+    )
+    await ann.screenshot("too-fast")
+    await expect(ann.page.get_by_text("Not sent")).to_have_count(0)
+    spinning = ann.page.locator(".msg:is(.sending, .unconfirmed)")
+    assert await spinning.count() <= 1
+    await context.close()
+
+
+async def test_a_text_that_is_too_long_is_kept_and_not_sent(enter: Enter) -> None:
+    ann = await enter("ann")
+    text = "x" * 5_000
+
+    await ann.page.fill("#message-input", text)
+
+    await expect(ann.page.locator("#message-length")).to_have_text("1,000 characters too many")
+    await expect(ann.page.get_by_role("button", name="Send")).to_be_disabled()
+    await ann.page.press("#message-input", "Enter")
+    await expect(ann.page.locator("#message-input")).to_have_value(text)
+    await ann.page.fill("#message-input", text[:4_000])
+    await ann.page.press("#message-input", "Enter")
+    await expect(ann.texts).to_have_count(1)
+
+
+async def test_signing_out_asks_and_says_what_a_guest_loses(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.sends("Before")
+    await ann.page.locator("#sign-out").click()
+    dialog = ann.page.get_by_role("dialog", name="Sign out?")
+    await expect(dialog).to_contain_text("this identity is lost, and your direct messages with it")
+    await ann.screenshot("sign-out")
+
+    await dialog.get_by_role("button", name="Cancel").click()
+
+    await expect(dialog).to_be_hidden()
+    await ann.sees("Before")
+    await ann.signs_out()
+    left = "Object.keys(localStorage).filter((key) => /session|draft|outbox|rooms/.test(key))"
+    assert await ann.page.evaluate(left) == []
+
+
+async def test_signing_out_in_one_tab_signs_out_the_other(enter: Enter) -> None:
+    ann = await enter("ann")
+    second = await User.open_page(ann.page.context, ann.page.url)
+    await second.is_live()
+
+    await ann.signs_out()
+
+    await expect(second.page.locator("#name-error")).to_have_text("You signed out in another tab.")
+
+
+async def test_a_message_to_a_stranger_says_that_there_is_none(enter: Enter, desk: Desk) -> None:
+    ann = await enter("ann")
+    await ann.page.goto(f"{desk.url}/?user=nobody-000000")
+
+    await ann.sends("Hello?")
+
+    await expect(ann.page.locator(".msg.failed")).to_contain_text("This person doesn\u2019t exist.")

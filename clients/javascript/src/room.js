@@ -9,6 +9,8 @@ const TYPING_TIMEOUT_MS = 5_000;
 const TYPING_INTERVAL_MS = 3_000;
 const JOIN_RETRY_MS = 2_000;
 const MAX_NOTICES = 30;
+/** With these, whatever the event was: this user is not, or no longer, allowed into the room. */
+const NO_ACCESS_CODES = ["unknown_room", "forbidden", "banned"];
 const ROOM_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 /** @param {string} name */
@@ -138,7 +140,8 @@ export class Room extends Conversation {
       this.isJoined = false;
       return;
     }
-    if (error.event !== "join") return;
+    const isRemoved = NO_ACCESS_CODES.includes(error.code);
+    if (error.event !== "join" && !isRemoved) return;
     if (error.retry) return this.#joinLater(error.retry_after_ms ?? JOIN_RETRY_MS);
     // The log ends before our position: it is another one now.
     if (error.code === "invalid_cursor" && this.log.isStarted) return this.restart();

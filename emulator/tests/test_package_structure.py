@@ -12,6 +12,7 @@ FOLDER = Path(webpubsub_emulator.__file__).parent
 NETWORK = {
     *("server.py", "websocket.py", "frame_writer.py", "upstream_http.py", "local_access.py"),
     *("control_endpoint.py", "issuer_endpoint.py", "rest_endpoint.py", "viewer_endpoint.py"),
+    "testing_events.py",
 }
 
 

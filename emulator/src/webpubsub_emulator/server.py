@@ -220,6 +220,7 @@ class Server:
         return web.Response()
 
     async def _shut_down(self, _: web.Application) -> None:
+        self.traffic.close()
         await self._clients.close()
         await self._events.finish(_LAST_EVENTS_TIMEOUT_SECONDS)
 

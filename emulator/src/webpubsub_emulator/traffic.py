@@ -19,6 +19,10 @@ MAX_SHOWN_CHARACTERS = 2000
 _RECONNECTION_TOKEN = re.compile(r'("reconnectionToken":")[^"]+')
 
 
+Entry = tuple[int, bytes]
+"""The id of an entry, and the entry as JSON."""
+
+
 class Traffic:
     """The last entries, and the viewers that receive new ones.
 
@@ -32,7 +36,7 @@ class Traffic:
         self.is_watched = False
         self._now = now
         self._next_id = 1
-        self._entries: deque[tuple[int, bytes]] = deque(maxlen=MAX_ENTRIES)
+        self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
         self._bytes = 0
         self._subscribers: set[Subscriber] = set()
 
@@ -50,11 +54,16 @@ class Traffic:
         self._store(self._next_id, encoded)
         self._next_id += 1
         for subscriber in self._subscribers:
-            subscriber.put(encoded)
+            subscriber.put(self._next_id - 1, encoded)
 
-    def entries_after(self, entry_id: int) -> list[bytes]:
-        """Return the recorded entries with a larger id, oldest first."""
-        return [encoded for number, encoded in self._entries if number > entry_id]
+    def entries_after(self, entry_id: int) -> list[Entry]:
+        """Return the recorded entries with a larger id, oldest first.
+
+        An id that was not given yet is one of an emulator that ran before: then all are new.
+        """
+        if entry_id >= self._next_id:
+            entry_id = 0
+        return [entry for entry in self._entries if entry[0] > entry_id]
 
     @contextlib.contextmanager
     def subscribe(self, after_id: int = 0) -> Iterator["Subscriber"]:
@@ -68,6 +77,11 @@ class Traffic:
             self._subscribers.discard(subscriber)
             self.is_watched = bool(self._subscribers)
 
+    def close(self) -> None:
+        """End all feeds."""
+        for subscriber in self._subscribers:
+            subscriber.close()
+
     def _store(self, number: int, encoded: bytes) -> None:
         if len(self._entries) == MAX_ENTRIES:
             self._bytes -= len(self._entries.popleft()[1])
@@ -80,30 +94,36 @@ class Traffic:
 class Subscriber:
     """The entries that one viewer has not received yet. A slow viewer loses the oldest."""
 
-    def __init__(self, entries: list[bytes]) -> None:
+    def __init__(self, entries: list[Entry]) -> None:
         self.lost = 0
         self._queue = deque(entries)
-        self._bytes = sum(map(len, entries))
-        self._has_entries = asyncio.Event()
+        self._bytes = sum(len(encoded) for _, encoded in entries)
+        self._is_closed = False
+        self._changed = asyncio.Event()
         if entries:
-            self._has_entries.set()
+            self._changed.set()
 
-    def put(self, entry: bytes) -> None:
-        self._queue.append(entry)
-        self._bytes += len(entry)
+    def put(self, entry_id: int, encoded: bytes) -> None:
+        self._queue.append((entry_id, encoded))
+        self._bytes += len(encoded)
         while self._bytes > MAX_QUEUED_BYTES:
-            self._bytes -= len(self._queue.popleft())
+            self._bytes -= len(self._queue.popleft()[1])
             self.lost += 1
-        self._has_entries.set()
+        self._changed.set()
 
-    async def batches(self) -> AsyncIterator[list[bytes]]:
-        """Yield all waiting entries at once, again and again."""
-        while True:
-            await self._has_entries.wait()
-            self._has_entries.clear()
+    def close(self) -> None:
+        self._is_closed = True
+        self._changed.set()
+
+    async def batches(self) -> AsyncIterator[list[Entry]]:
+        """Yield all waiting entries at once, until the subscriber is closed."""
+        while not self._is_closed:
+            await self._changed.wait()
+            self._changed.clear()
             batch, self._queue = list(self._queue), deque()
             self._bytes = 0
-            yield batch
+            if batch:
+                yield batch
 
 
 def record_frame(traffic: Traffic, connection: Connection, frame: bytes) -> None:

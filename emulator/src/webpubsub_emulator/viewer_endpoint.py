@@ -85,9 +85,10 @@ class ViewerEndpoint:
         await response.prepare(request)
         with self._traffic.subscribe(after_id) as subscriber:
             async for batch in subscriber.batches():
-                lines = [f"event: lost\ndata: {subscriber.lost}\n\n".encode()]
-                lines += [b"data: " + entry + b"\n\n" for entry in batch]
-                await response.write(b"".join(lines if subscriber.lost else lines[1:]))
+                lines = [b"id: %d\ndata: %b\n\n" % entry for entry in batch]
+                if subscriber.lost:
+                    lines.append(b"event: lost\ndata: %d\n\n" % subscriber.lost)
+                await response.write(b"".join(lines))
         return response
 
 
@@ -99,6 +100,6 @@ def _content_security_policy(page: str) -> str:
         hashes[tag].append(f"'sha256-{digest}'")
     return (
         f"default-src 'none'; script-src {' '.join(hashes['script'])}; "
-        f"style-src {' '.join(hashes['style'])}; connect-src 'self'; "
+        f"style-src {' '.join(hashes['style'])}; connect-src 'self'; img-src data:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import webpubsub_emulator
+from webpubsub_emulator.testing import TestEmulator
 
 FOLDER = Path(webpubsub_emulator.__file__).parent
 NETWORK = {
@@ -51,3 +52,18 @@ def test_only_the_declared_dependencies_are_imported() -> None:
 def test_no_file_exceeds_the_line_limit() -> None:
     for file in FOLDER.glob("*.py"):
         assert len(file.read_text("utf-8").splitlines()) <= 350, file.name
+
+
+def test_readme_names_every_command_line_option() -> None:
+    readme = (FOLDER.parents[1] / "README.md").read_text("utf-8")
+    source = (FOLDER / "__main__.py").read_text("utf-8")
+
+    options = set(re.findall(r'"(--[a-z-]+)"', source))
+    assert {option for option in options if f"`{option}" not in readme} == set()
+
+
+def test_readme_names_every_member_of_the_test_emulator() -> None:
+    readme = (FOLDER.parents[1] / "README.md").read_text("utf-8")
+    members = {name for name in dir(TestEmulator) if not name.startswith("_")} - {"stop"}
+
+    assert {name for name in members if f"`{name}" not in readme} == set()

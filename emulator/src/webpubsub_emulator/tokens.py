@@ -7,21 +7,23 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import jwt
-from jwt.types import Options
 
 from webpubsub_emulator.access_keys import AccessKeys
 from webpubsub_emulator.names import is_valid_group
+
+if TYPE_CHECKING:
+    from jwt.types import Options
 
 CLOCK_SKEW_SECONDS = 5 * 60
 _RECONNECTION_ISSUER = "https://webpubsub.azure.com"
 _RECONNECTION_LIFETIME_SECONDS = 7 * 24 * 3600
 _SCHEMES = ("http://", "https://", "ws://", "wss://")
 # The lifetime is checked against the emulator's clock, see check_lifetime.
-SIGNATURE_ONLY: Options = {
+SIGNATURE_ONLY: "Options" = {
     "verify_aud": False,
     "verify_sub": False,
     "verify_iat": False,

@@ -52,8 +52,13 @@ param settings object
 @description('Application ID URI for which Web PubSub requests its tokens; the preprovision hook registers one.')
 param webhookAudience string = ''
 
-@allowed(['Free_F1', 'Standard_S1', 'Premium_P1'])
-param webPubSubSku string = 'Standard_S1'
+@allowed(['standard', 'trial', 'production'])
+@description('trial: Free_F1 and slow streams. production: one instance is always ready. docs/cost.md compares them.')
+param profile string = 'standard'
+
+@allowed(['', 'Free_F1', 'Standard_S1', 'Premium_P1'])
+@description('SKU of Web PubSub, or empty for that of the profile.')
+param webPubSubSku string = ''
 
 @minValue(1)
 @maxValue(100)
@@ -69,10 +74,10 @@ param instanceMemory int = 512
 @description('Concurrent HTTP requests of one instance; app.bicep says why it is not 1.')
 param httpConcurrency int = 16
 
-@minValue(0)
+@minValue(-1)
 @maxValue(20)
-@description('Instances that are always ready for HTTP, which avoids cold starts. 0 is the cheapest.')
-param alwaysReady int = 0
+@description('Instances that are always ready for HTTP, which avoids cold starts; -1 for those of the profile.')
+param alwaysReady int = -1
 
 @description('Client id of the app registration for sign-in (IDENTITY=easyauth), or empty.')
 param authenticationClientId string = ''
@@ -92,6 +97,17 @@ param vnetEnabled bool = false
 
 @description('Purge protection of the vault. It cannot be turned off, and the name stays reserved for 90 days after azd down.')
 param vaultPurgeProtection bool = false
+
+var profiles = {
+  standard: { sku: 'Standard_S1', alwaysReady: 0, settings: {} }
+  trial: {
+    sku: 'Free_F1'
+    alwaysReady: 0
+    settings: { STOCKS_SCHEDULE: '*/30 * * * * *', METRICS_SCHEDULE: '*/30 * * * * *' }
+  }
+  production: { sku: 'Standard_S1', alwaysReady: 1, settings: {} }
+}
+var chosen = profiles[profile]
 
 var token = toLower(uniqueString(subscription().id, environmentName, location))
 var tags = { 'azd-env-name': environmentName }
@@ -124,7 +140,7 @@ module webPubSub 'webpubsub.bicep' = {
     name: 'wps-${token}'
     location: location
     tags: tags
-    sku: webPubSubSku
+    sku: empty(webPubSubSku) ? chosen.sku : webPubSubSku
     units: webPubSubUnits
     hub: settings.WEBPUBSUB_HUB
     principalId: identity.outputs.principalId
@@ -178,7 +194,7 @@ module app 'app.bicep' = {
     subnetId: vnetEnabled ? network!.outputs.appSubnetId : ''
     instanceMemory: instanceMemory
     httpConcurrency: httpConcurrency
-    alwaysReady: alwaysReady
+    alwaysReady: alwaysReady < 0 ? chosen.alwaysReady : alwaysReady
     clientId: identity.outputs.clientId
     blobEndpoint: storage.outputs.blobEndpoint
     tablesEndpoint: storage.outputs.tablesEndpoint
@@ -187,7 +203,7 @@ module app 'app.bicep' = {
     webhookAudience: webhookAudience
     sessionSecretUri: vault.outputs.sessionSecretUri
     insightsConnectionString: monitoring.outputs.connectionString
-    settings: settings
+    settings: union(settings, chosen.settings)
     authenticationClientId: authenticationClientId
   }
 }

@@ -47,12 +47,13 @@ def check_values() -> None:
     for name, _, default in re.findall(r'\$\{(\w+)(=([^}"]*))?\}', text):
         value = os.environ.get(name, "")
         problems += [f"{name} has {what}" for sign, what in FORBIDDEN.items() if sign in value]
-        if value and re.fullmatch(r"\d+", default) and not re.fullmatch(r"-?\d+(\.\d+)?", value):
+        if value and re.fullmatch(r"-?\d+", default) and not re.fullmatch(r"-?\d+(\.\d+)?", value):
             problems.append(f"{name} is {value!r}, not a number")
         if value and default in {"true", "false"} and value not in {"true", "false"}:
             problems.append(f"{name} is {value!r}, not true or false")
     units = os.environ.get("WEBPUBSUB_UNITS") or "1"
-    if os.environ.get("WEBPUBSUB_SKU") == "Free_F1" and units != "1":
+    of_profile = "Free_F1" if os.environ.get("DEPLOYMENT_PROFILE") == "trial" else ""
+    if (os.environ.get("WEBPUBSUB_SKU") or of_profile) == "Free_F1" and units != "1":
         problems.append("WEBPUBSUB_UNITS is not 1, but Free_F1 has one unit")
     if (os.environ.get("MONTHLY_BUDGET") or "0") != "0" and not os.environ.get("ALERT_EMAIL"):
         problems.append("MONTHLY_BUDGET needs ALERT_EMAIL, the address for its mails")

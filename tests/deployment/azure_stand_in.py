@@ -49,6 +49,8 @@ if words[:2] == ["auth", "token"]:
     tenant = words[words.index("--tenant-id") + 1] if "--tenant-id" in words else ""
     token = f"token {{scope}} {{tenant}}"
     print(json.dumps({{"token": token, "expiresOn": "2099-01-01T00:00:00Z"}}))
+elif words[:2] == ["env", "get-values"]:
+    print((folder / "values.json").read_text())
 elif words[:2] == ["env", "set"]:
     print("")
 else:
@@ -82,6 +84,9 @@ class Azure:
         self.deleted_applications: set[str] = set()
         self.may_register = True
         self.unhealthy_until_refreshed = False
+        self.principal = "principal"
+        self.locations = dict.fromkeys([APP, STORAGE, SERVICE], "East US")
+        self.function_errors: dict[str, list[str]] = {}
         self._given: dict[str, int] = defaultdict(int)
         self._lock = threading.Lock()
 
@@ -156,6 +161,19 @@ class Azure:
             ("POST", f"{APP}/config/configreferences/appsettings/refresh", self._refresh),
             ("POST", f"{APP}/restart", lambda: (200, None)),
             ("POST", f"{APP}/functions/pubsub_events/listkeys", lambda: (200, {"default": KEY})),
+            ("GET", f"{APP}/functions", self._functions),
+            ("POST", f"{APP}/host/default/listkeys", lambda: (200, {"masterKey": KEY})),
+            ("GET", APP, lambda: (200, {"location": self.locations[APP], **self._identity()})),
+            ("GET", STORAGE, lambda: (200, {"location": self.locations[STORAGE]})),
+            ("GET", SERVICE, lambda: (200, {"location": self.locations[SERVICE]})),
+            (
+                "GET",
+                f"{SERVICE}/providers/Microsoft.Authorization/roleAssignments",
+                lambda: (
+                    200,
+                    {"value": [self._assignment(SERVICE, "12cf5a90-567b-43ae-8102-96cf46c7d9b4")]},
+                ),
+            ),
             ("GET", HUB, self._get_hub),
             ("PUT", HUB, lambda: self._put_hub(body)),
         ]
@@ -168,18 +186,24 @@ class Azure:
         return 404, _error("ResourceNotFound")
 
     def _assignments(self) -> tuple[int, Any]:
-        return 200, {
-            "value": [
-                {
-                    "properties": {
-                        "scope": STORAGE,
-                        "roleDefinitionId": f"/roleDefinitions/{role}",
-                        "createdOn": self.roles_created.strftime("%Y-%m-%dT%H:%M:%S.%f") + "1Z",
-                    }
-                }
-                for role in self.roles
-            ]
+        return 200, {"value": [self._assignment(STORAGE, role) for role in self.roles]}
+
+    def _assignment(self, scope: str, role: str) -> dict[str, Any]:
+        return {
+            "properties": {
+                "scope": scope,
+                "principalId": self.principal,
+                "roleDefinitionId": f"/roleDefinitions/{role}",
+                "createdOn": self.roles_created.strftime("%Y-%m-%dT%H:%M:%S.%f") + "1Z",
+            }
         }
+
+    def _identity(self) -> dict[str, Any]:
+        return {"identity": {"userAssignedIdentities": {"id": {"principalId": self.principal}}}}
+
+    def _functions(self) -> tuple[int, Any]:
+        names = ["negotiate", "pubsub_events", "stock_prices"]
+        return 200, {"value": [{"name": f"func/{name}", "properties": {}} for name in names]}
 
     def _put_settings(self, body: Any) -> tuple[int, Any]:
         self.settings = body["properties"]

@@ -51,6 +51,7 @@ def test_faults_in_any_order_delay_it(azure, faults):
         ({"WEBPUBSUB_UNITS": "two"}, "WEBPUBSUB_UNITS is 'two', not a number"),
         ({"VNET_ENABLED": "yes"}, "VNET_ENABLED is 'yes', not true or false"),
         ({"WEBPUBSUB_SKU": "Free_F1", "WEBPUBSUB_UNITS": "2"}, "Free_F1 has one unit"),
+        ({"DEPLOYMENT_PROFILE": "trial", "WEBPUBSUB_UNITS": "2"}, "Free_F1 has one unit"),
         ({"MONTHLY_BUDGET": "50"}, "MONTHLY_BUDGET needs ALERT_EMAIL"),
     ],
 )

@@ -1,0 +1,165 @@
+"""`make doctor URL=...` finds what only Azure knows about a deployment."""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from local.doctor_deployment import check_streams, inspect_deployment
+from tests.deployment.azure_stand_in import (
+    APP,
+    KEY,
+    SERVICE,
+    STORAGE,
+    Azure,
+    azure_stand_in,
+)
+
+AUDIENCE = "api://an-application"
+PRINCIPAL = "the object id of the app's identity"
+
+
+@pytest.fixture
+async def deployment(tmp_path) -> AsyncIterator[tuple[Azure, str, dict[str, str]]]:
+    """A deployment that is right: the stand-in, the app's address, the environment with azd."""
+
+    async def answer(request: web.BaseRequest) -> web.Response:
+        assert request.headers["x-functions-key"] == KEY
+        name = request.path.split("/")[-2]
+        return web.json_response({"state": "Running", "errors": errors.get(name, [])})
+
+    errors: dict[str, list[str]] = {}
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    with azure_stand_in(tmp_path) as (stand_in, given):
+        stand_in.function_errors = errors
+        stand_in.hub = {
+            "eventHandlers": [
+                {
+                    "urlTemplate": f"{url}/api/pubsub/events?code=key",
+                    "userEventPattern": "*",
+                    "systemEvents": ["connect", "connected", "disconnected"],
+                    "auth": {"managedIdentity": {"resource": AUDIENCE}},
+                }
+            ]
+        }
+        stand_in.principal = PRINCIPAL
+        values = {
+            "APP_ID": APP,
+            "APP_URL": url,
+            "STORAGE_ID": STORAGE,
+            "WEBPUBSUB_ID": SERVICE,
+            "WEBHOOK_AUDIENCE": AUDIENCE,
+        }
+        (tmp_path / "values.json").write_text(json.dumps(values))
+        environment = {**os.environ, **given, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+        yield stand_in, url, environment
+    await runner.cleanup()
+
+
+async def findings(deployment: Any) -> dict[str, tuple[str, str]]:
+    _, url, environment = deployment
+    results = await inspect_deployment(url, environment)
+    return {check: (state, says) for check, state, says in results}
+
+
+async def test_a_right_deployment_has_no_finding(deployment):
+    found = await findings(deployment)
+
+    assert {check: state for check, (state, _) in found.items()} == dict.fromkeys(
+        ["handler", "roles", "regions", "functions"], "ok"
+    ), found
+    assert KEY not in str(found)
+
+
+async def test_a_hub_without_handler_is_found(deployment):
+    deployment[0].hub = {"eventHandlers": []}
+
+    state, says = (await findings(deployment))["handler"]
+
+    assert state == "wrong"
+    assert "sends events to nobody" in says
+    assert "azd hooks run postdeploy" in says
+
+
+async def test_another_audience_is_found(deployment):
+    deployment[0].hub["eventHandlers"][0]["auth"]["managedIdentity"]["resource"] = "api://other"
+
+    assert (await findings(deployment))["handler"][0] == "wrong"
+
+
+async def test_a_missing_role_is_found(deployment):
+    deployment[0].roles.remove("0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3")
+
+    state, says = (await findings(deployment))["roles"]
+
+    assert state == "wrong"
+    assert "lacks Storage Table Data Contributor on st" in says
+
+
+async def test_two_regions_are_found(deployment):
+    deployment[0].locations[SERVICE] = "West Europe"
+
+    state, says = (await findings(deployment))["regions"]
+
+    assert state == "wrong"
+    assert "webpubsub in westeurope" in says
+
+
+async def test_a_function_that_the_host_could_not_load_is_found(deployment):
+    deployment[0].function_errors["stock_prices"] = ["The schedule '%STOCKS%' is invalid."]
+
+    state, says = (await findings(deployment))["functions"]
+
+    assert state == "wrong"
+    assert "stock_prices (The schedule '%STOCKS%' is invalid.)" in says
+
+
+async def test_without_azd_the_checks_are_not_made(tmp_path):
+    results = await inspect_deployment("https://app.example", {"PATH": str(tmp_path)})
+
+    assert {state for _, state, _ in results} == {"unseen"}
+    assert "azd is not installed here" in results[0][2]
+
+
+async def test_the_environment_of_another_app_is_not_used(deployment):
+    _, _, environment = deployment
+
+    results = await inspect_deployment("https://another.example", environment)
+
+    assert {state for _, state, _ in results} == {"unseen"}
+
+
+async def test_streams_that_tick_are_well(desk, http: aiohttp.ClientSession):
+    check, _, says = await check_streams(http, desk.url)
+
+    assert check == "streams"
+    assert "stream" in says
+
+
+async def test_a_stream_that_stands_still_is_found(http: aiohttp.ClientSession):
+    async def answer(_: web.BaseRequest) -> web.Response:
+        streams = {
+            "weather": {"active": False, "age_seconds": 950.0, "stale": True},
+            "stock-prices": {"active": True, "age_seconds": 0.4, "stale": False},
+        }
+        return web.json_response({"status": "ok", "checks": {"streams": streams}})
+
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        result = await check_streams(http, url)
+    finally:
+        await runner.cleanup()
+
+    assert result[1] == "wrong"
+    assert "weather (last frame 950 s ago)" in result[2]
+    assert "stock-prices" not in result[2]

@@ -143,11 +143,11 @@ class Api:
         def attempt() -> Response | None:
             nonlocal last
             last = self._authorized(method, path, headers, body)
-            if last.status == NO_ANSWER or last.status in retry - accept:
+            if last.status in retry - accept:
                 return None
             if last.status < 400 and not _is_json(last):
                 last = Response(NO_ANSWER, {}, "its JSON is incomplete")
-                return None
+                return None if NO_ANSWER in retry else last
             return last
 
         what = f"{method} {_resource(path)}"
@@ -155,7 +155,8 @@ class Api:
             answer: Response = repeat(what, attempt, lambda: _describe(last))
         except HookError as error:
             raise CallError(str(error), last.status, _code(last)) from None
-        if answer.status >= 400 and answer.status not in accept:
+        failed = answer.status >= 400 or answer.status == NO_ANSWER
+        if failed and answer.status not in accept:
             raise CallError(f"{what}: {_describe(answer)}", answer.status, _code(answer))
         return answer
 

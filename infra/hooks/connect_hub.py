@@ -31,7 +31,7 @@ WEBHOOK_PATH = "/api/pubsub/events"
 WEB = "2025-05-01"
 WEBPUBSUB = "2024-03-01"
 
-REFRESH_SECONDS = 60.0
+REFRESH_SECONDS = 30.0
 """Between two refreshes of the vault references while the app is not healthy."""
 
 LOOK = "Look at the app's log stream, then run `azd hooks run postdeploy`."
@@ -46,6 +46,7 @@ def main() -> None:
     hub = f"{service}/hubs/{os.environ.get('WEBPUBSUB_HUB') or 'townsquare'}"
 
     set_audience(manager, app, audience)
+    refresh_secrets(manager, app)
     print(f"The app is healthy: {await_health(manager, app, url)}", flush=True)
     key = read_key(manager, app)
     webhook = f"{url}{WEBHOOK_PATH}?code={quote(key, safe='')}"
@@ -72,9 +73,7 @@ def set_audience(manager: ResourceManager, app: str, audience: str) -> None:
 def await_health(manager: ResourceManager, app: str, url: str) -> str:
     """What the app says about itself once it is healthy.
 
-    A vault reference that the platform could not read at the start stays unread for up to 24 hours
-    (learn.microsoft.com/azure/app-service/app-service-key-vault-references), so the references are
-    refreshed, and at half the time the app is restarted.
+    Until then the vault references are refreshed, and at half the time the app is restarted.
     """
     began = refreshed = time.monotonic()
     restarted = False
@@ -90,15 +89,24 @@ def await_health(manager: ResourceManager, app: str, url: str) -> str:
         if not restarted and now - began > TIMEOUT_SECONDS / 2:
             restarted = True
             _try(manager, f"{app}/restart")
-        elif refreshed == began or now - refreshed > REFRESH_SECONDS:
+        elif now - refreshed > REFRESH_SECONDS:
             refreshed = now
-            _try(manager, f"{app}/config/configreferences/appsettings/refresh")
+            refresh_secrets(manager, app)
         return None
 
     try:
         return str(repeat("the app", attempt, lambda: problem))
     except HookError as error:
         raise HookError(f"{error}\n{LOOK}") from None
+
+
+def refresh_secrets(manager: ResourceManager, app: str) -> None:
+    """Let the platform read the vault references again.
+
+    A value, also one that could not be read, stays for up to 24 hours otherwise:
+    learn.microsoft.com/azure/app-service/app-service-key-vault-references
+    """
+    _try(manager, f"{app}/config/configreferences/appsettings/refresh")
 
 
 def read_key(manager: ResourceManager, app: str) -> str:
@@ -233,7 +241,7 @@ def open_socket(url: str) -> tuple[int, str]:
 def _try(manager: ResourceManager, action: str) -> None:
     """Call an action that may help; if it fails, waiting goes on without it."""
     try:
-        manager.post(action, WEB)
+        manager.post(action, WEB, retry=frozenset())
     except CallError as error:
         print(f"{error}", flush=True)
 

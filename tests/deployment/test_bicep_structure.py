@@ -121,3 +121,33 @@ def test_the_list_of_app_settings_is_read_where_the_app_has_its_name():
     for path in FILES:
         for argument in re.findall(r"\blist\w*\(([^,]*),", path.read_text()):
             assert ".outputs." not in argument, path.name
+
+
+def test_the_token_of_web_pubsub_passes_app_service_authentication():
+    """A bearer token for another audience is answered 401 there, whatever is excluded."""
+    text = read("authentication").text
+
+    assert "excludedPaths" not in text
+    assert "allowedAudiences: filter(audiences" in text
+    audiences = text[text.index("var audiences") : text.index("]")]
+    assert "webhookAudience" in audiences
+    assert "replace(webhookAudience, 'api://', '')" in audiences
+
+
+def test_the_app_accepts_tokens_of_both_versions():
+    text = read("settings").text
+
+    assert "'https://sts.windows.net/${tenantId}/'" in text
+    assert "'${environment().authentication.loginEndpoint}${tenantId}/v2.0'" in text
+    assert "WEBHOOK_SUBJECT: webPubSubPrincipalId" in text
+
+
+def test_the_host_shows_no_page_of_its_own():
+    assert "AzureWebJobsDisableHomepage: 'true'" in read("settings").text
+
+
+def test_requests_that_the_app_rejects_raise_no_alert():
+    text = read("alerts").text
+
+    assert "requests/failed" not in text
+    assert "toint(ResultCode) >= 500" in text

@@ -144,6 +144,7 @@ def test_an_unread_vault_reference_is_refreshed(connect, azure):
 
     assert result.code == 0, result.output
     assert stand_in.count("POST .*/configreferences/appsettings/refresh$") == 1
+    assert stand_in.count("GET app /api/health$") == 1
     assert stand_in.count("POST .*/restart$") == 0
 
 

@@ -31,7 +31,7 @@ async def read_json(http: aiohttp.ClientSession, url: str) -> dict:
 @pytest.mark.parametrize("app", ["stock-prices, weather"], indirect=True)
 async def test_it_has_no_timer_and_is_not_listed(app: Part, http: aiohttp.ClientSession) -> None:
     listed = await read_json(http, f"{app.url}/api/streams")
-    health = await read_json(http, f"{app.url}/api/health")
+    health = await read_json(http, f"{app.url}/api/health/details")
 
     assert [one["name"] for one in listed["streams"]] == ["system-metrics"]
     assert set(health["checks"]["streams"]) == {"system-metrics"}
@@ -44,7 +44,7 @@ async def test_it_has_no_timer_and_is_not_listed(app: Part, http: aiohttp.Client
 async def test_a_name_that_no_stream_has_is_reported(
     app: Part, http: aiohttp.ClientSession
 ) -> None:
-    health = await read_json(http, f"{app.url}/api/health")
+    health = await read_json(http, f"{app.url}/api/health/details")
 
     problem = health["checks"]["streams"]["STREAMS_OFF"]
     assert problem == {"active": False, "error": "there is no stream stock-price"}

@@ -97,7 +97,18 @@ def await_health(manager: ResourceManager, app: str, url: str) -> str:
     try:
         return str(repeat("the app", attempt, lambda: problem))
     except HookError as error:
-        raise HookError(f"{error}\n{LOOK}") from None
+        raise HookError(f"{error}\n{read_details(manager, app, url)}{LOOK}") from None
+
+
+def read_details(manager: ResourceManager, app: str, url: str) -> str:
+    """The health report that names what is down, as a line; empty if it cannot be read."""
+    try:
+        keys = manager.post(f"{app}/host/default/listkeys", WEB, retry=frozenset())
+    except CallError:
+        return ""
+    key = (keys.get("functionKeys") or {}).get("default", "")
+    answer = request("GET", f"{url}/api/health/details", {"x-functions-key": key})
+    return f"/api/health/details: {answer.text[:1000]}\n" if answer.status in {200, 503} else ""
 
 
 def refresh_secrets(manager: ResourceManager, app: str) -> None:

@@ -162,7 +162,11 @@ class Azure:
             ("POST", f"{APP}/restart", lambda: (200, None)),
             ("POST", f"{APP}/functions/pubsub_events/listkeys", lambda: (200, {"default": KEY})),
             ("GET", f"{APP}/functions", self._functions),
-            ("POST", f"{APP}/host/default/listkeys", lambda: (200, {"masterKey": KEY})),
+            (
+                "POST",
+                f"{APP}/host/default/listkeys",
+                lambda: (200, {"masterKey": KEY, "functionKeys": {"default": KEY}}),
+            ),
             ("GET", APP, lambda: (200, {"location": self.locations[APP], **self._identity()})),
             ("GET", STORAGE, lambda: (200, {"location": self.locations[STORAGE]})),
             ("GET", SERVICE, lambda: (200, {"location": self.locations[SERVICE]})),

@@ -145,11 +145,12 @@ async def test_streams_that_tick_are_well(desk, http: aiohttp.ClientSession):
 
 async def test_a_stream_that_stands_still_is_found(http: aiohttp.ClientSession):
     async def answer(_: web.BaseRequest) -> web.Response:
-        streams = {
-            "weather": {"active": False, "age_seconds": 950.0, "stale": True},
-            "stock-prices": {"active": True, "age_seconds": 0.4, "stale": False},
-        }
-        return web.json_response({"status": "ok", "checks": {"streams": streams}})
+        streams = [
+            {"name": "weather", "active": False, "age_seconds": 950.0},
+            {"name": "system-metrics", "active": False, "age_seconds": None},
+            {"name": "stock-prices", "active": True, "age_seconds": 0.4},
+        ]
+        return web.json_response({"streams": streams})
 
     runner = web.ServerRunner(web.Server(answer))
     await runner.setup()
@@ -162,4 +163,5 @@ async def test_a_stream_that_stands_still_is_found(http: aiohttp.ClientSession):
 
     assert result[1] == "wrong"
     assert "weather (last frame 950 s ago)" in result[2]
+    assert "system-metrics (no frame yet)" in result[2]
     assert "stock-prices" not in result[2]

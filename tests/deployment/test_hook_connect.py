@@ -161,6 +161,26 @@ def test_an_app_that_stays_unhealthy_is_restarted_once_and_then_told(connect, az
     assert stand_in.count(f"PUT {HUB}") == 0
 
 
+def test_an_app_that_does_not_reach_its_tables_says_so(connect, azure, desk):
+    (port, nowhere) = free_ports(2)
+    by_key = desk.environment["TABLES_CONNECTION_STRING"].replace(
+        desk.tables.url, f"http://127.0.0.1:{nowhere}"
+    )
+    environment = {**desk.environment, "TABLES_CONNECTION_STRING": by_key}
+    app = start_functions(port, environment, options=["--enable-auth", "--key", KEY])
+    try:
+        app.wait()
+        azure[0].app_url = app.url
+
+        result = connect(HOOK_TIMEOUT_SECONDS="12")
+    finally:
+        app.stop()
+
+    assert result.code == 1
+    assert '"tables":"down"' in result.output
+    assert KEY not in result.output
+
+
 def test_an_app_without_the_audience_gets_it_and_keeps_the_rest(connect, azure):
     """The parameters were read before the preprovision hook had registered the audience."""
     stand_in, _ = azure

@@ -1,25 +1,33 @@
 """Handlers of the system events: connect, connected, disconnected."""
 
 from events.client import Client
+from events.limits import event_limits
 from events.rooms import remove_without_access
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
+from realtime.names import user_group
 from realtime.rooms.access import room_access
 from realtime.rooms.departures import departures
 from realtime.rooms.presence import presence
 from realtime.streams.subscriptions import subscriptions
 from realtime.users.bans import bans
+from realtime.users.connections import user_connections
 
 
 async def connect(client: Client, groups: list[str]) -> list[str]:
     """The groups of a new connection: those of its token and of the user's subscriptions.
 
-    Checks bans and rooms again, since the token may be an hour old. Raises ApiError.
+    Checks bans and rooms again, since the token may be an hour old, and limits the connections
+    of the user. Raises ApiError.
     """
+    event_limits().connects.acquire(client.user_id)
     await bans().check_now(client.user_id)
+    await user_connections().admit(client.user_id, client.connection)
     for room in client.rooms:
         await room_access().check(room, client.user_id)
-    return sorted({*groups, *await subscriptions().list_groups(client.user_id)})
+    return sorted(
+        {*groups, user_group(client.user_id), *await subscriptions().list_groups(client.user_id)}
+    )
 
 
 async def connected(client: Client) -> None:
@@ -46,4 +54,5 @@ async def disconnected(client: Client) -> None:
 
     Does not wait for it: an instance answers a limited number of requests at the same time.
     """
+    user_connections().remove(client.user_id, client.connection)
     departures().add(client.rooms, client.user_id)

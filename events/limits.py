@@ -1,4 +1,4 @@
-"""The rate limits of client events, per user."""
+"""The rate limits of client events and connections, per user."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +18,7 @@ class EventLimits:
     joins: RateLimiter
     typing: RateLimiter
     reads: RateLimiter
+    connects: RateLimiter
 
 
 @cache
@@ -28,4 +29,5 @@ def event_limits() -> EventLimits:
         RateLimiter("joins", settings().joins_per_minute),
         RateLimiter("typing events", TYPING_PER_MINUTE, burst=1),
         RateLimiter("read events", READS_PER_MINUTE),
+        RateLimiter("connections", settings().connects_per_minute),
     )

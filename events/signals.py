@@ -4,6 +4,7 @@ import asyncio
 
 from events.client import Client, Reply
 from events.limits import event_limits
+from events.rejections import count_rejection
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
 from realtime.messages import ReadEvent, ReadRequest, TypingEvent, TypingRequest
@@ -14,11 +15,13 @@ from realtime.users.memberships import Kind, memberships
 
 
 async def typing(client: Client, request: TypingRequest) -> Reply:
-    """Publish that the user is typing, at most every 3 s."""
+    """Publish that the user is typing, at most every 3 s; further events count as rejected."""
     room = client.require_joined(request.room)
     if event_limits().typing.try_acquire(f"{client.user_id}:{room}"):
         await room_access().check_cached(room, client.user_id)
         await hub().send_to_group(room_group(room), TypingEvent(room, client.user_id))
+    else:
+        await count_rejection(client.connection)
     return Reply(None, client.rooms)
 
 

@@ -14,6 +14,7 @@ from events.client import Client, Reply
 from events.cloudevents import CloudEvent
 from events.duplicates import duplicate_filter
 from events.handlers import CLIENT_EVENTS
+from events.rejections import count_rejection
 from realtime.azure import telemetry
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError, service_unavailable
@@ -93,6 +94,8 @@ async def _handle_client_event(event: CloudEvent) -> WebhookResponse:
     try:
         reply = await _call_handler(event)
     except ApiError as error:
+        if error.status != 503:  # That would be our own failure.
+            await count_rejection(event.connection)
         return _reject(event, error)
     except AzureError as error:
         log.warning("%s failed: %s", event.name, type(error).__name__)

@@ -1,6 +1,7 @@
 """Negotiate: identifies the caller and returns a client access token for Web PubSub."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 
@@ -16,10 +17,12 @@ from negotiate.grants import (
     requested_streams,
 )
 from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError
 from realtime.http import Access, endpoint, parse_body
 from realtime.identity import identity_provider
 from realtime.identity.address import client_address
 from realtime.identity.caller import Caller
+from realtime.identity.origin import is_from_other_site
 from realtime.messages import Frame, format_timestamp
 from realtime.rate_limit import RateLimiter
 from realtime.rooms.access import room_access
@@ -28,6 +31,8 @@ from realtime.streams.definition import Stream
 from realtime.streams.status import read_latest
 from realtime.streams.store import stream_store
 from realtime.users.bans import bans
+
+GUEST_JITTER_SECONDS = 5.0
 
 bp = func.Blueprint()
 
@@ -62,7 +67,10 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     request = _parse(req)
     room, streams = requested_room(request), requested_streams(request)
     caller = await identity_provider().authenticate_or_create(req.headers, request.user_id)
-    _limiter().acquire(caller.user_id if caller.authenticated else client_address(req.headers))
+    if caller.authenticated:
+        _user_limiter().acquire(caller.user_id)
+    else:
+        _check_new_guest(req.headers)
     await bans().check(caller.user_id)
     if room:
         await room_access().check_cached(room, caller.user_id)
@@ -73,6 +81,18 @@ def _parse(req: func.HttpRequest) -> NegotiateRequest:
     if req.get_body():
         return parse_body(req, NegotiateRequest)
     return msgspec.convert(dict(req.params), NegotiateRequest)
+
+
+def _check_new_guest(headers: Mapping[str, str]) -> None:
+    """Limit the new guests of an address. Raises ApiError.
+
+    Another site's page gets a new guest only if the platform's CORS settings allow that site: the
+    content type makes a browser ask first (fetch.spec.whatwg.org, "CORS-preflight request").
+    """
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if is_from_other_site(headers) and content_type != "application/json":
+        raise ApiError("forbidden", "Requests from other sites use POST with a JSON body.")
+    _guest_limiter().acquire(client_address(headers))
 
 
 async def _respond(caller: Caller, room: str | None, streams: list[Stream]) -> NegotiateResponse:
@@ -95,5 +115,13 @@ async def _respond(caller: Caller, room: str | None, streams: list[Stream]) -> N
 
 
 @cache
-def _limiter() -> RateLimiter:
+def _user_limiter() -> RateLimiter:
     return RateLimiter("negotiate requests", settings().negotiates_per_minute)
+
+
+@cache
+def _guest_limiter() -> RateLimiter:
+    """For addresses: a school or an office has one. They wait for different times."""
+    return RateLimiter(
+        "new guests", settings().guests_per_minute, jitter_seconds=GUEST_JITTER_SECONDS
+    )

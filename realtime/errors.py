@@ -36,6 +36,7 @@ ERROR_CODES = {
     "id_conflict": ErrorCode(409, "The id was used for a message with another content."),
     "too_many_rooms": ErrorCode(409, "The connection is in too many rooms."),
     "too_large": ErrorCode(413, "The body is too large."),
+    "too_many_connections": ErrorCode(429, "The user has as many connections as allowed."),
     "rate_limited": ErrorCode(429, "Too many requests; try again after `retry_after_ms`."),
     "busy": ErrorCode(503, "Too many messages wait for this room; try again."),
     "unavailable": ErrorCode(503, "A service that the app needs is unavailable; try again."),

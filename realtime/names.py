@@ -52,6 +52,11 @@ def room_of_group(group: str) -> str | None:
     return group.removeprefix(_ROOM_GROUP_PREFIX)
 
 
+def user_group(user_id: str) -> str:
+    """The Web PubSub group of all connections of a user; no client can join it."""
+    return f"user.{user_id}"
+
+
 def direct_log(user: str, other: str) -> str:
     """The log name of a direct conversation: the same for both users, never a room's name."""
     return ":".join(sorted((user, other)))

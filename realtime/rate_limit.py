@@ -1,5 +1,6 @@
 """Rate limits: a token bucket per user or address, counted by this instance."""
 
+import random
 import time
 from collections.abc import Callable
 
@@ -14,7 +15,8 @@ MAX_BUCKETS = 10_000
 class RateLimiter:
     """Allows `per_minute` requests on average and `burst` (default: a sixth of it) at once.
 
-    0 a minute sets no limit.
+    0 a minute sets no limit. Up to `jitter_seconds` are added to the time that is to be waited, so
+    that many who are rejected at once do not come back at once.
     """
 
     def __init__(
@@ -23,12 +25,16 @@ class RateLimiter:
         per_minute: int,
         *,
         burst: float = 0,
+        jitter_seconds: float = 0,
         clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._what = what
         self._per_second = per_minute / 60
         self._burst = burst or max(1.0, per_minute / 6)
+        self._jitter_seconds = jitter_seconds
         self._clock = clock
+        self._chance = chance
         self._buckets: LRUCache[str, tuple[float, float]] = LRUCache(MAX_BUCKETS)
 
     def __len__(self) -> int:
@@ -41,7 +47,7 @@ class RateLimiter:
             return
         tokens = self._take(key)
         if tokens < 1:
-            wait = (1 - tokens) / self._per_second
+            wait = (1 - tokens) / self._per_second + self._chance() * self._jitter_seconds
             raise ApiError(
                 "rate_limited",
                 f"Too many {self._what}; wait a moment.",

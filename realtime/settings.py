@@ -6,6 +6,7 @@ local.settings.json. No other file of the app reads the environment.
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -49,7 +50,10 @@ class Settings:
     moderate_failure: str = _setting("refuse", "If moderation fails or times out: refuse or pass.")
     messages_per_minute: int = _setting(120, "Messages that one user may send a minute.")
     joins_per_minute: int = _setting(120, "Joins that one user may make a minute.")
-    negotiates_per_minute: int = _setting(60, "Negotiate requests of one user or address a minute.")
+    negotiates_per_minute: int = _setting(60, "Negotiate requests of one user a minute.")
+    guests_per_minute: int = _setting(600, "New guests of one address a minute.")
+    connections_per_user: int = _setting(10, "Connections of one user at a time; 0: no limit.")
+    connects_per_minute: int = _setting(60, "Connections that one user may open a minute.")
     history_days: int = _setting(90, "Retention of messages in days; 0 means no limit.")
     streams_off: str = _setting("", "Streams that are turned off, separated by commas.")
     stocks_schedule: str = _setting("* * * * * *", "NCRONTAB of the stock prices.")
@@ -103,7 +107,8 @@ class Settings:
         )
         _require_one_of("WEATHER_PROVIDER", self.weather_provider, "open-meteo", "weatherapi")
         _require(self.history_days >= 0, "HISTORY_DAYS is negative; expected 0 or more days")
-        for name in ("messages_per_minute", "joins_per_minute", "negotiates_per_minute"):
+        limits = [one.name for one in fields(self) if re.search("_per_(minute|user)$", one.name)]
+        for name in limits:
             limit = getattr(self, name)
             _require(limit >= 0, f"{name.upper()} is negative; expected 0 (no limit) or more")
 

@@ -1,16 +1,30 @@
 """Limits: who does too much waits, and nobody else does."""
 
+import asyncio
+import contextlib
 import itertools
 import time
+from contextlib import AsyncExitStack
+from typing import Any
 
 import aiohttp
 import pytest
 
-from local.parts import Part
+from events.rejections import MAX_REJECTIONS_PER_MINUTE
+from local.parts import Desk, Part
 from realtime.errors import ApiError
 from realtime.rate_limit import MAX_BUCKETS, RateLimiter
-from tests.service import Service
-from tests.strict import JOINS_AT_ONCE, KEY, MESSAGES_AT_ONCE, NEGOTIATES_AT_ONCE
+from tests.people import Person
+from tests.service import Service, new_connection
+from tests.strict import (
+    CONNECTIONS_PER_USER,
+    CONNECTS_AT_ONCE,
+    GUESTS_AT_ONCE,
+    JOINS_AT_ONCE,
+    KEY,
+    MESSAGES_AT_ONCE,
+    NEGOTIATES_AT_ONCE,
+)
 
 A_SECOND = 1000
 
@@ -161,17 +175,125 @@ async def test_who_reads_too_often_waits(service: Service) -> None:
     assert codes[-1] == "rate_limited"
 
 
-async def test_who_comes_in_too_often_waits(strict: Part, http: aiohttp.ClientSession) -> None:
-    async def enter(address: str) -> tuple[int, str | None]:
+async def test_an_address_lets_a_school_in_and_has_a_limit(
+    strict: Part, http: aiohttp.ClientSession
+) -> None:
+    async def enter(address: str) -> tuple[int, int]:
         headers = {"X-Forwarded-For": f"{address}:4711"}
-        async with http.get(f"{strict.url}/api/negotiate", headers=headers) as answer:
-            return answer.status, answer.headers.get("Retry-After")
+        async with http.post(f"{strict.url}/api/negotiate", headers=headers) as answer:
+            return answer.status, int(answer.headers.get("Retry-After", 0))
 
-    first = [await enter("192.0.2.1") for _ in range(NEGOTIATES_AT_ONCE)]
+    first = await asyncio.gather(*(enter("192.0.2.1") for _ in range(GUESTS_AT_ONCE)))
+    more = await asyncio.gather(*(enter("192.0.2.1") for _ in range(2 * GUESTS_AT_ONCE)))
 
-    assert first == [(200, None)] * NEGOTIATES_AT_ONCE
-    assert await enter("192.0.2.1") == (429, "1")
-    assert await enter("192.0.2.2") == (200, None)
+    assert first == [(200, 0)] * GUESTS_AT_ONCE
+    waits = [wait for status, wait in more if status == 429]
+    assert len(waits) > GUESTS_AT_ONCE
+    assert len(set(waits)) > 1  # they do not all come back at once
+    assert await enter("192.0.2.2") == (200, 0)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_another_sites_page_gets_no_new_guest_without_asking(
+    desk: Desk, http: aiohttp.ClientSession, site: str
+) -> None:
+    headers = {"Sec-Fetch-Site": site}
+    url = f"{desk.url}/api/negotiate"
+
+    async def ask(method: str, **options: Any) -> int:
+        sent = headers | options.pop("headers", {})
+        async with http.request(method, url, headers=sent, **options) as answer:
+            return answer.status
+
+    assert await ask("GET") == 403
+    assert await ask("POST", data=b"{}", headers={"Content-Type": "text/plain"}) == 403
+    assert await ask("POST", json={}) == 200  # only after the browser has asked for permission
+    ann = await Person.enter(http, desk.url, "ann")
+    assert await ask("GET", headers={"Authorization": f"Bearer {ann.session}"}) == 200
+
+
+# --- connections ----------------------------------------------------------------------------
+
+
+async def test_a_user_has_a_limited_number_of_connections(
+    strict: Part, http: aiohttp.ClientSession, desk: Desk
+) -> None:
+    """The service delivers events to the desk's app: this one sees the same connections."""
+    ann = await Person.enter(http, desk.url, "ann")
+    service = Service(http, strict.url, KEY)
+
+    async with AsyncExitStack() as tabs:
+        for _ in range(CONNECTIONS_PER_USER - 1):
+            await tabs.enter_async_context(ann.connect())
+        last = await service.tells("connect", user=ann.id)
+        refused = await service.tells("connect", user=ann.id)
+        other = await service.tells("connect", user="bob-55555555")
+
+    assert (last.status, other.status) == (200, 200)
+    assert (refused.status, refused.code) == (429, "too_many_connections")
+
+
+async def test_connections_that_come_at_once_are_limited_too(service: Service) -> None:
+    answers = await asyncio.gather(
+        *(service.tells("connect", user="ann-55555555") for _ in range(CONNECTS_AT_ONCE))
+    )
+
+    assert sum(one.status == 200 for one in answers) == CONNECTIONS_PER_USER
+    assert {one.code for one in answers if one.status != 200} <= {
+        "too_many_connections",
+        "rate_limited",
+    }
+
+
+async def test_a_connection_that_has_ended_makes_room_for_another(service: Service) -> None:
+    connections = [new_connection() for _ in range(CONNECTIONS_PER_USER)]
+    for one in connections:
+        await service.tells("connect", user="ann-66666666", connection=one)
+
+    before = await service.tells("connect", user="ann-66666666")
+    await service.tells("disconnected", user="ann-66666666", connection=connections[0])
+    after = await service.tells("connect", user="ann-66666666")
+
+    assert (before.status, after.status) == (429, 200)
+
+
+async def test_who_connects_too_often_waits(service: Service) -> None:
+    async def connect() -> str | None:
+        connection = new_connection()
+        answer = await service.tells("connect", user="ann-77777777", connection=connection)
+        await service.tells("disconnected", user="ann-77777777", connection=connection)
+        return answer.code
+
+    codes = [await connect() for _ in range(3 * CONNECTS_AT_ONCE)]
+
+    assert codes[: CONNECTS_AT_ONCE - 1] == [None] * (CONNECTS_AT_ONCE - 1)
+    assert "rate_limited" in codes
+
+
+# --- rejected events --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        ("shout", {}),
+        ("read", {"room": "elsewhere", "seq": 1}),
+        ("message", {"room": "elsewhere", "content": "hello", "id": "1"}),
+        ("typing", {"room": "ROOM"}),
+    ],
+)
+async def test_a_connection_whose_events_are_rejected_again_and_again_is_closed(
+    ann: Person, bob: Person, room: str, event: str, data: dict[str, Any]
+) -> None:
+    data = {name: room if value == "ROOM" else value for name, value in data.items()}
+    async with ann.connect(room) as rejected, bob.connect(room) as other:
+        with contextlib.suppress(ConnectionError, AssertionError):
+            for _ in range(2 * MAX_REJECTIONS_PER_MINUTE):
+                await rejected.send(event, data)
+
+        await asyncio.wait_for(rejected.closed(), 30)
+        await other.say(room, "still here")
+        assert len(rejected.heard) > MAX_REJECTIONS_PER_MINUTE
 
 
 async def test_who_has_a_session_is_counted_by_it_and_not_by_the_address(

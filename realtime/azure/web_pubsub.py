@@ -135,6 +135,9 @@ class Hub:
         """Whether the user has a connection."""
         return bool(await self._client.user_exists(user_id))
 
+    async def close_connection(self, connection_id: str, reason: str) -> None:
+        await self._client.close_connection(connection_id, reason=reason)
+
     async def close_user_connections(self, user_id: str, reason: str) -> None:
         await self._client.close_user_connections(user_id, reason=reason)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from realtime.errors import ApiError
 from realtime.identity.caller import Caller, account_caller
+from realtime.identity.origin import is_from_other_site
 from realtime.settings import running_behind_authentication
 
 MAX_PRINCIPAL_CHARACTERS = 64 * 1024
@@ -36,7 +37,7 @@ class EasyAuth:
         if not running_behind_authentication():
             raise ApiError("unauthenticated", "App Service Authentication is off.")
         # The proof is a cookie, and browsers send cookies with requests of other sites' pages too.
-        if headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+        if is_from_other_site(headers):
             raise ApiError("forbidden", "Requests from other sites are not allowed.")
         subject = headers.get("x-ms-client-principal-id", "")
         principal = _parse_principal(headers.get("x-ms-client-principal", ""))

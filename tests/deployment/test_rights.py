@@ -14,9 +14,9 @@ from tests.deployment.bicep import INFRA, File, read
 from tests.deployment.through_rights import refused, start_proxy
 
 THROUGH = [
-    "test_barred.py", "test_conversation.py", "test_history.py", "test_limits.py",
-    "test_openapi.py", "test_presence.py", "test_private_rooms.py", "test_streams.py",
-    "test_webhook.py",
+    "test_barred.py", "test_conversation.py", "test_departures.py", "test_history.py",
+    "test_limits.py", "test_openapi.py", "test_presence.py", "test_private_rooms.py",
+    "test_streams.py", "test_webhook.py",
 ]  # fmt: skip
 """The tests that let the app do everything that it does to tables and Web PubSub."""
 

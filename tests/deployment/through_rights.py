@@ -34,10 +34,10 @@ def refused(proxy: Part) -> list[str]:
 def pytest_configure() -> None:
     direct = parts.environment_of
 
-    def through_proxies(webpubsub_url: str, tables_url: str) -> dict[str, str]:
+    def through_proxies(webpubsub_url: str, tables_url: str, *others: str) -> dict[str, str]:
         proxies.append(start_proxy("tables", tables_url))
         proxies.append(start_proxy("webpubsub", webpubsub_url))
-        return direct(proxies[-1].url, proxies[-2].url)
+        return direct(proxies[-1].url, proxies[-2].url, *others)
 
     parts.environment_of = through_proxies
 

@@ -48,6 +48,7 @@ resource logs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'workspace'
   properties: {
     workspaceId: workspaceId
+    logAnalyticsDestinationType: 'Dedicated' // tables of its own: WebPubSubMessaging ...
     logs: [
       { category: 'ConnectivityLogs', enabled: true }
       { category: 'MessagingLogs', enabled: true }

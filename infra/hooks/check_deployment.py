@@ -117,10 +117,10 @@ def check_region(manager: ResourceManager, scope: str, region: str) -> None:
 def check_names(manager: ResourceManager, scope: str, environment: str) -> None:
     """Raise HookError if the names of the environment are in use for something else."""
     name = f"rg-{environment}"
-    if environment and not re.fullmatch(r"[A-Za-z0-9-]{1,64}", environment):
+    if environment and not re.fullmatch(r"[A-Za-z0-9_().-]{0,63}[A-Za-z0-9_()-]", environment):
         raise HookError(
-            f"The environment name {environment!r} is not usable; expected letters, digits and "
-            "hyphens. Make another with `azd env new <name>`."
+            f"The environment name {environment!r} is not usable; expected letters, "
+            "digits, hyphens and underscores. Make another with `azd env new <name>`."
         )
     group = manager.get(f"{scope}/resourcegroups/{name}", "2021-04-01", accept=frozenset({404}))
     if group is None:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from local.doctor_deployment import check_streams, inspect_deployment
+from tests.deployment.arm_calls import find_unknown
 from tests.deployment.azure_stand_in import (
     APP,
     KEY,
@@ -76,6 +77,13 @@ async def test_a_right_deployment_has_no_finding(deployment):
         ["handler", "roles", "regions", "functions"], "ok"
     ), found
     assert KEY not in str(found)
+    assert find_unknown(deployment[0].calls) == []
+
+
+async def test_a_path_that_azure_does_not_have_is_found():
+    call = f"POST {APP}/functions/pubsub_events/listkey"
+
+    assert find_unknown([call]) == [call.partition(" ")[2]]
 
 
 async def test_a_hub_without_handler_is_found(deployment):

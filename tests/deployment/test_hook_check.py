@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 
+from tests.deployment.arm_calls import find_unknown
 from tests.deployment.azure_stand_in import TENANT, Azure, azure_stand_in
 from tests.deployment.hook_runner import HookResult, run_hook
 
@@ -27,9 +28,10 @@ def check(azure, **changed: str) -> HookResult:
 
 
 def test_a_right_environment_passes(azure):
-    result = check(azure, STOCKS_SCHEDULE="*/5 * * * * *", OIDC_ISSUER="")
+    result = check(azure, STOCKS_SCHEDULE="*/5 * * * * *", OIDC_ISSUER="", VNET_ENABLED="true")
 
     assert result.code == 0, result.output
+    assert find_unknown(azure[0].calls) == []
 
 
 @pytest.mark.parametrize("faults", list(permutations(["503", "half", "reset", "429"]))[::3])

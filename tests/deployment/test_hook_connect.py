@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from local.parts import Desk, Part, free_ports, start_functions, start_webpubsub
+from tests.deployment.arm_calls import find_unknown
 from tests.deployment.azure_stand_in import APP, HUB, KEY, SERVICE, Azure, azure_stand_in
 from tests.deployment.hook_runner import HookResult, run_hook
 
@@ -62,6 +63,7 @@ def test_the_hub_sends_its_events_to_the_app_and_a_client_proves_it(connect, azu
     assert stand_in.hub["anonymousConnectPolicy"] == "deny"
     assert "A client connected" in result.output
     assert KEY not in result.output
+    assert find_unknown(stand_in.calls) == []
 
 
 FAULTS = list(permutations(["403", "404", "503", "half", "reset"]))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.deployment.arm_calls import find_unknown
 from tests.deployment.azure_stand_in import STORAGE, Azure, azure_stand_in
 from tests.deployment.hook_runner import run_hook
 
@@ -20,6 +21,7 @@ def test_roles_of_an_earlier_deployment_need_no_wait(azure, tmp_path):
 
     assert result.code == 0, result.output
     assert azure[0].count("roleAssignments") == 1
+    assert find_unknown(azure[0].calls) == []
 
 
 def test_new_roles_are_waited_for(azure, tmp_path):

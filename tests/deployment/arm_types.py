@@ -114,6 +114,21 @@ def resource_type(name: str, body: dict[str, Any]) -> Type | None:
     return _model(getattr(importlib.import_module(f"azure.mgmt.{library}.models"), model), body)
 
 
+RESPONSES = {
+    "Microsoft.KeyVault/vaults": "Vault",
+    "Microsoft.Storage/storageAccounts": "StorageAccount",
+}
+"""The models of answers, for types that have another model for creation."""
+
+
+def response_type(name: str, body: dict[str, Any]) -> Type | None:
+    """The type of a resource as it is read."""
+    if name not in RESPONSES:
+        return resource_type(name, body)
+    library = importlib.import_module(f"azure.mgmt.{MODELS[name][0]}.models")
+    return _model(getattr(library, RESPONSES[name]), body)
+
+
 def model_version(name: str, body: dict[str, Any]) -> str:
     """The API version of which we have the model."""
     if name == "Microsoft.Web/sites/config":

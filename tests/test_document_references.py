@@ -1,0 +1,135 @@
+"""What the documents refer to exists: files, headings, commands, tests, settings; examples run."""
+
+import os
+import re
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.parts import ROOT, Desk, node
+from realtime.settings import Settings
+
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "clients").glob("*/README.md"),
+        ROOT / "web/README.md",
+        ROOT / "emulator/README.md",
+    ]
+)
+CLIENT = ROOT / "clients/javascript"
+PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*\.(?:py|md|json|bicep|mjs|js|yml|yaml|toml))`")
+NOT_IN_GIT = ("web/dist/", "web/node_modules/", "local/node_modules/", "producers/dice.py")
+"""What a build or the reader makes."""
+
+
+def name_of(document: Path) -> str:
+    return document.relative_to(ROOT).as_posix()
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_relative_link_leads_to_a_file_and_a_heading(document: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text("utf-8")):
+        if re.match(r"[a-z]+:|\.\./\.\./actions/", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (document.parent / path).resolve() if path else document
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_path_in_a_document_exists(document: Path) -> None:
+    found = {
+        one for one in PATH.findall(document.read_text("utf-8")) if not one.startswith(NOT_IN_GIT)
+    }
+
+    folders = (ROOT, document.parent, ROOT / "emulator/src", document.parent / "src")
+    assert [one for one in sorted(found) if not any((at / one).exists() for at in folders)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_command_and_test_in_a_document_exists(document: Path) -> None:
+    text = document.read_text("utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    tests = {file.stem for file in ROOT.rglob("tests/**/test_*.py")}
+    modules = set(re.findall(r"python -m ((?:local|benchmarks|tests|infra)(?:\.\w+)*)", text))
+
+    assert set(re.findall(r"(?:^|`|\$ )make ([a-z]+)", text, re.MULTILINE)) <= targets
+    assert {one for one in re.findall(r"`(test_\w+)`", text) if one != "test_"} <= tests
+    for module in modules:
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_every_setting_in_a_command_exists() -> None:
+    """`azd env set NAME` names a setting of the app or a parameter of the deployment."""
+    settings = {one.name.upper() for one in fields(Settings)}
+    parameters = (ROOT / "infra/main.parameters.json").read_text("utf-8")
+
+    for document in DOCUMENTS:
+        for name in re.findall(r"azd env set (\w+)", document.read_text("utf-8")):
+            assert name in settings or f"${{{name}" in parameters, (name_of(document), name)
+
+
+def first_block(document: str, language: str) -> str:
+    text = (ROOT / document).read_text("utf-8")
+    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert found, f"{document} has no {language}"
+    return found[1]
+
+
+async def test_the_stream_of_the_readme_is_a_stream() -> None:
+    names: dict[str, Any] = {}
+
+    exec(first_block("README.md", "python"), names)  # noqa: S102 - the document's own example
+
+    data = await names["tick"](None, None)
+    assert 1 <= data["eyes"] <= 6
+    assert names["STREAM"].name == "dice"
+
+
+def test_the_client_of_the_readme_sends_and_receives(desk: Desk) -> None:
+    """Its twelve lines run as they are, against the running app."""
+    if not (CLIENT / "node_modules").exists():
+        reason = "the client's packages are not installed: run `make test`"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    example = first_block("README.md", "js").replace("http://localhost:7071", desk.url)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 12
+    stop = """
+        const [log, seen] = [console.log, new Set()];
+        console.log = (...parts) => {
+          log(...parts);
+          seen.add(parts.includes("Good morning") ? "message" : "prices");
+          if (seen.size === 2) process.exit(0);
+        };
+    """
+
+    run = subprocess.run(
+        [node(), "--input-type=module"],
+        input=stop + example,
+        cwd=CLIENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    assert re.search(r"^ann-\w+ Good morning$", run.stdout, re.MULTILINE | re.IGNORECASE), (
+        run.stdout
+    )
+    assert "MSFT" in run.stdout

@@ -1,8 +1,10 @@
-"""The whole product on one desk: Table Storage, Web PubSub and the app, without an account.
+"""Runs everything on this machine: Table Storage, Web PubSub and the app, without an account.
 
     python -m local [--data DIR]
 
-Ctrl-C stops all of it. What was said is kept in .local/ and is there again next time.
+Ctrl-C stops all of it. The data is stored in .local/ and is there again next time.
+In GitHub Codespaces, and with --public-url, one more port serves the app and Web PubSub together,
+for the tunnel through which browsers come.
 """
 
 import argparse
@@ -15,9 +17,20 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from local.parts import ROOT, Desk, PartError, Ports, is_taken, start_desk
+from local.forward import codespace_url
+from local.parts import (
+    ROOT,
+    Part,
+    PartError,
+    Ports,
+    is_taken,
+    start_desk,
+    start_forwarder,
+    stop_all,
+)
 
 WATCH_SECONDS = 0.25
+PUBLIC_PORT = 7070
 
 
 def main() -> None:
@@ -34,14 +47,19 @@ def main() -> None:
     parser.add_argument(
         "--data", default=str(ROOT / ".local"), metavar="DIR", help='"memory" keeps nothing'
     )
+    parser.add_argument("--public-port", type=int, default=PUBLIC_PORT, metavar="PORT")
+    parser.add_argument(
+        "--public-url", metavar="URL", help="the address of a tunnel to the public port"
+    )
     given = parser.parse_args()
+    public_url = given.public_url or codespace_url(given.public_port)
     ports = Ports(given.functions_port, given.webpubsub_port, given.tables_port)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     try:
         refuse_taken(ports)
         with folder(given.data) as data:
-            run(ports, data, keep=given.data != "memory")
+            run(ports, data, public_url, given.public_port, keep=given.data != "memory")
     except PartError as error:
         sys.exit(str(error))
 
@@ -56,40 +74,46 @@ def refuse_taken(ports: Ports) -> None:
             )
 
 
-def run(ports: Ports, data: Path, *, keep: bool) -> None:
-    """Runs the desk until somebody stops it; PartError when a part ends by itself."""
+def run(ports: Ports, data: Path, public_url: str | None, public_port: int, *, keep: bool) -> None:
+    """Runs all parts until a signal ends the process. Raises PartError if a part ends by itself."""
     began = time.monotonic()
-    desk = start_desk(ports, data, keep=keep, listener=partial(print, flush=True))
+    settings = {"WEBPUBSUB_CLIENT_ENDPOINT": public_url} if public_url else {}
+    listener = partial(print, flush=True)
+    desk = start_desk(ports, data, keep=keep, settings=settings, listener=listener)
+    parts = list(desk.parts)
     try:
-        for part in desk.parts:
+        if public_url:
+            parts.append(start_forwarder(public_port, desk.url, desk.webpubsub_url, public_url))
+        for part in parts:
             part.wait()
             print(f"{part.name} is ready at {part.url}", flush=True)
         seconds = time.monotonic() - began
-        print(f"\nReady in {seconds:.1f} s. Open {desk.url}/\n", flush=True)
-        watch(desk)
+        print(f"\nReady in {seconds:.1f} s. Open {public_url or desk.url}/\n", flush=True)
+        watch(parts)
     finally:
         print("\nStopping.", flush=True)
+        stop_all(parts[len(desk.parts) :])
         desk.stop()
 
 
-def watch(desk: Desk) -> None:
-    """Returns never: raises PartError when a part has died."""
+def watch(parts: list[Part]) -> None:
+    """Never returns. Raises PartError if a part has ended."""
     while True:
-        for part in desk.parts:
+        for part in parts:
             part.check()
         time.sleep(WATCH_SECONDS)
 
 
 @contextlib.contextmanager
 def folder(name: str) -> Iterator[Path]:
-    """Where the parts keep their data: a folder that stays, or one for this run only."""
+    """The folder of the parts' data: one that stays, or a temporary one for `memory`."""
     if name == "memory":
-        with tempfile.TemporaryDirectory() as passing:
-            yield Path(passing)
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
     else:
-        kept = Path(name).resolve()
-        kept.mkdir(parents=True, exist_ok=True)
-        yield kept
+        permanent = Path(name).resolve()
+        permanent.mkdir(parents=True, exist_ok=True)
+        yield permanent
 
 
 def _leave(*_: object) -> None:

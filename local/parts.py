@@ -98,6 +98,15 @@ def start_functions(
     return _start(Part("Functions", url, ready, command, environment, listener))
 
 
+def start_forwarder(port: int, app: str, webpubsub: str, public_url: str) -> Part:
+    """One address for the app and Web PubSub, to which a tunnel leads."""
+    command = [
+        sys.executable, "-m", "local.forward", "--port", str(port),
+        "--app", app, "--webpubsub", webpubsub, "--public-url", public_url,
+    ]  # fmt: skip
+    return _start(Part("Forwarder", f"http://localhost:{port}", "/api/openapi.json", command))
+
+
 def _start(part: Part) -> Part:
     part.start()
     return part

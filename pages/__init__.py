@@ -15,7 +15,7 @@ bp = func.Blueprint()
 @endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC, documented=False)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
     """Get the page."""
-    policy = assets.content_security_policy(hub().endpoint)
+    policy = assets.content_security_policy(hub().client_endpoint)
     return _send_file(req, "index.html", {"Content-Security-Policy": policy})
 
 

@@ -30,6 +30,9 @@ class Settings:
 
     webpubsub_connection_string: str = _setting("", "Web PubSub by key. Set this or the endpoint.")
     webpubsub_endpoint: str = _setting("", "Web PubSub by managed identity, https://….")
+    webpubsub_client_endpoint: str = _setting(
+        "", "Where clients reach Web PubSub through a reverse proxy or tunnel, https://…."
+    )
     webpubsub_hub: str = _setting("townsquare", "The hub of all rooms and streams.")
     tables_connection_string: str = _setting("", "Table Storage by key. Set this or the endpoint.")
     tables_endpoint: str = _setting("", "Table Storage by managed identity, https://….")
@@ -92,6 +95,11 @@ class Settings:
         _require(
             self.tables_connection_string or self.tables_endpoint,
             "TABLES_CONNECTION_STRING (or TABLES_ENDPOINT) is missing",
+        )
+        _require(
+            not self.webpubsub_client_endpoint
+            or self.webpubsub_client_endpoint.startswith(("https://", "http://")),
+            "WEBPUBSUB_CLIENT_ENDPOINT is not a URL; expected https://…",
         )
         _require(
             self.webpubsub_connection_string

@@ -44,15 +44,23 @@ class ClientAccessToken:
 
 
 class Hub:
-    """One hub of one Web PubSub resource. Messages are sent as JSON: a struct or a plain object."""
+    """One hub of one Web PubSub resource. Messages are sent as JSON: a struct or a plain object.
+
+    `client_endpoint` is the URL at which clients reach the service, if it is not `endpoint`.
+    """
 
     def __init__(
-        self, client: WebPubSubServiceClient, name: str, endpoint: str, keys: Sequence[str]
+        self,
+        client: WebPubSubServiceClient,
+        name: str,
+        endpoint: str,
+        keys: Sequence[str],
+        client_endpoint: str = "",
     ) -> None:
         self._client = client
         self._publisher = Publisher(client, name)
         self.host = urlsplit(endpoint).hostname or ""
-        self.endpoint = endpoint.rstrip("/")
+        self.client_endpoint = (client_endpoint or endpoint).rstrip("/")
         self._keys = [key.encode() for key in keys]
 
     # --- authentication ---------------------------------------------------------------------
@@ -83,7 +91,9 @@ class Hub:
         answer = await self._client.get_client_access_token(
             user_id=user_id, groups=list(groups), roles=list(roles), minutes_to_expire=TOKEN_MINUTES
         )
-        return ClientAccessToken(answer["url"], answer["token"], _expiry(answer["token"]))
+        path = urlsplit(answer["url"])._replace(scheme="", netloc="").geturl()
+        url = "ws" + self.client_endpoint.removeprefix("http") + path
+        return ClientAccessToken(url, answer["token"], _expiry(answer["token"]))
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -157,16 +167,23 @@ def _expiry(token: str) -> datetime:
 
 def connect_hub(settings: Settings) -> Hub:
     """By connection string if there is one, else with the app's managed identity."""
+    client_endpoint = settings.webpubsub_client_endpoint
     if settings.webpubsub_connection_string:
         values = _parse_connection_string(settings.webpubsub_connection_string)
         client = connect_with_key(settings.webpubsub_connection_string, settings.webpubsub_hub)
-        return Hub(client, settings.webpubsub_hub, values["endpoint"], [values["accesskey"]])
+        return Hub(
+            client,
+            settings.webpubsub_hub,
+            values["endpoint"],
+            [values["accesskey"]],
+            client_endpoint,
+        )
     from azure.identity.aio import DefaultAzureCredential  # its import takes half a second
 
     client = connect_with_identity(
         settings.webpubsub_endpoint, settings.webpubsub_hub, DefaultAzureCredential()
     )
-    return Hub(client, settings.webpubsub_hub, settings.webpubsub_endpoint, [])
+    return Hub(client, settings.webpubsub_hub, settings.webpubsub_endpoint, [], client_endpoint)
 
 
 def _parse_connection_string(text: str) -> dict[str, str]:

@@ -4,7 +4,7 @@
 #   make test     run all tests
 #   make bench    run the benchmarks
 #   make doctor   look what is wrong with this desk, or with an app: make doctor URL=https://...
-#   make picture  take the README's picture anew, from the running page
+#   make picture  record the README's animated picture from the running page
 #   make check    lint, formatting and types        make fix    what can be mended by itself
 #   make clean    remove what was installed, built and kept
 #

@@ -76,13 +76,15 @@ def test_every_command_and_test_in_a_document_exists(document: Path) -> None:
 
 
 def test_every_setting_in_a_command_exists() -> None:
-    """`azd env set NAME` names a setting of the app or a parameter of the deployment."""
+    """`azd env set NAME`: a setting of the app, a parameter, or what a hook reads."""
     settings = {one.name.upper() for one in fields(Settings)}
     parameters = (ROOT / "infra/main.parameters.json").read_text("utf-8")
+    hooks = "".join(file.read_text("utf-8") for file in (ROOT / "infra/hooks").glob("*.py"))
 
     for document in DOCUMENTS:
-        for name in re.findall(r"azd env set (\w+)", document.read_text("utf-8")):
-            assert name in settings or f"${{{name}" in parameters, (name_of(document), name)
+        for name in re.findall(r"azd env set (?!NAME)(\w+)", document.read_text("utf-8")):
+            known = name in settings or f"${{{name}" in parameters or f'"{name}"' in hooks
+            assert known, (name_of(document), name)
 
 
 def first_block(document: str, language: str) -> str:

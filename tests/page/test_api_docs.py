@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, Response, expect
 
 from local.parts import Desk
 from pages import openapi
-from tests.page.visitor import WITHIN
+from tests.page.user import WITHIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

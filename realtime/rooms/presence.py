@@ -100,7 +100,7 @@ class Presence:
             await self._publish_notice(room, user_id, "left")
 
     async def reconcile(self) -> int:
-        """Correct in every room what lost events have left wrong; returns the corrections."""
+        """Correct the announced users of every room that has some; returns how many were wrong."""
         announced = await self._read_announced()
         rosters = await gather_limited(self.roster(room) for room in announced)
         left = []

@@ -110,6 +110,21 @@ async def test_a_client_connects_through_the_public_address(
     assert refused.value.status == 401
 
 
+async def test_pages_of_the_public_address_may_call_and_no_others(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    (port,) = free_ports(1)
+    codespace = "https://fuzzy-tree-4j9-7070.app.github.dev"
+    runner = await start_forwarder(port, desk.url, desk.webpubsub_url, codespace)
+    try:
+        for origin, allowed in ((codespace, True), ("https://elsewhere.example", False)):
+            url = f"http://localhost:{port}/api/negotiate"
+            async with http.post(url, headers={"Origin": origin}) as answer:
+                assert (answer.status == 200) is allowed, origin
+    finally:
+        await runner.cleanup()
+
+
 async def test_the_page_may_connect_to_the_public_address(public: tuple[str, Part]) -> None:
     """In a real browser: the content security policy and the app's check of Origin let it."""
     url, _ = public

@@ -113,8 +113,12 @@ def test_the_pipeline_gets_every_value_of_the_environment():
     workflow = yaml.safe_load((WORKFLOWS / "azure-dev.yml").read_text())
     environment = workflow["jobs"]["deploy"]["env"]
 
+    missing = PARAMETER_NAMES - SET_BY_AZD - passed
+    assert not missing, f"add to azure.yaml, pipeline.variables: {sorted(missing)}"
     assert passed == PARAMETER_NAMES - SET_BY_AZD
-    assert set(environment) >= passed | {"AZURE_ENV_NAME", "AZURE_LOCATION"}
+    missing = passed | {"AZURE_ENV_NAME", "AZURE_LOCATION"}
+    missing -= set(environment)
+    assert not missing, f"add to .github/workflows/azure-dev.yml, env: {sorted(missing)}"
     for name in pipeline["secrets"]:
         assert environment[name] == f"${{{{ secrets.{name} }}}}"
     for name in pipeline["variables"]:

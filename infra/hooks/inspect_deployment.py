@@ -2,7 +2,7 @@
 
     azd env exec -- python3 infra/hooks/inspect_deployment.py       (or the values as variables)
 
-Each finding has `check`, `state` (ok or wrong) and `says`. Nothing is changed. Of the function keys
+Each finding has `check`, `state` (ok or failed) and `says`. Nothing is changed. Of the function keys
 the host's is used, to read the status of the functions; it is not printed.
 """
 
@@ -50,7 +50,7 @@ def find(
     try:
         return {"check": name, "state": "ok", "says": check(manager)}
     except HookError as error:
-        return {"check": name, "state": "wrong", "says": str(error)}
+        return {"check": name, "state": "failed", "says": str(error)}
 
 
 def check_handler(manager: ResourceManager) -> str:

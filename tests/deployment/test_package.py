@@ -170,6 +170,9 @@ ALONE = """
     assert {"negotiate", "pubsub_events", "stock_prices", "health"} <= names, names
 
     from pages.health import check_health
+    from realtime.process import start
+
+    start()
     print(asyncio.run(check_health()), "azure.monitor.opentelemetry" in sys.modules, flush=True)
     os._exit(0)  # as Azure ends a worker, without waiting for the exporters
 """

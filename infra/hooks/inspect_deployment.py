@@ -2,8 +2,8 @@
 
     azd env exec -- python3 infra/hooks/inspect_deployment.py       (or the values as variables)
 
-Each finding has `check`, `state` (ok or failed) and `says`. Nothing is changed. The host's master key
-is read, for the status of the functions, and is not printed.
+Each finding has `check`, `state` (ok or failed) and `says`. Nothing is changed. The master key of
+the host is read, for the status of the functions, and is not printed.
 """
 
 import json

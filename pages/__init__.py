@@ -25,6 +25,12 @@ async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     return _send_file(req, req.route_params["file"])
 
 
+@endpoint(bp, "GET", "favicon.ico", Access.PUBLIC)
+async def page_icon(req: func.HttpRequest) -> func.HttpResponse:
+    """Get the icon that browsers ask for where a page names none."""
+    return _send_file(req, "favicon.ico")
+
+
 def _send_file(
     req: func.HttpRequest, name: str, headers: Mapping[str, str] | None = None
 ) -> func.HttpResponse:

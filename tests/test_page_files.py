@@ -13,6 +13,8 @@ FILES = [
     "/assets/app.js",
     "/assets/app.css",
     "/assets/icon.svg",
+    "/assets/manifest.webmanifest",
+    "/assets/townsquare-elements.js",
     "/api/docs",
     "/assets/api-docs.js",
 ]

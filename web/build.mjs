@@ -38,10 +38,18 @@ mkdirSync(dist, { recursive: true });
 for (const file of STATIC_FILES) copyFileSync(join(root, "src", file), join(dist, file));
 writeFileSync(join(dist, "manifest.webmanifest"), JSON.stringify(createManifest()));
 
+/** The custom elements for other people's pages, in one file. @type {import("esbuild").BuildOptions} */
+const elements = {
+  ...options,
+  entryPoints: { "townsquare-elements": "../clients/javascript/src/elements.js" },
+  splitting: false,
+  plugins: [],
+};
+
 if (process.argv.includes("--watch")) {
   await (await context({ ...options, logLevel: "info" })).watch();
 } else {
-  await build(options);
+  await Promise.all([build(options), build(elements)]);
   await import("./reference/build.mjs");
   for (const file of readdirSync(dist).sort()) {
     const content = readFileSync(join(dist, file));

@@ -2,11 +2,12 @@
 
 import gzip
 import re
+from collections.abc import Container
 from itertools import product
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 
 from local.parts import ROOT, Desk
 from tests.page.conftest import WIDE, Enter, Post
@@ -23,6 +24,7 @@ SIZES: dict[str, dict[str, Any]] = {
 PANELS = {"phone": ("conversation", "sidebar", "streams")}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FIRST_LOAD = 75 * 1024
+SERIOUS = ("serious", "critical")
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
 
@@ -44,7 +46,7 @@ async def test_nothing_bursts_and_axe_finds_nothing_serious(
         await ann.page.emulate_media(color_scheme=scheme)
         await ann.screenshot(f"{size}-{scheme}-{panel}")
         assert await ann.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert await serious(ann) == []
+        assert await find_violations(ann.page) == []
 
 
 async def test_the_name_form_is_accessible_and_enter_joins(browser: Browser, desk: Desk) -> None:
@@ -53,7 +55,7 @@ async def test_the_name_form_is_accessible_and_enter_joins(browser: Browser, des
     await expect(ann.page.get_by_label("Your name")).to_be_focused()
     await expect(ann.page.get_by_label("Your name")).not_to_have_value("")
     await ann.screenshot("name-form")
-    assert await serious(ann) == []
+    assert await find_violations(ann.page) == []
 
     await ann.page.keyboard.press("Enter")
 
@@ -121,12 +123,12 @@ async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) ->
     await context.close()
 
 
-async def serious(user: User) -> list[str]:
-    """What axe calls serious or critical, in words."""
-    await user.page.add_script_tag(path=AXE)
-    found = await user.page.evaluate("axe.run()")
+async def find_violations(page: Page, *, impacts: Container[str] = SERIOUS) -> list[str]:
+    """What axe finds of these impacts, in words."""
+    await page.add_script_tag(path=AXE)
+    found = await page.evaluate("axe.run()")
     return [
         f"{one['id']}: {one['help']} {[node['target'] for node in one['nodes']]}"
         for one in found["violations"]
-        if one["impact"] in {"serious", "critical"}
+        if one["impact"] in impacts
     ]

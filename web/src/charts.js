@@ -45,7 +45,8 @@ export class PriceChart {
 
   async #create() {
     const { default: uPlot } = await import("uplot");
-    if (!this.#plot && this.host.clientWidth) this.#plot = this.#make(uPlot);
+    if (!this.#plot && this.host.clientWidth && this.#data[0].length > 1)
+      this.#plot = this.#make(uPlot);
   }
 
   #make(uPlot) {

@@ -104,7 +104,7 @@ export class Sidebar {
   #drawUsers() {
     const { client, current } = this.workspace;
     const isRoom = current.kind === "room";
-    byId("users-section").hidden = !isRoom;
+    byId("users-section").hidden = !isRoom || current.error !== null;
     if (!isRoom) return;
     const me = client.userId;
     const isOpen = !this.collapsed.has("users") || this.#filter !== "";

@@ -1,0 +1,199 @@
+"""How the page is laid out: long names, many rooms, narrow screens, few fonts, other themes."""
+
+from asyncio import gather
+from itertools import product
+from typing import Any, Literal
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.page.conftest import Enter, Post
+from tests.page.test_look import find_violations
+from tests.page.test_streams import weather
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LONG_ROOM = "market-" + "W" * 53
+WIDTHS = (320, 390, 768, 1100, 1600)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_nothing_is_pushed_off_the_screen(enter: Enter, post: Post, width: int) -> None:
+    size: Any = {"viewport": {"width": width, "height": 760}}
+    ann = await enter("Ann-with-a-name-of-40-characters-or-so-x", **size)
+    if width < 760:
+        await ann.page.locator('.panels [data-show="sidebar"]').click()
+    await ann.opens_room(LONG_ROOM)
+    await post(f"/api/rooms/{LONG_ROOM}/message", {"from": "bob", "content": "W" * 300})
+    await ann.sends("https://example.com/" + "a" * 200)
+
+    assert await ann.page.evaluate(OVERFLOW) <= 0
+    send = ann.page.get_by_role("button", name="Send")
+    await expect(send).to_be_in_viewport(ratio=1)
+    await expect(ann.page.locator("#state")).to_be_in_viewport(ratio=1)
+    for scheme in SCHEMES:
+        await ann.page.emulate_media(color_scheme=scheme)
+        await ann.screenshot(f"long-names-{width}-{scheme}")
+
+
+async def test_the_streams_panel_can_be_hidden_and_stays_hidden(enter: Enter) -> None:
+    ann = await enter("ann")
+    panel = ann.page.get_by_role("complementary", name="Live data")
+    await expect(panel).to_be_visible()
+
+    await ann.page.get_by_role("button", name="Live data").click()
+    await expect(panel).to_be_hidden()
+    await ann.page.reload()
+    await ann.is_live()
+
+    await expect(panel).to_be_hidden()
+    await ann.page.locator("#open-settings").click()
+    await ann.page.get_by_label("Show live data").check()
+    await expect(panel).to_be_visible()
+
+
+async def test_with_thirty_rooms_the_unread_ones_come_first(
+    enter: Enter, post: Post, room: str
+) -> None:
+    ann = await enter("ann")
+    rooms = [f"{room}-{n:02}" for n in range(30)]
+    for name in rooms:
+        await ann.opens_room(name)
+    items = ann.page.locator("#rooms .item .label")
+    await expect(items).to_have_count(32)
+
+    await post(f"/api/rooms/{rooms[20]}/message", {"content": "News"})
+
+    await expect(items.nth(0)).to_have_text("lobby")
+    await expect(items.nth(1)).to_have_text(rooms[20])
+    await ann.screenshot("thirty-rooms")
+
+    await ann.page.keyboard.press("Control+k")
+    await expect(ann.page.get_by_label("Filter rooms and people")).to_be_focused()
+    await ann.page.keyboard.type(f"{room}-07")
+    await expect(items).to_have_text([rooms[7]])
+    await ann.page.keyboard.press("Enter")
+    await expect(ann.page.locator("#room-title")).to_have_text(f"#{rooms[7]}")
+    await expect(items).to_have_count(32)
+
+    await ann.page.get_by_role("button", name="Rooms", exact=True).click()
+    await expect(items).to_have_text([rooms[20]])  # what is unread stays
+    await ann.page.reload()
+    await expect(ann.page.locator("#rooms-title")).to_have_attribute("aria-expanded", "false")
+
+
+async def test_unread_messages_out_of_view_are_hinted_at(enter: Enter) -> None:
+    size: Any = {"viewport": {"width": 1200, "height": 420}}
+    ann, bob = await gather(enter("ann", **size), enter("bob"))
+    for n in range(6):
+        await ann.opens_room(f"a-room-{n}")
+    await bob.page.locator("#users button", has_text="ann").click()
+    hint = ann.page.get_by_role("button", name="Unread below")
+    await expect(hint).to_be_hidden()
+
+    await bob.sends("Look down")
+
+    await expect(hint).to_be_visible()
+    await hint.click()
+    await expect(ann.page.locator("#directs .badge")).to_be_in_viewport()
+    await expect(hint).to_be_hidden()
+
+
+async def test_digits_are_not_drawn_with_an_emoji_font(enter: Enter) -> None:
+    """Where none of the named fonts is installed, Chromium took the emoji font for digits."""
+    ann = await enter("ann")
+    await ann.sends("1234567890 #*")
+
+    family = await ann.page.evaluate("getComputedStyle(document.documentElement).fontFamily")
+
+    assert "emoji" not in family.lower()
+    assert family.rstrip().endswith("sans-serif")
+    used = await fonts_of(ann.page, ".msg .text")
+    assert used
+    assert not [font for font in used if "emoji" in font.lower()]
+
+
+async def fonts_of(page: Page, selector: str) -> list[str]:
+    """The fonts that the browser really draws an element with."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("DOM.enable")
+    await session.send("CSS.enable")
+    root = (await session.send("DOM.getDocument"))["root"]["nodeId"]
+    query = {"nodeId": root, "selector": f"{selector} div"}
+    node = (await session.send("DOM.querySelector", query))["nodeId"]
+    found = await session.send("CSS.getPlatformFontsForNode", {"nodeId": node})
+    return [font["familyName"] for font in found["fonts"]]
+
+
+async def test_axe_finds_nothing_in_any_state_and_theme(
+    enter: Enter, post: Post, room: str
+) -> None:
+    ann, bob = await gather(enter("ann", bypass_csp=True), enter("bob"))
+    await post("/api/publish?group=weather", weather())
+    await bob.sends("@ann look: `code`, **bold**\n> quote\n- list")
+    await ann.sends("\u200b\u200b")  # refused
+    await expect(ann.page.locator(".msg.failed")).to_be_visible()
+    await ann.stream("stock-prices").get_by_role("switch").click()
+    await expect(ann.stream("stock-prices").locator(".age")).to_contain_text("paused")
+    page = ann.page
+
+    async def open_settings() -> None:
+        await page.locator("#open-settings").click()
+
+    async def open_menu() -> None:
+        await page.keyboard.press("Escape")
+        await page.locator(".msg").first.hover()
+        await page.get_by_role("button", name="Message actions").first.click()
+
+    async def open_sign_out() -> None:
+        await page.keyboard.press("Escape")
+        await page.locator("#sign-out").click()
+
+    async def lose_connection() -> None:
+        await page.keyboard.press("Escape")
+        await ann.cuts_network()
+        await ann.has_state("Reconnecting")
+
+    states = (None, open_settings, open_menu, open_sign_out, lose_connection)
+    for prepare, scheme in product(states, SCHEMES):
+        if prepare and scheme == "light":
+            await prepare()
+        await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        impacts = ("minor", "moderate", "serious", "critical")
+        found = await find_violations(page, impacts=impacts)
+        assert found == [], (prepare, scheme)
+        await ann.screenshot(f"state-{prepare.__name__ if prepare else 'plain'}-{scheme}")
+    assert room
+
+
+async def test_forced_colours_keep_switches_and_bubbles_visible(enter: Enter) -> None:
+    ann = await enter("ann", forced_colors="active")
+    await ann.sends("Is this visible?")
+    switch = ann.stream("stock-prices").get_by_role("switch")
+    await expect(switch).to_be_visible()
+
+    style = "(node, name) => getComputedStyle(node)[name]"
+    on = await switch.evaluate(style, "backgroundColor")
+    await switch.click()
+    await expect(switch).to_have_attribute("aria-checked", "false")
+
+    assert await switch.evaluate(style, "backgroundColor") != on
+    assert await switch.evaluate(style, "borderTopWidth") != "0px"
+    assert await ann.texts.last.evaluate(style, "borderTopStyle") == "solid"
+    await ann.screenshot("forced-colours")
+
+
+async def test_it_is_printed_in_light_and_without_its_controls(enter: Enter) -> None:
+    ann = await enter("ann", color_scheme="dark")
+    await ann.sends("On paper")
+    await ann.sees("On paper")
+
+    await ann.page.emulate_media(media="print")
+
+    paper = "getComputedStyle(document.documentElement).colorScheme"
+    assert await ann.page.evaluate(paper) == "light"
+    for part in ("#sidebar", "#streams", "#composer", "#state"):
+        await expect(ann.page.locator(part)).to_be_hidden()
+    await expect(ann.texts.last).to_be_visible()

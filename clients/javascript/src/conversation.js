@@ -143,7 +143,7 @@ export class Conversation extends Emitter {
     if (this.log.hasGap) this.fillGap();
   }
 
-  /** Begins anew from the newest page. @param {HistoryPage | {epoch: string, head: number, messages: Entry[]}} page */
+  /** Begins anew from the newest page. @param {HistoryPage | {epoch: string, head: number, messages: Entry[], more?: boolean}} page */
   startFrom(page) {
     const newer = this.log.start(page);
     this.client.outbox.remove(this.key, page.messages);

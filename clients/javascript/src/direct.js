@@ -47,7 +47,7 @@ export class DirectConversation extends Conversation {
   /** @param {any} frame a direct message, from or to this user */
   messageReceived(frame) {
     if (this.log.isStarted) return this.receive(frame.epoch, [frame]);
-    this.log.receive(frame.epoch, [frame]);
-    this.load();
+    this.startFrom({ epoch: frame.epoch, head: frame.seq, messages: [frame], more: frame.seq > 1 });
+    this.added([frame]);
   }
 }

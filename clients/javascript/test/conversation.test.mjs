@@ -38,7 +38,6 @@ test("a refused message is rejected with the server's code and stays pending", a
   await assert.rejects(room.send("\u200b"), { code: "empty_content" });
 
   assert.equal(room.pending[0].state, "failed");
-  room.discard?.();
   ann.outbox.discard(room.key, room.pending[0].id);
   assert.deepEqual(room.pending, []);
 });
@@ -91,6 +90,20 @@ test("two users write to each other, and a third connection of one of them has i
 
   assert.equal(again.userId, ann.userId);
   assert.deepEqual(contents(again.direct(bob.userId)), ["Hello bob", "Hello ann"]);
+});
+
+test("a first direct message is emitted, and counts as unread", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  await Promise.all([ann.connected(), bob.connected()]);
+  const received = [];
+  bob.on("messages", (conversation, entries) => received.push(...entries));
+
+  await ann.direct(bob.userId).send("Hello bob");
+  await until(bob, () => received.length === 1);
+
+  assert.equal(received[0].content, "Hello bob");
+  assert.equal(bob.direct(ann.userId).unread, 1);
 });
 
 test("unread counts what others wrote, until it is marked as read on any connection", async (context) => {

@@ -25,7 +25,7 @@ async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     return _send_file(req, req.route_params["file"])
 
 
-@endpoint(bp, "GET", "favicon.ico", Access.PUBLIC)
+@endpoint(bp, "GET", "favicon.ico", Access.PUBLIC, documented=False)
 async def page_icon(req: func.HttpRequest) -> func.HttpResponse:
     """Get the icon that browsers ask for where a page names none."""
     return _send_file(req, "favicon.ico")

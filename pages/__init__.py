@@ -8,6 +8,7 @@ from pages import assets, openapi
 from pages.health import HealthReport, HealthStatus, reported_health
 from realtime.azure.web_pubsub import hub
 from realtime.http import Access, endpoint, json_response
+from realtime.settings import settings
 
 bp = func.Blueprint()
 
@@ -15,27 +16,27 @@ bp = func.Blueprint()
 @endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC, documented=False)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
     """Get the page."""
-    policy = assets.content_security_policy(hub().client_endpoint)
-    return _send_file(req, "index.html", {"Content-Security-Policy": policy})
+    issuer = settings().oidc_issuer if settings().identity == "oidc" else ""
+    policy = assets.content_security_policy(hub().client_endpoint, issuer)
+    return _send_file(req, assets.read_page(settings()), {"Content-Security-Policy": policy})
 
 
 @endpoint(bp, "GET", "assets/{file}", Access.PUBLIC, documented=False)
 async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     """Get a script, a style or an image of the pages."""
-    return _send_file(req, req.route_params["file"])
+    return _send_file(req, assets.read_file(req.route_params["file"]))
 
 
 @endpoint(bp, "GET", "favicon.ico", Access.PUBLIC, documented=False)
 async def page_icon(req: func.HttpRequest) -> func.HttpResponse:
     """Get the icon that browsers ask for where a page names none."""
-    return _send_file(req, "favicon.ico")
+    return _send_file(req, assets.read_file("favicon.ico"))
 
 
 def _send_file(
-    req: func.HttpRequest, name: str, headers: Mapping[str, str] | None = None
+    req: func.HttpRequest, file: assets.File | None, headers: Mapping[str, str] | None = None
 ) -> func.HttpResponse:
     """A file of the pages: 304 if the browser has it, compressed if the browser accepts that."""
-    file = assets.read_file(name)
     if file is None:
         text = "Not found. web/README.md describes how the page is built."
         return func.HttpResponse(text, status_code=404)
@@ -75,6 +76,5 @@ async def api_document(req: func.HttpRequest) -> func.HttpResponse:
 @endpoint(bp, "GET", "api/docs", Access.PUBLIC, documented=False)
 async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
     """Get the API reference: Swagger UI, which reads the OpenAPI document."""
-    return _send_file(
-        req, "api-docs.html", {"Content-Security-Policy": assets.content_security_policy()}
-    )
+    policy = assets.content_security_policy()
+    return _send_file(req, assets.read_file("api-docs.html"), {"Content-Security-Policy": policy})

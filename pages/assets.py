@@ -5,7 +5,11 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from realtime.settings import Settings
 
 DIST = Path(__file__).parent.parent / "web" / "dist"
 
@@ -57,14 +61,39 @@ def read_file(name: str) -> File | None:
 @cache
 def _read(path: Path, _modified: int) -> File:
     """Read once, and again after the page was built again."""
-    content = path.read_bytes()
+    return _make_file(path.read_bytes(), path.suffix)
+
+
+@cache
+def _make_file(content: bytes, suffix: str) -> File:
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return File(content, gzip.compress(content), TYPES[path.suffix], f'"{digest}"')
+    return File(content, gzip.compress(content), TYPES[suffix], f'"{digest}"')
 
 
-def content_security_policy(hub: str = "") -> str:
-    """The policy of a page: the app's own files and the hub at this URL, nothing else."""
-    connections = " ".join(["'self'", *(["ws" + hub.removeprefix("http")] if hub else [])])
+def read_page(settings: Settings) -> File | None:
+    """The page, with how it identifies its users in the attributes of its root element."""
+    file = read_file("index.html")
+    if file is None or settings.identity == "guest":
+        return file
+    values = {"identity": settings.identity}
+    if settings.identity == "oidc":
+        values |= {
+            "issuer": settings.oidc_issuer,
+            "client-id": settings.oidc_client_id,
+            "audience": settings.oidc_audience,
+            "scope": settings.oidc_scope,
+        }
+    attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in values.items())
+    return _make_file(file.content.replace(b'data-identity="guest"', attributes.encode()), ".html")
+
+
+def content_security_policy(hub: str = "", issuer: str = "") -> str:
+    """The policy of a page: the app's own files, and the hub and the issuer at these URLs."""
+    addresses = ["'self'", *(["ws" + hub.removeprefix("http")] if hub else [])]
+    if issuer:
+        parts = urlsplit(issuer)
+        addresses.append(f"{parts.scheme}://{parts.netloc}")
+    connections = " ".join(addresses)
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src {connections}; manifest-src 'self'; base-uri 'none'; form-action 'none'; "

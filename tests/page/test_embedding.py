@@ -15,6 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from local.parts import ROOT, Desk, node
 from tests.page.conftest import Enter, Post
+from tests.page.site import Forwarder, serve
 from tests.page.test_look import find_violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -33,13 +34,10 @@ await build({ entryPoints: [entry], outfile, bundle: true, format: "esm", logLev
 OpenPage = Callable[..., Awaitable[Page]]
 
 
-class Site:
+class Site(Forwarder):
     """Somebody else's site: a page and a script of its own, everything else from the app."""
 
-    def __init__(self, app_url: str, client: aiohttp.ClientSession) -> None:
-        self.html = self.script = ""
-        self._app_url = app_url
-        self._client = client
+    html = script = ""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/":
@@ -47,19 +45,7 @@ class Site:
             return web.Response(text=self.html, content_type="text/html", headers=headers)
         if request.path == "/script.js":
             return web.Response(text=self.script, content_type="text/javascript")
-        if request.path == "/favicon.ico":
-            return web.Response(status=204)
-        names = ("Authorization", "Content-Type")
-        headers = {name: request.headers[name] for name in names if name in request.headers}
-        url = f"{self._app_url}{request.path_qs}"
-        body = await request.read()
-        async with self._client.request(
-            request.method, url, headers=headers, data=body
-        ) as response:
-            content = await response.read()
-            return web.Response(
-                status=response.status, body=content, content_type=response.content_type
-            )
+        return await self.forward(request)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -69,10 +55,6 @@ async def open_page(browser: Browser, desk: Desk) -> AsyncIterator[OpenPage]:
     errors: list[str] = []
     async with aiohttp.ClientSession() as client:
         site = Site(desk.url, client)
-        runner = web.ServerRunner(web.Server(site.answer))
-        await runner.setup()
-        await web.TCPSite(runner, "localhost", 0).start()
-        url = f"http://localhost:{runner.addresses[0][1]}"
 
         async def open_page(
             html: str, *, script: str = "", query: str = "", **options: Any
@@ -86,10 +68,10 @@ async def open_page(browser: Browser, desk: Desk) -> AsyncIterator[OpenPage]:
             await page.goto(f"{url}/{query}")
             return page
 
-        yield open_page
-        for context in contexts:
-            await context.close()
-        await runner.cleanup()
+        async with serve(site.answer) as url:
+            yield open_page
+            for context in contexts:
+                await context.close()
     refused = ("favicon", "401 (Unauthorized)")
     assert [error for error in errors if not any(one in error for one in refused)] == []
 

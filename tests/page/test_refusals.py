@@ -152,10 +152,10 @@ async def test_signing_out_in_one_tab_signs_out_the_other(enter: Enter) -> None:
     await expect(second.page.locator("#name-error")).to_have_text("You signed out in another tab.")
 
 
-async def test_a_message_to_a_stranger_says_that_there_is_none(enter: Enter, desk: Desk) -> None:
+async def test_a_message_to_an_unknown_user_says_so(enter: Enter, desk: Desk) -> None:
     ann = await enter("ann")
     await ann.page.goto(f"{desk.url}/?user=nobody-000000")
 
     await ann.sends("Hello?")
 
-    await expect(ann.page.locator(".msg.failed")).to_contain_text("This person doesn\u2019t exist.")
+    await expect(ann.page.locator(".msg.failed")).to_contain_text("This person can\u2019t be reached.")

@@ -1,19 +1,22 @@
 // Who uses this page: a guest with a name, or somebody whom the platform or an issuer signs in.
 import { byId, setText } from "./dom.js";
-import { readItem } from "./storage.js";
+import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
 
 const NAMES = ["Maple", "Heron", "Juniper", "Robin", "Willow", "Otter"];
 NAMES.push("Clover", "Wren", "Hazel", "Finch", "Sorrel", "Linden");
-/** App Service Authentication's addresses: learn.microsoft.com/azure/app-service/configure-authentication-customize-sign-in-out */
+/** learn.microsoft.com/azure/app-service/configure-authentication-customize-sign-in-out */
 const PLATFORM_SIGN_IN = "/.auth/login/aad?post_login_redirect_uri=";
 const PLATFORM_SIGN_OUT = "/.auth/logout?post_logout_redirect_uri=/";
 /** A sentence that survives the reload which a sign-out is. */
 const SENTENCE_KEY = "townsquare.sentence";
 
+/** What the app wrote into the document: how it identifies its users, and at which issuer. */
+const { identity = "guest", issuer, clientId, audience, scope } = document.documentElement.dataset;
+
 export class SignIn {
-  /** How the app knows its users: "guest", "easyauth" or "oidc". */
-  mode = document.documentElement.dataset.identity ?? "guest";
+  /** @type {import("./oidc.js").OpenIdConnect|null} */
+  #issuer = null;
 
   /** @param {(name: string|null) => void} startApp */
   constructor(startApp) {
@@ -21,33 +24,33 @@ export class SignIn {
   }
 
   get isGuest() {
-    return this.mode === "guest";
+    return identity === "guest";
   }
 
   /** The proof of the identity, asked for at each request: another tab may have renewed it. */
-  session() {
-    return this.isGuest ? (readItem("session")?.session ?? null) : null;
+  async session() {
+    if (this.isGuest) return readItem("session")?.session ?? null;
+    return this.#issuer ? this.#issuer.token() : null; // the platform's is a cookie
   }
 
-  start() {
+  async start() {
     byId("name-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const name = byId("name").value.trim();
       if (name) this.startApp(name);
     });
-    byId("sign-in").addEventListener("click", () =>
-      location.assign(PLATFORM_SIGN_IN + encodeURIComponent(location.pathname + location.search)),
-    );
+    byId("sign-in").addEventListener("click", () => this.#signIn());
     byId("leave-access").addEventListener("click", () => byId("sign-out").click());
+    if (identity === "oidc") return this.#resumeAtIssuer();
     if (!this.isGuest || readItem("session")) return this.startApp(null);
     this.#askForName();
   }
 
-  /** The server refuses this user for good. @param {Error & {code?: string, status?: number}} error */
+  /** The server refuses this user for good. @param {Error & {code?: string}} error */
   refused(error) {
-    if (error.code === "banned" || error.code === "barred") return this.#show("no-access");
+    if (error.code === "banned") return this.#show("no-access");
     if (!this.isGuest) return this.#show("sign-in");
-    localStorage.removeItem("townsquare.session");
+    writeItem("session", null);
     this.restart(error.message);
   }
 
@@ -62,6 +65,7 @@ export class SignIn {
 
   signedOut() {
     if (this.isGuest) this.restart("");
+    else if (this.#issuer) this.#issuer.signOut().catch((error) => this.#fail(error));
     else location.assign(PLATFORM_SIGN_OUT);
   }
 
@@ -69,6 +73,27 @@ export class SignIn {
   restart(sentence) {
     if (sentence) sessionStorage.setItem(SENTENCE_KEY, sentence);
     location.reload();
+  }
+
+  #signIn() {
+    if (this.#issuer) return this.#issuer.signIn().catch((error) => this.#fail(error));
+    location.assign(PLATFORM_SIGN_IN + encodeURIComponent(location.pathname + location.search));
+  }
+
+  async #resumeAtIssuer() {
+    const { OpenIdConnect } = await import("./oidc.js");
+    byId("sign-in").hidden = !clientId; // without a client id there is no way to sign in from here
+    this.#issuer = new OpenIdConnect({ issuer, clientId, audience, scope });
+    try {
+      if (await this.#issuer.resume()) return this.startApp(null);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#show("sign-in");
+  }
+
+  #fail(/** @type {Error} */ error) {
+    setText(byId("sign-in-error"), texts.signInFailed(error.message));
   }
 
   #askForName() {

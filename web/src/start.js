@@ -10,5 +10,6 @@
   const root = document.documentElement;
   const theme = read("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-  if (read("session") || root.dataset.identity !== "guest") root.dataset.view = "app";
+  if (root.dataset.identity === "oidc") root.dataset.view = "sign-in";
+  else if (read("session") || root.dataset.identity !== "guest") root.dataset.view = "app";
 }

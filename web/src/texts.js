@@ -151,6 +151,7 @@ export const texts = {
   },
 
   // Sign-in and notifications
+  signInFailed: (reason) => `The sign-in failed. ${reason}`,
   signOutPlain: "You can sign in again at any time.",
   notificationTitle: (name, room) => (room ? `${name} in ${room}` : name),
   notificationsBlocked: "The browser blocks notifications for this site.",

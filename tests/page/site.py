@@ -1,0 +1,53 @@
+"""A server between a browser and the app: somebody else's site, or the platform's front end."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+FORWARDED = ("Authorization", "Content-Type", "Sec-Fetch-Site", "If-None-Match")
+
+
+class Forwarder:
+    """Passes requests on to the app, with these headers of theirs and others added."""
+
+    def __init__(self, app_url: str, client: aiohttp.ClientSession) -> None:
+        self._app_url = app_url
+        self._client = client
+
+    async def forward(
+        self, request: web.BaseRequest, added: Mapping[str, str] | None = None
+    ) -> web.StreamResponse:
+        headers = {name: request.headers[name] for name in FORWARDED if name in request.headers}
+        url = f"{self._app_url}{request.path_qs}"
+        body = await request.read()
+        async with self._client.request(
+            request.method, url, headers={**headers, **(added or {})}, data=body
+        ) as response:
+            content = await response.read()
+            kept = {
+                name: response.headers[name]
+                for name in ("Content-Security-Policy", "ETag")
+                if name in response.headers
+            }
+            return web.Response(
+                status=response.status,
+                body=content,
+                content_type=response.content_type,
+                headers=kept,
+            )
+
+
+@asynccontextmanager
+async def serve(answer: Answer) -> AsyncIterator[str]:
+    """Answers on a free port; the address."""
+    runner = web.ServerRunner(web.Server(answer))
+    await runner.setup()
+    await web.TCPSite(runner, "localhost", 0).start()
+    try:
+        yield f"http://localhost:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()

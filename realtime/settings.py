@@ -39,9 +39,7 @@ class Settings:
     identity: str = _setting("guest", "How users are identified: guest, easyauth or oidc.")
     oidc_issuer: str = _setting("", "oidc: the issuer whose tokens are accepted, https://….")
     oidc_audience: str = _setting("", "oidc: the audience that a token must name.")
-    oidc_client_id: str = _setting(
-        "", "oidc: the client id that the page signs in with."
-    )
+    oidc_client_id: str = _setting("", "oidc: the client id that the page signs in with.")
     oidc_scope: str = _setting("openid profile", "oidc: the scopes that the page asks for.")
     session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
     webhook_issuer: str = _setting(

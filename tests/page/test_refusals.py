@@ -158,4 +158,5 @@ async def test_a_message_to_an_unknown_user_says_so(enter: Enter, desk: Desk) ->
 
     await ann.sends("Hello?")
 
-    await expect(ann.page.locator(".msg.failed")).to_contain_text("This person can\u2019t be reached.")
+    failed = ann.page.locator(".msg.failed")
+    await expect(failed).to_contain_text("This person can\u2019t be reached.")

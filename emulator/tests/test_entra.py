@@ -14,7 +14,7 @@ import jwt
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import ClientSecretCredential
+from azure.identity import ClientSecretCredential, ManagedIdentityCredential
 from azure.messaging.webpubsubservice import WebPubSubServiceClient
 from cryptography.hazmat.primitives.asymmetric import rsa
 from running_emulator import (
@@ -98,6 +98,16 @@ async def test_azure_identity_and_the_service_sdk_work_over_tls(cloud: Cloud) ->
         assert not exists_before
         assert connected["userId"] == "ann"
         assert message["data"] == {"text": "hi"}
+
+
+async def test_managed_identity_of_app_service_gets_a_token(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"{cloud.endpoint}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", "any-value")
+    credential = ManagedIdentityCredential(connection_verify=str(cloud.certificate))
+
+    await asyncio.to_thread(cloud.service(credential).send_to_all, "hi")
 
 
 async def test_access_keys_are_rejected_when_local_authentication_is_disabled(
@@ -297,6 +307,22 @@ async def test_token_endpoint_names_the_error(form: dict[str, str], error: str) 
     async with run_emulator(entra=True, tenant_id=TENANT_ID) as emulator:
         url = f"{emulator.server.endpoint}/{TENANT_ID}/oauth2/v2.0/token"
         async with emulator.http.post(url, data=form) as response:
+            assert (response.status, (await response.json())["error"]) == (400, error)
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "error"),
+    [
+        ("?resource=https://webpubsub.azure.com", {}, "invalid_request"),
+        ("", {"X-IDENTITY-HEADER": "any"}, "invalid_resource"),
+    ],
+)
+async def test_managed_identity_endpoint_names_the_error(
+    query: str, headers: dict[str, str], error: str
+) -> None:
+    async with run_emulator(entra=True) as emulator:
+        url = f"{emulator.server.endpoint}/msi/token{query}"
+        async with emulator.http.get(url, headers=headers) as response:
             assert (response.status, (await response.json())["error"]) == (400, error)
 
 

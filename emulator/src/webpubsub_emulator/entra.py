@@ -90,6 +90,10 @@ class LocalIssuer:
             content, self._signing_key, algorithm="RS256", headers={"kid": self._key_id}
         )
 
+    def expiry_of_new_token(self) -> int:
+        """Return the time at which a token issued now expires, in seconds since 1970."""
+        return int(self._now()) + TOKEN_LIFETIME_SECONDS
+
     def issue_for_handler(self, audience: str) -> str:
         """Return the managed identity's token for an event handler, reused for half its life."""
         token, renew_at = self._issued.get(audience, ("", 0.0))

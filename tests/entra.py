@@ -1,0 +1,147 @@
+"""The integration tests with Microsoft Entra ID and TLS, as in Azure.
+
+    python -m tests.entra [arguments of pytest]
+
+The emulator serves https with a certificate of its own, the app has no access key: it calls Web
+PubSub with a managed identity, and gets its events with the bearer token of the service's.
+As a pytest plugin, this module replaces how the tests start the emulator and the app.
+"""
+
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from local import parts
+from local.parts import ACCESS_KEY, EMULATOR_SOURCE, HUB, ROOT, Part
+
+# A certificate is trusted by the environment in which a process starts: OpenSSL and `requests`.
+TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+FOLDER_VARIABLE = "ENTRA_TESTS_FOLDER"
+
+AUDIENCE = "api://townsquare"
+TENANT_ID = "5f0c1a52-0000-4000-8000-9d2f3a4b5c6d"
+PRINCIPAL_ID = "c4d5e6f7-0000-4000-8000-1a2b3c4d5e6f"
+
+TESTS = (
+    "tests/test_conversation.py",
+    "tests/test_presence.py",
+    "tests/test_private_rooms.py",
+    "tests/test_streams.py",
+    "tests/test_entra_mode.py",
+)
+"""Those that reach the app through the emulator; others sign events with the access key."""
+
+SIGNED_BY_THE_TEST = (
+    "test_every_instance_knows_at_once_who_was_expelled",
+    "test_who_was_expelled_between_connect_and_connected_does_not_stay",
+)
+"""Tests among them that send events of their own with the signature of the access key."""
+
+
+class TlsPart(Part):
+    """A part that serves https."""
+
+    def answers(self) -> bool:
+        trusted = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+        connection = http.client.HTTPSConnection(self.address, timeout=2, context=trusted)
+        try:
+            connection.request("GET", self.ready_path)
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+    @property
+    def address(self) -> str:
+        return self.url.removeprefix("https://")
+
+
+def main() -> int:
+    """Run pytest in an environment that trusts the emulator's certificate."""
+    sys.path.insert(0, str(EMULATOR_SOURCE))
+    from webpubsub_emulator.tls import load_tls_context
+
+    with tempfile.TemporaryDirectory() as folder:
+        load_tls_context(Path(folder), "localhost")
+        certificate = str(Path(folder) / "certificate.pem")
+        environment = dict.fromkeys(TRUST_VARIABLES, certificate) | {FOLDER_VARIABLE: folder}
+        given = sys.argv[1:]
+        chosen = [] if any(argument.startswith("tests/") for argument in given) else TESTS
+        skipped = " or ".join(SIGNED_BY_THE_TEST)
+        options = ["-p", "tests.entra", "-k", f"not ({skipped})"]
+        command = [sys.executable, "-m", "pytest", *options, *chosen, *given]
+        return subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **environment}, check=False
+        ).returncode
+
+
+def start_webpubsub(port: int, settings: Path, access_key: str = ACCESS_KEY) -> Part:
+    """The emulator with TLS, its local issuer, and a managed identity for its events."""
+    command = [
+        *(sys.executable, "-m", "webpubsub_emulator", "--port", str(port)),
+        *("--access-key", access_key, "--settings", str(settings)),
+        *("--entra", "--entra-tenant", TENANT_ID, "--entra-principal", PRINCIPAL_ID),
+        *("--tls", os.environ[FOLDER_VARIABLE]),
+    ]
+    source = {"PYTHONPATH": str(EMULATOR_SOURCE)}
+    part = TlsPart("Web PubSub", f"https://localhost:{port}", "/api/health", command, source)
+    part.start()
+    return part
+
+
+def start_functions(
+    port: int,
+    environment: Mapping[str, str],
+    app: Path = ROOT,
+    data: Path | None = None,
+    options: Iterable[str] = (),
+    listener: Callable[[str], None] | None = None,
+) -> Part:
+    """The app without an access key: with the identity that Azure gives it."""
+    return _start_functions(port, _with_identity(environment), app, data, options, listener)
+
+
+def write_event_handlers(file: Path, functions_port: int, access_key: str = ACCESS_KEY) -> Path:
+    """The settings of the emulator, with authentication of its events."""
+    written = _write_event_handlers(file, functions_port, access_key)
+    document = json.loads(written.read_text())
+    for handler in document["WebPubSub"]["Hubs"][HUB]["EventHandlers"]:
+        handler["Auth"] = {"Type": "ManagedIdentity", "ManagedIdentity": {"Resource": AUDIENCE}}
+    written.write_text(json.dumps(document))
+    return written
+
+
+def _with_identity(environment: Mapping[str, str]) -> dict[str, str]:
+    string = environment.get("WEBPUBSUB_CONNECTION_STRING", "")
+    values = dict(part.split("=", 1) for part in string.split(";") if part)
+    endpoint = values.get("Endpoint", "")
+    if not endpoint.startswith("https://"):
+        return dict(environment)  # an emulator that the test itself has started
+    return {
+        **environment,
+        "WEBPUBSUB_CONNECTION_STRING": "",
+        "WEBPUBSUB_ENDPOINT": endpoint,
+        "WEBHOOK_ISSUER": f"{endpoint}/{TENANT_ID}/",
+        "WEBHOOK_AUDIENCE": AUDIENCE,
+        "WEBHOOK_SUBJECT": PRINCIPAL_ID,
+        "IDENTITY_ENDPOINT": f"{endpoint}/msi/token",
+        "IDENTITY_HEADER": "any-value",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+if FOLDER_VARIABLE in os.environ:
+    _start_functions, _write_event_handlers = parts.start_functions, parts.write_event_handlers
+    parts.start_webpubsub = start_webpubsub
+    parts.start_functions = start_functions
+    parts.write_event_handlers = write_event_handlers

@@ -35,10 +35,12 @@ start: $(PACKAGES) $(AZURITE) $(PAGE)
 
 # The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
 # Most tests wait for a message most of the time, so three at once suit two processors.
+# The last command repeats the integration tests with Entra ID and TLS, as in Azure.
 test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m tests.entra -n 3 --dist loadfile)
 
 bench: $(PACKAGES) $(AZURITE) $(RIVAL)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -30,10 +30,13 @@ PRINCIPAL_ID = "c4d5e6f7-0000-4000-8000-1a2b3c4d5e6f"
 
 TESTS = (
     "tests/test_conversation.py",
+    "tests/test_departures.py",
+    "tests/test_history.py",
+    "tests/test_metrics.py",
     "tests/test_presence.py",
     "tests/test_private_rooms.py",
     "tests/test_streams.py",
-    "tests/test_entra_mode.py",
+    "tests/entra_checks.py",
 )
 """Those that reach the app through the emulator; others sign events with the access key."""
 

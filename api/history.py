@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 from api.authorization import authorize_room
 from api.blueprint import bp
 from realtime.http import Access, endpoint
-from realtime.messages import Entry
+from realtime.identity.caller import Caller
+from realtime.messages import Change, Entry
 from realtime.names import direct_log, validate_user_id
 from realtime.rooms.history import DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES, Page, history
 from realtime.users.caller import authenticate
@@ -25,8 +26,9 @@ class HistoryQuery(Struct, frozen=True):
 class HistoryPage(Struct, frozen=True, omit_defaults=True):
     """Messages of a room, or of the conversation with one user, oldest first.
 
-    `first` is the oldest seq that is stored; `more` says whether there are other messages in the
-    requested direction.
+    Messages are in their present state. With `after`, `changes` has the edits, deletes and
+    reactions of that part of the log. `first` is the oldest seq that is stored; `more` says
+    whether there are other entries in the requested direction.
     """
 
     epoch: str
@@ -34,6 +36,7 @@ class HistoryPage(Struct, frozen=True, omit_defaults=True):
     first: int
     messages: list[Entry]
     more: bool
+    changes: list[Change] = []
     room: str | None = None
     user_id: str | None = None
 
@@ -47,8 +50,8 @@ class HistoryPage(Struct, frozen=True, omit_defaults=True):
 )
 async def room_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryPage:
     """Get a page of a room's history."""
-    room = await authorize_room(req)
-    return _make_page(await _read_page(room, query), room=room)
+    room, caller = await authorize_room(req)
+    return _make_page(await _read_page(room, query, caller), room=room)
 
 
 @endpoint(
@@ -62,14 +65,18 @@ async def direct_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryP
     """Get a page of the caller's conversation with one user."""
     caller = await authenticate(req.headers)
     user_id = validate_user_id(req.route_params["user_id"])
-    page = await _read_page(direct_log(caller.user_id, user_id), query)
+    page = await _read_page(direct_log(caller.user_id, user_id), query, caller)
     return _make_page(page, user_id=user_id)
 
 
-async def _read_page(log: str, query: HistoryQuery) -> Page:
-    return await history().read_page(log, query.limit, before=query.before, after=query.after)
+async def _read_page(log: str, query: HistoryQuery, caller: Caller) -> Page:
+    return await history().read_page(
+        log, query.limit, before=query.before, after=query.after, reader=caller.user_id
+    )
 
 
 def _make_page(page: Page, **conversation: str) -> HistoryPage:
     head = page.head
-    return HistoryPage(head.epoch, head.seq, head.first, page.entries, page.more, **conversation)
+    return HistoryPage(
+        head.epoch, head.seq, head.first, page.messages, page.more, page.changes, **conversation
+    )

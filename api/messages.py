@@ -11,7 +11,7 @@ from realtime.http import Access, endpoint
 from realtime.messages import validate_content
 from realtime.names import direct_log, validate_message_id, validate_room, validate_user_id
 from realtime.rooms.appender import appender
-from realtime.rooms.log import Draft
+from realtime.rooms.drafts import MessageDraft
 from realtime.users.memberships import memberships
 
 
@@ -22,12 +22,12 @@ class ServerMessageRequest(Struct, frozen=True):
     sender: str = field(name="from", default="system")
     id: str = ""
 
-    def to_draft(self) -> Draft:
+    def to_draft(self) -> MessageDraft:
         """Raises ApiError for an invalid sender, id or content."""
-        return Draft(
+        return MessageDraft(
             validate_user_id(self.sender),
             validate_message_id(self.id or secrets.token_urlsafe(12)),
-            validate_content(self.content),
+            content=validate_content(self.content),
         )
 
 
@@ -54,8 +54,9 @@ SENDING_ERRORS = "invalid_user invalid_id empty_content content_too_long id_conf
 async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
     """Send a message to a room; the response follows its storage and publish."""
     room = validate_room(req.route_params["room"])
-    stored = await appender().append(room, body.to_draft())
-    return MessageAccepted("sent", stored.entry.seq, stored.entry.id, room=room)
+    draft = body.to_draft()
+    stored = await appender().append(room, draft)
+    return MessageAccepted("sent", stored.seq, draft.id, room=room)
 
 
 @endpoint(
@@ -73,4 +74,4 @@ async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
         raise ApiError("direct_to_self", "Sender and recipient are the same user.")
     await memberships().add_direct(draft.sender, user_id)
     stored = await appender().append(direct_log(draft.sender, user_id), draft)
-    return MessageAccepted("sent", stored.entry.seq, stored.entry.id, user_id=user_id)
+    return MessageAccepted("sent", stored.seq, draft.id, user_id=user_id)

@@ -30,7 +30,7 @@ class RoomUsers(Struct, frozen=True):
 @endpoint(bp, "GET", "api/rooms/{room}/users", Access.SESSION, errors="invalid_room unknown_room")
 async def room_users(req: func.HttpRequest, query: PageQuery) -> RoomUsers:
     """List the users who are in a room now, up to 200 a page, by user id."""
-    room = await authorize_room(req)
+    room, _ = await authorize_room(req)
     roster = await presence().roster(room)
     return RoomUsers(room, roster.page(query.after), len(roster.users))
 

@@ -10,7 +10,8 @@ from realtime.concurrency import gather_limited
 from realtime.http import Access, endpoint
 from realtime.names import direct_log, validate_room
 from realtime.rooms.access import room_access
-from realtime.rooms.log import Head, logs
+from realtime.rooms.log import logs
+from realtime.rooms.log_rows import Head
 from realtime.rooms.presence import presence
 from realtime.rooms.removal import remove_from_room
 from realtime.users.caller import authenticate

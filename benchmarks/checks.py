@@ -23,7 +23,7 @@ from realtime.azure.tables import tables
 from realtime.azure.web_pubsub import hub
 from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
-from realtime.rooms.log import Draft
+from realtime.rooms.drafts import MessageDraft
 from realtime.settings import LOCAL_SECRET
 
 MESSAGES = 400
@@ -54,7 +54,9 @@ async def measured() -> list[Row]:
         [
             lambda number: say(checked, number),
             lambda number: say(private, number),
-            lambda number: appender().append(unchecked, Draft(USER, number, CONTENT)),
+            lambda number: appender().append(
+                unchecked, MessageDraft(USER, number, content=CONTENT)
+            ),
         ]
     )
     alone = await one_after_another(lambda number: say(checked, number, "typing"))

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -23,8 +24,10 @@ from realtime.azure.operations import Replace
 from realtime.azure.tables import Tables, connect_tables
 from realtime.azure.web_pubsub import Hub, connect_hub
 from realtime.names import room_group
+from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.history import History
-from realtime.rooms.log import Draft, Head, LogStore
+from realtime.rooms.log import LogStore
+from realtime.rooms.log_rows import Head, int64
 from realtime.settings import Settings
 
 SENDERS = 50
@@ -208,8 +211,8 @@ async def event_round_trip(socket: aiohttp.ClientWebSocketResponse, room: str) -
 
 
 async def commit(logs: LogStore, name: str) -> None:
-    draft = Draft("ann", uuid.uuid4().hex, "hi")
-    await logs.append(name, await logs.cached_head(name), [draft], "2026-01-01T00:00:00.000Z")
+    draft = MessageDraft("ann", uuid.uuid4().hex, content="hi")
+    await logs.commit(name, await logs.cached_head(name), [draft], datetime.now(UTC))
 
 
 async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
@@ -241,13 +244,15 @@ async def pages(ours: Desk) -> list[Row]:
 async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
     """A log of so many messages: bare rows, and one message written as always at the end."""
     table = tables.open("history")
-    draft = Draft("ann", "first", "A line of a long history.")
-    epoch, _ = await logs.append(name, Head(), [draft], "2026-01-01T00:00:00.000Z")
+    draft = MessageDraft("ann", "first", content="A line of a long history.")
+    commit = await logs.commit(name, Head(), [draft], datetime.now(UTC))
     row = {
         "PartitionKey": name,
-        "epoch": epoch,
+        "epoch": commit.head.epoch,
         "id": "0",
         "sender": "ann",
+        "name": "Ann",
+        "ordinal": int64(1),
         "content": draft.content,
         "timestamp": "2026-01-01T00:00:00.000Z",
     }
@@ -255,7 +260,8 @@ async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
         seqs = range(start, min(start + 100, count))
         await table.submit([Replace({**row, "RowKey": f"m:{seq:019}"}) for seq in seqs])
     head = replace(await logs.read_head(name), seq=count - 1)
-    await logs.append(name, head, [Draft("ann", "last", "The last line.")], row["timestamp"])
+    last = MessageDraft("ann", "last", content="The last line.")
+    await logs.commit(name, head, [last], datetime.now(UTC))
 
 
 def settings_of(ours: Desk) -> Settings:

@@ -11,7 +11,7 @@ from realtime.messages import DirectMessageRequest, MessageRequest, validate_con
 from realtime.names import direct_log, validate_message_id, validate_user_id
 from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
-from realtime.rooms.log import Draft
+from realtime.rooms.drafts import Draft, MessageDraft
 from realtime.users.bans import bans
 from realtime.users.memberships import memberships
 
@@ -42,7 +42,7 @@ async def direct(client: Client, request: DirectMessageRequest) -> Reply:
 async def _make_draft(client: Client, request: MessageRequest | DirectMessageRequest) -> Draft:
     """A valid draft of a user who may send now. Raises ApiError."""
     message_id = validate_message_id(request.id)
-    draft = Draft(client.user_id, message_id, validate_content(request.content))
+    draft = MessageDraft(client.user_id, message_id, content=validate_content(request.content))
     event_limits().messages.acquire(client.user_id)
     await bans().check(client.user_id)
     return draft

@@ -26,7 +26,7 @@ async def join(client: Client, request: JoinRequest) -> Reply:
     # The group first, then the history: a message in between arrives twice rather than never.
     _, (page, recovered), read, roster = await asyncio.gather(
         remove_without_access(client, room),
-        history().read_since(room, request.after, request.epoch),
+        history().read_since(room, request.after, request.epoch, reader=client.user_id),
         memberships().add(client.user_id, "room", room),
         presence().roster(room),
     )
@@ -37,7 +37,8 @@ async def join(client: Client, request: JoinRequest) -> Reply:
         head=page.head.seq,
         users=roster.page(),
         count=len(roster.users),
-        messages=page.entries,
+        messages=page.messages,
+        changes=page.changes,
         recovered=recovered,
         read=read,
     )

@@ -28,11 +28,16 @@ ERROR_CODES = {
     "stale_event": ErrorCode(400, "The event is older than five minutes."),
     "unauthenticated": ErrorCode(401, "The proof of the caller's identity is missing or invalid."),
     "banned": ErrorCode(403, "The caller is banned."),
-    "forbidden": ErrorCode(403, "The request comes from another site's page."),
+    "forbidden": ErrorCode(403, "The caller may not do this."),
     "moderated": ErrorCode(403, "The moderation function rejected the message."),
     "unknown_room": ErrorCode(404, "There is no such room, or the caller has no access to it."),
     "unknown_stream": ErrorCode(404, "There is no such stream."),
     "unreachable": ErrorCode(404, "The message was not delivered: there is no such user."),
+    "edit_expired": ErrorCode(403, "The message is too old to be edited."),
+    "unknown_message": ErrorCode(404, "There is no such message in this conversation."),
+    "conflict": ErrorCode(409, "The message was edited; `revision` is the present one."),
+    "too_many_reactions": ErrorCode(409, "The message has too many different reactions."),
+    "message_deleted": ErrorCode(410, "The message is deleted."),
     "id_conflict": ErrorCode(409, "The id was used for a message with another content."),
     "too_many_rooms": ErrorCode(409, "The connection is in too many rooms."),
     "too_large": ErrorCode(413, "The body is too large."),
@@ -48,15 +53,24 @@ ERROR_CODES = {
 class ApiError(Exception):
     """A request that is answered with an error object and has no effect.
 
-    `code` is a key of ERROR_CODES, `message` a sentence for people.
+    `code` is a key of ERROR_CODES, `message` a sentence for people. `revision` is the present
+    revision of a message, for the code `conflict`.
     """
 
-    def __init__(self, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after_ms: int | None = None,
+        revision: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = ERROR_CODES[code].status
         self.retry_after_ms = retry_after_ms
+        self.revision = revision
 
     @property
     def retry(self) -> bool:

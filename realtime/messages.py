@@ -5,7 +5,7 @@ client sends, in Response for the answer to its sender, and in Event for what ot
 """
 
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -65,42 +65,91 @@ class ReadRequest(Struct, frozen=True):
 # --- to clients -----------------------------------------------------------------------------
 
 
-class Entry(Struct, frozen=True):
-    """One entry of a log."""
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """A message of a log in its present state.
+
+    `name` is the sender's display name when it was written. `revision` counts the edits, the last
+    of them at `edited`. A deleted message has no content. `reactions` has the number of users by
+    emoji, `mine` the emojis of the user who reads a history page.
+    """
 
     seq: int
     id: str
     sender: str = field(name="from")
     content: str
     timestamp: str
+    name: str = ""
+    reply_to: int | None = None
+    mentions: list[str] = field(default_factory=list)
+    meta: dict[str, Any] | None = None
+    revision: int = 0
+    edited: str | None = None
+    deleted: bool = False
+    reactions: dict[str, int] = field(default_factory=dict)
+    mine: list[str] = field(default_factory=list)
 
 
-class MessageEvent(Struct, frozen=True, tag_field="type", tag="message"):
+class Change(Struct, frozen=True, omit_defaults=True):
+    """A change of the message `target`; it has a seq of the same log.
+
+    `edit` has the new `content` and `revision` (and no content if the message was deleted since),
+    `delete` nothing else, `reaction` an `emoji`, whether it is `on`, and its `count` of users.
+    """
+
+    seq: int
+    kind: Literal["edit", "delete", "reaction"]
+    target: int
+    id: str
+    sender: str = field(name="from")
+    timestamp: str
+    name: str = ""
+    content: str | None = None
+    revision: int | None = None
+    emoji: str | None = None
+    on: bool | None = None
+    count: int | None = None
+
+
+class MessageEvent(Entry, frozen=True, kw_only=True, tag_field="type", tag="message"):
     room: str
     epoch: str
-    seq: int
-    id: str
-    sender: str = field(name="from")
-    content: str
-    timestamp: str
 
 
-class MessagesEvent(Struct, frozen=True, tag_field="type", tag="messages"):
-    """Several messages of one room in one frame: the entries of one commit."""
+class MessagesEvent(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="messages"):
+    """Several entries of one room in one frame: the messages and changes of one commit."""
 
     room: str
     epoch: str
     messages: list[Entry]
+    changes: list[Change] = field(default_factory=list)
 
 
-class DirectMessageEvent(Struct, frozen=True, tag_field="type", tag="direct_message"):
+class DirectMessageEvent(Entry, frozen=True, kw_only=True, tag_field="type", tag="direct_message"):
     to: str
     epoch: str
+
+
+class DirectMessagesEvent(
+    Struct, frozen=True, omit_defaults=True, tag_field="type", tag="direct_messages"
+):
+    """Several entries of the direct conversation of two users."""
+
+    users: tuple[str, str]
+    epoch: str
+    messages: list[Entry]
+    changes: list[Change] = field(default_factory=list)
+
+
+class HeadEvent(Struct, frozen=True, tag_field="type", tag="head"):
+    """The position of a room's log and its number of users, sent about once a minute.
+
+    A client that has another position has missed entries.
+    """
+
+    room: str
+    epoch: str
     seq: int
-    id: str
-    sender: str = field(name="from")
-    content: str
-    timestamp: str
+    members: int
 
 
 class RoomUser(Struct, frozen=True):
@@ -113,8 +162,9 @@ class RoomUser(Struct, frozen=True):
 class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     """The answer to `join`.
 
-    If `recovered` is true, `messages` holds everything after the client's position. Otherwise it
-    is the newest page, and the client discards what it had. `read` is the read marker.
+    If `recovered` is true, `messages` and `changes` hold everything after the client's position.
+    Otherwise `messages` is the newest page, and the client discards what it had. `read` is the
+    user's read marker.
     """
 
     room: str
@@ -125,6 +175,7 @@ class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     messages: list[Entry]
     recovered: bool
     read: int
+    changes: list[Change] = field(default_factory=list)
 
 
 class LeaveResponse(Struct, frozen=True, tag_field="type", tag="left"):

@@ -61,6 +61,7 @@ class Settings:
     connects_per_minute: int = _setting(60, "Connections that one user may open a minute.")
     history_days: int = _setting(90, "Retention of messages in days; 0 means no limit.")
     streams_off: str = _setting("", "Streams that are turned off, separated by commas.")
+    edit_hours: int = _setting(24, "Hours in which an author may edit a message; 0 forbids it.")
     stocks_schedule: str = _setting("* * * * * *", "NCRONTAB of the stock prices.")
     metrics_schedule: str = _setting("*/5 * * * * *", "NCRONTAB of the system metrics.")
     weather_schedule: str = _setting("0 * * * * *", "NCRONTAB of the weather.")

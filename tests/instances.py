@@ -12,6 +12,7 @@ from realtime.rooms.appender import Appender
 from realtime.rooms.history import History
 from realtime.rooms.log import LogStore
 from realtime.rooms.presence import Presence
+from realtime.rooms.publisher import LogPublisher
 from realtime.settings import Settings
 
 
@@ -24,7 +25,7 @@ class Instance:
         self.hub = connect_hub(settings)
         self.logs = LogStore(self.tables)
         chance = random.Random(1).random
-        self.appender = Appender(self.logs, self.hub, now=self.now, chance=chance)
+        self.appender = Appender(self.logs, LogPublisher(self.hub), now=self.now, chance=chance)
         self.history = History(self.logs)
         self.presence = Presence(self.tables, self.hub, sleep=no_time)
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from local.parts import Desk
 from realtime.errors import ApiError
-from realtime.rooms.appender import Stored
-from realtime.rooms.log import Draft
+from realtime.rooms.draft_queue import Stored
+from realtime.rooms.drafts import MessageDraft
 from tests.instances import Instance, instance
 
 # Who says which id with which text, through which instance; few of each, so that they meet.
@@ -28,24 +28,25 @@ class Model:
 
     def __init__(self) -> None:
         self.places: dict[tuple[str, str], int] = {}
+        self.contents: dict[tuple[str, str], str] = {}
 
-    def check(self, draft: Draft, fate: Stored | Exception) -> None:
+    def check(self, draft: MessageDraft, fate: Stored | Exception) -> None:
         """Take a fate if it may be; of two texts with one id, said at once, either may win."""
         known = self.places.get((draft.sender, draft.id))
         if isinstance(fate, Stored):
-            place = (draft.sender, draft.id, draft.content)
-            assert (fate.entry.sender, fate.entry.id, fate.entry.content) == place
             if known is None:
-                self.places[draft.sender, draft.id] = fate.entry.seq
+                self.places[draft.sender, draft.id] = fate.seq
+                self.contents[draft.sender, draft.id] = draft.content
             else:
-                assert fate.entry.seq == known
+                assert fate.seq == known
+                assert self.contents[draft.sender, draft.id] == draft.content
         else:
             assert isinstance(fate, ApiError)
             assert fate.code == "id_conflict"
             assert known is not None
 
 
-async def say(one: Instance, room: str, draft: Draft) -> Stored | Exception:
+async def say(one: Instance, room: str, draft: MessageDraft) -> Stored | Exception:
     try:
         return await one.appender.append(room, draft)
     except ApiError as refused:
@@ -57,7 +58,8 @@ async def play(desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
     async with instance(desk) as first, instance(desk) as second:
         for sayings in rounds:
             drafts = [
-                (Draft(who, name, text), (first, second)[at]) for who, name, text, at in sayings
+                (MessageDraft(who, name, content=text), (first, second)[at])
+                for who, name, text, at in sayings
             ]
             fates = await asyncio.gather(*(say(at, room, draft) for draft, at in drafts))
             outcome = list(zip((draft for draft, _ in drafts), fates, strict=True))
@@ -65,9 +67,11 @@ async def play(desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
                 model.check(draft, fate)
 
         page = await first.history.read_page(room, 200)
-        assert [entry.seq for entry in page.entries] == list(range(1, len(model.places) + 1))
-        found = {(entry.sender, entry.id): entry.seq for entry in page.entries}
+        assert [entry.seq for entry in page.messages] == list(range(1, len(model.places) + 1))
+        found = {(entry.sender, entry.id): entry.seq for entry in page.messages}
         assert found == model.places
+        contents = {(entry.sender, entry.id): entry.content for entry in page.messages}
+        assert contents == model.contents
 
 
 @settings(

@@ -279,7 +279,7 @@ async def test_below_all_checks_a_name_is_still_only_a_name(
         await tab.say("lobby", "there is something to find")
     memberships, access = Memberships(own.tables), RoomAccess(own.tables, listed=True)
 
-    assert (await own.history.read_page(name)).entries == []
+    assert (await own.history.read_page(name)).messages == []
     assert await memberships.list_page(name, 10) == ([], None)
     assert not await memberships.has_any(name)
     assert await access.find(name, name) is None

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from local.parts import ROOT
 from realtime import process
 from realtime.azure import telemetry
-from realtime.rooms.log import Draft
+from realtime.rooms.drafts import MessageDraft
 from realtime.settings import settings
 from tests.instances import instance
 
@@ -188,7 +188,7 @@ def test_application_insights_is_told_once_it_is_named(monkeypatch):
 async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, desk):
     async with instance(desk) as one:
         with telemetry.span("event", event="message"):
-            await one.appender.append("traced", Draft("ann-1", "first", "hello"))
+            await one.appender.append("traced", MessageDraft("ann-1", "first", content="hello"))
 
     spans = told.spans()
     assert set(spans) == {"event", "commit", "publish"}
@@ -197,7 +197,7 @@ async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, 
 
 async def test_what_is_kept_and_what_is_sent_again_are_counted(told, desk):
     async with instance(desk) as one:
-        drafts = [Draft("ann-1", f"n{number}", "hello") for number in range(5)]
+        drafts = [MessageDraft("ann-1", f"n{number}", content="hello") for number in range(5)]
         await asyncio.gather(*(one.appender.append("counted", draft) for draft in drafts))
         await one.appender.append("counted", drafts[0])
 
@@ -211,9 +211,9 @@ async def test_what_is_kept_and_what_is_sent_again_are_counted(told, desk):
 
 async def test_two_instances_that_write_one_room_count_their_conflicts(told, desk):
     async with instance(desk) as one, instance(desk) as other:
-        await one.appender.append("raced", Draft("ann-1", "zero", "hello"))
-        await other.appender.append("raced", Draft("bob-1", "zero", "hello"))
-        await one.appender.append("raced", Draft("ann-1", "one", "hello"))
+        await one.appender.append("raced", MessageDraft("ann-1", "zero", content="hello"))
+        await other.appender.append("raced", MessageDraft("bob-1", "zero", content="hello"))
+        await one.appender.append("raced", MessageDraft("ann-1", "one", content="hello"))
 
     (conflicts,) = told.points("townsquare.commit.conflicts")
     assert conflicts.value == 1

@@ -11,7 +11,7 @@ from azure.data.tables.aio import TableClient, TableServiceClient
 
 from realtime.azure.operations import Operation
 from realtime.azure.transactions import TransactionClient
-from realtime.azure.transport import make_transport
+from realtime.azure.transport import Transport, make_transport
 from realtime.settings import Settings, settings
 
 Row = dict[str, Any]
@@ -29,6 +29,10 @@ TABLE_NAMES = (
 )
 """The tables of the app. infra/storage.bicep creates them; elsewhere they are created here."""
 
+
+CONNECTION_TIMEOUT_SECONDS = 5
+READ_TIMEOUT_SECONDS = 20
+"""A call that takes longer is given up; azure-core's default is five minutes."""
 
 CREATE_ATTEMPTS = 4
 CREATE_PAUSE_SECONDS = 0.1
@@ -162,7 +166,7 @@ def connect_tables(settings: Settings) -> Tables:
     if settings.tables_connection_string:
         service = TableServiceClient.from_connection_string(
             settings.tables_connection_string,
-            transport=make_transport(_endpoint_of(settings.tables_connection_string)),
+            transport=_make_transport(_endpoint_of(settings.tables_connection_string)),
         )
         return Tables(service)
     from azure.identity.aio import DefaultAzureCredential  # its import takes half a second
@@ -170,8 +174,14 @@ def connect_tables(settings: Settings) -> Tables:
     endpoint = settings.tables_endpoint
     return Tables(
         TableServiceClient(
-            endpoint, credential=DefaultAzureCredential(), transport=make_transport(endpoint)
+            endpoint, credential=DefaultAzureCredential(), transport=_make_transport(endpoint)
         )
+    )
+
+
+def _make_transport(endpoint: str) -> Transport:
+    return make_transport(
+        endpoint, connection_timeout=CONNECTION_TIMEOUT_SECONDS, read_timeout=READ_TIMEOUT_SECONDS
     )
 
 

@@ -1,16 +1,34 @@
 """Reads the history of a log: pages, and what a client has missed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 
+import msgspec
+
+from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
-from realtime.messages import Entry
-from realtime.rooms.log import Head, LogStore, logs
+from realtime.messages import Change, Entry
+from realtime.rooms.log import LogStore, logs
+from realtime.rooms.log_rows import (
+    Head,
+    emoji_of_key,
+    entry_key,
+    parse_entry,
+    parse_message,
+    seq_of,
+)
+from realtime.rooms.publisher import split_entries
 
 MAX_PAGE_ENTRIES = 200
 """The most entries of one page."""
 
 DEFAULT_PAGE_ENTRIES = 50
+
+MAX_PAGE_READS = 6
+"""Queries for one page of messages: changes between them make a page need more than one."""
+
+MAX_RANGE_REACTIONS = 1_000
+"""Above this number of reactions in a page, they are read for each message by itself."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +36,9 @@ class Page:
     """Entries of a log, oldest first; `more` says whether there are others in that direction."""
 
     head: Head
-    entries: list[Entry]
+    messages: list[Entry]
     more: bool
+    changes: list[Change] = field(default_factory=list)
 
 
 class History:
@@ -35,10 +54,12 @@ class History:
         *,
         before: int | None = None,
         after: int | None = None,
+        reader: str = "",
     ) -> Page:
-        """The newest entries, or those before or after a seq.
+        """The newest messages, those before a seq, or the entries after a seq.
 
-        Raises ApiError `invalid_cursor` for both at once, or for a seq that the log does not have.
+        `reader` is the user whose own reactions are marked. Raises ApiError `invalid_cursor` for
+        both at once, or for a seq that the log does not have.
         """
         head = await self._logs.read_head(name)
         if before is not None and after is not None:
@@ -48,11 +69,22 @@ class History:
         if after is not None:
             low = max(after + 1, head.first)
             high = min(low + limit - 1, head.seq)
-            return Page(head, await self._logs.read(name, head, low, high), high < head.seq)
-        return await self._read_until(name, head, head.seq if before is None else before - 1, limit)
+            entries = await read_entries(self._logs, name, head, low, high)
+            messages, changes = split_entries(entries)
+            page = Page(head, messages, high < head.seq, changes)
+        else:
+            last = head.seq if before is None else before - 1
+            page = await self._read_before(name, head, last, limit)
+        return await self._mark_reactions(name, page, reader)
 
     async def read_since(
-        self, name: str, after: int | None, epoch: str | None, limit: int = DEFAULT_PAGE_ENTRIES
+        self,
+        name: str,
+        after: int | None,
+        epoch: str | None,
+        limit: int = DEFAULT_PAGE_ENTRIES,
+        *,
+        reader: str = "",
     ) -> tuple[Page, bool]:
         """All entries after a client's position and True.
 
@@ -61,13 +93,107 @@ class History:
         """
         head = await self._logs.read_head(name)
         if after is not None and _can_continue(head, after, epoch):
-            entries = await self._logs.read(name, head, after + 1, head.seq)
-            return Page(head, entries, more=False), True
-        return await self._read_until(name, head, head.seq, limit), False
+            entries = await read_entries(self._logs, name, head, after + 1, head.seq)
+            # Every seq has a row. If one is missing, a purge has run since the head was read.
+            if len(entries) == head.seq - after:
+                messages, changes = split_entries(entries)
+                page = Page(head, messages, more=False, changes=changes)
+                return await self._mark_reactions(name, page, reader), True
+        page = await self._read_before(name, head, head.seq, limit)
+        return await self._mark_reactions(name, page, reader), False
 
-    async def _read_until(self, name: str, head: Head, high: int, limit: int) -> Page:
-        low = max(head.first, high - limit + 1)
-        return Page(head, await self._logs.read(name, head, low, high), low > head.first)
+    async def _read_before(self, name: str, head: Head, last: int, limit: int) -> Page:
+        """The last messages up to a seq: the changes between them are left out."""
+        messages: list[Entry] = []
+        window, high = limit, last
+        for _ in range(MAX_PAGE_READS):
+            low = max(head.first, high - window + 1)
+            found = await _read_rows(self._logs, name, head, low, high)
+            found_messages, _ = split_entries(found)
+            messages = found_messages + messages
+            high, window = low - 1, window * 4
+            if len(messages) >= limit or high < head.first:
+                break
+        more = len(messages) > limit or high >= head.first
+        return Page(head, messages[-limit:], more)
+
+    # --- the reader's reactions -------------------------------------------------------------
+
+    async def _mark_reactions(self, name: str, page: Page, reader: str) -> Page:
+        """The page with the reader's own reactions in `mine`."""
+        reacted = [one for one in page.messages if one.reactions]
+        if not reader or not reacted:
+            return page
+        if sum(sum(one.reactions.values()) for one in reacted) <= MAX_RANGE_REACTIONS:
+            mine = await self._read_reactions(name, reacted[0].seq, reacted[-1].seq, reader)
+        else:
+            found = await gather_limited(
+                self._read_own_reactions(name, one.seq, reader) for one in reacted
+            )
+            mine = {one.seq: emojis for one, emojis in zip(reacted, found, strict=True)}
+        marked = [
+            msgspec.structs.replace(one, mine=[e for e in mine[one.seq] if e in one.reactions])
+            if mine.get(one.seq)
+            else one
+            for one in page.messages
+        ]
+        return replace(page, messages=marked)
+
+    async def _read_reactions(
+        self, name: str, first: int, last: int, reader: str
+    ) -> dict[int, list[str]]:
+        found: dict[int, list[str]] = {}
+        rows = self._logs.query_rows(name, f"r:{first:019}:", f"r:{last:019};")
+        async for row in rows:
+            if row["user"] == reader:
+                seq = int(row["RowKey"].split(":")[1])
+                found.setdefault(seq, []).append(emoji_of_key(row["RowKey"]))
+        return found
+
+    async def _read_own_reactions(self, name: str, seq: int, reader: str) -> list[str]:
+        prefix = f"r:{seq:019}:{reader}"
+        rows = self._logs.query_rows(name, f"{prefix}:", f"{prefix};")
+        return [emoji_of_key(row["RowKey"]) async for row in rows]
+
+
+async def read_entries(
+    logs: LogStore, name: str, head: Head, low: int, high: int
+) -> list[Entry | Change]:
+    """The entries from seq `low` to `high`; edits have the present content of their message."""
+    entries = await _read_rows(logs, name, head, low, high)
+    messages, changes = split_entries(entries)
+    known = {one.seq: one for one in messages}
+    edited = {one.target for one in changes if one.kind == "edit"} - known.keys()
+    found = await gather_limited(_find_message(logs, name, head, seq) for seq in edited)
+    known |= {one.seq: one for one in found if one is not None}
+    return [
+        _complete_edit(one, known.get(one.target)) if isinstance(one, Change) else one
+        for one in entries
+    ]
+
+
+async def _read_rows(
+    logs: LogStore, name: str, head: Head, low: int, high: int
+) -> list[Entry | Change]:
+    if high < low:
+        return []
+    rows = logs.query_rows(name, entry_key(low), entry_key(high + 1))
+    return [parse_entry(row) async for row in rows if head.includes(row["epoch"], seq_of(row))]
+
+
+async def _find_message(logs: LogStore, name: str, head: Head, seq: int) -> Entry | None:
+    async for row in logs.query_rows(name, entry_key(seq), entry_key(seq + 1)):
+        if "kind" not in row and head.includes(row["epoch"], seq):
+            return parse_message(row)
+    return None
+
+
+def _complete_edit(change: Change, target: Entry | None) -> Change:
+    """A later edit of the same message makes the content newer than the change; that is what the
+    client will have in the end."""
+    if change.kind != "edit" or target is None or target.deleted:
+        return change
+    return msgspec.structs.replace(change, content=target.content, revision=target.revision)
 
 
 def _can_continue(head: Head, after: int, epoch: str | None) -> bool:

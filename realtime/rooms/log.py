@@ -1,288 +1,395 @@
-"""The logs in Table Storage: one partition of the table `history` a log, one transaction a commit.
+"""The logs in Table Storage: reads and commits. One partition of the table `history` is one log.
 
-    head                   seq of the newest entry, epoch, the first seq that is stored
-    m:<seq, 19 digits>     an entry
-    i:<user>:<client id>   the seq of the entry with this id
-
-A commit writes the head (If-Match), the entries and their `i:` rows, all or none. So seq has no
-gaps, two instances cannot assign the same seq, and no message is stored twice.
-
-The table `logs` has a row for each log, for the retention timer.
+A commit is one transaction: the head (If-Match), the entries with their `i:` rows, and what they
+change. It writes all or none, so seq has no gaps, two instances cannot assign the same seq, and
+no draft is stored twice. `log_rows` describes the rows.
 """
 
+import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cache
+from typing import Any
 
-from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.data.tables import EdmType, EntityProperty, TableTransactionError, UpdateMode
+from azure.data.tables import TableTransactionError
 from cachetools import LRUCache
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
-from realtime.azure.tables import Row, Tables, tables
-from realtime.messages import Entry
+from realtime.azure.tables import Row, Table, Tables, tables
+from realtime.concurrency import gather_limited
+from realtime.errors import ApiError
+from realtime.messages import Change, Entry, format_timestamp
+from realtime.rooms.changes import Outcome, Plan, State, encode_outcome, plan_commit
+from realtime.rooms.drafts import Draft, ReactionDraft, digest_of, target_of
+from realtime.rooms.log_rows import (
+    QUEUE_PREFIX,
+    Head,
+    Outcomes,
+    QueueRow,
+    encode_head,
+    encode_queue_row,
+    entry_key,
+    id_key,
+    parse_head,
+    parse_queue_row,
+    parse_stored_message,
+    reaction_key,
+)
+from realtime.settings import settings
 
-MAX_COMMIT_ENTRIES = 49
-"""The most entries of one commit: two rows each and the head are below the 100 operations of a
-transaction (learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions)."""
+MAX_TRANSACTION_OPERATIONS = 100
+"""learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions"""
 
-INDEX_PARTITION = "logs"
-"""The partition of the table `logs`."""
+MAX_TAKEN_ROWS = 32
+"""Queue rows whose outcomes the head keeps: those of several commits."""
 
 MAX_CACHED_HEADS = 10_000
-"""Heads that an instance caches; one that is not cached costs one more read."""
 
+DAY_SECONDS = 86_400.0
 
-@dataclass(frozen=True)
-class Draft:
-    """A message before it has a seq."""
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+"""An entry further in the future is from a wrong clock; later entries do not follow it."""
 
-    sender: str
-    id: str
-    content: str
-
-
-@dataclass(frozen=True)
-class Head:
-    """The head row of a log. A log that has no rows has seq 0 and no epoch."""
-
-    epoch: str = ""
-    seq: int = 0
-    first: int = 1
-    timestamp: str = ""
-    etag: str = ""
+log = logging.getLogger(__name__)
 
 
 class ConflictError(Exception):
     """Another instance has changed the log since its head was read."""
 
 
-class AlreadyStoredError(Exception):
-    """At least one of the messages is stored already."""
+@dataclass(frozen=True)
+class Commit:
+    """What was stored: the new head, the entries in order, and the outcome of each draft."""
+
+    head: Head
+    entries: list[Entry | Change]
+    outcomes: dict[Draft, Outcome]
 
 
 class LogStore:
     """All logs. There is one in a process, since it caches the heads."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, *, edit_seconds: float = DAY_SECONDS) -> None:
         self._tables = tables
+        self._edit_seconds = edit_seconds
         self._heads: LRUCache[str, Head] = LRUCache(MAX_CACHED_HEADS)
+        self.instance = secrets.token_hex(4)
+        """Identifies this process as the writer of a head."""
+
+    def _table(self) -> Table:
+        return self._tables.open("history")
 
     # --- the head ---------------------------------------------------------------------------
 
     async def read_head(self, name: str) -> Head:
-        table = self._tables.open("history")
+        known = self._heads.get(name)
         try:
-            row = await table.get_entity(name, "head")
+            head = parse_head(await self._table().get_entity(name, "head"))
         except ResourceNotFoundError:
+            self._heads.pop(name, None)
             return Head()
-        head = Head(
-            row["epoch"],
-            row["seq"].value,
-            row["first"].value,
-            row["timestamp"],
-            str(row.metadata["etag"]),
-        )
-        self._heads[name] = head
-        return head
+        return await self._note_head(name, known, head)
 
     async def cached_head(self, name: str) -> Head:
         """The head as this instance has last seen it; a commit detects whether it has changed."""
         head: Head | None = self._heads.get(name)
         return head or await self.read_head(name)
 
-    def _drop_head(self, name: str) -> None:
-        self._heads.pop(name, None)
-
-    # --- writing ----------------------------------------------------------------------------
-
-    async def append(
-        self, name: str, head: Head, drafts: Sequence[Draft], timestamp: str
-    ) -> tuple[str, list[Entry]]:
-        """Commit messages after `head`, all or none; returns the log's epoch and the entries.
-
-        Raises ConflictError or AlreadyStoredError if nothing was written. After any other error of
-        the storage it is not known whether it was.
-        """
-        timestamp = max(timestamp, head.timestamp)  # The clocks of instances differ.
-        entries = [
-            Entry(seq, draft.id, draft.sender, draft.content, timestamp)
-            for seq, draft in enumerate(drafts, start=head.seq + 1)
-        ]
-        new_head = replace(
-            head,
-            epoch=head.epoch or secrets.token_hex(4),
-            seq=head.seq + len(entries),
-            timestamp=timestamp,
+    async def read_queue(self, name: str) -> tuple[Head, list[QueueRow]]:
+        """The head and the queue rows, oldest first, in one query."""
+        known = self._heads.get(name)
+        dates: list[datetime] = []
+        rows = self._table().query_entities(
+            "PartitionKey eq @log and RowKey ge 'head' and RowKey lt 'heae'",
+            parameters={"log": name},
+            raw_response_hook=lambda response: dates.append(_date_of(response)),
         )
+        head, queue = Head(), []
+        async for row in rows:
+            if row["RowKey"] == "head":
+                head = await self._note_head(name, known, parse_head(row))
+            elif row["RowKey"].startswith(QUEUE_PREFIX):
+                written = row.metadata["timestamp"]
+                age = (dates[-1] - written).total_seconds() if dates else 0.0
+                queue.append(parse_queue_row(row, age))
+        return head, queue
+
+    async def _note_head(self, name: str, known: Head | None, head: Head) -> Head:
+        """Cache a head that was read. One that is behind what was known begins a new epoch."""
+        if known and known.epoch == head.epoch and known.seq > head.seq:
+            # The table was restored from an older copy: without a new epoch, clients would mix
+            # the entries that they have with others of the same seq.
+            try:
+                return await self.begin_epoch(name, head)
+            except ConflictError:  # Another instance has begun it.
+                return await self.read_head(name)
+        if self._heads.get(name) is known:  # else a commit has finished during the read
+            self._heads[name] = head
+        return head
+
+    async def begin_epoch(self, name: str, head: Head) -> Head:
+        """Give a log a new epoch; its entries stay. Raises ConflictError."""
+        spans = (*head.spans, (head.epoch, head.seq)) if head.seq else ()
+        fresh = replace(head, epoch=secrets.token_hex(4), spans=spans, taken={}, leading=False)
+        log.warning("a log begins a new epoch at seq %d", head.seq)
+        return await self.update_head(name, fresh)
+
+    async def update_head(self, name: str, head: Head) -> Head:
+        """Replace the head row if it has still this etag. Raises ConflictError."""
+        try:
+            (etag,) = await self._table().submit([Replace(encode_head(name, head), head.etag)])
+        except HttpResponseError as error:
+            self._heads.pop(name, None)
+            if error.status_code in {404, 412}:
+                raise ConflictError from None
+            raise
+        head = replace(head, etag=etag)
+        self._heads[name] = head
+        return head
+
+    # --- queue rows -------------------------------------------------------------------------
+
+    async def insert_queue_row(self, name: str, key: str, epoch: str, drafts: list[Draft]) -> None:
+        """Insert drafts for the next commit of any instance. A repeated insert has no effect."""
+        row = encode_queue_row(name, key, epoch, drafts)
+        await self._table().upsert_entity(row)
+
+    # --- commits ----------------------------------------------------------------------------
+
+    async def commit(
+        self,
+        name: str,
+        head: Head,
+        drafts: Sequence[Draft],
+        now: datetime,
+        *,
+        queue: Sequence[QueueRow] = (),
+        leading: bool = False,
+        published: int | None = None,
+    ) -> Commit:
+        """Store drafts after `head`, and those of queue rows, which are deleted.
+
+        A leader gives the seq up to which it has `published`.
+
+        Every draft gets an outcome. Raises ConflictError if nothing was written because the log
+        has changed. After any other error of the storage it is not known whether it was.
+        """
+        everything = [*drafts, *(draft for row in queue for draft in row.drafts)]
+        unique, outcomes = _remove_repetitions(everything)
         if not head.etag:
             await self._add_to_index(name)
-        etag = await self._commit(name, new_head, entries)
-        self._heads[name] = replace(new_head, etag=etag)
-        return new_head.epoch, entries
+        while True:
+            plan = await self._plan(name, head, [d for d in unique if d not in outcomes], now)
+            new_head = replace(
+                plan.head,
+                writer=self.instance,
+                leading=leading,
+                taken=_merge_taken(head, queue, outcomes | plan.outcomes),
+                published=_next_published(head, plan.head, published),
+            )
+            if not plan.entries and not queue:
+                return Commit(head, [], _complete(everything, outcomes | plan.outcomes))
+            try:
+                etag = await self._submit(name, new_head, plan, queue)
+            except _AlreadyStoredError:
+                outcomes |= await self._find_stored(name, new_head, unique)
+                continue
+            new_head = replace(new_head, etag=etag)
+            self._heads[name] = new_head
+            outcomes = _complete(everything, outcomes | plan.outcomes)
+            return Commit(new_head, plan.entries, outcomes)
 
-    async def _commit(self, name: str, head: Head, entries: Iterable[Entry]) -> str:
-        operations = [_head_operation(name, head)]
-        for entry in entries:
-            operations += _entry_operations(name, head.epoch, entry)
-        table = self._tables.open("history")
+    async def _plan(self, name: str, head: Head, drafts: Sequence[Draft], now: datetime) -> Plan:
+        timestamp = _next_timestamp(now, head.timestamp)
+        state = await self._read_state(name, head, drafts)
+        started = replace(head, epoch=head.epoch or secrets.token_hex(4))
+        return plan_commit(name, started, drafts, state, timestamp, self._edit_seconds)
+
+    async def _submit(self, name: str, head: Head, plan: Plan, queue: Sequence[QueueRow]) -> str:
+        row = encode_head(name, head)
+        operations: list[Operation] = [
+            Replace(row, head.etag) if head.etag else Insert(row),
+            *plan.operations,
+            *(Delete(name, one.key) for one in queue),
+        ]
         try:
-            etags = await table.submit(operations)
+            return (await self._table().submit(operations))[0]
         except TableTransactionError as error:
-            self._drop_head(name)
+            self._heads.pop(name, None)
             if error.status_code == 409 and error.index:
-                raise AlreadyStoredError from None
+                raise _AlreadyStoredError from None
             if error.status_code in {404, 409, 412}:
                 raise ConflictError from None
             raise
         except BaseException:
-            self._drop_head(name)
+            self._heads.pop(name, None)
             raise
-        return etags[0]
+
+    async def _read_state(self, name: str, head: Head, drafts: Iterable[Draft]) -> State:
+        """The messages that drafts refer to, and the reactions that they would repeat."""
+        drafts = list(drafts)
+        targets = {target for one in drafts if (target := target_of(one)) is not None}
+        reactions = {
+            (one.target, one.sender, one.emoji) for one in drafts if isinstance(one, ReactionDraft)
+        }
+        if not targets:
+            return State()
+        rows = await gather_limited(
+            self._find_row(name, entry_key(seq)) for seq in targets if head.first <= seq <= head.seq
+        )
+        existing = await gather_limited(
+            self._find_row(name, reaction_key(*one)) for one in reactions
+        )
+        messages = [
+            parse_stored_message(row)
+            for row in rows
+            if row is not None and "kind" not in row and head.includes(row["epoch"], _seq(row))
+        ]
+        found = {
+            one for one, row in zip(reactions, existing, strict=True)
+            if row is not None and head.includes(row["epoch"], one[0])
+        }  # fmt: skip
+        return State({one.entry.seq: one for one in messages}, found)
+
+    async def _find_row(self, name: str, key: str) -> Row | None:
+        try:
+            row: Row = await self._table().get_entity(name, key)
+        except ResourceNotFoundError:
+            return None
+        return row
+
+    async def find_stored(self, name: str, drafts: Sequence[Draft]) -> dict[Draft, Outcome]:
+        """The outcomes of those drafts that are stored already, by any instance."""
+        return await self._find_stored(name, await self.read_head(name), drafts)
+
+    async def _find_stored(
+        self, name: str, head: Head, drafts: Sequence[Draft]
+    ) -> dict[Draft, Outcome]:
+        rows = await gather_limited(
+            self._find_row(name, id_key(draft.sender, draft.id)) for draft in drafts
+        )
+        found: dict[Draft, Outcome] = {}
+        for draft, row in zip(drafts, rows, strict=True):
+            if row is None:
+                continue
+            seq = row["seq"].value
+            if not head.includes(row["epoch"], seq):
+                # A row of an older log that was deleted in part.
+                await self._table().delete_entity(name, row["RowKey"])
+            else:
+                found[draft] = seq if row["digest"] == digest_of(draft) else id_conflict()
+        return found
 
     async def _add_to_index(self, name: str) -> None:
         """List a new log before its first commit, so that retention finds it."""
         table = self._tables.open("logs")
-        await table.upsert_entity({"PartitionKey": INDEX_PARTITION, "RowKey": name})
-
-    # --- reading ----------------------------------------------------------------------------
-
-    async def find(self, name: str, epoch: str, draft: Draft) -> Entry | None:
-        """The stored entry with the draft's sender and id; its content may differ."""
-        table = self._tables.open("history")
-        key = _id_key(draft.sender, draft.id)
-        try:
-            row = await table.get_entity(name, key)
-            if row["epoch"] != epoch:  # A row of an older log that was deleted in part.
-                await table.delete_entity(name, key)
-                return None
-            return _parse_entry(await table.get_entity(name, _entry_key(row["seq"].value)))
-        except ResourceNotFoundError:
-            return None
-
-    async def read(self, name: str, head: Head, low: int, high: int) -> list[Entry]:
-        """The entries from seq `low` to `high`, oldest first."""
-        if high < low:
-            return []
-        table = self._tables.open("history")
-        rows = table.query_entities(
-            "PartitionKey eq @log and RowKey ge @low and RowKey le @high",
-            parameters={"log": name, "low": _entry_key(low), "high": _entry_key(high)},
-        )
-        return [_parse_entry(row) async for row in rows if row["epoch"] == head.epoch]
+        await table.upsert_entity({"PartitionKey": "logs", "RowKey": name})
 
     async def list_names(self) -> AsyncIterator[str]:
         """The names of all logs."""
-        table = self._tables.open("logs")
-        rows = table.query_entities("PartitionKey eq @index", parameters={"index": INDEX_PARTITION})
+        rows = self._tables.open("logs").query_entities("PartitionKey eq 'logs'")
         async for row in rows:
             yield row["RowKey"]
 
-    # --- removing ---------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------
 
-    async def read_oldest(self, name: str) -> list[Entry]:
-        """The oldest stored entries, at most MAX_COMMIT_ENTRIES."""
-        table = self._tables.open("history")
-        rows = table.query_entities(
-            "PartitionKey eq @log and RowKey ge 'm:' and RowKey lt 'm;'",
-            parameters={"log": name},
-            results_per_page=MAX_COMMIT_ENTRIES,
+    async def query_rows(
+        self, name: str, low: str, high: str, **options: Any
+    ) -> AsyncIterator[Row]:
+        """The rows with keys from `low` up to but not including `high`, in their order."""
+        rows = self._table().query_entities(
+            "PartitionKey eq @log and RowKey ge @low and RowKey lt @high",
+            parameters={"log": name, "low": low, "high": high},
+            **options,
         )
-        entries: list[Entry] = []
         async for row in rows:
-            entries.append(_parse_entry(row))
-            if len(entries) == MAX_COMMIT_ENTRIES:
-                break
-        return entries
+            yield row
 
-    async def remove(self, name: str, entries: Sequence[Entry]) -> None:
-        """Remove the oldest entries of a log. Updates `first` in the head before it deletes."""
-        await self._raise_first(name, entries[-1].seq + 1)
-        keys = [
-            key
-            for entry in entries
-            for key in (_id_key(entry.sender, entry.id), _entry_key(entry.seq))
-        ]
-        table = self._tables.open("history")
-        try:
-            await table.submit([Delete(name, key) for key in keys])
-        except TableTransactionError:  # A row is missing: an earlier run was interrupted here.
-            for key in keys:
-                await table.delete_entity(name, key)
-
-    async def _raise_first(self, name: str, first: int) -> None:
-        table = self._tables.open("history")
-        while (head := await self.read_head(name)).etag and head.first < first:
+    async def delete_rows(self, name: str, keys: Sequence[str]) -> None:
+        """Delete rows; those that do not exist are passed over."""
+        for start in range(0, len(keys), MAX_TRANSACTION_OPERATIONS):
+            some = keys[start : start + MAX_TRANSACTION_OPERATIONS]
             try:
-                await table.update_entity(
-                    _head_row(name, replace(head, first=first)),
-                    mode=UpdateMode.REPLACE,
-                    etag=head.etag,
-                    match_condition=MatchConditions.IfNotModified,
-                )
-            except HttpResponseError as error:
-                if error.status_code not in {404, 412}:
-                    raise
-            finally:
-                self._drop_head(name)
+                await self._table().submit([Delete(name, key) for key in some])
+            except TableTransactionError:  # A row is missing: an earlier run was interrupted.
+                await asyncio.gather(*(self._table().delete_entity(name, key) for key in some))
 
 
-def _entry_key(seq: int) -> str:
-    return f"m:{seq:019}"
+class _AlreadyStoredError(Exception):
+    """The id of at least one draft is stored."""
 
 
-def _id_key(sender: str, client_id: str) -> str:
-    return f"i:{sender}:{client_id}"
+def _remove_repetitions(drafts: Sequence[Draft]) -> tuple[list[Draft], dict[Draft, Outcome]]:
+    """The drafts without repetitions of an id; a different draft with a used id is rejected."""
+    by_id: dict[tuple[str, str], Draft] = {}
+    outcomes: dict[Draft, Outcome] = {}
+    for draft in drafts:
+        first = by_id.setdefault((draft.sender, draft.id), draft)
+        if first is not draft and digest_of(first) != digest_of(draft):
+            outcomes[draft] = id_conflict()
+    return list(by_id.values()), outcomes
 
 
-def _int64(value: int) -> EntityProperty:
-    return EntityProperty(value, EdmType.INT64)
+def _complete(drafts: Sequence[Draft], outcomes: dict[Draft, Outcome]) -> dict[Draft, Outcome]:
+    """The outcome of every draft; a repetition has that of the first draft with its id."""
+    by_id = {(draft.sender, draft.id): outcome for draft, outcome in reversed(outcomes.items())}
+    return {draft: outcomes.get(draft, by_id[draft.sender, draft.id]) for draft in drafts}
 
 
-def _head_row(name: str, head: Head) -> Row:
-    return {
-        "PartitionKey": name,
-        "RowKey": "head",
-        "epoch": head.epoch,
-        "seq": _int64(head.seq),
-        "first": _int64(head.first),
-        "timestamp": head.timestamp,
-    }
+def _merge_taken(
+    head: Head, queue: Sequence[QueueRow], outcomes: dict[Draft, Outcome]
+) -> dict[str, Outcomes]:
+    """The outcomes of the queue rows of this commit and of those before, the oldest left out."""
+    if not queue:
+        # The owners of the rows that a leader has taken may not have read the head yet.
+        return dict(head.taken) if head.leading else {}
+    by_id = {(draft.sender, draft.id): outcome for draft, outcome in reversed(outcomes.items())}
+    taken = dict(head.taken)
+    for row in queue:
+        found = [outcomes.get(one, by_id[one.sender, one.id]) for one in row.drafts]
+        taken[row.key.removeprefix(QUEUE_PREFIX)] = [encode_outcome(one) for one in found]
+    return dict(list(taken.items())[-MAX_TAKEN_ROWS:])
 
 
-def _head_operation(name: str, head: Head) -> Operation:
-    row = _head_row(name, head)
-    return Replace(row, head.etag) if head.etag else Insert(row)
+def _next_published(head: Head, new_head: Head, published: int | None) -> int:
+    """All entries from queue rows up to this seq are published.
+
+    A commit without queue rows adds none, so it changes nothing if there are others left.
+    """
+    if published is not None:
+        return max(published, head.published)
+    return new_head.seq if head.published >= head.seq else head.published
 
 
-def _entry_operations(name: str, epoch: str, entry: Entry) -> list[Operation]:
-    message = {
-        "PartitionKey": name,
-        "RowKey": _entry_key(entry.seq),
-        "epoch": epoch,
-        "id": entry.id,
-        "sender": entry.sender,
-        "content": entry.content,
-        "timestamp": entry.timestamp,
-    }
-    id_row = {
-        "PartitionKey": name,
-        "RowKey": _id_key(entry.sender, entry.id),
-        "epoch": epoch,
-        "seq": _int64(entry.seq),
-    }
-    # A row with this seq can only be left from a deleted log: the head has assigned the seq here.
-    return [Replace(message), Insert(id_row)]
+def _next_timestamp(now: datetime, previous: str) -> str:
+    """Not before the previous entry of the log, since the clocks of instances differ.
+
+    A previous entry far in the future is from a wrong clock and is not followed.
+    """
+    if previous and format_timestamp(now) < previous <= format_timestamp(now + MAX_CLOCK_SKEW):
+        return previous
+    return format_timestamp(now)
 
 
-def _parse_entry(row: Row) -> Entry:
-    seq = int(row["RowKey"].removeprefix("m:"))
-    return Entry(seq, row["id"], row["sender"], row["content"], row["timestamp"])
+def _date_of(response: Any) -> datetime:
+    """The service's time, from the Date header of a response."""
+    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
+
+
+def _seq(row: Row) -> int:
+    return int(row["RowKey"].removeprefix("m:"))
+
+
+def id_conflict() -> ApiError:
+    return ApiError("id_conflict", "This id was used for another message.")
 
 
 @cache
 def logs() -> LogStore:
     """The logs of this process."""
-    return LogStore(tables())
+    return LogStore(tables(), edit_seconds=3600.0 * settings().edit_hours)

@@ -1,0 +1,252 @@
+"""Applies drafts to a log in memory: which entries they become and which rows they write.
+
+Pure functions. The rules of edits, deletes and reactions are here: an author may edit a message
+for a limited time and delete it, a moderator may delete any message, and each user has at most
+one reaction of a kind to a message.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as replace_field
+from datetime import datetime
+
+import msgspec
+
+from realtime.azure.operations import Delete, Insert, Operation, Replace
+from realtime.errors import ApiError
+from realtime.messages import Change, Entry
+from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
+from realtime.rooms.log_rows import (
+    Head,
+    StoredMessage,
+    encode_change,
+    encode_id_row,
+    encode_message,
+    encode_reaction,
+    make_entry,
+    reaction_key,
+)
+
+MAX_REACTION_KINDS = 20
+"""Different emojis that one message may have as reactions."""
+
+Outcome = int | ApiError
+"""The seq of a draft's entry, 0 for a change without effect, or why it was rejected."""
+
+Reaction = tuple[int, str, str]
+"""The seq of a message, a user id and an emoji."""
+
+
+@dataclass
+class State:
+    """What a commit has read: the messages that drafts refer to, and the reactions that exist."""
+
+    messages: dict[int, StoredMessage] = field(default_factory=dict)
+    reactions: set[Reaction] = field(default_factory=set)
+
+
+@dataclass
+class Plan:
+    """What a commit writes beside the head: entries in order, row operations, and the outcomes."""
+
+    head: Head
+    entries: list[Entry | Change] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    outcomes: dict[Draft, Outcome] = field(default_factory=dict)
+
+
+def plan_commit(
+    name: str,
+    head: Head,
+    drafts: Sequence[Draft],
+    state: State,
+    timestamp: str,
+    edit_seconds: float,
+) -> Plan:
+    """The plan for drafts that follow `head`, whose epoch must be set. Changes `state`."""
+    plan = Plan(head)
+    before = State(dict(state.messages), set(state.reactions))
+    for draft in drafts:
+        step = _Step(name, plan, state, timestamp, edit_seconds)
+        try:
+            plan.outcomes[draft] = step.apply(draft)
+        except ApiError as error:
+            plan.outcomes[draft] = error
+    plan.operations += _state_operations(name, before, state)
+    return plan
+
+
+def _state_operations(name: str, before: State, after: State) -> Iterator[Operation]:
+    """The writes of changed messages and reactions: one for each row, as a transaction demands."""
+    for seq, message in after.messages.items():
+        if message is not before.messages[seq]:
+            row = encode_message(name, message.epoch, message.entry, message.ordinal)
+            yield Replace(row, message.etag)
+    for seq, user_id, emoji in after.reactions - before.reactions:
+        epoch = after.messages[seq].epoch
+        yield Replace(encode_reaction(name, epoch, seq, user_id, emoji))
+    for seq, user_id, emoji in before.reactions - after.reactions:
+        yield Delete(name, reaction_key(seq, user_id, emoji))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """Applies one draft to the plan."""
+
+    name: str
+    plan: Plan
+    state: State
+    timestamp: str
+    edit_seconds: float
+
+    def apply(self, draft: Draft) -> int:
+        """The seq of the new entry, or 0. Raises ApiError."""
+        if isinstance(draft, MessageDraft):
+            return self._append_message(draft)
+        if isinstance(draft, EditDraft):
+            return self._edit(draft)
+        if isinstance(draft, DeleteDraft):
+            return self._delete(draft)
+        return self._react(draft)
+
+    def _append_message(self, draft: MessageDraft) -> int:
+        if draft.reply_to is not None and draft.reply_to not in self.state.messages:
+            raise unknown_message()
+        ordinal = self.plan.head.messages + 1
+        entry = make_entry(draft, self._next_seq(), self.timestamp)
+        self.plan.head = replace_field(self.plan.head, messages=ordinal)
+        row = encode_message(self.name, self.plan.head.epoch, entry, ordinal)
+        return self._add(draft, entry, row)
+
+    def _edit(self, draft: EditDraft) -> int:
+        target = self._target(draft.target)
+        entry = target.entry
+        if entry.sender != draft.sender:
+            raise ApiError("forbidden", "Only the author may edit a message.")
+        if entry.revision == draft.revision + 1 and entry.content == draft.content:
+            return 0  # The repetition of an edit that has been stored.
+        if entry.revision != draft.revision:
+            raise edit_conflict(entry.revision)
+        if _seconds_between(entry.timestamp, self.timestamp) > self.edit_seconds:
+            raise ApiError("edit_expired", "The message is too old to be edited.")
+        edited = msgspec.structs.replace(
+            entry,
+            content=draft.content,
+            mentions=list(draft.mentions),
+            revision=entry.revision + 1,
+            edited=self.timestamp,
+        )
+        self._update(target, edited)
+        return self._add_change(draft, "edit", content=edited.content, revision=edited.revision)
+
+    def _delete(self, draft: DeleteDraft) -> int:
+        target = self._target(draft.target)
+        entry = target.entry
+        if entry.sender != draft.sender and not draft.moderator:
+            raise ApiError("forbidden", "Only the author or a moderator may delete a message.")
+        tombstone = Entry(
+            entry.seq,
+            entry.id,
+            entry.sender,
+            "",
+            entry.timestamp,
+            name=entry.name,
+            reply_to=entry.reply_to,
+            revision=entry.revision + 1,
+            edited=self.timestamp,
+            deleted=True,
+        )
+        self._update(target, tombstone)
+        return self._add_change(draft, "delete")
+
+    def _react(self, draft: ReactionDraft) -> int:
+        target = self._target(draft.target)
+        reaction = (draft.target, draft.sender, draft.emoji)
+        counts = dict(target.entry.reactions)
+        if (reaction in self.state.reactions) == draft.on:
+            return 0
+        count = counts.pop(draft.emoji, 0) + (1 if draft.on else -1)
+        if draft.on and len(counts) >= MAX_REACTION_KINDS:
+            raise ApiError(
+                "too_many_reactions", f"A message has at most {MAX_REACTION_KINDS} reactions."
+            )
+        if count > 0:
+            counts[draft.emoji] = count
+        self._update(target, msgspec.structs.replace(target.entry, reactions=counts))
+        if draft.on:
+            self.state.reactions.add(reaction)
+        else:
+            self.state.reactions.discard(reaction)
+        return self._add_change(draft, "reaction", emoji=draft.emoji, on=draft.on, count=count)
+
+    def _target(self, seq: int) -> StoredMessage:
+        target = self.state.messages.get(seq)
+        if target is None:
+            raise unknown_message()
+        if target.entry.deleted:
+            raise ApiError("message_deleted", "The message is deleted.")
+        return target
+
+    def _update(self, target: StoredMessage, entry: Entry) -> None:
+        self.state.messages[entry.seq] = replace_field(target, entry=entry)
+
+    def _next_seq(self) -> int:
+        return self.plan.head.seq + 1
+
+    def _add_change(
+        self, draft: EditDraft | DeleteDraft | ReactionDraft, kind: str, **members: object
+    ) -> int:
+        change = msgspec.convert(
+            {
+                "seq": self._next_seq(),
+                "kind": kind,
+                "target": draft.target,
+                "id": draft.id,
+                "from": draft.sender,
+                "timestamp": self.timestamp,
+                "name": draft.name,
+                **members,
+            },
+            Change,
+        )
+        return self._add(draft, change, encode_change(self.name, self.plan.head.epoch, change))
+
+    def _add(self, draft: Draft, entry: Entry | Change, row: Mapping[str, object]) -> int:
+        epoch = self.plan.head.epoch
+        # A row with this seq can only be left from a deleted log: the head assigns the seq here.
+        self.plan.operations.append(Replace(row))
+        self.plan.operations.append(Insert(encode_id_row(self.name, epoch, draft, entry.seq)))
+        self.plan.entries.append(entry)
+        self.plan.head = replace_field(self.plan.head, seq=entry.seq, timestamp=self.timestamp)
+        return entry.seq
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+def unknown_message() -> ApiError:
+    return ApiError("unknown_message", "There is no such message in this conversation.")
+
+
+def edit_conflict(revision: int) -> ApiError:
+    return ApiError(
+        "conflict", f"The message has been edited; its revision is {revision}.", revision=revision
+    )
+
+
+def encode_outcome(outcome: Outcome) -> int | str:
+    """An outcome as the head stores it for the owner of a queue row."""
+    if isinstance(outcome, int):
+        return outcome
+    return f"{outcome.code}:{outcome.revision or 0}:{outcome.message}"
+
+
+def parse_outcome(outcome: int | str) -> Outcome:
+    if isinstance(outcome, int):
+        return outcome
+    code, revision, message = outcome.split(":", 2)
+    return ApiError(code, message, revision=int(revision) or None)

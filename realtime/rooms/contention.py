@@ -1,0 +1,81 @@
+"""What an instance knows about other writers of a log, and the constants of the protocol.
+
+docs/history.md describes the protocol.
+"""
+
+from dataclasses import dataclass
+
+CAREFUL_SECONDS = 60.0
+"""After a lost race an instance reads the head and the queue rows before each commit."""
+
+SHARED_SECONDS = 2.0
+"""After a second lost race, a queue row or another leader, an instance shares the log: it leads,
+or leaves its drafts to the leader. Long enough that a log that is written all the time stays in
+this mode; one slow message is the price of a wrong guess."""
+
+MAX_EMPTY_READS = 4
+"""A leader that finds nothing to commit this many times stops leading."""
+
+EMPTY_READ_PAUSE_SECONDS = 0.015
+
+MAX_OUTSTANDING_ROWS = 2
+"""Queue rows of one instance that may wait at the same time."""
+
+MAX_ROW_DRAFTS = 24
+MAX_ROW_CHARACTERS = 150_000
+"""A row holds 1 MiB at most (learn.microsoft.com/rest/api/storageservices), in UTF-16."""
+
+MAX_ROW_AGE_SECONDS = 60.0
+"""An older row is deleted and not stored: its sender has long been answered."""
+
+MAX_JUNK_ROWS = 20
+"""Unusable rows that one commit deletes."""
+
+LEADER_TIMEOUT_SECONDS = 0.2
+"""A head that has not changed for this long has no active leader: several commits take less."""
+
+NO_LEADER_TIMEOUT_SECONDS = 0.03
+"""The same where nobody leads."""
+
+RANK_DELAY_SECONDS = 0.03
+"""Each row before one's own delays a takeover, so that one instance tries first."""
+
+ROW_TIMEOUT_SECONDS = 0.6
+"""A row that the leader leaves waiting for this long makes its owner take over."""
+
+MARK_TIMEOUT_SECONDS = 0.3
+"""How long an owner waits for the leader's publish before it publishes itself."""
+
+MARK_WAIT_SECONDS = 0.02
+"""How long a leader waits for a publish before the next commit, so that this commit marks it."""
+
+FIRST_POLL_SECONDS = 0.03
+POLL_SECONDS = 0.02
+
+GONE_CHECK_SECONDS = 0.5
+"""How often an owner checks whether its row is still there, if the head does not mention it."""
+
+
+@dataclass
+class Contention:
+    """When an instance met other writers of a log, by the monotonic clock."""
+
+    careful_until: float = 0.0
+    shared_until: float = 0.0
+
+    def is_careful(self, now: float) -> bool:
+        return now < self.careful_until
+
+    def is_shared(self, now: float) -> bool:
+        return now < self.shared_until
+
+    def note_conflict(self, now: float) -> None:
+        """A commit has lost a race."""
+        if self.is_careful(now):
+            self.shared_until = now + SHARED_SECONDS
+        self.careful_until = now + CAREFUL_SECONDS
+
+    def note_shared(self, now: float) -> None:
+        """Queue rows or another leader were seen."""
+        self.shared_until = now + SHARED_SECONDS
+        self.careful_until = now + CAREFUL_SECONDS

@@ -1,0 +1,160 @@
+"""The drafts of one log that wait on this instance, and how batches are taken from them."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from realtime.azure import telemetry
+from realtime.errors import ApiError
+from realtime.rooms.changes import Outcome
+from realtime.rooms.drafts import Draft, MessageDraft, ReactionDraft, size_of
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import SpanContext
+
+MAX_QUEUE_DRAFTS = 1_000
+"""Drafts that may wait for one log; further ones are rejected as `busy`."""
+
+MAX_COMMIT_ENTRIES = 49
+"""The most entries of one commit: two rows each and the head are below the 100 operations of a
+transaction (learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions)."""
+
+MAX_COMMIT_OPERATIONS = 100
+
+MAX_COMMIT_BYTES = 800_000
+"""The most text of one commit as UTF-8: its frame is below the service's limit of 1 MiB."""
+
+log = logging.getLogger(__name__)
+
+
+class Problem:
+    """Why drafts are not confirmed. Logged by the first invocation that waits for one of them:
+    the host drops the log lines of tasks whose invocation is over."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._logged = False
+
+    def log_once(self) -> None:
+        if not self._logged:
+            self._logged = True
+            log.warning("%s", self._text)
+
+
+class UnconfirmedError(ApiError):
+    """It is not known whether a draft is stored and published; its sender sends it again."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(
+            "unavailable", "The message is not confirmed; send it again.", retry_after_ms=1000
+        )
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored draft: its seq (0 for a change without effect) and the epoch of its log."""
+
+    epoch: str
+    seq: int
+
+
+@dataclass
+class QueuedDraft:
+    """A draft and the future on which its senders wait."""
+
+    draft: Draft
+    outcome: "asyncio.Future[Stored]"
+    span: "SpanContext | None"  # of the event that brought it
+
+    @property
+    def id(self) -> tuple[str, str]:
+        return self.draft.sender, self.draft.id
+
+
+@dataclass
+class DraftQueue:
+    """`waiting` are the drafts to be committed, `pending` all without an outcome."""
+
+    waiting: deque[QueuedDraft] = field(default_factory=deque)
+    pending: dict[tuple[str, str], QueuedDraft] = field(default_factory=dict)
+
+    def add(self, draft: Draft) -> QueuedDraft:
+        """Raises ApiError `busy` if too many drafts wait."""
+        if len(self.waiting) >= MAX_QUEUE_DRAFTS:
+            raise ApiError("busy", "Too many messages wait for this room.", retry_after_ms=500)
+        future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        queued = QueuedDraft(draft, future, telemetry.current_span())
+        self.waiting.append(queued)
+        self.pending[queued.id] = queued
+        return queued
+
+    def take(self, budget: "Budget") -> list[QueuedDraft]:
+        """The next drafts that fit into a commit, in order."""
+        batch: list[QueuedDraft] = []
+        while self.waiting and budget.accept(self.waiting[0].draft):
+            batch.append(self.waiting.popleft())
+        return batch
+
+    def put_back(self, batch: Sequence[QueuedDraft]) -> None:
+        """Return drafts to the front, because they were not committed."""
+        self.waiting.extendleft(reversed([one for one in batch if not one.outcome.done()]))
+
+    def resolve(self, queued: QueuedDraft, epoch: str, outcome: Outcome) -> None:
+        """Give a draft its outcome."""
+        self.pending.pop(queued.id, None)
+        if queued.outcome.done():
+            return
+        if isinstance(outcome, ApiError):
+            queued.outcome.set_exception(outcome)
+            queued.outcome.exception()  # The sender may be gone; then nobody reads it.
+        else:
+            queued.outcome.set_result(Stored(epoch, outcome))
+
+    def fail(self, batch: Sequence[QueuedDraft], problem: str) -> None:
+        error = UnconfirmedError(Problem(problem))
+        for queued in batch:
+            self.resolve(queued, "", error)
+
+
+@dataclass
+class Budget:
+    """What still fits into one commit. The first draft always fits."""
+
+    operations: int = MAX_COMMIT_OPERATIONS - 1  # one is the head
+    entries: int = MAX_COMMIT_ENTRIES
+    size: int = MAX_COMMIT_BYTES
+
+    def accept(self, draft: Draft) -> bool:
+        """Whether a draft fits; then its part is deducted."""
+        operations, size = _operations_of(draft), size_of(draft)
+        if operations > self.operations or size > self.size or not self.entries:
+            return False
+        self.operations -= operations
+        self.size -= size
+        self.entries -= 1
+        return True
+
+    def accept_row(self, drafts: Sequence[Draft]) -> bool:
+        """Whether all drafts of a queue row and its deletion fit."""
+        operations = 1 + sum(map(_operations_of, drafts))
+        size = sum(map(size_of, drafts))
+        too_large = operations > self.operations or size > self.size
+        if too_large or len(drafts) > self.entries:
+            return False
+        self.operations -= operations
+        self.size -= size
+        self.entries -= len(drafts)
+        return True
+
+
+def _operations_of(draft: Draft) -> int:
+    """Rows that a draft writes at most: its entry, its id, its target, its reaction."""
+    if isinstance(draft, MessageDraft):
+        return 2
+    if isinstance(draft, ReactionDraft):
+        return 4
+    return 3

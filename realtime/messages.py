@@ -81,7 +81,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     name: str = ""
     reply_to: int | None = None
     mentions: list[str] = field(default_factory=list)
-    meta: dict[str, Any] | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
     revision: int = 0
     edited: str | None = None
     deleted: bool = False

@@ -14,12 +14,14 @@ from functools import cache
 
 from cachetools import LRUCache
 
+from realtime.rooms.commit_parts import id_conflict
+from realtime.rooms.committer import Committer, Runtime
 from realtime.rooms.contention import Contention
 from realtime.rooms.draft_queue import Problem, QueuedDraft, Stored, UnconfirmedError
 from realtime.rooms.drafts import Draft, digest_of
-from realtime.rooms.log import LogStore, id_conflict, logs
+from realtime.rooms.log import LogStore, logs
 from realtime.rooms.publisher import LogPublisher, log_publisher
-from realtime.rooms.writer import LogWriter, Runtime
+from realtime.rooms.writer import LogWriter
 
 APPEND_TIMEOUT_SECONDS = 10.0
 """How long a sender waits. The draft goes on being stored, and a repetition finds it."""
@@ -68,7 +70,7 @@ class Appender:
         writer = self._writers.get(name)
         if writer is None:
             contention = self._contention.setdefault(name, Contention())
-            writer = self._writers[name] = LogWriter(name, self._runtime, contention)
+            writer = self._writers[name] = LogWriter(Committer(name, self._runtime, contention))
             queued = writer.queue.add(draft)
             task = asyncio.create_task(self._run(name, writer))
             self._tasks.add(task)

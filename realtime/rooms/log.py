@@ -8,9 +8,9 @@ no draft is stored twice. `log_rows` describes the rows.
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
@@ -22,38 +22,37 @@ from cachetools import LRUCache
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Row, Table, Tables, tables
 from realtime.concurrency import gather_limited
-from realtime.errors import ApiError
-from realtime.messages import Change, Entry, format_timestamp
-from realtime.rooms.changes import Outcome, Plan, State, encode_outcome, plan_commit
-from realtime.rooms.drafts import Draft, ReactionDraft, digest_of, target_of
+from realtime.messages import Change, Entry
+from realtime.rooms.changes import Outcome, Plan, plan_commit
+from realtime.rooms.commit_parts import (
+    complete_outcomes,
+    id_conflict,
+    merge_taken,
+    next_published,
+    next_timestamp,
+    remove_repetitions,
+)
+from realtime.rooms.commit_state import read_state
+from realtime.rooms.drafts import Draft, digest_of
+from realtime.rooms.log_index import LogIndex
 from realtime.rooms.log_rows import (
     QUEUE_PREFIX,
     Head,
-    Outcomes,
     QueueRow,
     encode_head,
     encode_queue_row,
-    entry_key,
     id_key,
     parse_head,
     parse_queue_row,
-    parse_stored_message,
-    reaction_key,
 )
 from realtime.settings import settings
 
 MAX_TRANSACTION_OPERATIONS = 100
 """learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions"""
 
-MAX_TAKEN_ROWS = 32
-"""Queue rows whose outcomes the head keeps: those of several commits."""
-
 MAX_CACHED_HEADS = 10_000
 
 DAY_SECONDS = 86_400.0
-
-MAX_CLOCK_SKEW = timedelta(minutes=5)
-"""An entry further in the future is from a wrong clock; later entries do not follow it."""
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +77,7 @@ class LogStore:
         self._tables = tables
         self._edit_seconds = edit_seconds
         self._heads: LRUCache[str, Head] = LRUCache(MAX_CACHED_HEADS)
+        self._index = LogIndex(tables)
         self.instance = secrets.token_hex(4)
         """Identifies this process as the writer of a head."""
 
@@ -180,33 +180,33 @@ class LogStore:
         has changed. After any other error of the storage it is not known whether it was.
         """
         everything = [*drafts, *(draft for row in queue for draft in row.drafts)]
-        unique, outcomes = _remove_repetitions(everything)
+        unique, outcomes = remove_repetitions(everything)
         if not head.etag:
-            await self._add_to_index(name)
+            await self._index.add(name)
         while True:
             plan = await self._plan(name, head, [d for d in unique if d not in outcomes], now)
             new_head = replace(
                 plan.head,
                 writer=self.instance,
                 leading=leading,
-                taken=_merge_taken(head, queue, outcomes | plan.outcomes),
-                published=_next_published(head, plan.head, published),
+                taken=merge_taken(head, queue, outcomes | plan.outcomes),
+                published=next_published(head, plan.head, published),
             )
             if not plan.entries and not queue:
-                return Commit(head, [], _complete(everything, outcomes | plan.outcomes))
+                return Commit(head, [], complete_outcomes(everything, outcomes | plan.outcomes))
             try:
                 etag = await self._submit(name, new_head, plan, queue)
             except _AlreadyStoredError:
-                outcomes |= await self._find_stored(name, new_head, unique)
+                outcomes |= await self.find_stored(name, unique)
                 continue
             new_head = replace(new_head, etag=etag)
             self._heads[name] = new_head
-            outcomes = _complete(everything, outcomes | plan.outcomes)
+            outcomes = complete_outcomes(everything, outcomes | plan.outcomes)
             return Commit(new_head, plan.entries, outcomes)
 
     async def _plan(self, name: str, head: Head, drafts: Sequence[Draft], now: datetime) -> Plan:
-        timestamp = _next_timestamp(now, head.timestamp)
-        state = await self._read_state(name, head, drafts)
+        timestamp = next_timestamp(now, head.timestamp)
+        state = await read_state(self.find_row, name, head, drafts)
         started = replace(head, epoch=head.epoch or secrets.token_hex(4))
         return plan_commit(name, started, drafts, state, timestamp, self._edit_seconds)
 
@@ -230,33 +230,7 @@ class LogStore:
             self._heads.pop(name, None)
             raise
 
-    async def _read_state(self, name: str, head: Head, drafts: Iterable[Draft]) -> State:
-        """The messages that drafts refer to, and the reactions that they would repeat."""
-        drafts = list(drafts)
-        targets = {target for one in drafts if (target := target_of(one)) is not None}
-        reactions = {
-            (one.target, one.sender, one.emoji) for one in drafts if isinstance(one, ReactionDraft)
-        }
-        if not targets:
-            return State()
-        rows = await gather_limited(
-            self._find_row(name, entry_key(seq)) for seq in targets if head.first <= seq <= head.seq
-        )
-        existing = await gather_limited(
-            self._find_row(name, reaction_key(*one)) for one in reactions
-        )
-        messages = [
-            parse_stored_message(row)
-            for row in rows
-            if row is not None and "kind" not in row and head.includes(row["epoch"], _seq(row))
-        ]
-        found = {
-            one for one, row in zip(reactions, existing, strict=True)
-            if row is not None and head.includes(row["epoch"], one[0])
-        }  # fmt: skip
-        return State({one.entry.seq: one for one in messages}, found)
-
-    async def _find_row(self, name: str, key: str) -> Row | None:
+    async def find_row(self, name: str, key: str) -> Row | None:
         try:
             row: Row = await self._table().get_entity(name, key)
         except ResourceNotFoundError:
@@ -265,14 +239,11 @@ class LogStore:
 
     async def find_stored(self, name: str, drafts: Sequence[Draft]) -> dict[Draft, Outcome]:
         """The outcomes of those drafts that are stored already, by any instance."""
-        return await self._find_stored(name, await self.read_head(name), drafts)
-
-    async def _find_stored(
-        self, name: str, head: Head, drafts: Sequence[Draft]
-    ) -> dict[Draft, Outcome]:
         rows = await gather_limited(
-            self._find_row(name, id_key(draft.sender, draft.id)) for draft in drafts
+            self.find_row(name, id_key(draft.sender, draft.id)) for draft in drafts
         )
+        # The head is read after the rows: it is not older than any of them.
+        head = await self.read_head(name)
         found: dict[Draft, Outcome] = {}
         for draft, row in zip(drafts, rows, strict=True):
             if row is None:
@@ -285,16 +256,9 @@ class LogStore:
                 found[draft] = seq if row["digest"] == digest_of(draft) else id_conflict()
         return found
 
-    async def _add_to_index(self, name: str) -> None:
-        """List a new log before its first commit, so that retention finds it."""
-        table = self._tables.open("logs")
-        await table.upsert_entity({"PartitionKey": "logs", "RowKey": name})
-
-    async def list_names(self) -> AsyncIterator[str]:
+    def list_names(self) -> AsyncIterator[str]:
         """The names of all logs."""
-        rows = self._tables.open("logs").query_entities("PartitionKey eq 'logs'")
-        async for row in rows:
-            yield row["RowKey"]
+        return self._index.list_names()
 
     # --- rows -------------------------------------------------------------------------------
 
@@ -324,69 +288,9 @@ class _AlreadyStoredError(Exception):
     """The id of at least one draft is stored."""
 
 
-def _remove_repetitions(drafts: Sequence[Draft]) -> tuple[list[Draft], dict[Draft, Outcome]]:
-    """The drafts without repetitions of an id; a different draft with a used id is rejected."""
-    by_id: dict[tuple[str, str], Draft] = {}
-    outcomes: dict[Draft, Outcome] = {}
-    for draft in drafts:
-        first = by_id.setdefault((draft.sender, draft.id), draft)
-        if first is not draft and digest_of(first) != digest_of(draft):
-            outcomes[draft] = id_conflict()
-    return list(by_id.values()), outcomes
-
-
-def _complete(drafts: Sequence[Draft], outcomes: dict[Draft, Outcome]) -> dict[Draft, Outcome]:
-    """The outcome of every draft; a repetition has that of the first draft with its id."""
-    by_id = {(draft.sender, draft.id): outcome for draft, outcome in reversed(outcomes.items())}
-    return {draft: outcomes.get(draft, by_id[draft.sender, draft.id]) for draft in drafts}
-
-
-def _merge_taken(
-    head: Head, queue: Sequence[QueueRow], outcomes: dict[Draft, Outcome]
-) -> dict[str, Outcomes]:
-    """The outcomes of the queue rows of this commit and of those before, the oldest left out."""
-    if not queue:
-        # The owners of the rows that a leader has taken may not have read the head yet.
-        return dict(head.taken) if head.leading else {}
-    by_id = {(draft.sender, draft.id): outcome for draft, outcome in reversed(outcomes.items())}
-    taken = dict(head.taken)
-    for row in queue:
-        found = [outcomes.get(one, by_id[one.sender, one.id]) for one in row.drafts]
-        taken[row.key.removeprefix(QUEUE_PREFIX)] = [encode_outcome(one) for one in found]
-    return dict(list(taken.items())[-MAX_TAKEN_ROWS:])
-
-
-def _next_published(head: Head, new_head: Head, published: int | None) -> int:
-    """All entries from queue rows up to this seq are published.
-
-    A commit without queue rows adds none, so it changes nothing if there are others left.
-    """
-    if published is not None:
-        return max(published, head.published)
-    return new_head.seq if head.published >= head.seq else head.published
-
-
-def _next_timestamp(now: datetime, previous: str) -> str:
-    """Not before the previous entry of the log, since the clocks of instances differ.
-
-    A previous entry far in the future is from a wrong clock and is not followed.
-    """
-    if previous and format_timestamp(now) < previous <= format_timestamp(now + MAX_CLOCK_SKEW):
-        return previous
-    return format_timestamp(now)
-
-
 def _date_of(response: Any) -> datetime:
     """The service's time, from the Date header of a response."""
     return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
-
-
-def _seq(row: Row) -> int:
-    return int(row["RowKey"].removeprefix("m:"))
-
-
-def id_conflict() -> ApiError:
-    return ApiError("id_conflict", "This id was used for another message.")
 
 
 @cache

@@ -175,7 +175,7 @@ def encode_message(name: str, epoch: str, entry: Entry, ordinal: int) -> Row:
         row["reply_to"] = int64(entry.reply_to)
     if entry.mentions:
         row["mentions"] = msgspec.json.encode(entry.mentions).decode()
-    if entry.meta is not None:
+    if entry.meta:
         row["meta"] = msgspec.json.encode(entry.meta).decode()
     if entry.revision:
         row |= {"revision": entry.revision, "edited": entry.edited}
@@ -242,7 +242,7 @@ def parse_message(row: Row) -> Entry:
         name=row["name"],
         reply_to=reply_to.value if reply_to is not None else None,
         mentions=_parse_json(row.get("mentions"), list[str]) or [],
-        meta=_parse_json(meta, dict[str, Any]),
+        meta=_parse_json(meta, dict[str, Any]) or {},
         revision=row.get("revision", 0),
         edited=row.get("edited"),
         deleted=row.get("deleted", False),
@@ -285,5 +285,5 @@ def make_entry(draft: MessageDraft, seq: int, timestamp: str) -> Entry:
         name=draft.name,
         reply_to=draft.reply_to,
         mentions=list(draft.mentions),
-        meta=_parse_json(draft.meta or None, dict[str, Any]),
+        meta=_parse_json(draft.meta or None, dict[str, Any]) or {},
     )

@@ -1,0 +1,36 @@
+"""Reads what a commit has to know about the messages that its drafts refer to."""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from realtime.azure.tables import Row
+from realtime.concurrency import gather_limited
+from realtime.rooms.changes import State
+from realtime.rooms.drafts import Draft, ReactionDraft, target_of
+from realtime.rooms.log_rows import Head, entry_key, parse_stored_message, reaction_key, seq_of
+
+FindRow = Callable[[str, str], Awaitable[Row | None]]
+
+
+async def read_state(find_row: FindRow, name: str, head: Head, drafts: Iterable[Draft]) -> State:
+    """The messages that exist under the targets, and the reactions that drafts would repeat."""
+    drafts = list(drafts)
+    targets = {target for one in drafts if (target := target_of(one)) is not None}
+    if not targets:
+        return State()
+    stored = [seq for seq in targets if head.first <= seq <= head.seq]
+    rows = await gather_limited(find_row(name, entry_key(seq)) for seq in stored)
+    messages = [
+        parse_stored_message(row)
+        for row in rows
+        if row is not None and "kind" not in row and head.includes(row["epoch"], seq_of(row))
+    ]
+    wanted = [
+        (one.target, one.sender, one.emoji) for one in drafts if isinstance(one, ReactionDraft)
+    ]
+    reactions = await gather_limited(find_row(name, reaction_key(*one)) for one in wanted)
+    found = {
+        reaction
+        for reaction, row in zip(wanted, reactions, strict=True)
+        if row is not None and head.includes(row["epoch"], reaction[0])
+    }
+    return State({one.entry.seq: one for one in messages}, found)

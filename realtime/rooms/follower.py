@@ -1,0 +1,133 @@
+"""A follower: leaves its drafts to the leader in queue rows, and waits for their outcomes."""
+
+import secrets
+import time
+
+from realtime.rooms import contention as protocol
+from realtime.rooms.changes import parse_outcome
+from realtime.rooms.committer import Committer, OutstandingRow
+from realtime.rooms.draft_queue import Budget, QueuedDraft
+from realtime.rooms.log_rows import QUEUE_PREFIX, Head, QueueRow
+
+
+class Follower:
+    """Follows the leader of one log."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    async def follow(self) -> tuple[Head, list[QueueRow]] | None:
+        """Insert own drafts as queue rows and wait for their outcomes.
+
+        Returns the head and the queue rows if this instance has to lead, else None.
+        """
+        head = await self._committer.logs.cached_head(self._committer.name)
+        etag, unchanged_since = head.etag, self._committer.clock()
+        pause = protocol.FIRST_POLL_SECONDS
+        while self._committer.queue.waiting or self._committer.outstanding:
+            await self._insert_rows(head)
+            await self._committer.sleep(pause)
+            pause = protocol.POLL_SECONDS
+            head = await self._committer.logs.read_head(self._committer.name)
+            await self._settle_rows(head)
+            now = self._committer.clock()
+            if head.etag != etag:
+                etag, unchanged_since = head.etag, now
+            if not head.etag or await self._must_take_over(head, now - unchanged_since):
+                return await self._committer.read_queue()
+        return None
+
+    async def _insert_rows(self, head: Head) -> None:
+        while (
+            self._committer.queue.waiting
+            and len(self._committer.outstanding) < protocol.MAX_OUTSTANDING_ROWS
+        ):
+            drafts = self._take_for_row()
+            if not drafts:
+                return
+            key = f"{QUEUE_PREFIX}{time.time_ns() // 1_000_000:013}-{secrets.token_hex(5)}"
+            now = self._committer.clock()
+            row = OutstandingRow(key, head.epoch, drafts, inserted_at=now, checked_at=now)
+            self._committer.outstanding[key] = row
+            await self._committer.logs.insert_queue_row(
+                self._committer.name, key, head.epoch, [one.draft for one in drafts]
+            )
+
+    def _take_for_row(self) -> list[QueuedDraft]:
+        """Drafts for one row. A sender with a draft in another row waits: rows may be stored in
+        another order than they were inserted."""
+        busy = {
+            one.draft.sender for row in self._committer.outstanding.values() for one in row.drafts
+        }
+        budget = Budget(entries=protocol.MAX_ROW_DRAFTS, size=protocol.MAX_ROW_CHARACTERS)
+        drafts: list[QueuedDraft] = []
+        waiting = self._committer.queue.waiting
+        while waiting and waiting[0].draft.sender not in busy and budget.accept(waiting[0].draft):
+            drafts.append(waiting.popleft())
+        return drafts
+
+    async def _settle_rows(self, head: Head) -> None:
+        """Give the drafts of rows that a leader has committed and published their outcomes."""
+        now = self._committer.clock()
+        for key, row in list(self._committer.outstanding.items()):
+            taken = head.taken.get(key.removeprefix(QUEUE_PREFIX))
+            if not row.outcomes and taken is not None and len(taken) == len(row.drafts):
+                row.outcomes = [parse_outcome(one) for one in taken]
+                row.committed_at = now
+            elif not row.outcomes and now - row.checked_at > protocol.GONE_CHECK_SECONDS:
+                row.checked_at = now
+                await self._check_gone(row, now)
+            if not row.outcomes:
+                continue
+            if head.published >= row.last_seq:
+                self._resolve_row(head.epoch, row)
+            elif now - row.committed_at > protocol.MARK_TIMEOUT_SECONDS:
+                await self._publish_row(head, row)
+
+    def _resolve_row(self, epoch: str, row: OutstandingRow) -> None:
+        del self._committer.outstanding[row.key]
+        for queued, outcome in zip(row.drafts, row.outcomes, strict=True):
+            self._committer.queue.resolve(queued, epoch, outcome)
+
+    async def _publish_row(self, head: Head, row: OutstandingRow) -> None:
+        """Publish own entries, since the leader has not marked that it did."""
+        seqs = {one for one in row.outcomes if isinstance(one, int) and one}
+        entries = await self._committer.read_entries(head, seqs)
+        if await self._committer.try_publish(head.epoch, entries):
+            self._resolve_row(head.epoch, row)
+        else:
+            del self._committer.outstanding[row.key]
+            self._committer.queue.fail(row.drafts, "a publish failed")
+
+    async def _check_gone(self, row: OutstandingRow, now: float) -> None:
+        """A row that is gone, but not mentioned in the head, was stored some commits ago or was
+        deleted: the `i:` rows tell. What is not stored waits again."""
+        _, queue = await self._committer.read_queue()
+        if any(one.key == row.key for one in queue):
+            return
+        found = await self._committer.logs.find_stored(
+            self._committer.name, [one.draft for one in row.drafts]
+        )
+        missing = [one for one in row.drafts if one.draft not in found]
+        self._committer.queue.put_back(missing)
+        row.drafts = [one for one in row.drafts if one.draft in found]
+        row.outcomes = [found[one.draft] for one in row.drafts]
+        row.committed_at = now
+        if not row.drafts:
+            del self._committer.outstanding[row.key]
+
+    async def _must_take_over(self, head: Head, unchanged_seconds: float) -> bool:
+        """Whether no leader is active, or it has left a row of this instance waiting."""
+        timeout = (
+            protocol.LEADER_TIMEOUT_SECONDS if head.leading else protocol.NO_LEADER_TIMEOUT_SECONDS
+        )
+        waiting = [row for row in self._committer.outstanding.values() if not row.outcomes]
+        now = self._committer.clock()
+        if any(now - row.inserted_at > protocol.ROW_TIMEOUT_SECONDS for row in waiting):
+            return True
+        if unchanged_seconds < timeout or not waiting:
+            return False
+        _, queue = await self._committer.read_queue()
+        keys = [row.key for row in queue]
+        rank = min((keys.index(row.key) for row in waiting if row.key in keys), default=0)
+        return unchanged_seconds >= timeout + rank * protocol.RANK_DELAY_SECONDS

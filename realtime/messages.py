@@ -134,7 +134,7 @@ class DirectMessagesEvent(
 ):
     """Several entries of the direct conversation of two users."""
 
-    users: tuple[str, str]
+    users: list[str]
     epoch: str
     messages: list[Entry]
     changes: list[Change] = field(default_factory=list)

@@ -468,7 +468,7 @@ async def test_a_text_of_the_longest_length_is_kept_as_it_is(
     for text in (longest, *verbatim):
         assert (await service.says("message", message(room, text), rooms=[room])).status == 204
 
-    entries = (await own.history.read_page(room)).entries
+    entries = (await own.history.read_page(room)).messages
     assert [entry.content for entry in entries] == [longest, *verbatim]
 
 
@@ -479,7 +479,7 @@ async def test_what_only_the_server_decides_cannot_be_sent_along(
 
     await service.says("message", message(room) | forged, user="ann-22222222", rooms=[room])
 
-    (entry,) = (await own.history.read_page(room)).entries
+    (entry,) = (await own.history.read_page(room)).messages
     assert (entry.sender, entry.seq, entry.timestamp[:2]) == ("ann-22222222", 1, "20")
 
 

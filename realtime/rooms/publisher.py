@@ -54,7 +54,7 @@ def _direct_event(
         message = messages[0]
         to = users[1] if message.sender == users[0] else users[0]
         return DirectMessageEvent(**msgspec.structs.asdict(message), to=to, epoch=epoch)
-    return DirectMessagesEvent(users, epoch, messages, changes)
+    return DirectMessagesEvent(list(users), epoch, messages, changes)
 
 
 def split_entries(entries: Sequence[Entry | Change]) -> tuple[list[Entry], list[Change]]:

@@ -1,9 +1,11 @@
 """The doctor finds nothing wrong where all is well, and names what is wrong where it is not."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -11,9 +13,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from local import doctor
-from local.doctor import Finding
+from local.doctor.examination import CHECKS, SETTINGS_CHECKS, examine
+from local.doctor.findings import CheckFailedError, Finding
+from local.doctor.settings_checks import check_settings, read_environment
+from local.doctor.target import parse_url
 from local.parts import (
+    ACCESS_KEY,
     ROOT,
     Desk,
     Part,
@@ -22,6 +27,8 @@ from local.parts import (
     start_webpubsub,
     write_event_handlers,
 )
+
+TIMEOUT_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +54,22 @@ def start(settings: dict[str, str]) -> Iterator:
 
 
 async def findings(url: str, environment: dict[str, str] | None = None, key: str = ""):
-    return {one.check: one async for one in doctor.examine(url, environment, key=key, patience=3.0)}
+    found = examine(url, environment, key=key, timeout_seconds=TIMEOUT_SECONDS)
+    return {one.check: one async for one in found}
 
 
 def says(finding: Finding, *words: str) -> None:
-    assert finding.state == "wrong", finding
-    missing = [one for one in words if one not in finding.says]
-    assert not missing, finding.says
+    assert finding.state == "failed", finding
+    missing = [one for one in words if one not in finding.message]
+    assert not missing, finding.message
 
 
 async def test_a_desk_that_works_is_found_well(desk, settings):
     found = await findings(desk.url, settings)
 
     assert {one.state for one in found.values()} == {"ok"}, found
-    assert list(found) == ["settings", *doctor.CHECKS]
-    assert "heard after" in found["conversation"].says
+    assert list(found) == ["settings", *CHECKS]
+    assert "received after" in found["conversation"].message
 
 
 async def test_an_app_is_looked_at_from_outside_without_its_settings(desk):
@@ -82,7 +90,7 @@ async def test_an_app_is_looked_at_from_outside_without_its_settings(desk):
     ],
 )
 async def test_a_wrong_setting_is_named_with_what_was_expected(settings, name, value, problem):
-    finding, _ = doctor.check_settings({**settings, name: value})
+    finding, _ = check_settings({**settings, name: value})
 
     says(finding, problem)
 
@@ -121,7 +129,7 @@ async def test_an_app_that_is_not_there_is_told():
     found = await findings(url)
 
     says(found["app"], url, "make start", "--url")
-    assert found["conversation"].state == "unseen"
+    assert found["conversation"].state == "skipped"
 
 
 @pytest.fixture
@@ -159,7 +167,7 @@ async def test_an_app_that_is_not_configured_is_told(start):
     found = await findings(start(SESSION_SECRET="short").url)
 
     says(found["app"], "/api/health answers 503", "not configured")
-    assert found["entry"].state == "unseen"
+    assert found["negotiate"].state == "skipped"
 
 
 async def test_an_app_that_does_not_reach_its_tables_is_told(start, settings):
@@ -177,8 +185,8 @@ async def test_a_webhook_behind_a_key_is_looked_at_with_the_key(start):
 
     without, with_key = await findings(app.url), await findings(app.url, key="k" * 16)
 
-    assert without["webhook"].state == "unseen"
-    assert "--key" in without["webhook"].says
+    assert without["webhook"].state == "skipped"
+    assert "--key" in without["webhook"].message
     assert with_key["webhook"].state == "ok"
 
 
@@ -219,9 +227,183 @@ def handlers(folder: Path, event_handlers: list) -> Path:
 
 
 def string_of(hub: Part) -> str:
-    from local.parts import ACCESS_KEY
-
     return f"Endpoint={hub.url};AccessKey={ACCESS_KEY};Version=1.0;"
+
+
+@pytest.fixture
+async def silent_server() -> AsyncIterator[str]:
+    """A server that accepts connections and never answers: a frozen service."""
+    waiting: list[asyncio.StreamWriter] = []
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waiting.append(writer)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for writer in waiting:
+        writer.close()
+    server.close()
+
+
+async def test_services_that_never_answer_are_told(desk, settings, silent_server):
+    address = settings["TABLES_CONNECTION_STRING"].rpartition("TableEndpoint=")[0]
+    frozen = {
+        "TABLES_CONNECTION_STRING": f"{address}TableEndpoint={silent_server}/devstoreaccount1;",
+        "WEBPUBSUB_CONNECTION_STRING": f"Endpoint={silent_server};AccessKey={ACCESS_KEY};",
+    }
+
+    found = await findings(desk.url, {**settings, **frozen})
+
+    says(found["tables"], "TABLES_CONNECTION_STRING", "does not answer")
+    says(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not answer")
+    assert found["conversation"].state == "ok"
+
+
+async def test_an_app_that_never_answers_is_told(silent_server):
+    found = await findings(silent_server)
+
+    says(found["app"], "No answer within")
+    assert found["conversation"].state == "skipped"
+
+
+async def test_other_parts_asked_by_mistake_are_recognized(desk):
+    tables, hub = await findings(desk.tables.url), await findings(desk.webpubsub.url)
+
+    says(tables["app"], "That is Azurite", "7071")
+    says(hub["app"], "Web PubSub or its emulator", "7071")
+
+
+@pytest.mark.parametrize("body", ["[]", "7", '"text"', "{}", '{"checks": []}', "[" * 5000])
+async def test_any_other_json_is_not_taken_for_the_app(body):
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    async with served(answer) as url:
+        found = await findings(url)
+
+    says(found["app"], "expected 200")
+
+
+@pytest.mark.parametrize(
+    "answer", ["[]", "{}", '{"url": "nonsense", "user_id": "x", "room": "y"}', "{"]
+)
+async def test_a_strange_answer_of_negotiate_is_a_finding(answer):
+    async def respond(request: web.Request) -> web.Response:
+        is_health = request.path == "/api/health"
+        text = '{"checks": {}}' if is_health else answer
+        return web.Response(text=text, content_type="application/json")
+
+    async with served(respond) as url:
+        found = await findings(url)
+
+    assert list(found) == [name for name in CHECKS if name not in SETTINGS_CHECKS]
+    assert "failed" in {found["negotiate"].state, found["conversation"].state}
+    assert not [one for one in found.values() if "The check itself" in one.message], found
+
+
+@asynccontextmanager
+async def served(handler) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    (port,) = free_ports(1)
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("typed", "url"),
+    [
+        ("localhost:7071", "http://localhost:7071"),
+        ("127.0.0.1:7071/", "http://127.0.0.1:7071"),
+        ("app.azurewebsites.net", "https://app.azurewebsites.net"),
+        (" https://app.azurewebsites.net/ ", "https://app.azurewebsites.net"),
+    ],
+)
+def test_an_address_is_understood_as_people_type_it(typed, url):
+    assert parse_url(typed) == url
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "http://", "ftp://x", "http://x:port", "http://[", "x:99999"]
+)
+def test_what_is_no_address_is_named(typed):
+    with pytest.raises(CheckFailedError, match="is no address; expected one like"):
+        parse_url(typed)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("HISTROY_DAYS", "HISTORY_DAYS"),
+        ("MODERATE_FAILIURE", "MODERATE_FAILURE"),
+        ("banned_users", "BANNED_USERS"),
+        ("TABLES_CONECTION_STRING", None),
+    ],
+)
+def test_a_misspelled_setting_is_named_with_what_was_meant(settings, name, meant):
+    finding, _ = check_settings({**settings, name: "1"})
+
+    if meant is None:  # the right one is set as well
+        assert finding.state == "ok"
+    else:
+        says(finding, f"There is no setting {name}; did you mean {meant}?")
+
+
+@pytest.mark.parametrize("name", ["FINNHUB", "MY_OWN_KEY", "PYTHON_THREADPOOL_THREAD_COUNT"])
+def test_settings_of_others_are_left_alone(settings, name):
+    finding, _ = check_settings({**settings, name: "1"})
+
+    assert finding.state == "ok", finding
+
+
+@pytest.mark.parametrize(
+    ("moderate", "problem"),
+    [
+        ("nonsense", "expected package.module:function"),
+        (":check", "expected package.module:function"),
+        ("no_such_module:check", "importing it fails with ModuleNotFoundError"),
+        ("events.moderation:no_such_function", "has no no_such_function"),
+        ("events.moderation:_check_reason", "is no async function"),
+        ("..:x", "importing it fails with"),
+        ("events.moderation:moderate", None),
+    ],
+)
+def test_a_moderation_function_that_cannot_be_used_is_named(settings, moderate, problem):
+    finding, _ = check_settings({**settings, "MODERATE": moderate})
+
+    if problem is None:
+        assert finding.state == "ok", finding
+    else:
+        says(finding, "MODERATE is", problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "expected a JSON object"),
+        ('{"Values": []}', "Values is []"),
+        ("\x00", "is not JSON"),
+    ],
+)
+def test_a_broken_settings_file_is_a_finding(tmp_path, text, problem):
+    (tmp_path / "local.settings.json").write_text(text)
+
+    _, finding = read_environment(tmp_path)
+
+    says(finding, "local.settings.json", problem)
+
+
+def test_the_settings_file_may_have_comments(tmp_path, monkeypatch):
+    monkeypatch.delenv("OWN", raising=False)
+    (tmp_path / "local.settings.json").write_text('{"Values": {"OWN": "1"}} // comment')
+
+    environment, finding = read_environment(tmp_path)
+
+    assert (environment["OWN"], finding) == ("1", None)
 
 
 def test_the_command_prints_one_line_a_check_and_its_exit_code_tells(desk):
@@ -230,10 +412,19 @@ def test_the_command_prints_one_line_a_check_and_its_exit_code_tells(desk):
 
     assert well.returncode == 0, well.stdout
     assert [line.split()[:2] for line in well.stdout.splitlines()] == [
-        ["ok", name] for name in doctor.CHECKS if name not in doctor.OF_THE_SETTINGS
+        ["ok", name] for name in CHECKS if name not in SETTINGS_CHECKS
     ]
     assert broken.returncode == 1
-    assert json.loads(broken.stdout)[0]["state"] == "wrong"
+    assert json.loads(broken.stdout)[0]["state"] == "failed"
+
+
+@pytest.mark.parametrize("url", ["localhost:1", "nonsense://x", "http://x:port"])
+def test_the_command_never_ends_with_a_traceback(url):
+    ended = run("--url", url)
+
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("failed  app ")
+    assert "Traceback" not in ended.stderr
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

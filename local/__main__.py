@@ -2,70 +2,93 @@
 
     python -m local [--data DIR]
 
-Ctrl-C stops all of it. The data is stored in .local/ and is there again next time.
+Ctrl-C stops all of it. The data is stored in .local/ and is there again next time. The app uses the
+local parts, whatever connection strings its settings have.
 In GitHub Codespaces, and with --public-url, one more port serves the app and Web PubSub together,
 for the tunnel through which browsers come.
 """
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from local.forward import codespace_url
-from local.parts import (
-    ROOT,
-    Part,
-    PartError,
-    Ports,
-    is_taken,
-    start_desk,
-    start_forwarder,
-    stop_all,
-)
+from local.functions.errors import LoadError
+from local.functions.json_files import read_json_object
+from local.parts import Ports, start_desk, start_forwarder, stop_all
+from local.ports import is_taken
+from local.process import ROOT, Part, PartError
 
-WATCH_SECONDS = 0.25
+CHECK_INTERVAL_SECONDS = 0.25
 PUBLIC_PORT = 7070
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
     """The command line."""
+    given = parse_arguments()
+    public_url = given.public_url or codespace_url(given.public_port)
+    ports = Ports(given.functions_port, given.webpubsub_port, given.tables_port)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _exit)
+    try:
+        refuse_taken(ports)
+        with open_folder(given.data) as data:
+            run(ports, data, public_url, given.public_port, keep=given.data != "memory")
+    except (PartError, LoadError) as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     usual = Ports()
-    parser.add_argument("--functions-port", type=int, default=usual.functions, metavar="PORT")
-    parser.add_argument("--webpubsub-port", type=int, default=usual.webpubsub, metavar="PORT")
-    parser.add_argument("--tables-port", type=int, default=usual.tables, metavar="PORT")
+    for name, what in (
+        ("functions", "the app, that is the address to open"),
+        ("webpubsub", "the Web PubSub emulator"),
+        ("tables", "Azurite's table service"),
+    ):
+        port = getattr(usual, name)
+        parser.add_argument(
+            f"--{name}-port",
+            type=int,
+            default=port,
+            metavar="PORT",
+            help=f"the port of {what}; default: {port}",
+        )
     parser.add_argument(
-        "--data", default=str(ROOT / ".local"), metavar="DIR", help='"memory" keeps nothing'
+        "--data",
+        default=str(ROOT / ".local"),
+        metavar="DIR",
+        help='where data is stored; default: .local; "memory" stores nothing',
     )
-    parser.add_argument("--public-port", type=int, default=PUBLIC_PORT, metavar="PORT")
+    parser.add_argument(
+        "--public-port",
+        type=int,
+        default=PUBLIC_PORT,
+        metavar="PORT",
+        help=f"the port that a tunnel leads to; default: {PUBLIC_PORT}",
+    )
     parser.add_argument(
         "--public-url", metavar="URL", help="the address of a tunnel to the public port"
     )
-    given = parser.parse_args()
-    public_url = given.public_url or codespace_url(given.public_port)
-    ports = Ports(given.functions_port, given.webpubsub_port, given.tables_port)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
-    try:
-        refuse_taken(ports)
-        with folder(given.data) as data:
-            run(ports, data, public_url, given.public_port, keep=given.data != "memory")
-    except PartError as error:
-        sys.exit(str(error))
+    return parser.parse_args()
 
 
 def refuse_taken(ports: Ports) -> None:
-    """PartError when a port is not free, before anything is started."""
+    """Raises PartError when a port is not free, before anything is started."""
     for flag, port in vars(ports).items():
         if is_taken(port):
             raise PartError(
@@ -84,6 +107,8 @@ def run(ports: Ports, data: Path, public_url: str | None, public_port: int, *, k
     try:
         if public_url:
             parts.append(start_forwarder(public_port, desk.url, desk.webpubsub_url, public_url))
+        for line in describe_overridden(desk.environment):
+            print(line, flush=True)
         for part in parts:
             part.wait()
             print(f"{part.name} is ready at {part.url}", flush=True)
@@ -96,29 +121,46 @@ def run(ports: Ports, data: Path, public_url: str | None, public_port: int, *, k
         desk.stop()
 
 
+def describe_overridden(addresses: Mapping[str, str]) -> Iterator[str]:
+    """A line for each setting of the developer in whose place the local parts are used."""
+    example = _read_values("local.settings.json.example")
+    own = _read_values("local.settings.json")
+    from_file = dict.fromkeys(own, "local.settings.json")
+    sources = {**from_file, **dict.fromkeys(os.environ, "the environment")}
+    for name, address in addresses.items():
+        value = os.environ.get(name, own.get(name))
+        if value and value not in (address, example.get(name)):
+            yield f"{name} of {sources[name]} is not used: the app uses the local parts."
+
+
+def _read_values(name: str) -> dict[str, str]:
+    values: dict[str, str] = read_json_object(ROOT / name).get("Values", {})
+    return values
+
+
 def watch(parts: list[Part]) -> None:
     """Never returns. Raises PartError if a part has ended."""
     while True:
         for part in parts:
             part.check()
-        time.sleep(WATCH_SECONDS)
+        time.sleep(CHECK_INTERVAL_SECONDS)
 
 
 @contextlib.contextmanager
-def folder(name: str) -> Iterator[Path]:
-    """The folder of the parts' data: one that stays, or a temporary one for `memory`."""
+def open_folder(name: str) -> Iterator[Path]:
+    """Where the parts store their data: a folder that stays, or one for this run only."""
     if name == "memory":
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
     else:
-        permanent = Path(name).resolve()
-        permanent.mkdir(parents=True, exist_ok=True)
-        yield permanent
+        folder = Path(name).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
-def _leave(*_: object) -> None:
-    # A second Ctrl-C must not interrupt the stopping.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+def _exit(*_: object) -> None:
+    # A second Ctrl-C must not interrupt the stop.
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(0)
 

@@ -6,37 +6,37 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from local.parts import (
-    ROOT,
-    Desk,
-    PartError,
-    Ports,
-    free_ports,
-    is_taken,
-    start_functions,
-    start_tables,
-)
+from local.parts import Desk, Ports, start_functions, start_tables
+from local.ports import free_ports, is_taken
+from local.process import ROOT, PartError
 
-DEADLINE = 20.0
+DEADLINE_SECONDS = 30.0
 
 
 class Command:
     """`python -m local` as somebody types it, and what it printed."""
 
-    def __init__(self, ports: Ports, data: Path | str) -> None:
+    def __init__(
+        self, ports: Ports, data: Path | str, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.ports = ports
         flags = [f"--{part}-port={port}" for part, port in vars(ports).items()]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "local", *flags, f"--data={data}"],
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "WEATHER_SCHEDULE": "0 0 0 1 1 *"},
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                "WEATHER_SCHEDULE": "0 0 0 1 1 *",
+                **(environment or {}),
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -67,7 +67,7 @@ class Command:
 
     def ended(self) -> tuple[int, str]:
         """The exit code, and all that was printed."""
-        rest, _ = self.process.communicate(timeout=DEADLINE)
+        rest, _ = self.process.communicate(timeout=DEADLINE_SECONDS)
         return self.process.returncode, "".join(self.printed) + rest
 
 
@@ -75,14 +75,16 @@ class Command:
 def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
     commands: list[Command] = []
 
-    def start(ports: Ports | None = None, data: Path | str = tmp_path) -> Command:
-        commands.append(Command(ports or Ports.free(), data))
+    def start(
+        ports: Ports | None = None, data: Path | str = tmp_path, **environment: str
+    ) -> Command:
+        commands.append(Command(ports or Ports.free(), data, environment))
         return commands[-1]
 
     yield start
     for command in commands:
         command.process.terminate()
-        command.process.communicate(timeout=DEADLINE)
+        command.process.communicate(timeout=DEADLINE_SECONDS)
 
 
 def test_it_starts_within_ten_seconds_and_says_where_to_look(
@@ -193,3 +195,57 @@ def test_a_part_that_never_answers_is_an_error(tmp_path: Path) -> None:
         part.wait(seconds=0.3)
 
     part.stop()
+
+
+def test_a_setting_that_is_not_used_is_named(start: Callable[..., Command]) -> None:
+    own = "Endpoint=https://own.webpubsub.azure.com;AccessKey=x;Version=1.0;"
+    command = start(data="memory", WEBPUBSUB_CONNECTION_STRING=own)
+    command.ready()
+
+    printed = "".join(command.printed)
+    assert (
+        "WEBPUBSUB_CONNECTION_STRING of the environment is not used: the app uses the local parts."
+    ) in printed
+    assert "TABLES_CONNECTION_STRING of" not in printed
+    assert "own.webpubsub" not in printed
+
+
+def test_the_help_tells_ports_and_options() -> None:
+    command = [sys.executable, "-m", "local", "--help"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert all(port in said for port in ("7071", "8080", "10002", ".local", '"memory"'))
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_sentence(
+    start: Callable[..., Command], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+
+    code, printed = start(data=tmp_path / "file" / "data").ended()
+
+    assert code == 1
+    assert printed == f"{tmp_path / 'file'}/data: Not a directory\n"
+
+
+def test_no_part_outlives_a_killed_parent(start: Callable[..., Command]) -> None:
+    command = start()
+    command.ready()
+    parts = psutil.Process(command.process.pid).children(recursive=True)
+
+    command.process.kill()
+
+    _, alive = psutil.wait_procs(parts, timeout=DEADLINE_SECONDS)
+    assert alive == []
+    assert not any(is_taken(port) for port in vars(command.ports).values())
+
+
+def test_a_killed_part_takes_its_children_with_it(desk: Desk) -> None:
+    part = start_functions(free_ports(1)[0], desk.environment)
+    part.wait()
+    processes = psutil.Process(part.process.pid).children(recursive=True)
+
+    part.kill()
+
+    assert len(processes) == 1
+    assert psutil.wait_procs(processes, timeout=DEADLINE_SECONDS)[1] == []

@@ -39,6 +39,10 @@ TABLES_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
+AZURITE_ACCOUNT = (
+    f"DefaultEndpointsProtocol=http;AccountName={TABLES_ACCOUNT};AccountKey={TABLES_KEY};"
+)
+
 
 def start_tables(port: int, location: Path | None = None) -> Part:
     """Azurite's table service; without a location it keeps its data in memory."""
@@ -135,22 +139,21 @@ def write_event_handlers(file: Path, functions_port: int, access_key: str = ACCE
     return file
 
 
-def environment_of(
-    webpubsub_url: str, tables_url: str, blobs_url: str | None = None
-) -> dict[str, str]:
+def environment_of(webpubsub_url: str, tables_url: str) -> dict[str, str]:
     """The settings that lead the app to the local parts."""
-    account = f"DefaultEndpointsProtocol=http;AccountName={TABLES_ACCOUNT};AccountKey={TABLES_KEY};"
-    environment = {
+    return {
         "WEBPUBSUB_CONNECTION_STRING": (
             f"Endpoint={webpubsub_url};AccessKey={ACCESS_KEY};Version=1.0;"
         ),
         "WEBPUBSUB_HUB": HUB,
-        "TABLES_CONNECTION_STRING": f"{account}TableEndpoint={tables_url}/{TABLES_ACCOUNT};",
+        "TABLES_CONNECTION_STRING": (
+            f"{AZURITE_ACCOUNT}TableEndpoint={tables_url}/{TABLES_ACCOUNT};"
+        ),
     }
-    if blobs_url is not None:
-        blobs = f"{account}BlobEndpoint={blobs_url}/{TABLES_ACCOUNT};"
-        environment["AzureWebJobsStorage"] = blobs
-    return environment
+
+
+def _blobs_connection_string(blobs_url: str) -> str:
+    return f"{AZURITE_ACCOUNT}BlobEndpoint={blobs_url}/{TABLES_ACCOUNT};"
 
 
 @dataclass(frozen=True)
@@ -230,8 +233,9 @@ def start_desk(
             blobs = start_blobs(free_ports(1)[0])
             started.append(blobs)
             blobs.wait()  # the real host gives up without them
-        addresses = environment_of(webpubsub.url, tables.url, blobs.url if blobs else None)
-        environment = {**(settings or {}), **addresses}
+        environment = {**(settings or {}), **environment_of(webpubsub.url, tables.url)}
+        if blobs is not None:
+            environment["AzureWebJobsStorage"] = _blobs_connection_string(blobs.url)
         functions = start_functions(
             ports.functions, environment, data=data / "timers" if keep else None, listener=listener
         )

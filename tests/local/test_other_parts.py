@@ -1,0 +1,62 @@
+"""Other programs can take the place of our Functions host and of our emulator."""
+
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.other_parts import FUNCTIONS_HOST, WEBPUBSUB_EMULATOR, UnsupportedOptionError
+from local.parts import EMULATOR_SOURCE, Ports, start_desk, start_functions, start_webpubsub
+from local.ports import free_ports
+from local.process import ROOT, PartError
+from tests.local.small_app import write_app
+
+
+@pytest.fixture
+def _other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours in the part of others: started by a command, in another folder, with nothing else."""
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{EMULATOR_SOURCE}")
+    python = sys.executable
+    monkeypatch.setenv(FUNCTIONS_HOST, f"{python} -m local.functions --port {{port}}")
+    emulator = f"{python} -m webpubsub_emulator --port {{port}} --settings appsettings.json"
+    monkeypatch.setenv(WEBPUBSUB_EMULATOR, emulator)
+
+
+@pytest.mark.usefixtures("_other_parts")
+def test_the_whole_product_runs_on_other_parts(tmp_path: Path) -> None:
+    settings = {"WEATHER_SCHEDULE": "0 0 0 1 1 *"}
+    desk = start_desk(Ports.free(), tmp_path, keep=False, settings=settings)
+    try:
+        desk.wait()
+        health = httpx.get(f"{desk.url}/api/health").json()
+        negotiated = httpx.post(f"{desk.url}/api/negotiate", json={"user_id": "ann"}).json()
+
+        assert health["status"] == "ok"
+        assert negotiated["url"].startswith(desk.webpubsub_url.replace("http", "ws"))
+        assert "BlobEndpoint=http://127.0.0.1:" in desk.environment["AzureWebJobsStorage"]
+        assert len(desk.parts) == 4
+        assert desk.blobs is not None
+        assert desk.blobs.answers()
+    finally:
+        desk.stop()
+
+
+@pytest.mark.usefixtures("_other_parts")
+def test_an_option_that_only_our_host_has_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOptionError, match="has no options --enable-auth"):
+        start_functions(free_ports(1)[0], {}, write_app(tmp_path, ""), options=["--enable-auth"])
+
+
+@pytest.mark.parametrize("command", ["", "no-such-program --port {port}"])
+def test_a_command_that_does_not_exist_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv(FUNCTIONS_HOST, command)
+    monkeypatch.setenv(WEBPUBSUB_EMULATOR, command)
+    (tmp_path / "settings.json").write_text("{}")
+
+    with pytest.raises(PartError, match=r"FUNCTIONS_HOST is .* expected a command"):
+        start_functions(1, {}, tmp_path)
+    with pytest.raises(PartError, match=r"WEBPUBSUB_EMULATOR is .* expected a command"):
+        start_webpubsub(1, tmp_path / "settings.json")

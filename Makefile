@@ -1,21 +1,21 @@
-# What one does with this project. Everything is installed below this folder, nothing elsewhere.
+# The commands of this project. Everything is installed below this folder, nothing elsewhere.
 #
 #   make start    run the whole product on this machine; Ctrl-C stops it
 #   make test     run all tests
 #   make bench    run the benchmarks
-#   make doctor   look what is wrong with this desk, or with an app: make doctor URL=https://...
+#   make doctor   check the local configuration, or a deployed app: make doctor URL=https://...
 #   make picture  record the README's animated picture from the running page
-#   make check    lint, formatting and types        make fix    what can be mended by itself
-#   make clean    remove what was installed, built and kept
+#   make check    lint, formatting and types        make fix    what can be fixed automatically
+#   make clean    remove what was installed, built and stored
 #
-# What follows a command goes into ARGS: make start ARGS='--data memory', make test ARGS='-k history'
+# Options go into ARGS: make start ARGS='--data memory', make test ARGS='-k history'
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Each of these files says "this was done"; make does it again when what it depends on is newer.
+# Each of these files marks a finished step; make repeats it when what it depends on is newer.
 PACKAGES := $(VENV)/installed
 AZURITE := local/node_modules/.package-lock.json
 PAGE_TOOLS := web/node_modules/.package-lock.json
@@ -26,6 +26,7 @@ LINTER := tests/openapi/node_modules/.package-lock.json
 RIVAL := benchmarks/js/node_modules/.package-lock.json
 
 QUIETLY := --no-audit --no-fund --loglevel=error
+OFFLINE := { echo 'The installation failed. Is this machine online?'; exit 1; }
 
 .PHONY: start test bench doctor picture check fix clean
 .DEFAULT_GOAL := start
@@ -68,22 +69,26 @@ clean:
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 $(PACKAGES): requirements.txt requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo 'Townsquare needs Python 3.11 or newer: make PYTHON=/path/to/python3.11'; exit 1; }
+	@command -v $(PYTHON) > /dev/null || { \
+		echo 'There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python'; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Townsquare needs Python 3.11 or newer; $(PYTHON) is %d.%d. Name another: make PYTHON=/path/to/python" \
+		% sys.version_info[:2])'
 	@echo 'Installing the Python packages, and Node with them (about a minute, once) ...'
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo 'This Python cannot make a venv. On Debian: apt-get install python3-venv'; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt || $(OFFLINE)
 	@touch $@
 
 $(AZURITE): local/package.json local/package-lock.json local/.npmrc | $(PACKAGES)
 	@echo 'Installing Azurite, which is Table Storage on this machine ...'
-	@cd local && npm ci $(QUIETLY)
+	@cd local && npm ci $(QUIETLY) || $(OFFLINE)
 	@touch $@
 
 $(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 	@echo 'Installing what builds the page ...'
-	@cd web && npm ci $(QUIETLY)
+	@cd web && npm ci $(QUIETLY) || $(OFFLINE)
 	@touch $@
 
 $(CLIENT): clients/javascript/package.json clients/javascript/package-lock.json | $(PACKAGES)
@@ -93,17 +98,17 @@ $(CLIENT): clients/javascript/package.json clients/javascript/package-lock.json 
 
 $(CLIENTS): emulator/tests/javascript/package.json emulator/tests/javascript/package-lock.json $(PACKAGES)
 	@echo "Installing Microsoft's JavaScript clients for the tests ..."
-	@cd emulator/tests/javascript && npm ci $(QUIETLY)
+	@cd emulator/tests/javascript && npm ci $(QUIETLY) || $(OFFLINE)
 	@touch $@
 
 $(LINTER): tests/openapi/package.json tests/openapi/package-lock.json $(PACKAGES)
 	@echo 'Installing the linter of the API document for the tests ...'
-	@cd tests/openapi && npm ci $(QUIETLY)
+	@cd tests/openapi && npm ci $(QUIETLY) || $(OFFLINE)
 	@touch $@
 
 $(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)
 	@echo 'Installing the Socket.IO server for the benchmarks ...'
-	@cd benchmarks/js && npm ci $(QUIETLY)
+	@cd benchmarks/js && npm ci $(QUIETLY) || $(OFFLINE)
 	@touch $@
 
 $(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/reference/* web/src/* web/src/*/* clients/javascript/src/*)

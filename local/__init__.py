@@ -1,1 +1,1 @@
-"""Azure on one desk: a Functions host, a Web PubSub emulator and a table store, no account."""
+"""What runs on a developer's machine: a Functions host, the parts of `make start`, the doctor."""

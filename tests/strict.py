@@ -1,4 +1,4 @@
-"""A second instance of the app beside the desk's, with the rules on that the desk leaves off."""
+"""A second instance of the app with every limit and rule on; the shared one is lenient."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ SETTINGS = QUIET | {
 
 
 def start_strict(desk: Desk, folder: Path) -> Part:
-    """It asks for function keys, and moderates with the example of the document."""
+    """It requires function keys and moderates with the example of docs/moderation.md."""
     document = (ROOT / "docs/moderation.md").read_text()
     example = re.search(r"```python\n(.*?)```", document, re.DOTALL)
     assert example, "docs/moderation.md has no example"

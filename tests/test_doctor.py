@@ -1,4 +1,4 @@
-"""The doctor finds nothing wrong where all is well, and names what is wrong where it is not."""
+"""The doctor reports no problem where there is none, and names each problem that there is."""
 
 import asyncio
 import json
@@ -58,13 +58,13 @@ async def findings(url: str, environment: dict[str, str] | None = None, key: str
     return {one.check: one async for one in found}
 
 
-def says(finding: Finding, *words: str) -> None:
+def assert_failed(finding: Finding, *words: str) -> None:
     assert finding.state == "failed", finding
     missing = [one for one in words if one not in finding.message]
     assert not missing, finding.message
 
 
-async def test_a_desk_that_works_is_found_well(desk, settings):
+async def test_a_working_product_passes_every_check(desk, settings):
     found = await findings(desk.url, settings)
 
     assert {one.state for one in found.values()} == {"ok"}, found
@@ -72,7 +72,7 @@ async def test_a_desk_that_works_is_found_well(desk, settings):
     assert "received after" in found["conversation"].message
 
 
-async def test_an_app_is_looked_at_from_outside_without_its_settings(desk):
+async def test_an_app_is_checked_from_outside_without_its_settings(desk):
     found = await findings(desk.url)
 
     assert {one.state for one in found.values()} == {"ok"}, found
@@ -92,18 +92,22 @@ async def test_an_app_is_looked_at_from_outside_without_its_settings(desk):
 async def test_a_wrong_setting_is_named_with_what_was_expected(settings, name, value, problem):
     finding, _ = check_settings({**settings, name: value})
 
-    says(finding, problem)
+    assert_failed(finding, problem)
 
 
 async def test_a_connection_string_that_is_none_is_named(desk, settings):
     broken = {"WEBPUBSUB_CONNECTION_STRING": "nonsense", "TABLES_CONNECTION_STRING": "nonsense"}
     found = await findings(desk.url, {**settings, **broken})
 
-    says(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "Expected Endpoint=", "local.settings")
-    says(found["tables"], "TABLES_CONNECTION_STRING", "Expected AccountName=", "local.settings")
+    assert_failed(
+        found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "Expected Endpoint=", "local.settings"
+    )
+    assert_failed(
+        found["tables"], "TABLES_CONNECTION_STRING", "Expected AccountName=", "local.settings"
+    )
 
 
-async def test_a_wrong_key_of_web_pubsub_is_told_from_a_wrong_address(desk, settings):
+async def test_a_wrong_key_of_web_pubsub_is_distinguished_from_a_wrong_address(desk, settings):
     string = settings["WEBPUBSUB_CONNECTION_STRING"]
     other_key = string.replace("AccessKey=A", "AccessKey=B")
     nowhere = f"Endpoint=http://127.0.0.1:{free_ports(1)[0]};AccessKey={32 * 'A'};Version=1.0;"
@@ -111,30 +115,30 @@ async def test_a_wrong_key_of_web_pubsub_is_told_from_a_wrong_address(desk, sett
     by_key = await findings(desk.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": other_key})
     by_address = await findings(desk.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": nowhere})
 
-    says(by_key["webpubsub"], "refuse", "WEBPUBSUB_CONNECTION_STRING")
-    says(by_address["webpubsub"], "does not answer", "WEBPUBSUB_CONNECTION_STRING")
+    assert_failed(by_key["webpubsub"], "refuse", "WEBPUBSUB_CONNECTION_STRING")
+    assert_failed(by_address["webpubsub"], "does not answer", "WEBPUBSUB_CONNECTION_STRING")
 
 
-async def test_a_wrong_key_of_the_tables_is_told(desk, settings):
+async def test_a_wrong_key_of_the_tables_is_named(desk, settings):
     string = settings["TABLES_CONNECTION_STRING"].replace("AccountKey=E", "AccountKey=F")
 
     found = await findings(desk.url, {**settings, "TABLES_CONNECTION_STRING": string})
 
-    says(found["tables"], "TABLES_CONNECTION_STRING", "refuse")
+    assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "refuse")
 
 
-async def test_an_app_that_is_not_there_is_told():
+async def test_an_app_that_is_not_there_is_named():
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
 
     found = await findings(url)
 
-    says(found["app"], url, "make start", "--url")
+    assert_failed(found["app"], url, "make start", "--url")
     assert found["conversation"].state == "skipped"
 
 
 @pytest.fixture
-async def app_of_tomorrow() -> AsyncIterator[str]:
-    """Something that says it is well, with a clock that is a day ahead."""
+async def app_with_a_fast_clock() -> AsyncIterator[str]:
+    """An app that reports ok and whose clock is a day ahead."""
 
     async def health(_: web.Request) -> web.Response:
         date = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
@@ -150,37 +154,37 @@ async def app_of_tomorrow() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_clocks_that_differ_are_told_by_how_much(app_of_tomorrow):
-    found = await findings(app_of_tomorrow)
+async def test_clocks_that_differ_are_named_with_the_difference(app_with_a_fast_clock):
+    found = await findings(app_with_a_fast_clock)
 
     assert found["app"].state == "ok"
-    says(found["clock"], "differ by 86", "NTP")
+    assert_failed(found["clock"], "differ by 86", "NTP")
 
 
-async def test_what_is_not_our_app_is_told(app_of_tomorrow):
-    found = await findings(f"{app_of_tomorrow}/elsewhere")
+async def test_what_is_not_our_app_is_named(app_with_a_fast_clock):
+    found = await findings(f"{app_with_a_fast_clock}/elsewhere")
 
-    says(found["app"], "/api/health answers 404", "Is http://127.0.0.1", "the app?")
+    assert_failed(found["app"], "/api/health answers 404", "Is http://127.0.0.1", "the app?")
 
 
-async def test_an_app_that_is_not_configured_is_told(start):
+async def test_an_app_that_is_not_configured_is_named(start):
     found = await findings(start(SESSION_SECRET="short").url)
 
-    says(found["app"], "/api/health answers 503", "not configured")
+    assert_failed(found["app"], "/api/health answers 503", "not configured")
     assert found["negotiate"].state == "skipped"
 
 
-async def test_an_app_that_does_not_reach_its_tables_is_told(start, settings):
+async def test_an_app_that_does_not_reach_its_tables_is_named(start, settings):
     nowhere = f"127.0.0.1:{free_ports(1)[0]}"
     address = settings["TABLES_CONNECTION_STRING"].rpartition("TableEndpoint=")[0]
     tables = f"{address}TableEndpoint=http://{nowhere}/devstoreaccount1;"
 
     found = await findings(start(TABLES_CONNECTION_STRING=tables).url)
 
-    says(found["app"], "does not reach tables", "TABLES_")
+    assert_failed(found["app"], "does not reach tables", "TABLES_")
 
 
-async def test_a_webhook_behind_a_key_is_looked_at_with_the_key(start):
+async def test_a_webhook_behind_a_key_is_checked_with_the_key(start):
     app = start(key="yes")
 
     without, with_key = await findings(app.url), await findings(app.url, key="k" * 16)
@@ -190,7 +194,7 @@ async def test_a_webhook_behind_a_key_is_looked_at_with_the_key(start):
     assert with_key["webhook"].state == "ok"
 
 
-async def test_a_hub_without_a_handler_is_told(start, tmp_path):
+async def test_a_hub_without_a_handler_is_named(start, tmp_path):
     hub = start_webpubsub(free_ports(1)[0], handlers(tmp_path, []))
     try:
         hub.wait()
@@ -200,10 +204,12 @@ async def test_a_hub_without_a_handler_is_told(start, tmp_path):
     finally:
         hub.stop()
 
-    says(found["conversation"], "could not deliver `join`", "event handler", "connect_hub.py")
+    assert_failed(
+        found["conversation"], "could not deliver `join`", "event handler", "connect_hub.py"
+    )
 
 
-async def test_a_hub_whose_handler_leads_nowhere_is_told(start, tmp_path):
+async def test_a_hub_whose_handler_leads_nowhere_is_named(start, tmp_path):
     handler = write_event_handlers(tmp_path / "webpubsub.json", free_ports(1)[0])
     hub = start_webpubsub(free_ports(1)[0], handler)
     try:
@@ -214,7 +220,7 @@ async def test_a_hub_whose_handler_leads_nowhere_is_told(start, tmp_path):
     finally:
         hub.stop()
 
-    says(found["conversation"], "event handler", "connect")
+    assert_failed(found["conversation"], "event handler", "connect")
 
 
 def handlers(folder: Path, event_handlers: list) -> Path:
@@ -245,7 +251,7 @@ async def silent_server() -> AsyncIterator[str]:
     server.close()
 
 
-async def test_services_that_never_answer_are_told(desk, settings, silent_server):
+async def test_services_that_never_answer_are_named(desk, settings, silent_server):
     address = settings["TABLES_CONNECTION_STRING"].rpartition("TableEndpoint=")[0]
     frozen = {
         "TABLES_CONNECTION_STRING": f"{address}TableEndpoint={silent_server}/devstoreaccount1;",
@@ -254,23 +260,23 @@ async def test_services_that_never_answer_are_told(desk, settings, silent_server
 
     found = await findings(desk.url, {**settings, **frozen})
 
-    says(found["tables"], "TABLES_CONNECTION_STRING", "does not answer")
-    says(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not answer")
+    assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "does not answer")
+    assert_failed(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not answer")
     assert found["conversation"].state == "ok"
 
 
-async def test_an_app_that_never_answers_is_told(silent_server):
+async def test_an_app_that_never_answers_is_named(silent_server):
     found = await findings(silent_server)
 
-    says(found["app"], "No answer within")
+    assert_failed(found["app"], "No answer within")
     assert found["conversation"].state == "skipped"
 
 
 async def test_other_parts_asked_by_mistake_are_recognized(desk):
     tables, hub = await findings(desk.tables.url), await findings(desk.webpubsub.url)
 
-    says(tables["app"], "That is Azurite", "7071")
-    says(hub["app"], "Web PubSub or its emulator", "7071")
+    assert_failed(tables["app"], "That is Azurite", "7071")
+    assert_failed(hub["app"], "Web PubSub or its emulator", "7071")
 
 
 @pytest.mark.parametrize("body", ["[]", "7", '"text"', "{}", '{"checks": []}', "[" * 5000])
@@ -281,7 +287,7 @@ async def test_any_other_json_is_not_taken_for_the_app(body):
     async with served(answer) as url:
         found = await findings(url)
 
-    says(found["app"], "expected 200")
+    assert_failed(found["app"], "expected 200")
 
 
 @pytest.mark.parametrize(
@@ -349,7 +355,7 @@ def test_a_misspelled_setting_is_named_with_what_was_meant(settings, name, meant
     if meant is None:  # the right one is set as well
         assert finding.state == "ok"
     else:
-        says(finding, f"There is no setting {name}; did you mean {meant}?")
+        assert_failed(finding, f"There is no setting {name}; did you mean {meant}?")
 
 
 @pytest.mark.parametrize("name", ["FINNHUB", "MY_OWN_KEY", "PYTHON_THREADPOOL_THREAD_COUNT"])
@@ -377,7 +383,7 @@ def test_a_moderation_function_that_cannot_be_used_is_named(settings, moderate, 
     if problem is None:
         assert finding.state == "ok", finding
     else:
-        says(finding, "MODERATE is", problem)
+        assert_failed(finding, "MODERATE is", problem)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +400,7 @@ def test_a_broken_settings_file_is_a_finding(tmp_path, text, problem):
 
     _, finding = read_environment(tmp_path)
 
-    says(finding, "local.settings.json", problem)
+    assert_failed(finding, "local.settings.json", problem)
 
 
 def test_the_settings_file_may_have_comments(tmp_path, monkeypatch):
@@ -406,7 +412,7 @@ def test_the_settings_file_may_have_comments(tmp_path, monkeypatch):
     assert (environment["OWN"], finding) == ("1", None)
 
 
-def test_the_command_prints_one_line_a_check_and_its_exit_code_tells(desk):
+def test_the_command_prints_one_line_a_check_and_exits_with_the_result(desk):
     well = run("--url", desk.url)
     broken = run("--url", f"http://127.0.0.1:{free_ports(1)[0]}", "--json")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.hdrs import HOST, ORIGIN
 
 from local.functions.cors import Cors, is_preflight
 
@@ -30,13 +31,13 @@ class Callers:
 
     def find_problem(self, request: web.BaseRequest) -> str:
         """Why a request is refused, or nothing."""
-        host = request.headers.get("Host", "")
+        host = request.headers.get(HOST, "")
         if host not in self._known:
             if not self._is_own_name(host):
                 return f"This host answers to localhost, not to {host!r}; see --allow-host."
             if len(self._known) < _CHECKED_HOSTS:
                 self._known.add(host)
-        origin = request.headers.get("Origin")
+        origin = request.headers.get(ORIGIN)
         if origin is None or is_preflight(request) or self._is_allowed_origin(origin, host):
             return ""
         return f"Pages of {origin!r} may not call this host; list the origin in Host.CORS."

@@ -20,7 +20,7 @@ class TooManyRequests(Exception):  # noqa: N818 - the name of its status
 
 
 class Concurrency:
-    """A limit of concurrent requests: `await acquire()`, then `release()`."""
+    """A limit of concurrent requests: acquire or wait for a turn, then release."""
 
     def __init__(self, limit: float, outstanding: float = math.inf) -> None:
         self._limit = limit
@@ -28,13 +28,17 @@ class Concurrency:
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def acquire(self) -> None:
-        """Returns when the request may run. Raises TooManyRequests."""
+    def try_acquire(self) -> bool:
+        """Whether the request may run now; else it has to wait. Raises TooManyRequests."""
         if self._running + len(self._waiting) >= self._outstanding:
             raise TooManyRequests
         if self._running < self._limit:
             self._running += 1
-            return
+            return True
+        return False
+
+    async def wait(self) -> None:
+        """Returns when the request may run."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:

@@ -79,7 +79,8 @@ class Front:
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return web.Response(status=413)
         try:
-            await self.concurrency.acquire()
+            if not self.concurrency.try_acquire():
+                await self.concurrency.wait()
         except TooManyRequests:
             return web.Response(status=429)
         try:

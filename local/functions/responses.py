@@ -12,6 +12,7 @@ from http.cookies import Morsel
 from urllib.parse import quote
 
 from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import CONTENT_LENGTH
 from azure.functions.meta import Datum
 from multidict import CIMultiDict
 
@@ -41,7 +42,7 @@ def make_response(request: web.BaseRequest, returned: Datum) -> web.Response:
     if (
         response.body
         and request.version == HttpVersion11
-        and "Content-Length" not in response.headers
+        and CONTENT_LENGTH not in response.headers
     ):
         response.enable_chunked_encoding()
     return response

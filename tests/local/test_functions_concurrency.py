@@ -13,12 +13,17 @@ from tests.local.small_app import hosted, write_app
 TIMEOUT_SECONDS = 60.0
 SOURCE = """
 running = peak = 0
+reached = None
 
 @app.route("wait")
 async def wait(req: func.HttpRequest) -> func.HttpResponse:
-    global running, peak
+    global running, peak, reached
+    reached = reached or asyncio.Event()
     running += 1
     peak = max(peak, running)
+    if running >= int(req.params.get("until", 0)):
+        reached.set()
+    await reached.wait()
     await asyncio.sleep(0.1)
     running -= 1
     return func.HttpResponse(str(peak))
@@ -52,7 +57,7 @@ async def test_further_requests_wait(
 ) -> None:
     app = write_app(tmp_path, SOURCE, host={"extensions": {"http": http}})
     with hosted(app, environment=environment) as part:
-        answers = await ask_many(f"{part.url}/api/wait", 40)
+        answers = await ask_many(f"{part.url}/api/wait?until={peak}", 40)
 
         assert {answer.status_code for answer in answers} == {200}
         assert max(int(answer.text) for answer in answers) == peak

@@ -93,7 +93,7 @@ def test_the_admin_routes_describe_the_host_and_its_functions(tmp_path: Path) ->
         assert function["invoke_url_template"] == f"{part.url}/api/good"
         assert function["config"]["bindings"][0]["type"] == "httpTrigger"
         assert httpx.get(f"{part.url}/admin/functions/GOOD").json() == function
-        assert httpx.get(f"{part.url}/admin/unheard-of").status_code == 404
+        assert httpx.get(f"{part.url}/admin/no-such-route").status_code == 404
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])

@@ -1,4 +1,4 @@
-"""HTTP functions on the desk behave as they do in Azure."""
+"""HTTP functions behave locally as they do in Azure."""
 
 import asyncio
 import http.client
@@ -49,10 +49,10 @@ async def nothing(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("broken")
 async def broken(req: func.HttpRequest) -> func.HttpResponse:
-    raise RuntimeError("a secret about " + req.params["whom"])
+    raise RuntimeError("details about " + req.params["whom"])
 
-@app.route("speechless")
-async def speechless(req: func.HttpRequest) -> func.HttpResponse:
+@app.route("nothing_at_all")
+async def nothing_at_all(req: func.HttpRequest) -> func.HttpResponse:
     return None
 
 @app.route("context")
@@ -62,15 +62,15 @@ def context(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
         context.retry_context.retry_count, threading.current_thread() is threading.main_thread(),
     ]))
 
-@app.route("patient")
-async def patient(req: func.HttpRequest) -> func.HttpResponse:
+@app.route("wait")
+async def wait(req: func.HttpRequest) -> func.HttpResponse:
     await asyncio.sleep(0.3)
-    return func.HttpResponse("at last")
+    return func.HttpResponse("done")
 
 @app.route("blocking")
 def blocking(req: func.HttpRequest) -> func.HttpResponse:
     time.sleep(0.3)
-    return func.HttpResponse("at last")
+    return func.HttpResponse("done")
 
 @app.route("off")
 async def off(req: func.HttpRequest) -> func.HttpResponse:
@@ -81,7 +81,7 @@ async def environment(req: func.HttpRequest) -> func.HttpResponse:
     names = ("FROM_BOTH", "FROM_FILE", "AZURE_FUNCTIONS_ENVIRONMENT")
     return func.HttpResponse(json.dumps([os.environ.get(name) for name in names] + [os.getcwd()]))
 """
-HOST = {"extensions": {"http": {"customHeaders": {"X-Framed": "by the host", "X-Host": "desk"}}}}
+HOST = {"extensions": {"http": {"customHeaders": {"X-Framed": "by the host", "X-Host": "local"}}}}
 SETTINGS = {
     "Values": {
         "FROM_FILE": "file",
@@ -124,7 +124,7 @@ def test_an_absent_optional_value_is_missing(browser: httpx.Client) -> None:
     assert browser.get("/echo/one").json()["route"] == {"first": "one"}
 
 
-def test_a_body_without_a_length_vanishes(browser: httpx.Client) -> None:
+def test_a_body_without_a_content_length_is_not_seen(browser: httpx.Client) -> None:
     assert browser.post("/echo", content=iter([b"in ", b"chunks"])).json()["body"] == ""
 
 
@@ -168,28 +168,26 @@ def test_the_last_of_repeated_headers_stays_but_every_cookie_does(browser: httpx
 def test_the_headers_of_host_json_are_added_unless_the_app_has_them(browser: httpx.Client) -> None:
     reply = browser.get("/headers")
 
-    assert reply.headers["X-Host"] == "desk"
+    assert reply.headers["X-Host"] == "local"
     assert reply.headers.get_list("X-Framed") == ["by the app"]
 
 
-def test_no_content_has_none(browser: httpx.Client) -> None:
+def test_a_204_has_no_body(browser: httpx.Client) -> None:
     reply = browser.get("/nothing")
 
     assert (reply.status_code, reply.content) == (204, b"")
 
 
-def test_a_failure_is_an_empty_500_and_one_entry_in_the_log(
-    host: Part, browser: httpx.Client
-) -> None:
+def test_an_exception_is_an_empty_500_and_one_log_entry(host: Part, browser: httpx.Client) -> None:
     reply = browser.get("/broken?whom=ann")
 
     assert (reply.status_code, reply.content) == (500, b"")
-    host.hear(lambda line: line == "RuntimeError: a secret about ann")
+    host.hear(lambda line: line == "RuntimeError: details about ann")
     assert len([line for line in host.output if "the function broken failed" in line]) == 1
 
 
 def test_a_function_that_returns_nothing_has_failed(browser: httpx.Client) -> None:
-    reply = browser.get("/speechless")
+    reply = browser.get("/nothing_at_all")
 
     assert (reply.status_code, reply.content) == (500, b"")
 
@@ -201,18 +199,18 @@ def test_a_sync_function_runs_in_a_thread_and_knows_its_context(browser: httpx.C
     assert Path(directory).is_dir()
 
 
-@pytest.mark.parametrize("route", ["patient", "blocking"])
-async def test_calls_run_side_by_side(host: Part, route: str) -> None:
+@pytest.mark.parametrize("route", ["wait", "blocking"])
+async def test_requests_are_handled_concurrently(host: Part, route: str) -> None:
     began = time.monotonic()
 
     async with httpx.AsyncClient(base_url=f"{host.url}/api") as client:
         replies = await asyncio.gather(*(client.get(f"/{route}") for _ in range(4)))
 
-    assert {reply.text for reply in replies} == {"at last"}
+    assert {reply.text for reply in replies} == {"done"}
     assert time.monotonic() - began < 4 * 0.3
 
 
-def test_a_function_that_is_switched_off_is_not_there(browser: httpx.Client) -> None:
+def test_a_disabled_function_is_not_found(browser: httpx.Client) -> None:
     assert browser.get("/off").status_code == 404
 
 
@@ -231,7 +229,7 @@ def test_the_host_lists_its_functions(host: Part) -> None:
     assert not [line for line in listed if line.startswith("off:")]
 
 
-def test_nobody_else_on_the_network_can_reach_the_desk(host: Part) -> None:
+def test_the_host_listens_on_one_address_only(host: Part) -> None:
     port = host.address.split(":")[1]
 
     with pytest.raises(httpx.ConnectError):
@@ -245,38 +243,38 @@ async def open_to_all(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("locked", methods=["GET", "OPTIONS"], auth_level=func.AuthLevel.FUNCTION)
 async def locked(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse("come in")
+    return func.HttpResponse("locked")
 """
 
 
-def test_with_keys_a_function_opens_to_its_key_only(tmp_path: Path) -> None:
+def test_with_auth_enabled_a_function_requires_its_key(tmp_path: Path) -> None:
     app = write_app(tmp_path, KEYED)
-    with hosted(app, options=["--enable-auth", "--key", "sesame"]) as part:
+    with hosted(app, options=["--enable-auth", "--key", "the-key"]) as part:
         locked = f"{part.url}/api/locked"
 
-        assert httpx.get(locked, params={"code": "sesame"}).text == "come in"
-        assert httpx.get(locked, headers={"x-functions-key": "sesame"}).text == "come in"
-        assert httpx.options(locked, params={"code": "sesame"}).status_code == 200
-        refused = httpx.get(locked, params={"code": "open"})
+        assert httpx.get(locked, params={"code": "the-key"}).text == "locked"
+        assert httpx.get(locked, headers={"x-functions-key": "the-key"}).text == "locked"
+        assert httpx.options(locked, params={"code": "the-key"}).status_code == 200
+        refused = httpx.get(locked, params={"code": "wrong"})
         assert (refused.status_code, refused.content) == (401, b"")
         not_ascii = httpx.get(locked, headers=[(b"x-functions-key", "séame".encode())])
         assert not_ascii.status_code == 401
-        both = httpx.get(locked, params={"code": "sesame"}, headers={"x-functions-key": "no"})
+        both = httpx.get(locked, params={"code": "the-key"}, headers={"x-functions-key": "no"})
         assert both.status_code == 401
         assert httpx.get(f"{part.url}/api/open", params={"code": "wrong"}).text == "wrong"
 
 
-def test_without_keys_every_function_is_open(tmp_path: Path) -> None:
+def test_without_auth_no_function_requires_a_key(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, KEYED)) as part:
-        assert httpx.get(f"{part.url}/api/locked").text == "come in"
+        assert httpx.get(f"{part.url}/api/locked").text == "locked"
 
 
-def test_a_made_up_key_is_printed(tmp_path: Path) -> None:
+def test_a_generated_key_is_printed(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, KEYED), options=["--enable-auth"]) as part:
         [line] = part.hear(lambda line: line.startswith("Function key: "))
         key = line.removeprefix("Function key: ")
 
-        assert httpx.get(f"{part.url}/api/locked", params={"code": key}).text == "come in"
+        assert httpx.get(f"{part.url}/api/locked", params={"code": key}).text == "locked"
 
 
 PAGE = "https://page.example"
@@ -284,31 +282,31 @@ PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
 HOOK = """
 @app.route("hook", methods=["OPTIONS", "POST"])
 async def hook(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse("heard", headers={"WebHook-Allowed-Origin": "*"})
+    return func.HttpResponse("answered", headers={"WebHook-Allowed-Origin": "*"})
 """
 
 
-def test_cors_answers_the_preflight_itself_and_admits_the_listed_origin(tmp_path: Path) -> None:
+def test_cors_answers_preflights_and_allows_the_listed_origin(tmp_path: Path) -> None:
     host = {"CORS": f"{PAGE},https://other.example", "CORSCredentials": True}
     with hosted(write_app(tmp_path, HOOK, settings={"Host": host})) as part:
         hook = f"{part.url}/api/hook"
         asked = httpx.options(hook, headers=PREFLIGHT)
-        stranger = httpx.options(hook, headers={**PREFLIGHT, "Origin": "https://evil.example"})
+        other = httpx.options(hook, headers={**PREFLIGHT, "Origin": "https://evil.example"})
         posted = httpx.post(hook, headers={"Origin": PAGE})
 
         assert (asked.status_code, asked.content) == (204, b"")
         assert asked.headers["Access-Control-Allow-Origin"] == PAGE
         assert asked.headers["Access-Control-Allow-Methods"] == "POST"
-        assert stranger.status_code == 204
-        assert "Access-Control-Allow-Origin" not in stranger.headers
-        assert posted.text == "heard"
+        assert other.status_code == 204
+        assert "Access-Control-Allow-Origin" not in other.headers
+        assert posted.text == "answered"
         assert posted.headers["Access-Control-Allow-Origin"] == PAGE
         assert posted.headers["Access-Control-Allow-Credentials"] == "true"
         assert posted.headers["Vary"] == "Origin"
 
 
 @pytest.mark.parametrize("settings", [{}, {"Host": {"CORS": PAGE}}])
-def test_a_webhook_that_is_asked_for_consent_answers_by_itself(
+def test_the_validation_request_of_a_webhook_reaches_the_function(
     tmp_path: Path, settings: dict[str, object]
 ) -> None:
     with hosted(write_app(tmp_path, HOOK, settings=settings)) as part:
@@ -316,12 +314,12 @@ def test_a_webhook_that_is_asked_for_consent_answers_by_itself(
             f"{part.url}/api/hook", headers={"WebHook-Request-Origin": "hub.example"}
         )
 
-        assert (asked.text, asked.headers["WebHook-Allowed-Origin"]) == ("heard", "*")
+        assert (asked.text, asked.headers["WebHook-Allowed-Origin"]) == ("answered", "*")
 
 
 def test_without_cors_a_preflight_is_an_ordinary_request(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, HOOK)) as part:
-        assert httpx.options(f"{part.url}/api/hook", headers=PREFLIGHT).text == "heard"
+        assert httpx.options(f"{part.url}/api/hook", headers=PREFLIGHT).text == "answered"
 
 
 ROOT_APP = """
@@ -331,7 +329,7 @@ async def page(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("api/negotiate")
 async def negotiate(req: func.HttpRequest) -> func.HttpResponse:
-    return func.HttpResponse("welcome")
+    return func.HttpResponse("negotiated")
 """
 
 
@@ -339,22 +337,22 @@ def test_without_a_prefix_a_function_can_own_the_root(tmp_path: Path) -> None:
     no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
     with hosted(write_app(tmp_path, ROOT_APP, host=no_prefix)) as part:
         assert httpx.get(part.url).text == "the page"
-        assert httpx.get(f"{part.url}/api/negotiate").text == "welcome"
+        assert httpx.get(f"{part.url}/api/negotiate").text == "negotiated"
         assert httpx.get(f"{part.url}/elsewhere").status_code == 404
 
 
-def test_a_call_is_finished_before_the_host_stops(tmp_path: Path) -> None:
+def test_running_requests_are_answered_before_the_host_stops(tmp_path: Path) -> None:
     slow = """
     @app.route("slow")
     async def slow(req: func.HttpRequest) -> func.HttpResponse:
-        logging.info("begun")
+        logging.info("started")
         await asyncio.sleep(0.4)
         return func.HttpResponse("finished")
     """
     with hosted(write_app(tmp_path, slow)) as part, httpx.Client() as client:
         with ThreadPoolExecutor() as threads:
             reply = threads.submit(client.get, f"{part.url}/api/slow")
-            part.hear(lambda line: line.endswith("begun"))
+            part.hear(lambda line: line.endswith("started"))
             part.stop()
 
             assert reply.result().text == "finished"
@@ -362,7 +360,7 @@ def test_a_call_is_finished_before_the_host_stops(tmp_path: Path) -> None:
         assert not [line for line in part.output if "Traceback" in line]
 
 
-def test_json_of_any_size_and_script_survives(browser: httpx.Client) -> None:
+def test_json_of_any_size_and_script_arrives_unchanged(browser: httpx.Client) -> None:
     text = json.dumps({"who": "ann", "says": "žluťoučký 🐎" * 10_000})
 
     assert browser.post("/echo", content=text.encode()).json()["body"] == text

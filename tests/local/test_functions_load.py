@@ -1,4 +1,4 @@
-"""An app that Azure would refuse is refused on the desk, in one sentence."""
+"""An app that Azure would refuse is refused locally, in one sentence."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
         (f"@app.route('x')\ndef f({REQUEST}, more=1): ...", "parameters more belong to no binding"),
         ("@app.route('x')\ndef f(): ...", "bindings req have no parameter"),
         ("@app.route('x')\ndef f(req: int): ...", "unlike the httpTrigger"),
-        ("@app.route('x')\ndef f(req: 'Unheard'): ...", "'Unheard' is not defined"),
+        ("@app.route('x')\ndef f(req: 'Unknown'): ...", "'Unknown' is not defined"),
         ("@app.route('x')\ndef f(req, context: int): ...", "expected azure.functions.Context"),
         ("@app.route('x')\n@app.function_name('host')\ndef f(req): ...", "not 'host'"),
         ("@app.route('x')\n@app.function_name('1st')\ndef f(req): ...", "a name is a letter"),
@@ -46,7 +46,7 @@ def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_what_azure_refuses_is_refused(tmp_path: Path, source: str, sentence: str) -> None:
+def test_an_app_that_azure_refuses_is_refused(tmp_path: Path, source: str, sentence: str) -> None:
     with pytest.raises(LoadError, match=sentence):
         load(write_app(tmp_path, source))
 
@@ -56,7 +56,7 @@ def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_functions_come_in_alphabetical_order_and_blueprints_count(tmp_path: Path) -> None:
+def test_functions_are_in_alphabetical_order_with_those_of_blueprints(tmp_path: Path) -> None:
     source = """
     bp = func.Blueprint()
 
@@ -95,9 +95,9 @@ def test_an_app_imports_its_own_packages(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "sentence"),
     [
-        ("import unheard_of", "No module named 'unheard_of'"),
+        ("import no_such_module", "No module named 'no_such_module'"),
         ("@app.route('/x')\ndef f(req): ...", "a route does not start with '/'"),
-        ("@app.route('x/{a:unheard}')\ndef f(req): ...", "no such route constraint"),
+        ("@app.route('x/{a:unknown}')\ndef f(req): ...", "no such route constraint"),
         ("@app.route('x/{a')\ndef f(req): ...", "the braces do not match"),
         ("@app.route('x//y')\ndef f(req): ...", "no empty segment"),
     ],

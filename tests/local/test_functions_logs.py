@@ -86,8 +86,8 @@ def test_the_log_levels_of_host_json_apply(tmp_path: Path) -> None:
         httpx.get(f"{part.url}/api/usual")
         part.hear(lambda line: line.endswith("line: info of usual"))
 
-        said = [line.rpartition("line: ")[2] for line in part.output if "line: " in line]
-        assert said == ["warning of quiet", "info of usual"]
+        printed = [line.rpartition("line: ")[2] for line in part.output if "line: " in line]
+        assert printed == ["warning of quiet", "info of usual"]
 
 
 def test_the_longest_category_decides() -> None:

@@ -1,4 +1,4 @@
-"""The desk and Azure's own runtime library judge the same apps and answer the same requests alike.
+"""This host and Azure's runtime library accept the same apps and give the same responses.
 
 The library is azure-functions-runtime, which Azure runs from Python 3.13 on. It needs no host when
 it is given the SDK's values directly, through an entry that it does not promise to keep: hence only
@@ -51,7 +51,7 @@ SOURCES = {
     "one too many": f"@app.route('x')\ndef f({REQUEST}, more=1): ...",
     "unwrapped": "def wrap(g):\n    def f(*args, **kwargs): ...\n    return f\n"
     f"@app.route('x')\n@wrap\ndef f({REQUEST}): ...",
-    "unknown type": "@app.route('x')\ndef f(req: 'Unheard'): ...",
+    "unknown type": "@app.route('x')\ndef f(req: 'Unknown'): ...",
     "two apps": "other = func.FunctionApp()",
     "no app": "del app",
     "same name": f"{BARE}\n@app.function_name('f')\n{BARE}",

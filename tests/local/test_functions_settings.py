@@ -1,4 +1,4 @@
-"""host.json and local.settings.json: what is honoured, and what is said about the rest."""
+"""host.json and local.settings.json: what is honoured, and what is printed about the rest."""
 
 import subprocess
 import sys
@@ -58,10 +58,10 @@ def test_a_wrong_file_is_named_in_one_sentence(
     app = write_app(tmp_path, ENVIRONMENT)
     (app / file).write_text(text)
 
-    said = start_and_fail(app, "--port", str(free_ports(1)[0]))
+    printed = start_and_fail(app, "--port", str(free_ports(1)[0]))
 
-    assert problem in said
-    assert len(said.splitlines()) == 1
+    assert problem in printed
+    assert len(printed.splitlines()) == 1
 
 
 def test_a_port_or_address_that_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_every_ignored_key_of_host_json_is_named(tmp_path: Path) -> None:
         )
 
 
-def test_without_ignored_keys_nothing_is_said(tmp_path: Path) -> None:
+def test_without_ignored_keys_nothing_is_printed(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, ENVIRONMENT, host={"version": "2.0"})) as part:
         assert not [line for line in part.output if "Ignored" in line]
 

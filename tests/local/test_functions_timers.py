@@ -1,4 +1,4 @@
-"""Timer functions on the desk keep the clock of the real host."""
+"""Timer functions run when they would run on the real host."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Ticks:
-    """A timer function that tells when it was run."""
+    """A timer function that records when it runs."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -68,7 +68,7 @@ async def stop(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-async def test_a_timer_ticks_once_in_each_second(ticks: Ticks) -> None:
+async def test_a_timer_runs_once_in_each_second(ticks: Ticks) -> None:
     task = asyncio.create_task(timer(ticks, "* * * * * *").run())
 
     seconds = [(await ticks.next())["at"].second for _ in range(3)]
@@ -156,7 +156,7 @@ async def test_a_fast_schedule_has_no_status_and_is_never_past_due(
     assert not kept.exists()
 
 
-async def test_after_a_night_off_a_monitored_timer_is_past_due_once(
+async def test_after_downtime_a_monitored_timer_is_past_due_once(
     ticks: Ticks, tmp_path: Path
 ) -> None:
     minutely = timer(ticks, "0 * * * * *", kept_in=tmp_path / "status.json")
@@ -210,30 +210,30 @@ async def tick(timer: func.TimerRequest) -> None:
 
 @app.timer_trigger("timer", "0 0 0 1 1 *")
 def yearly(timer: func.TimerRequest) -> None:
-    logging.info("happy new year")
+    logging.info("yearly has run")
 
 @app.timer_trigger("timer", "0 0 0 1 1 *", run_on_startup=True)
-def talkative(timer: func.TimerRequest) -> str:
+def returning(timer: func.TimerRequest) -> str:
     return "too much"
 """
 
 
-def test_a_failed_tick_does_not_stop_the_clock(tmp_path: Path) -> None:
+def test_after_a_failed_run_the_next_one_comes(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE, settings={"Values": {"WHEN": "* * * * * *"}})
     with hosted(app) as part:
-        told = part.hear(lambda line: "] tick" in line, count=2)
+        lines = part.hear(lambda line: "] tick" in line, count=2)
 
-        assert all(line.endswith("tick False {'AdjustForDST': True}") for line in told)
+        assert all(line.endswith("tick False {'AdjustForDST': True}") for line in lines)
         assert "RuntimeError: the first tick fails" in part.output
-        assert "TypeError: talkative has no output, but returned str" in part.output
+        assert "TypeError: returning has no output, but returned str" in part.output
 
 
-def test_a_timer_can_be_run_by_hand(tmp_path: Path) -> None:
+def test_a_timer_can_be_run_with_an_admin_request(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, SOURCE), environment={"WHEN": "0 0 0 1 1 *"}) as part:
         admin = f"{part.url}/admin/functions"
 
         assert httpx.post(f"{admin}/yearly", json={}).status_code == 202
-        part.hear(lambda line: line.endswith("happy new year"))
-        assert httpx.post(f"{admin}/unheard-of", json={}).status_code == 404
+        part.hear(lambda line: line.endswith("yearly has run"))
+        assert httpx.post(f"{admin}/no-such-timer", json={}).status_code == 404
         assert httpx.post(f"{admin}/yearly", content=b"[]").status_code == 400
         assert httpx.get(f"{admin}/yearly").json()["name"] == "yearly"

@@ -26,7 +26,7 @@ def install(tmp_path: Path, python: str, **environment: str) -> subprocess.Compl
     )
 
 
-def test_a_missing_python_is_told(tmp_path: Path) -> None:
+def test_a_missing_python_is_named(tmp_path: Path) -> None:
     ended = install(tmp_path, "/no/such/python")
 
     assert ended.returncode != 0
@@ -34,7 +34,7 @@ def test_a_missing_python_is_told(tmp_path: Path) -> None:
     assert "newer" in ended.stdout
 
 
-def test_an_old_python_is_told_apart_from_a_missing_one(tmp_path: Path) -> None:
+def test_an_old_python_is_distinguished_from_a_missing_one(tmp_path: Path) -> None:
     old = tmp_path / "python"
     # A Python that says it is 3.9: the check runs in it.
     program = '"import sys; sys.version_info = (3, 9, 1)\n$1"'

@@ -1,4 +1,4 @@
-"""One command starts the whole product, and ends it without leaving anything behind."""
+"""One command starts the whole product and stops all of it."""
 
 import os
 import re
@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 30.0
 
 
 class Command:
-    """`python -m local` as somebody types it, and what it printed."""
+    """`python -m local`, and what it printed."""
 
     def __init__(
         self, ports: Ports, data: Path | str, environment: Mapping[str, str] | None = None
@@ -57,7 +57,7 @@ class Command:
         return found
 
     def ready(self) -> str:
-        """Returns the line that says where to look."""
+        """The line with the address, once it is printed."""
         assert self.process.stdout
         for line in self.process.stdout:
             self.printed.append(line)
@@ -87,7 +87,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
         command.process.communicate(timeout=DEADLINE_SECONDS)
 
 
-def test_it_starts_within_ten_seconds_and_says_where_to_look(
+def test_it_starts_within_ten_seconds_and_prints_the_address(
     start: Callable[..., Command],
 ) -> None:
     began = time.monotonic()
@@ -152,12 +152,12 @@ def test_a_part_that_cannot_start_says_why(start: Callable[..., Command], tmp_pa
     assert "Table Storage stopped with code 1. It said last:" in printed
 
 
-def test_what_was_said_survives_a_restart(start: Callable[..., Command]) -> None:
+def test_messages_survive_a_restart(start: Callable[..., Command]) -> None:
     first = start()
     first.ready()
     ann = httpx.post(f"{first.url}/api/negotiate", json={"user_id": "ann"}).json()
-    said = {"content": "hello", "from": "ann"}
-    httpx.post(f"{first.url}/api/rooms/lobby/message", json=said).raise_for_status()
+    message = {"content": "hello", "from": "ann"}
+    httpx.post(f"{first.url}/api/rooms/lobby/message", json=message).raise_for_status()
     first.process.send_signal(signal.SIGINT)
     first.ended()
 
@@ -171,7 +171,7 @@ def test_what_was_said_survives_a_restart(start: Callable[..., Command]) -> None
     assert [message["content"] for message in history["messages"]] == ["hello"]
 
 
-def test_a_killed_part_comes_back_where_it_was(desk: Desk) -> None:
+def test_a_killed_part_starts_again_at_its_address(desk: Desk) -> None:
     [port] = free_ports(1)
     second = start_functions(port, desk.environment)
     second.wait()
@@ -210,11 +210,11 @@ def test_a_setting_that_is_not_used_is_named(start: Callable[..., Command]) -> N
     assert "own.webpubsub" not in printed
 
 
-def test_the_help_tells_ports_and_options() -> None:
+def test_the_help_names_ports_and_options() -> None:
     command = [sys.executable, "-m", "local", "--help"]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    assert all(port in said for port in ("7071", "8080", "10002", ".local", '"memory"'))
+    assert all(text in printed for text in ("7071", "8080", "10002", ".local", '"memory"'))
 
 
 def test_a_data_folder_that_cannot_be_made_is_one_sentence(

@@ -307,15 +307,30 @@ async def test_a_strange_answer_of_negotiate_is_a_finding(answer):
     assert not [one for one in found.values() if "The check itself" in one.message], found
 
 
+async def test_of_a_deployed_app_the_streams_and_resources_are_checked_as_well():
+    streams = {"streams": [{"name": "weather", "active": False, "age_seconds": 700.0}]}
+
+    async def respond(request: web.Request) -> web.Response:
+        return web.json_response(
+            streams if request.path == "/api/streams" else {"status": "ok", "checks": {}}
+        )
+
+    async with served(respond, "127.0.0.2") as url:
+        found = await findings(url)
+
+    assert_failed(found["streams"], "weather (last frame 700 s ago)")
+    assert {found[name].state for name in ("handler", "roles", "functions")} == {"skipped"}
+
+
 @asynccontextmanager
-async def served(handler) -> AsyncIterator[str]:
+async def served(handler, address: str = "127.0.0.1") -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app)
     await runner.setup()
     (port,) = free_ports(1)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}"
+    await web.TCPSite(runner, address, port).start()
+    yield f"http://{address}:{port}"
     await runner.cleanup()
 
 

@@ -7,10 +7,11 @@ import aiohttp
 
 from local.doctor.app_checks import check_app, check_clock, check_negotiate, check_webhook
 from local.doctor.conversation_check import check_conversation
-from local.doctor.findings import CheckFailedError, CheckSkippedError, Finding
+from local.doctor.findings import CheckFailedError, CheckSkippedError, Finding, State
 from local.doctor.service_checks import check_tables, check_webpubsub
 from local.doctor.settings_checks import check_settings
-from local.doctor.target import TIMEOUT_SECONDS, Target, parse_url
+from local.doctor.target import TIMEOUT_SECONDS, Target, is_local, parse_url
+from local.doctor_deployment import check_streams, inspect_deployment
 
 CHECKS: dict[str, Callable[[Target], Awaitable[str]]] = {
     "tables": check_tables,
@@ -55,6 +56,29 @@ async def examine(
                 yield finding
             else:
                 yield Finding(name, "skipped", "the app has to be well first")
+        if is_well and not is_local(url):
+            async for finding in _examine_deployment(target):
+                yield finding
+
+
+async def _examine_deployment(target: Target) -> AsyncIterator[Finding]:
+    """What the app's streams say, and what Azure says where azd knows the app."""
+    states: dict[str, State] = {"ok": "ok", "wrong": "failed", "unseen": "skipped"}
+
+    async def run_streams(target: Target) -> str:
+        _, state, message = await check_streams(target.http, target.url)
+        if states[state] == "failed":
+            raise CheckFailedError(message)
+        return message
+
+    yield await _run("streams", run_streams(target), target.timeout_seconds)
+    try:
+        results = await inspect_deployment(target.url)
+    except Exception as error:  # noqa: BLE001 - a finding helps more than a traceback
+        yield _describe_failure("deployment", error)
+        return
+    for name, state, message in results:
+        yield Finding(name, states[state], message)
 
 
 async def _run(name: str, check: Awaitable[str], timeout_seconds: float) -> Finding:
@@ -69,6 +93,9 @@ async def _run(name: str, check: Awaitable[str], timeout_seconds: float) -> Find
     except TimeoutError:
         return Finding(name, "failed", f"No answer within {limit:.0f} s; expected one at once.")
     except Exception as error:  # noqa: BLE001 - a finding helps more than a traceback
-        return Finding(
-            name, "failed", f"The check itself failed: {type(error).__name__}: {error}"[:300]
-        )
+        return _describe_failure(name, error)
+
+
+def _describe_failure(name: str, error: Exception) -> Finding:
+    message = f"The check itself failed: {type(error).__name__}: {error}"
+    return Finding(name, "failed", message[:300])

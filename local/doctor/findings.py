@@ -17,10 +17,13 @@ class CheckSkippedError(Exception):
     """A check that cannot be made, and what it needs."""
 
 
+State = Literal["ok", "failed", "skipped"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """The result of one check."""
 
     check: str
-    state: Literal["ok", "failed", "skipped"]
+    state: State
     message: str

@@ -34,6 +34,11 @@ def parse_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def is_local(url: str) -> bool:
+    """Whether an address is that of an app on this machine."""
+    return urlsplit(url).hostname in _LOCAL_NAMES
+
+
 @dataclass
 class Target:
     """The app, and how it is called."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import cast
 
 import aiohttp
 
@@ -63,11 +64,10 @@ async def examine(
 
 async def _examine_deployment(target: Target) -> AsyncIterator[Finding]:
     """What the app's streams say, and what Azure says where azd knows the app."""
-    states: dict[str, State] = {"ok": "ok", "wrong": "failed", "unseen": "skipped"}
 
     async def run_streams(target: Target) -> str:
         _, state, message = await check_streams(target.http, target.url)
-        if states[state] == "failed":
+        if state == "failed":
             raise CheckFailedError(message)
         return message
 
@@ -78,7 +78,7 @@ async def _examine_deployment(target: Target) -> AsyncIterator[Finding]:
         yield _describe_failure("deployment", error)
         return
     for name, state, message in results:
-        yield Finding(name, states[state], message)
+        yield Finding(name, cast("State", state), message)
 
 
 async def _run(name: str, check: Awaitable[str], timeout_seconds: float) -> Finding:

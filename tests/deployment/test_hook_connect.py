@@ -109,7 +109,7 @@ def test_a_new_function_key_reaches_the_hub(connect, azure):
 def test_a_hub_that_was_deleted_is_told(connect, azure):
     azure[0].hub = None
 
-    result = connect(HOOK_TIMEOUT_SECONDS="3")
+    result = connect(HOOK_TIMEOUT_SECONDS="10")
 
     assert result.code == 1
     assert "GET wps/hubs/townsquare" in result.output
@@ -154,7 +154,7 @@ def test_an_app_that_stays_unhealthy_is_restarted_once_and_then_told(connect, az
     stand_in, _ = azure
     stand_in.app_url = f"http://127.0.0.1:{free_ports(1)[0]}"
 
-    result = connect(HOOK_TIMEOUT_SECONDS="2")
+    result = connect(HOOK_TIMEOUT_SECONDS="8")
 
     assert result.code == 1
     assert stand_in.count("POST .*/restart$") == 1
@@ -174,7 +174,7 @@ def test_an_app_that_does_not_reach_its_tables_says_so(connect, azure, desk):
         app.wait()
         azure[0].app_url = app.url
 
-        result = connect(HOOK_TIMEOUT_SECONDS="12")
+        result = connect(HOOK_TIMEOUT_SECONDS="20")
     finally:
         app.stop()
 

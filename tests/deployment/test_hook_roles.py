@@ -29,7 +29,7 @@ def test_new_roles_are_waited_for(azure, tmp_path):
     stand_in.roles_created = datetime.now(UTC)
     stand_in.faults = ("404", "403", "half", "503")
 
-    early = run_hook("await_roles", tmp_path, {**environment, "HOOK_TIMEOUT_SECONDS": "1"})
+    early = run_hook("await_roles", tmp_path, {**environment, "HOOK_TIMEOUT_SECONDS": "5"})
     later = run_hook("await_roles", tmp_path, {**environment, "ROLE_WAIT_SECONDS": "1"})
 
     assert early.code == 1
@@ -41,7 +41,7 @@ def test_a_missing_role_is_named(azure, tmp_path):
     stand_in, environment = azure
     stand_in.roles = stand_in.roles[:1]
 
-    result = run_hook("await_roles", tmp_path, {**environment, "HOOK_TIMEOUT_SECONDS": "0.5"})
+    result = run_hook("await_roles", tmp_path, {**environment, "HOOK_TIMEOUT_SECONDS": "5"})
 
     assert result.code == 1
     assert "Storage Table Data Contributor on the storage account is not assigned" in result.output

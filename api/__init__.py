@@ -1,12 +1,13 @@
 """The HTTP API: one file per resource. A file that is imported here declares its functions."""
 
-from api import bans, history, members, messages, presence, publish, rooms, streams
+from api import bans, history, me, members, messages, presence, publish, rooms, streams
 from api.blueprint import bp
 
 __all__ = [
     "bans",
     "bp",
     "history",
+    "me",
     "members",
     "messages",
     "presence",

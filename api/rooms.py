@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from api.blueprint import bp
 from realtime.concurrency import gather_limited
 from realtime.http import Access, endpoint
+from realtime.identity.profiles import profiles
 from realtime.names import direct_log, validate_room
 from realtime.rooms.access import room_access
 from realtime.rooms.log import logs
@@ -25,7 +26,10 @@ MAX_POSITION_LENGTH = 80
 
 
 class ConversationSummary(Struct, frozen=True, omit_defaults=True):
-    """A room or a direct conversation (`user_id`) of the caller; `read` is the read marker."""
+    """A room or a direct conversation (`user_id`, `name`) of the caller.
+
+    `read` is the read marker.
+    """
 
     epoch: str
     head: int
@@ -34,6 +38,7 @@ class ConversationSummary(Struct, frozen=True, omit_defaults=True):
     room: str | None = None
     private: bool | None = None
     user_id: str | None = None
+    name: str | None = None
 
 
 class ConversationList(Struct, frozen=True, omit_defaults=True):
@@ -70,7 +75,8 @@ async def _summarize(user_id: str, membership: Membership) -> ConversationSummar
     name = membership.name
     if membership.kind == "direct":
         head = await logs().read_head(direct_log(user_id, name))
-        return _make_summary(head, membership.read, user_id=name)
+        other = await profiles().name_of(name)
+        return _make_summary(head, membership.read, user_id=name, name=other)
     state = await room_access().find(name, user_id)
     if state is None:
         return None

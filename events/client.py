@@ -12,11 +12,12 @@ MAX_CONNECTION_ROOMS = 50
 
 @dataclass(frozen=True)
 class Client:
-    """The connection that sent an event: its user and the rooms it is in."""
+    """The connection that sent an event: its user, the rooms it is in, and the display name."""
 
     connection: str
     user_id: str
     rooms: tuple[str, ...] = ()
+    name: str = ""
 
     def require_joined(self, room: str) -> str:
         """The room. Raises ApiError `not_in_room` if the connection has not joined it."""

@@ -5,7 +5,9 @@ from events.limits import event_limits
 from events.rooms import remove_without_access
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
-from realtime.names import user_group
+from realtime.identity.profiles import profiles
+from realtime.identity.revocations import revocations
+from realtime.names import decode_display_name, display_name, session_of_group, user_group
 from realtime.rooms.access import room_access
 from realtime.rooms.departures import departures
 from realtime.rooms.presence import presence
@@ -23,11 +25,15 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     event_limits().connects.acquire(client.user_id)
     await bans().check_now(client.user_id)
     await user_connections().admit(client.user_id, client.connection)
+    for session_id in filter(None, map(session_of_group, groups)):
+        await revocations().check_now(client.user_id, session_id)
     for room in client.rooms:
         await room_access().check(room, client.user_id)
-    return sorted(
-        {*groups, user_group(client.user_id), *await subscriptions().list_groups(client.user_id)}
-    )
+    names = list(filter(None, map(decode_display_name, groups)))
+    await profiles().add(client.user_id, names[0] if names else display_name(client.user_id))
+    subscribed = await subscriptions().list_groups(client.user_id)
+    lasting = [group for group in groups if decode_display_name(group) is None]
+    return sorted({*lasting, user_group(client.user_id), *subscribed})
 
 
 async def connected(client: Client) -> None:

@@ -4,7 +4,6 @@ import asyncio
 
 from events.client import Client, Reply
 from events.limits import event_limits
-from events.moderation import moderate
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
 from realtime.messages import DirectMessageRequest, MessageRequest, validate_content
@@ -14,6 +13,7 @@ from realtime.rooms.appender import appender
 from realtime.rooms.drafts import Draft, MessageDraft
 from realtime.users.bans import bans
 from realtime.users.memberships import memberships
+from realtime.users.moderation import moderate
 
 
 async def message(client: Client, request: MessageRequest) -> Reply:

@@ -35,7 +35,7 @@ async def join(client: Client, request: JoinRequest) -> Reply:
         room=room,
         epoch=page.head.epoch,
         head=page.head.seq,
-        users=roster.page(),
+        users=roster.with_name(client.user_id, client.name).page(),
         count=len(roster.users),
         messages=page.messages,
         changes=page.changes,

@@ -19,7 +19,7 @@ async def typing(client: Client, request: TypingRequest) -> Reply:
     room = client.require_joined(request.room)
     if event_limits().typing.try_acquire(f"{client.user_id}:{room}"):
         await room_access().check_cached(room, client.user_id)
-        await hub().send_to_group(room_group(room), TypingEvent(room, client.user_id))
+        await hub().send_to_group(room_group(room), TypingEvent(room, client.user_id, client.name))
     else:
         await count_rejection(client.connection)
     return Reply(None, client.rooms)

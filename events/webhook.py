@@ -19,6 +19,7 @@ from realtime.azure import telemetry
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError, service_unavailable
 from realtime.http import MAX_BODY_BYTES
+from realtime.identity.profiles import profiles
 from realtime.messages import ErrorMessage
 from realtime.names import room_of_group, validate_room, validate_user_id
 
@@ -115,7 +116,9 @@ async def _call_handler(event: CloudEvent) -> Reply:
         raise ApiError("invalid_request", "Send the event with dataType json.")
     if event.stale:
         raise ApiError("stale_event", "The event is too old.")
-    client = Client(event.connection, validate_user_id(event.user_id), event.rooms)
+    user_id = validate_user_id(event.user_id)
+    name = await profiles().name_of(user_id)
+    client = Client(event.connection, user_id, event.rooms, name)
     return await client_event.parse_and_handle(client, event.body)
 
 

@@ -19,10 +19,13 @@ from negotiate.grants import (
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint, parse_body
-from realtime.identity import identity_provider
+from realtime.identity import identity_provider, session_signer
 from realtime.identity.address import client_address
 from realtime.identity.caller import Caller
 from realtime.identity.origin import is_from_other_site
+from realtime.identity.profiles import profiles
+from realtime.identity.revocations import revocations
+from realtime.identity.sessions import Session, rename_session
 from realtime.messages import Frame, format_timestamp
 from realtime.rate_limit import RateLimiter
 from realtime.rooms.access import room_access
@@ -31,6 +34,7 @@ from realtime.streams.definition import Stream
 from realtime.streams.status import read_latest
 from realtime.streams.store import stream_store
 from realtime.users.bans import bans
+from realtime.users.moderation import moderate
 
 GUEST_JITTER_SECONDS = 5.0
 
@@ -40,14 +44,15 @@ bp = func.Blueprint()
 class NegotiateResponse(Struct, frozen=True):
     """What a client connects with.
 
-    `url` contains the token; `expires_on` is the token's expiry; `session` proves a guest's
-    identity in later requests; `latest` has the last frame of each group.
+    `url` contains the token; `expires_on` is the token's expiry; `name` is the display name;
+    `session` proves a guest's identity in later requests; `latest` has each group's last frame.
     """
 
     url: str
     token: str
     expires_on: str
     user_id: str
+    name: str
     room: str | None
     groups: list[str]
     session: str | None
@@ -60,17 +65,23 @@ class NegotiateResponse(Struct, frozen=True):
     "api/negotiate",
     Access.PUBLIC,
     request=NegotiateRequest,
-    errors="invalid_room unknown_group unauthenticated banned forbidden unknown_room rate_limited",
+    errors="invalid_room unknown_group unauthenticated banned forbidden unknown_room rate_limited "
+    "moderated moderation_unavailable",
 )
 async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     """Get a client access token for one user, a room and streams."""
     request = _parse(req)
     room, streams = requested_room(request), requested_streams(request)
-    caller = await identity_provider().authenticate_or_create(req.headers, request.user_id)
-    if caller.authenticated:
-        _user_limiter().acquire(caller.user_id)
-    else:
+    caller = await identity_provider().authenticate_or_create(
+        req.headers, request.name or request.user_id
+    )
+    if caller.is_new:
         _check_new_guest(req.headers)
+        await moderate(caller.user_id, "", caller.name)
+    else:
+        _user_limiter().acquire(caller.user_id)
+        if caller.session:
+            await revocations().check_now(caller.user_id, caller.session.id)
     await bans().check(caller.user_id)
     if room:
         await room_access().check_cached(room, caller.user_id)
@@ -97,9 +108,12 @@ def _check_new_guest(headers: Mapping[str, str]) -> None:
 
 async def _respond(caller: Caller, room: str | None, streams: list[Stream]) -> NegotiateResponse:
     now = datetime.now(UTC)
+    name = await _find_name(caller)
     latest = await asyncio.gather(*(read_latest(stream_store(), one, now) for one in streams))
     token = await hub().get_client_access_token(
-        caller.user_id, groups=granted_groups(room, streams), roles=granted_roles()
+        caller.user_id,
+        groups=granted_groups(room, streams, name, caller.session),
+        roles=granted_roles(),
     )
     groups = [stream.group for stream in streams]
     return NegotiateResponse(
@@ -109,9 +123,20 @@ async def _respond(caller: Caller, room: str | None, streams: list[Stream]) -> N
         user_id=caller.user_id,
         room=room,
         groups=groups,
-        session=caller.session,
+        name=name,
+        session=_renew(caller.session, name),
         latest=dict(zip(groups, latest, strict=True)),
     )
+
+
+async def _find_name(caller: Caller) -> str:
+    """The name that the user has chosen, or that of the session or the account."""
+    profile = None if caller.is_new else await profiles().find_cached(caller.user_id)
+    return profile.name if profile and profile.chosen else caller.name
+
+
+def _renew(session: Session | None, name: str) -> str | None:
+    return session_signer().sign(rename_session(session, name)) if session else None
 
 
 @cache

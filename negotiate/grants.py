@@ -3,16 +3,19 @@
 from msgspec import Struct
 
 from realtime.errors import ApiError
-from realtime.names import room_group, validate_room
+from realtime.identity.sessions import Session
+from realtime.names import encode_display_name, room_group, session_group, validate_room
 from realtime.streams.definition import Stream, registry
 
 
 class NegotiateRequest(Struct, frozen=True):
     """The body of negotiate, or its query with `groups` separated by commas.
 
-    `user_id` is the name of a new guest; an authenticated caller keeps the present id.
+    `name` is the display name of a new guest; an authenticated caller keeps the present one.
+    `user_id` is another word for it.
     """
 
+    name: str = ""
     user_id: str = ""
     room: str | None = None
     groups: list[str] | str = ""
@@ -34,9 +37,12 @@ def requested_streams(request: NegotiateRequest) -> list[Stream]:
     return [by_group[name] for name in unique]
 
 
-def granted_groups(room: str | None, streams: list[Stream]) -> list[str]:
-    """The groups that the connection is in from the start."""
-    return [stream.group for stream in streams] + ([room_group(room)] if room else [])
+def granted_groups(
+    room: str | None, streams: list[Stream], name: str, session: Session | None
+) -> list[str]:
+    """The groups that the connection is in from the start, and the one that carries its name."""
+    groups = [stream.group for stream in streams] + ([room_group(room)] if room else [])
+    return [*groups, encode_display_name(name), *([session_group(session.id)] if session else [])]
 
 
 def granted_roles() -> list[str]:

@@ -11,14 +11,12 @@ import msgspec
 from msgspec import Struct, field
 
 from realtime.errors import ApiError
+from realtime.visibility import is_visible
 
 T = TypeVar("T")
 
 MAX_CONTENT_UNITS = 4_000
 """The longest content, in UTF-16 units: Table Storage counts a string property that way."""
-
-# Characters without width: a text that has no others is blank.
-_INVISIBLE = dict.fromkeys([0xAD, 0x180E, *range(0x200B, 0x2010), *range(0x2060, 0x2065), 0xFEFF])
 
 
 # --- from a client --------------------------------------------------------------------------
@@ -156,6 +154,7 @@ class RoomUser(Struct, frozen=True):
     """A user who is connected to a room."""
 
     user_id: str
+    name: str
     connections: int
 
 
@@ -183,17 +182,19 @@ class LeaveResponse(Struct, frozen=True, tag_field="type", tag="left"):
 
 
 class SystemEvent(Struct, frozen=True, tag_field="type", tag="system"):
-    """A user has joined or left; `event` is `joined` or `left`, `content` a sentence about it."""
+    """`event` is `joined`, `left` or `renamed`, `content` a sentence about it."""
 
     room: str
     event: str
     user_id: str
+    name: str
     content: str
 
 
 class TypingEvent(Struct, frozen=True, tag_field="type", tag="typing"):
     room: str
     user_id: str
+    name: str
 
 
 class ReadEvent(Struct, frozen=True, tag_field="type", tag="read", omit_defaults=True):
@@ -234,7 +235,7 @@ class Frame(Struct, frozen=True):
 
 def validate_content(content: str) -> str:
     """The content itself. Raises ApiError for a blank, too long or invalid text."""
-    if not content.translate(_INVISIBLE).strip():
+    if not is_visible(content):
         raise ApiError("empty_content", "The content is empty.")
     try:
         units = len(content.encode("utf-16-le")) // 2

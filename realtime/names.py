@@ -5,6 +5,7 @@ separator in table keys), no `.` (the separator in group names), no quote and no
 """
 
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 from realtime.errors import ApiError
 
@@ -14,6 +15,8 @@ NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 _NAME = re.compile(NAME_PATTERN)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROOM_GROUP_PREFIX = "room."
+_SESSION_GROUP_PREFIX = "session."
+_NAME_GROUP_PREFIX = "name."
 
 
 def validate_room(name: object) -> str:
@@ -55,6 +58,34 @@ def room_of_group(group: str) -> str | None:
 def user_group(user_id: str) -> str:
     """The Web PubSub group of all connections of a user; no client can join it."""
     return f"user.{user_id}"
+
+
+def session_group(session_id: str) -> str:
+    """The Web PubSub group of the connections of a session."""
+    return _SESSION_GROUP_PREFIX + session_id
+
+
+def session_of_group(group: str) -> str | None:
+    """The session of a group, or None for another group."""
+    return _remove_prefix(group, _SESSION_GROUP_PREFIX)
+
+
+def encode_display_name(name: str) -> str:
+    """A group with which a client access token carries a display name to the `connect` event.
+
+    Tokens that the service signs for a managed identity have no other place for it.
+    """
+    return _NAME_GROUP_PREFIX + urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def decode_display_name(group: str) -> str | None:
+    """The display name that a group carries, or None for another group."""
+    text = _remove_prefix(group, _NAME_GROUP_PREFIX)
+    return None if text is None else urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+
+
+def _remove_prefix(group: str, prefix: str) -> str | None:
+    return group.removeprefix(prefix) if group.startswith(prefix) else None
 
 
 def direct_log(user: str, other: str) -> str:

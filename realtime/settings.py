@@ -42,6 +42,9 @@ class Settings:
     oidc_client_id: str = _setting("", "oidc: the client id that the page signs in with.")
     oidc_scope: str = _setting("openid profile", "oidc: the scopes that the page asks for.")
     session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
+    session_secret_previous: str = _setting(
+        "", "guest: the secret before; its sessions stay valid."
+    )
     webhook_issuer: str = _setting(
         "", "Managed identity: issuers of Web PubSub's Entra tokens, separated by commas."
     )

@@ -184,7 +184,7 @@ async def test_typing_is_told_once_in_three_seconds_and_never_kept(
         await there.hear(type="message")
 
         told = [frame for frame in there.heard if frame.get("type") == "typing"]
-        assert told == [{"type": "typing", "room": room, "user_id": ann.id}]
+        assert told == [{"type": "typing", "room": room, "user_id": ann.id, "name": "ann"}]
         assert (await ann.get(f"/api/rooms/{room}/history"))["head"] == 1
 
 

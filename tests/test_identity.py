@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -15,9 +16,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.parts import Desk, free_ports, start_functions
+from local.parts import Desk, Part, free_ports, start_functions
 from realtime.errors import ApiError
 from realtime.identity.address import client_address
+from realtime.identity.display_names import (
+    MAX_NAME_CHARACTERS,
+    clean_display_name,
+    validate_display_name,
+)
 from realtime.identity.easyauth import EasyAuth
 from realtime.identity.guest import Guest
 from realtime.identity.oidc import (
@@ -27,10 +33,16 @@ from realtime.identity.oidc import (
     Issuer,
     OpenIdConnect,
 )
-from realtime.names import display_name, validate_user_id
+from realtime.identity.sessions import MAX_SESSION_DAYS, SLIDING_DAYS, SessionSigner
+from realtime.names import (
+    decode_display_name,
+    display_name,
+    encode_display_name,
+    validate_user_id,
+)
 from realtime.settings import LOCAL_SECRET, InvalidSettingsError, Settings
 from tests.issuer import AUDIENCE, OwnIssuer
-from tests.people import Person
+from tests.people import RELIABLE, Connection, Person
 from tests.service import Service
 from tests.strict import QUIET
 
@@ -53,14 +65,15 @@ async def refusal(asking: Any) -> str:
 
 
 async def test_a_guest_stays_the_same_person_with_the_session() -> None:
-    guests = Guest(SECRET)
+    guests = Guest(SessionSigner(SECRET))
     first = await guests.authenticate_or_create({}, "ann")
     assert first.session
+    token = SessionSigner(SECRET).sign(first.session)
 
-    again = await guests.authenticate_or_create(bearer(first.session), "somebody else")
+    again = await guests.authenticate_or_create(bearer(token), "somebody else")
 
-    assert again.user_id == first.user_id
-    assert (await guests.authenticate(bearer(first.session))).user_id == first.user_id
+    assert (again.user_id, again.name) == (first.user_id, "ann")
+    assert (await guests.authenticate(bearer(token))).user_id == first.user_id
 
 
 async def test_a_name_given_twice_makes_two_people(desk: Desk, http: aiohttp.ClientSession) -> None:
@@ -84,7 +97,14 @@ async def test_nobody_enters_under_an_id_that_is_taken(
 
 
 def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    good = {"sub": "ann-22222222", "aud": SESSION, "exp": time.time() + 60}
+    good = {
+        "sub": "ann-22222222",
+        "aud": SESSION,
+        "exp": time.time() + 60,
+        "sid": "a-session",
+        "name": "ann",
+        "began": int(time.time()),
+    }
     said = {name: value for name, value in (good | claims).items() if value is not None}
     return jwt.encode(said, secret, algorithm=algorithm)
 
@@ -98,6 +118,8 @@ def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> st
         pytest.param(session(exp=time.time() - 1), id="expired"),
         pytest.param(session(exp=None), id="for ever"),
         pytest.param(session(sub=None), id="nobody"),
+        pytest.param(session(sid=None), id="without an id"),
+        pytest.param(session(began="yesterday"), id="without a beginning"),
         pytest.param(session(aud="another app"), id="for another use"),
         pytest.param(session()[:-2], id="cut"),
         pytest.param("", id="empty"),
@@ -106,19 +128,21 @@ def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> st
     ],
 )
 async def test_a_session_that_is_not_ours_is_refused(token: str) -> None:
-    assert await refusal(Guest(SECRET).authenticate(bearer(token))) == "unauthenticated"
+    assert (
+        await refusal(Guest(SessionSigner(SECRET)).authenticate(bearer(token))) == "unauthenticated"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["", "Basic ", "bearer", "Token "])
 async def test_a_session_comes_as_a_bearer_token(scheme: str) -> None:
     headers = {"authorization": scheme + session()}
 
-    assert await refusal(Guest(SECRET).authenticate(headers)) == "unauthenticated"
+    assert await refusal(Guest(SessionSigner(SECRET)).authenticate(headers)) == "unauthenticated"
 
 
 @given(st.text() | st.from_regex(r"[a-z]+_[a-f0-9]{16}"))
 def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> None:
-    caller = asyncio.run(Guest(SECRET).authenticate_or_create({}, name))
+    caller = asyncio.run(Guest(SessionSigner(SECRET)).authenticate_or_create({}, name))
 
     assert validate_user_id(caller.user_id) == caller.user_id
     assert "_" not in caller.user_id
@@ -136,13 +160,13 @@ def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> N
         ("системный", "guest"),
         ("", "guest"),
         ("system", "guest"),
-        ("S.y.s.t.e.m", "S-y-s-t-e-m"),
+        ("S.y.s.t.e.m", "guest"),
         ("ＳＹＳＴＥＭ", "guest"),  # noqa: RUF001
         ("a" * 100_000, "a" * 40),
     ],
 )
 async def test_a_wished_name_is_written_in_the_alphabet_of_ids(wish: str, name: str) -> None:
-    caller = await Guest(SECRET).authenticate_or_create({}, wish)
+    caller = await Guest(SessionSigner(SECRET)).authenticate_or_create({}, wish)
 
     assert re.fullmatch(re.escape(name) + "-[a-z2-9]{8}", caller.user_id)
 
@@ -152,6 +176,223 @@ def test_newcomers_are_told_apart_by_the_address_that_the_platform_wrote() -> No
     assert client_address({"x-forwarded-for": "[2001:db8::1]:4711"}) == "2001:db8::"
     assert client_address({"x-forwarded-for": "2001:db8::2"}) == "2001:db8::"
     assert client_address({"x-forwarded-for": "anything"}) == client_address({}) == ""
+
+
+# --- names --------------------------------------------------------------------------------------
+
+NAMES = [
+    "José García",
+    "张伟",
+    "Анна",
+    "أحمد",
+    "🎉",
+    "👩‍💻",
+    "🏳️‍🌈",
+    "می‌خواهم",
+    "क्‍ष",
+    "O'Brien-Smith",
+    "O.K.",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_of_any_script_stays_what_it_is(
+    desk: Desk, http: aiohttp.ClientSession, name: str
+) -> None:
+    async with http.post(f"{desk.url}/api/negotiate", json={"name": name}) as answer:
+        admission = await answer.json()
+
+    assert admission["name"] == name
+    assert validate_user_id(admission["user_id"])
+    assert validate_display_name(name) == name
+    assert decode_display_name(encode_display_name(name)) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("  Ann \n Lee ", "Ann Lee"), ("Jose\u0301", "José"), ("ann\u00a0lee", "ann lee")],
+)
+def test_a_name_is_normalized(name: str, shown: str) -> None:
+    assert validate_display_name(name) == shown
+
+
+INVALID_NAMES = [
+    "", "   ", "\u3164", "\u2800", "\ufe0e", "\u034f", "\u061c", "\U000e0041\U000e0042", "\u200d",
+    "ann\u200b", "ann\u202e", "\u2066ann", "ann\x00", "ann\x7f", "an\u00adn", "a" * 41, "\ue000",
+    "system", "SYSTEM", "\u0455ystem", "s\u0443stem", "sy\u200dstem", "s.y.s.t.e.m", "\uff33ystem",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INVALID_NAMES, ids=ascii)
+async def test_a_name_that_nobody_sees_or_that_imitates_the_server_is_refused(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, name: str
+) -> None:
+    status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
+    async with http.post(f"{desk.url}/api/negotiate", json={"name": name}) as answer:
+        admission = await answer.json()
+
+    assert (status, body["error"]["code"]) == (400, "invalid_name")
+    assert validate_display_name(admission["name"]) == admission["name"] != name
+
+
+@given(st.text())
+def test_the_nearest_valid_name_is_valid(text: str) -> None:
+    name = clean_display_name(text, "guest")
+
+    assert validate_display_name(name) == name
+    assert len(name) <= MAX_NAME_CHARACTERS
+
+
+async def test_a_name_travels_with_everything_that_a_user_does(ann: Person, bob: Person) -> None:
+    room = f"room-{time.time_ns()}"
+    async with ann.connect(room) as here:
+        assert (await bob.ask("PATCH", "/api/me", json={"name": "张伟"}))[0] == 200
+        async with bob.connect() as there:
+            joined = await there.join(room)
+            await there.send("typing", {"room": room})
+            typing = await here.hear(type="typing")
+            came = await here.hear(type="system", user_id=bob.id, event="joined")
+            await there.send("direct", {"to": ann.id, "content": "hello", "id": "1"})
+
+            assert (await bob.ask("PATCH", "/api/me", json={"name": "Анна"}))[0] == 200
+            renamed = await here.hear(type="system", user_id=bob.id, event="renamed")
+            users = (await ann.get(f"/api/rooms/{room}/users"))["users"]
+            (direct,) = (await ann.get("/api/rooms"))["direct"]
+
+        went = await here.hear(type="system", user_id=bob.id, event="left", within=15)
+
+    names = {one["user_id"]: one["name"] for one in joined["users"]}
+    assert names == {ann.id: "ann", bob.id: "张伟"}
+    assert (typing["name"], came["name"], came["content"]) == ("张伟", "张伟", "张伟 joined")
+    assert (renamed["name"], went["name"]) == ("Анна", "Анна")
+    assert {one["user_id"]: one["name"] for one in users} == {ann.id: "ann", bob.id: "Анна"}
+    assert direct["name"] == "Анна"
+
+
+async def test_the_caller_reads_and_changes_the_own_profile(ann: Person) -> None:
+    before = await ann.get("/api/me")
+    status, changed = await ann.ask(
+        "PATCH", "/api/me", json={"name": "Ann Lee", "status": "away until noon", "colour": 3}
+    )
+    cleared = (await ann.ask("PATCH", "/api/me", json={"status": ""}))[1]
+    ann.session = changed["session"]
+    negotiated = await ann.negotiate(name="somebody else")
+
+    assert (before["name"], before["status"], before["colour"]) == ("ann", "", None)
+    assert status == 200
+    assert (changed["name"], changed["status"], changed["colour"]) == (
+        "Ann Lee",
+        "away until noon",
+        3,
+    )
+    assert (cleared["name"], cleared["status"]) == ("Ann Lee", "")
+    assert (negotiated["user_id"], negotiated["name"]) == (ann.id, "Ann Lee")
+    claims = jwt.decode(negotiated["session"], options={"verify_signature": False})
+    assert claims["name"] == "Ann Lee"
+
+
+async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) -> None:
+    async with http.post(f"{strict.url}/api/negotiate", json={"name": "darn it"}) as answer:
+        assert (await answer.json())["error"]["code"] == "moderated"
+    ann = await Person.enter(http, strict.url, "ann")
+
+    status, body = await ann.ask("PATCH", "/api/me", json={"name": "Heck"})
+
+    assert (status, body["error"]["code"]) == (403, "moderated")
+    assert (await ann.get("/api/me"))["name"] == "ann"
+
+
+# --- sessions -----------------------------------------------------------------------------------
+
+
+async def test_a_session_that_was_signed_out_is_refused_and_its_connections_are_closed(
+    ann: Person, http: aiohttp.ClientSession
+) -> None:
+    admission = await ann.negotiate()
+    async with ann.connect("lobby") as tab:
+        status, body = await ann.ask("DELETE", "/api/me/session")
+
+        assert (status, body) == (200, {"user_id": ann.id, "signed_out": True})
+        await asyncio.wait_for(tab.closed(), 10)
+    assert (await ann.ask("GET", "/api/me"))[0] == 401
+    assert (await ann.ask("POST", "/api/negotiate", json={}))[0] == 401
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await Connection.open(http, admission["url"], RELIABLE)
+    assert refused.value.status == 401
+
+
+async def test_every_instance_knows_that_a_session_was_signed_out(
+    strict: Part, http: aiohttp.ClientSession, ann: Person
+) -> None:
+    headers = {"Authorization": f"Bearer {ann.session}"}
+    await ann.ask("DELETE", "/api/me/session")
+
+    async with http.post(f"{strict.url}/api/negotiate", headers=headers) as answer:
+        assert answer.status == 401
+
+
+async def test_a_renewed_session_is_the_same_session(ann: Person) -> None:
+    first = jwt.decode(ann.session, options={"verify_signature": False})
+    renewed = jwt.decode((await ann.negotiate())["session"], options={"verify_signature": False})
+
+    assert {name: renewed[name] for name in ("sub", "sid", "began")} == {
+        name: first[name] for name in ("sub", "sid", "began")
+    }
+
+
+def test_a_change_of_the_secret_signs_nobody_out() -> None:
+    old, new = SECRET, SECRET[::-1]
+    token = SessionSigner(old).sign(SessionSigner(old).begin("ann-22222222", "ann"))
+
+    rotating = SessionSigner(new, old)
+    renewed = rotating.sign(rotating.verify(token))
+
+    assert SessionSigner(new).verify(renewed).user_id == "ann-22222222"
+    with pytest.raises(ApiError):
+        SessionSigner(new).verify(token)
+    with pytest.raises(ApiError):
+        SessionSigner(new, "").verify(token)
+
+
+def test_a_session_ends_after_thirty_days_without_renewal_and_after_180_with() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def signer() -> SessionSigner:
+        return SessionSigner(SECRET, now=lambda: moment)
+
+    start, days = moment, 0
+    token = signer().sign(signer().begin("ann-22222222", "ann"))
+    unused = token
+    while days < MAX_SESSION_DAYS - SLIDING_DAYS:
+        days += SLIDING_DAYS - 1
+        moment = start + timedelta(days=days)
+        token = signer().sign(signer().verify(token))
+    moment = start + timedelta(days=MAX_SESSION_DAYS, seconds=-1)
+    assert signer().verify(token)
+    moment = start + timedelta(days=MAX_SESSION_DAYS)
+    with pytest.raises(ApiError):
+        signer().verify(token)
+    moment = start + timedelta(days=SLIDING_DAYS)
+    with pytest.raises(ApiError):
+        signer().verify(unused)
+
+
+async def test_an_account_without_a_subject_is_nobody(company: OwnIssuer) -> None:
+    identity = OpenIdConnect(company.url, AUDIENCE)
+
+    for subject in ("", " "):
+        token = company.token(sub=subject)
+        assert await refusal(identity.authenticate(bearer(token))) == "unauthenticated"
+
+
+async def test_an_account_keeps_its_id_under_another_name(company: OwnIssuer) -> None:
+    identity = OpenIdConnect(company.url, AUDIENCE)
+
+    first = await identity.authenticate(bearer(company.token(name="Ann")))
+    second = await identity.authenticate(bearer(company.token(name="Somebody Else")))
+
+    assert (first.user_id, first.name) == (second.user_id, "Ann")
+    assert second.name == "Somebody Else"
 
 
 # --- App Service Authentication -----------------------------------------------------------------
@@ -181,7 +422,7 @@ async def test_who_is_signed_in_has_one_id_and_another_account_has_another() -> 
     bob = await EasyAuth().authenticate(SIGNED_IN | {"x-ms-client-principal-id": "4712"})
 
     assert ann.user_id == again.user_id != bob.user_id
-    assert re.fullmatch(r"ann_[0-9a-f]{16}", ann.user_id)
+    assert re.fullmatch(r"user_[0-9a-f]{32}", ann.user_id)
 
 
 async def test_principal_headers_prove_nothing_where_the_platform_does_not_set_them() -> None:
@@ -242,8 +483,9 @@ async def test_a_token_of_the_issuer_is_an_account(company: OwnIssuer) -> None:
     caller = await identity.authenticate_or_create(bearer(token), "bob")
     other = await identity.authenticate(bearer(company.token(sub="another ann")))
 
-    assert re.fullmatch(r"ann_[0-9a-f]{16}", caller.user_id)
-    assert caller.user_id.rpartition("_")[2] != other.user_id.rpartition("_")[2]
+    assert re.fullmatch(r"user_[0-9a-f]{32}", caller.user_id)
+    assert caller.name == "ann"
+    assert caller.user_id != other.user_id
 
 
 BAD_TOKENS: dict[str, Any] = {
@@ -378,7 +620,9 @@ async def test_a_client_token_holds_no_more_than_it_must(
     assert claims["exp"] - claims["iat"] <= 3600
     assert admission["expires_on"] == f"{expires}.000Z"
     assert claims["sub"] == ann.id
-    assert set(claims["webpubsub.group"]) == {"room.lobby", "stocks"}
+    groups = {group for group in claims["webpubsub.group"] if not group.startswith("session.")}
+    assert groups == {"room.lobby", "stocks", encode_display_name("ann")}
+    assert len(claims["webpubsub.group"]) == len(groups) + 1
     assert all(re.fullmatch(r"webpubsub\.joinLeaveGroup\.[a-z-]+", r) for r in claims["role"])
 
 

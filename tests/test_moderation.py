@@ -7,9 +7,9 @@ import uuid
 import aiohttp
 import pytest
 
-from events.moderation import Moderation
 from local.parts import Part
 from realtime.errors import ApiError
+from realtime.users.moderation import Moderation
 from tests.service import Service
 from tests.strict import KEY
 

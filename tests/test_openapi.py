@@ -78,6 +78,8 @@ SUCCESSES: list[Case] = [
     ("DELETE", "/api/rooms/walk-private/members/bob-1", {}),
     ("PUT", "/api/users/bob-1/ban", {}),
     ("DELETE", "/api/users/bob-1/ban", {}),
+    ("GET", "/api/me", {}),
+    ("PATCH", "/api/me", {"json": {"name": "Ann Lee", "status": "away", "colour": 3}}),
     ("GET", "/api/health", {}),
     ("GET", "/api/health/details", {}),
     ("OPTIONS", "/api/pubsub/events", {"headers": {"WebHook-Request-Origin": "localhost"}}),
@@ -122,6 +124,8 @@ def test_the_document_has_every_function_but_those_of_the_pages() -> None:
 NOT_PROVOKED = {
     "unavailable": "needs a service that fails: test_history, test_identity",
     "busy": "needs a full queue: test_history",
+    "moderated": "needs a moderation function: test_moderation, test_identity",
+    "moderation_unavailable": "needs a moderation function: test_moderation",
     "forbidden": "needs App Service Authentication: test_identity",
 }
 
@@ -144,6 +148,7 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_room", "POST", "/api/publish", {"params": {"group": "-"}, "json": {}}),
     ("invalid_room", "POST", "/api/negotiate", {"json": {"room": "-"}}),
     ("invalid_room", "GET", "/api/negotiate", {"params": {"room": "-"}}),
+    ("invalid_name", "PATCH", "/api/me", {"json": {"name": "system"}}),
     ("invalid_user", "GET", "/api/direct/-/history", {}),
     ("invalid_user", "GET", "/api/users/-/online", {}),
     ("invalid_user", "PUT", "/api/users/-/ban", {}),
@@ -205,12 +210,12 @@ class Provoker:
         async with self._http.request(method, url, headers=headers, **options) as answer:
             self._check(code, method, answer.url.path, answer.status, await answer.json())
 
-    async def provoke_limit(self, method: str, url: str, session: str) -> None:
+    async def provoke_limit(self, method: str, url: str, session: str, **options: Any) -> None:
         """Send more requests at once than the limit allows; one that was refused is checked."""
 
         async def send() -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {session}"}
-            async with self._http.request(method, url, headers=headers) as answer:
+            async with self._http.request(method, url, headers=headers, **options) as answer:
                 return answer.status, await answer.json()
 
         answers = await asyncio.gather(*(send() for _ in range(5 * NEGOTIATES_AT_ONCE)))
@@ -247,6 +252,7 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
     for method in ("GET", "POST"):
         url = f"{strict.url}/api/negotiate"
         await provoker.provoke_limit(method, url, flo.session)
+    await provoker.provoke_limit("PATCH", f"{strict.url}/api/me", flo.session, json={})
 
     webhook = {("pubsub_events_options", "invalid_request")}
     assert provoker.provoked - webhook == _declared()

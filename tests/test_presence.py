@@ -53,6 +53,7 @@ async def test_a_room_is_told_when_somebody_comes_and_goes(
             "room": room,
             "event": "joined",
             "user_id": bob.id,
+            "name": "bob",
             "content": "bob joined",
         }
         assert (went["event"], went["content"]) == ("left", "bob left")

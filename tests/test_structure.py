@@ -20,7 +20,7 @@ LAYERS = [
     ["realtime.process"],
     ["realtime.azure"],
     ["realtime.messages", "realtime.concurrency"],
-    ["realtime.names", "realtime.ncrontab"],
+    ["realtime.names", "realtime.ncrontab", "realtime.visibility"],
     ["realtime.errors", "realtime.settings"],
 ]
 """From the top down. A module imports from lower layers and from its own package, and never from

@@ -148,6 +148,9 @@ class Hub:
     async def close_connection(self, connection_id: str, reason: str) -> None:
         await self._client.close_connection(connection_id, reason=reason)
 
+    async def close_group_connections(self, group: str, reason: str) -> None:
+        await self._client.close_group_connections(group, reason=reason)
+
     async def close_user_connections(self, user_id: str, reason: str) -> None:
         await self._client.close_user_connections(user_id, reason=reason)
 

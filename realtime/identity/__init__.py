@@ -6,6 +6,7 @@ from realtime.identity.caller import IdentityProvider
 from realtime.identity.easyauth import EasyAuth
 from realtime.identity.guest import Guest
 from realtime.identity.oidc import OpenIdConnect
+from realtime.identity.sessions import SessionSigner
 from realtime.settings import settings
 
 
@@ -16,4 +17,10 @@ def identity_provider() -> IdentityProvider:
         return EasyAuth()
     if settings().identity == "oidc":
         return OpenIdConnect(settings().oidc_issuer, settings().oidc_audience)
-    return Guest(settings().session_secret)
+    return Guest(session_signer())
+
+
+@cache
+def session_signer() -> SessionSigner:
+    """Signs the sessions of this process, and verifies those of the previous secret too."""
+    return SessionSigner(settings().session_secret, settings().session_secret_previous)

@@ -1,8 +1,9 @@
 """What the identity providers share: the caller, and how user ids are made.
 
-A user id is a readable name and a suffix that makes it unique: `ann-7f3kq2xz` for a guest,
-`ann_c4d5e6f7a8` for an account. The name part never contains `_`, so a guest's id cannot look like
-an account's. The suffix is random or a digest, so nobody can choose the id of somebody else.
+A user id is ASCII, opaque, and not for people to read: they read the display name. A guest's id is
+a name and a random suffix, `ann-7f3kq2xz`; an account's is a digest, `user_c4d5e6f7…`. A guest's id
+has no `_`, so it cannot look like an account's. Nobody can choose the id of somebody else, and
+nobody gets another id by another name.
 """
 
 import hashlib
@@ -13,21 +14,24 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from realtime.errors import ApiError
+from realtime.identity.display_names import RESERVED_NAMES, clean_display_name
+from realtime.identity.sessions import Session
 
-RESERVED_NAMES = frozenset({"system"})
-"""Names under which only servers send."""
+ACCOUNT_DEFAULT_NAME = "user"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """A user; `authenticated` is false for a guest whose id was minted by this request.
+    """A user, with the name of the session or of the account's claims.
 
-    `session` proves a guest's identity in later requests.
+    `session` is a session of ours, which an account of another issuer has not. `is_new` is true
+    for a guest whose id was made by this request.
     """
 
     user_id: str
-    session: str | None = None
-    authenticated: bool = True
+    name: str
+    session: Session | None = None
+    is_new: bool = False
 
 
 class IdentityProvider(Protocol):
@@ -41,9 +45,14 @@ class IdentityProvider(Protocol):
 
 
 def account_caller(issuer: str, subject: str, name: str) -> Caller:
-    """The caller of an account: the id's suffix is a digest of issuer and subject."""
-    digest = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:16]
-    return Caller(f"{to_ascii_name(name, 'user')}_{digest}")
+    """The caller of an account: the id is a digest of issuer and subject only.
+
+    Raises ApiError `unauthenticated` for a blank subject: it would be everybody's.
+    """
+    if not subject.strip():
+        raise ApiError("unauthenticated", "The sign-in names nobody.")
+    digest = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:32]
+    return Caller(f"user_{digest}", clean_display_name(name, ACCOUNT_DEFAULT_NAME))
 
 
 def to_ascii_name(name: Any, default: str) -> str:

@@ -43,8 +43,8 @@ class EasyAuth:
         principal = _parse_principal(headers.get("x-ms-client-principal", ""))
         if not subject or principal is None:
             raise ApiError("unauthenticated", "Sign in first.")
-        name = headers.get("x-ms-client-principal-name", "").partition("@")[0]
-        return account_caller(principal.auth_typ, subject, name)
+        name = _claimed_name(principal) or headers.get("x-ms-client-principal-name", "")
+        return account_caller(principal.auth_typ, subject, name.partition("@")[0])
 
     async def authenticate_or_create(
         self,
@@ -52,6 +52,11 @@ class EasyAuth:
         name: str,  # noqa: ARG002 - an account has its own name
     ) -> Caller:
         return await self.authenticate(headers)
+
+
+def _claimed_name(principal: _Principal) -> str:
+    """The display name, which the header may only have as an address."""
+    return next((claim.val for claim in principal.claims if claim.typ == "name"), "")
 
 
 def _parse_principal(text: str) -> _Principal | None:

@@ -144,7 +144,7 @@ class OpenIdConnect:
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         claims = await self._issuer.verify(bearer_token(headers))
-        name = claims.get("preferred_username") or claims.get("name") or ""
+        name = claims.get("name") or claims.get("preferred_username") or ""
         return account_caller(self._issuer_name, str(claims["sub"]), str(name).partition("@")[0])
 
     async def authenticate_or_create(

@@ -1,5 +1,11 @@
-"""Sessions: signed tokens that prove a guest's identity."""
+"""Sessions: signed tokens that prove an identity and carry the display name.
 
+A session ends 30 days after its last renewal and 180 days after its beginning.
+"""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -7,28 +13,97 @@ import jwt
 from realtime.errors import ApiError
 from realtime.names import validate_user_id
 
-SESSION_DAYS = 30
-"""Lifetime of a session; each negotiate renews it."""
+SLIDING_DAYS = 30
+"""A session that is not renewed for this long ends; each negotiate renews it."""
+
+MAX_SESSION_DAYS = 180
+"""A session that is renewed ends after this time all the same."""
 
 _AUDIENCE = "townsquare-session"
 
 
-def sign_session(user_id: str, secret: str) -> str:
-    expiry = datetime.now(UTC) + timedelta(days=SESSION_DAYS)
-    claims = {"sub": user_id, "aud": _AUDIENCE, "exp": expiry}
-    return jwt.encode(claims, secret, algorithm="HS256")
+@dataclass(frozen=True)
+class Session:
+    """What a session says. `id` is the same after a renewal; `began` is its first second.
+
+    `vouched` is true for a session that a server has minted; `operator` for one that administers.
+    """
+
+    user_id: str
+    name: str
+    id: str
+    began: int
+    vouched: bool = False
+    operator: bool = False
 
 
-def verify_session(session: str, secret: str) -> str:
-    """The user id of a session. Raises ApiError `unauthenticated`."""
-    try:
-        claims = jwt.decode(
-            session,
-            secret,
-            algorithms=["HS256"],
-            audience=_AUDIENCE,
-            options={"require": ["exp", "sub"]},
+class SessionSigner:
+    """Signs with one secret, and verifies with this one and the previous one."""
+
+    def __init__(
+        self,
+        secret: str,
+        previous_secret: str = "",
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._secrets = [one for one in (secret, previous_secret) if one]
+        self._now = now
+
+    def begin(
+        self, user_id: str, name: str, *, vouched: bool = False, operator: bool = False
+    ) -> Session:
+        began = int(self._now().timestamp())
+        return Session(user_id, name, secrets.token_urlsafe(12), began, vouched, operator)
+
+    def sign(self, session: Session, *, lifetime: timedelta = timedelta(days=SLIDING_DAYS)) -> str:
+        """The token of a session, which is valid for `lifetime` and not after its last day."""
+        last = session.began + timedelta(days=MAX_SESSION_DAYS).total_seconds()
+        claims = {
+            "sub": session.user_id,
+            "aud": _AUDIENCE,
+            "exp": int(min(last, (self._now() + lifetime).timestamp())),
+            "sid": session.id,
+            "name": session.name,
+            "began": session.began,
+        }
+        flags = {"vouched": session.vouched, "operator": session.operator}
+        return jwt.encode(
+            claims | {flag: True for flag, is_set in flags.items() if is_set},
+            self._secrets[0],
+            algorithm="HS256",
         )
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        raise ApiError("unauthenticated", "The session is not valid; negotiate again.") from None
-    return validate_user_id(claims["sub"])
+
+    def verify(self, token: str) -> Session:
+        """The session of a token. Raises ApiError `unauthenticated`."""
+        for secret in self._secrets:
+            try:
+                return _parse(token, secret, self._now())
+            except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError):
+                continue
+        raise ApiError("unauthenticated", "The session is not valid; negotiate again.")
+
+
+def rename_session(session: Session, name: str) -> Session:
+    """The same session with another display name."""
+    return replace(session, name=name)
+
+
+def _parse(token: str, secret: str, now: datetime) -> Session:
+    claims = jwt.decode(
+        token,
+        secret,
+        algorithms=["HS256"],
+        audience=_AUDIENCE,
+        options={"require": ["exp", "sub", "sid", "name", "began"], "verify_exp": False},
+    )
+    if int(claims["exp"]) <= now.timestamp():
+        raise jwt.ExpiredSignatureError
+    return Session(
+        user_id=validate_user_id(claims["sub"]),
+        name=str(claims["name"]),
+        id=str(claims["sid"]),
+        began=int(claims["began"]),
+        vouched=claims.get("vouched") is True,
+        operator=claims.get("operator") is True,
+    )

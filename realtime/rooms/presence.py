@@ -9,17 +9,18 @@ instance detects it first and whichever event was late, repeated or lost.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
-from azure.core.exceptions import ResourceExistsError
-from azure.data.tables import TableTransactionError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import TableTransactionError, UpdateMode
 
 from realtime.azure.operations import Delete
 from realtime.azure.tables import Row, Tables, tables
 from realtime.azure.web_pubsub import MAX_PAGE_CONNECTIONS, Hub, hub
 from realtime.concurrency import gather_limited
+from realtime.identity.profiles import Profiles, profiles
 from realtime.messages import RoomUser, SystemEvent
 from realtime.names import display_name, room_group
 
@@ -29,9 +30,13 @@ GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Roster:
-    """The users in a room, with their number of connections, by user id."""
+    """The users in a room, with their number of connections and their names, by user id.
+
+    A user who was not announced yet has no name here.
+    """
 
     users: Counter[str]
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def crowded(self) -> bool:
@@ -44,7 +49,14 @@ class Roster:
     def page(self, after: str = "") -> list[RoomUser]:
         """One page of users by user id: the first, or the one after an id."""
         users = sorted(user for user in self.users if user > after)
-        return [RoomUser(user, self.users[user]) for user in users[:MAX_PAGE_CONNECTIONS]]
+        return [
+            RoomUser(user, self.names.get(user) or display_name(user), self.users[user])
+            for user in users[:MAX_PAGE_CONNECTIONS]
+        ]
+
+    def with_name(self, user_id: str, name: str) -> "Roster":
+        """The same with the name of a user who is about to be announced."""
+        return Roster(self.users, {**self.names, user_id: name})
 
 
 class Presence:
@@ -55,10 +67,12 @@ class Presence:
         tables: Tables,
         hub: Hub,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        profiles: Profiles | None = None,
     ) -> None:
         self._tables = tables
         self._hub = hub
         self._sleep = sleep
+        self._profiles = profiles or Profiles(tables)
         self._running: dict[str, asyncio.Task[Roster]] = {}
         self._next: dict[str, asyncio.Task[Roster]] = {}
 
@@ -80,16 +94,37 @@ class Presence:
             await asyncio.wait([after])
             self._running[room] = self._next.pop(room)
         try:
-            connections = self._hub.list_connections(room_group(room))
-            return Roster(Counter([one.user_id async for one in connections if one.user_id]))
+            users, names = await asyncio.gather(self._list_users(room), self._read_names(room))
+            return Roster(users, names)
         finally:
             if room not in self._next:
                 self._running.pop(room, None)
 
+    async def _list_users(self, room: str) -> Counter[str]:
+        connections = self._hub.list_connections(room_group(room))
+        return Counter([one.user_id async for one in connections if one.user_id])
+
+    async def _read_names(self, room: str) -> dict[str, str]:
+        """The names of the announced users."""
+        rows = self._tables.open("presence").query_entities(
+            "PartitionKey eq @room", parameters={"room": room}
+        )
+        return {row["RowKey"]: row.get("name", "") async for row in rows}
+
     async def announce_joined(self, room: str, user_id: str, roster: Roster) -> None:
         """Publish "joined" unless it was published already or the room is crowded."""
-        if await self._add_announced(room, user_id) and not roster.crowded:
-            await self._publish_notice(room, user_id, "joined")
+        name = await self._profiles.name_of(user_id)
+        if await self._add_announced(room, user_id, name) and not roster.crowded:
+            await self._publish_notice(room, user_id, name, "joined")
+
+    async def announce_name(self, room: str, user_id: str, name: str) -> None:
+        """Publish a user's new name if the user is announced in the room."""
+        row = _row(room, user_id, name=name)
+        try:
+            await self._tables.open("presence").update_entity(row, mode=UpdateMode.MERGE)
+        except ResourceNotFoundError:
+            return
+        await self._publish_notice(room, user_id, name, "renamed")
 
     async def announce_left(self, room: str, user_id: str) -> None:
         """Publish "left" if the user is not in the room."""
@@ -97,7 +132,8 @@ class Presence:
         if user_id in roster.users:
             return
         if await self._remove_announced(room, user_id) and not roster.crowded:
-            await self._publish_notice(room, user_id, "left")
+            name = roster.names.get(user_id) or await self._profiles.name_of(user_id)
+            await self._publish_notice(room, user_id, name, "left")
 
     async def reconcile(self) -> int:
         """Correct the announced users of every room that has some; returns how many were wrong."""
@@ -122,11 +158,11 @@ class Presence:
             announced.setdefault(row["PartitionKey"], set()).add(row["RowKey"])
         return announced
 
-    async def _add_announced(self, room: str, user_id: str) -> bool:
+    async def _add_announced(self, room: str, user_id: str, name: str) -> bool:
         """Whether the user was not announced before."""
         table = self._tables.open("presence")
         try:
-            await table.create_entity(_row(room, user_id))
+            await table.create_entity(_row(room, user_id, name=name))
         except ResourceExistsError:
             return False
         return True
@@ -142,16 +178,19 @@ class Presence:
             return False
         return True
 
-    async def _publish_notice(self, room: str, user_id: str, event: str) -> None:
-        notice = SystemEvent(room, event, user_id, f"{display_name(user_id)} {event}")
+    async def _publish_notice(self, room: str, user_id: str, name: str, event: str) -> None:
+        notice = SystemEvent(room, event, user_id, name, _SENTENCES[event].format(name))
         await self._hub.send_to_group(room_group(room), notice)
 
 
-def _row(room: str, user_id: str) -> Row:
-    return {"PartitionKey": room, "RowKey": user_id}
+_SENTENCES = {"joined": "{} joined", "left": "{} left", "renamed": "{} has a new name"}
+
+
+def _row(room: str, user_id: str, **fields: str) -> Row:
+    return {"PartitionKey": room, "RowKey": user_id, **fields}
 
 
 @cache
 def presence() -> Presence:
     """The presence of this process."""
-    return Presence(tables(), hub())
+    return Presence(tables(), hub(), profiles=profiles())

@@ -1,7 +1,8 @@
-"""Calls the moderation function that the setting MODERATE names, before a message is stored.
+"""Calls the moderation function that the setting MODERATE names, before a text is stored.
 
-It gets the sender's id, the room (or the recipient's id) and the text. It returns None to allow
-the message, or a sentence that says why it is rejected. docs/moderation.md has an example.
+It gets the sender's id, the room (or the recipient's id) and the text. For a display name or a
+status text the room is "". It returns None to allow the text, or a sentence that says why it is
+rejected. docs/moderation.md has an example.
 """
 
 import asyncio

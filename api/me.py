@@ -1,0 +1,139 @@
+"""The caller: name, status and colour, and the end of a session."""
+
+from functools import cache
+from typing import Annotated
+
+import azure.functions as func
+from msgspec import Meta, Struct
+
+from api.blueprint import bp
+from realtime.azure.web_pubsub import hub
+from realtime.concurrency import gather_limited
+from realtime.errors import ApiError
+from realtime.http import Access, endpoint
+from realtime.identity import session_signer
+from realtime.identity.caller import Caller
+from realtime.identity.display_names import MAX_NAME_CHARACTERS, validate_display_name
+from realtime.identity.profiles import Profile, profiles
+from realtime.identity.revocations import revocations
+from realtime.identity.sessions import rename_session
+from realtime.names import session_group
+from realtime.rate_limit import RateLimiter
+from realtime.rooms.presence import presence
+from realtime.users.caller import authenticate
+from realtime.users.memberships import memberships
+from realtime.users.moderation import moderate
+from realtime.visibility import is_visible
+
+MAX_STATUS_CHARACTERS = 100
+
+COLOURS = 12
+"""The number of colours of the page's palette."""
+
+CHANGES_PER_MINUTE = 6
+"""Each change is published to the user's rooms."""
+
+MAX_NOTIFIED_ROOMS = 100
+"""Rooms to which a new name is published; the others show it when the user is back."""
+
+
+class Me(Struct, frozen=True):
+    """The caller. `session` replaces the caller's session, which has the name before."""
+
+    user_id: str
+    name: str
+    status: str
+    colour: int | None
+    operator: bool
+    session: str | None
+
+
+class ProfileChange(Struct, frozen=True):
+    """What is to change; what is null or missing stays."""
+
+    name: Annotated[str, Meta(max_length=4 * MAX_NAME_CHARACTERS)] | None = None
+    status: Annotated[str, Meta(max_length=MAX_STATUS_CHARACTERS)] | None = None
+    colour: Annotated[int, Meta(ge=0, lt=COLOURS)] | None = None
+
+
+@endpoint(bp, "GET", "api/me", Access.SESSION)
+async def me_show(req: func.HttpRequest) -> Me:
+    """Get the caller's id, name, status and colour."""
+    caller = await authenticate(req.headers)
+    return _make_me(caller, await profiles().find(caller.user_id) or Profile(caller.name))
+
+
+@endpoint(
+    bp,
+    "PATCH",
+    "api/me",
+    Access.SESSION,
+    errors="invalid_name moderated moderation_unavailable rate_limited",
+)
+async def me_change(req: func.HttpRequest, body: ProfileChange) -> Me:
+    """Change the caller's name, status or colour; a new name is published to the user's rooms."""
+    caller = await authenticate(req.headers)
+    _limiter().acquire(caller.user_id)
+    before = await profiles().find(caller.user_id) or Profile(caller.name)
+    changed = await _apply(caller, before, body)
+    await profiles().put(caller.user_id, changed)
+    if changed.name != before.name:
+        await _publish_name(caller.user_id, changed.name)
+    return _make_me(caller, changed)
+
+
+async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profile:
+    """The profile after a change. Raises ApiError."""
+    name, status = before.name, before.status
+    if body.name is not None:
+        name = validate_display_name(body.name)
+        await moderate(caller.user_id, "", name)
+    if body.status is not None:
+        status = body.status.strip()
+        if status and not (status.isprintable() and is_visible(status)):
+            raise ApiError("invalid_name", "A status has no control or invisible characters.")
+        if status:
+            await moderate(caller.user_id, "", status)
+    colour = before.colour if body.colour is None else body.colour
+    return Profile(name, status, colour, chosen=before.chosen or body.name is not None)
+
+
+async def _publish_name(user_id: str, name: str) -> None:
+    found, _ = await memberships().list_page(user_id, MAX_NOTIFIED_ROOMS, after="room:")
+    await gather_limited(presence().announce_name(one.name, user_id, name) for one in found)
+
+
+def _make_me(caller: Caller, profile: Profile) -> Me:
+    session = caller.session
+    return Me(
+        user_id=caller.user_id,
+        name=profile.name,
+        status=profile.status,
+        colour=profile.colour,
+        operator=session is not None and session.operator,
+        session=session_signer().sign(rename_session(session, profile.name)) if session else None,
+    )
+
+
+class SignOutResponse(Struct, frozen=True):
+    user_id: str
+    signed_out: bool
+
+
+@endpoint(bp, "DELETE", "api/me/session", Access.SESSION)
+async def me_sign_out(req: func.HttpRequest) -> SignOutResponse:
+    """End the caller's session; its connections are closed at once.
+
+    A session of another issuer is ended there; then `signed_out` is false.
+    """
+    caller = await authenticate(req.headers)
+    if caller.session is None:
+        return SignOutResponse(caller.user_id, signed_out=False)
+    await revocations().add(caller.session)
+    await hub().close_group_connections(session_group(caller.session.id), "signed out")
+    return SignOutResponse(caller.user_id, signed_out=True)
+
+
+@cache
+def _limiter() -> RateLimiter:
+    return RateLimiter("changes of the profile", CHANGES_PER_MINUTE, burst=CHANGES_PER_MINUTE)

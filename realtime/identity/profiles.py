@@ -1,0 +1,108 @@
+"""Profiles: what users show of themselves, in the table `profiles`.
+
+A profile is stored when its user connects for the first time, so that whoever only asks for a
+session costs no storage. The name of a user without a profile is the readable part of the id.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.data.tables import UpdateMode
+from cachetools import TTLCache
+
+from realtime.azure.tables import Row, Tables, tables
+from realtime.names import display_name
+
+PROFILE_CACHE_SECONDS = 10.0
+"""How long an instance uses a profile that it has read."""
+
+MAX_CACHED_PROFILES = 10_000
+
+_ROW_KEY = "profile"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """`status` is a short text, `colour` a number of the page's palette.
+
+    `chosen` says whether the user has set the name here. Otherwise it follows the session's or the
+    account's.
+    """
+
+    name: str
+    status: str = ""
+    colour: int | None = None
+    chosen: bool = False
+
+
+class Profiles:
+    """The profiles of all users."""
+
+    def __init__(self, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._cached: TTLCache[str, Profile | None] = TTLCache(
+            MAX_CACHED_PROFILES, PROFILE_CACHE_SECONDS, timer=clock
+        )
+
+    async def name_of(self, user_id: str) -> str:
+        """The display name of a user, by the cached profile."""
+        profile = await self.find_cached(user_id)
+        return profile.name if profile else display_name(user_id)
+
+    async def find_cached(self, user_id: str) -> Profile | None:
+        if user_id in self._cached:
+            return self._cached.get(user_id)
+        return await self.find(user_id)
+
+    async def find(self, user_id: str) -> Profile | None:
+        """The profile as the table has it now."""
+        try:
+            row = await self._tables.open("profiles").get_entity(user_id, _ROW_KEY)
+        except ResourceNotFoundError:
+            profile = None
+        else:
+            profile = Profile(
+                row["name"], row.get("status", ""), row.get("colour"), row.get("chosen", False)
+            )
+        self._cached[user_id] = profile
+        return profile
+
+    async def add(self, user_id: str, name: str) -> Profile:
+        """The profile of a user who connects with this name; it is stored if it is new."""
+        if profile := await self.find(user_id):
+            if not profile.chosen and profile.name != name:
+                profile = replace(profile, name=name)
+                await self.put(user_id, profile)
+            return profile
+        try:
+            await self._tables.open("profiles").create_entity(_row(user_id, name=name))
+        except ResourceExistsError:  # Another connection of the user was faster.
+            return await self.find(user_id) or Profile(name)
+        return self._remember(user_id, Profile(name))
+
+    async def put(self, user_id: str, profile: Profile) -> None:
+        """Replace a profile."""
+        fields: Row = {"name": profile.name, "status": profile.status, "chosen": profile.chosen}
+        if profile.colour is not None:
+            fields["colour"] = profile.colour
+        row = _row(user_id, **fields)
+        await self._tables.open("profiles").upsert_entity(row, mode=UpdateMode.REPLACE)
+        self._remember(user_id, profile)
+
+    def _remember(self, user_id: str, profile: Profile) -> Profile:
+        self._cached[user_id] = profile
+        return profile
+
+
+def _row(user_id: str, **fields: Any) -> Row:
+    return {"PartitionKey": user_id, "RowKey": _ROW_KEY, **fields}
+
+
+@cache
+def profiles() -> Profiles:
+    """The profiles as this process reads them."""
+    return Profiles(tables())

@@ -1,0 +1,56 @@
+"""Sessions that were ended before their time, in the table `revocations`.
+
+A user is a partition, with a row for each ended session. The row is kept as long as the session's
+token would be valid.
+"""
+
+import time
+from collections.abc import Callable
+from functools import cache
+
+from azure.core.exceptions import ResourceNotFoundError
+from cachetools import TTLCache
+
+from realtime.azure.tables import Tables, tables
+from realtime.errors import ApiError
+from realtime.identity.sessions import Session
+
+REVOCATION_CACHE_SECONDS = 5.0
+"""How long an instance takes a session for valid that it has looked up."""
+
+MAX_CACHED_SESSIONS = 10_000
+
+
+class Revocations:
+    """The ended sessions of all users."""
+
+    def __init__(self, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tables = tables
+        self._valid: TTLCache[tuple[str, str], bool] = TTLCache(
+            MAX_CACHED_SESSIONS, REVOCATION_CACHE_SECONDS, timer=clock
+        )
+
+    async def check(self, session: Session) -> None:
+        """Raises ApiError `unauthenticated` for an ended session."""
+        if (session.user_id, session.id) not in self._valid:
+            await self.check_now(session.user_id, session.id)
+            self._valid[session.user_id, session.id] = True
+
+    async def check_now(self, user_id: str, session_id: str) -> None:
+        """The same by the table as it is now, for a connection that will last."""
+        try:
+            await self._tables.open("revocations").get_entity(user_id, session_id)
+        except ResourceNotFoundError:
+            return
+        raise ApiError("unauthenticated", "The session has ended; negotiate again.")
+
+    async def add(self, session: Session) -> None:
+        row = {"PartitionKey": session.user_id, "RowKey": session.id, "began": str(session.began)}
+        await self._tables.open("revocations").upsert_entity(row)
+        self._valid.pop((session.user_id, session.id), None)
+
+
+@cache
+def revocations() -> Revocations:
+    """The ended sessions as this process reads them."""
+    return Revocations(tables())

@@ -166,6 +166,7 @@ async def keyless(desk: Desk, company: OwnIssuer) -> AsyncIterator[str]:
             "WEBHOOK_ISSUER": company.url,
             "WEBHOOK_AUDIENCE": AUDIENCE,
             "WEBHOOK_SUBJECT": "the service",
+            "CONNECTIONS_PER_USER": "0",  # There is no service that could list them.
         }
     )
     (port,) = free_ports(1)

@@ -18,16 +18,12 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 TABLE_NAMES = (
-    "audit",
     "bans",
-    "blocks",
     "history",
     "logs",
     "memberships",
-    "names",
     "presence",
     "profiles",
-    "reports",
     "revocations",
     "rooms",
     "streams",

@@ -126,9 +126,9 @@ def test_the_pipeline_gets_every_value_of_the_environment():
 
 
 def test_keys_of_providers_are_secrets_of_the_pipeline():
-    assert {name for name in PARAMETER_NAMES if name.endswith("_KEY")} == set(
-        PLAN["pipeline"]["secrets"]
-    )
+    keys = {name for name in PARAMETER_NAMES if name.endswith("_KEY")}
+
+    assert {*keys, "SESSION_SECRET_PREVIOUS"} == set(PLAN["pipeline"]["secrets"])
 
 
 def test_the_checks_of_the_repository_run_targets_that_exist():

@@ -36,6 +36,7 @@ async def service(
         "WEBHOOK_ISSUER": ",".join(one.url for one in versions),
         "WEBHOOK_AUDIENCE": f"api://{APPLICATION},{APPLICATION}",
         "WEBHOOK_SUBJECT": SUBJECT,
+        "CONNECTIONS_PER_USER": "0",  # There is no service that could list them.
     }
     (port,) = free_ports(1)
     app = start_functions(port, environment, listener=logs.lines.append)

@@ -42,7 +42,9 @@ async def direct(client: Client, request: DirectMessageRequest) -> Reply:
 async def _make_draft(client: Client, request: MessageRequest | DirectMessageRequest) -> Draft:
     """A valid draft of a user who may send now. Raises ApiError."""
     message_id = validate_message_id(request.id)
-    draft = MessageDraft(client.user_id, message_id, content=validate_content(request.content))
+    draft = MessageDraft(
+        client.user_id, message_id, client.name, content=validate_content(request.content)
+    )
     event_limits().messages.acquire(client.user_id)
     await bans().check(client.user_id)
     return draft

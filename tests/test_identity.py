@@ -253,6 +253,9 @@ async def test_a_name_travels_with_everything_that_a_user_does(ann: Person, bob:
             typing = await here.hear(type="typing")
             came = await here.hear(type="system", user_id=bob.id, event="joined")
             await there.send("direct", {"to": ann.id, "content": "hello", "id": "1"})
+            await there.say(room, "in the room")
+            said = await here.hear(type="message", content="in the room")
+            written = await here.hear(type="direct_message")
 
             assert (await bob.ask("PATCH", "/api/me", json={"name": "Анна"}))[0] == 200
             renamed = await here.hear(type="system", user_id=bob.id, event="renamed")
@@ -263,6 +266,7 @@ async def test_a_name_travels_with_everything_that_a_user_does(ann: Person, bob:
 
     names = {one["user_id"]: one["name"] for one in joined["users"]}
     assert names == {ann.id: "ann", bob.id: "张伟"}
+    assert (said["name"], written["name"]) == ("张伟", "张伟")
     assert (typing["name"], came["name"], came["content"]) == ("张伟", "张伟", "张伟 joined")
     assert (renamed["name"], went["name"]) == ("Анна", "Анна")
     assert {one["user_id"]: one["name"] for one in users} == {ann.id: "ann", bob.id: "Анна"}

@@ -25,6 +25,8 @@ ASYNCAPI = Path("docs/asyncapi.json")
 
 SUBPROTOCOLS = ["json.reliable.webpubsub.azure.v1", "json.webpubsub.azure.v1"]
 
+TOKEN = {"$ref": "#/components/securitySchemes/token"}
+
 Schema = dict[str, Any]
 
 
@@ -56,9 +58,18 @@ def asyncapi() -> Schema:
                 "POST /api/negotiate returns the URL with a token; GET /api/openapi.json describes "
                 "the HTTP API. A received message is the `data` of Web PubSub's `message` frame."
             ),
-            "license": {"name": "MIT"},
+            "license": {"name": "MIT", "url": "https://opensource.org/license/mit"},
         },
         "defaultContentType": "application/json",
+        "servers": {
+            "webpubsub": {
+                "host": "{resource}.webpubsub.azure.com",
+                "protocol": "wss",
+                "description": "The `url` of POST /api/negotiate has the host, path and token.",
+                "variables": {"resource": {"description": "The name of the Web PubSub resource."}},
+                "security": [TOKEN],
+            }
+        },
         "channels": {
             "socket": {
                 "address": "/client/hubs/townsquare",
@@ -76,6 +87,14 @@ def asyncapi() -> Schema:
         "components": {
             "messages": {**sent_messages, **received_messages},
             "schemas": schemas,
+            "securitySchemes": {
+                "token": {
+                    "type": "httpApiKey",
+                    "in": "query",
+                    "name": "access_token",
+                    "description": "The `token` of POST /api/negotiate.",
+                }
+            },
         },
     }
 
@@ -86,6 +105,7 @@ def _operation(action: str, names: Schema, summary: str) -> Schema:
         "action": action,
         "channel": {"$ref": "#/channels/socket"},
         "summary": summary,
+        "security": [TOKEN],
         "messages": [{"$ref": f"#/channels/socket/messages/{name}"} for name in names],
     }
 

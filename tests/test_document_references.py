@@ -1,5 +1,6 @@
 """What the documents refer to exists: files, headings, commands, tests, settings; examples run."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from local.parts import ROOT, Desk, node
+from local.parts import (
+    HUB,
+    ROOT,
+    Desk,
+    free_ports,
+    node,
+    start_webpubsub,
+    write_event_handlers,
+)
 from realtime.settings import Settings
 
 DOCUMENTS = sorted(
@@ -135,3 +144,19 @@ def test_the_client_of_the_readme_sends_and_receives(desk: Desk) -> None:
         run.stdout
     )
     assert "MSFT" in run.stdout
+
+
+def test_the_emulator_accepts_the_settings_of_the_document(tmp_path: Path) -> None:
+    """docs/core-tools.md, step 3."""
+    settings = tmp_path / "hub.json"
+    settings.write_text(first_block("docs/core-tools.md", "json"), "utf-8")
+    hubs = json.loads(settings.read_text("utf-8"))["WebPubSub"]["Hubs"]
+    emulator = start_webpubsub(free_ports(1)[0], settings)
+    try:
+        emulator.wait()
+    finally:
+        emulator.stop()
+
+    handler = hubs[HUB]["EventHandlers"][0]
+    made = json.loads(write_event_handlers(tmp_path / "made.json", 7071).read_text("utf-8"))
+    assert handler == made["WebPubSub"]["Hubs"][HUB]["EventHandlers"][0]

@@ -23,3 +23,21 @@ def test_the_asyncapi_document_has_every_event_that_the_app_understands():
 
     messages = documents.asyncapi()["components"]["messages"]
     assert {f"send-{name}" for name in CLIENT_EVENTS} <= set(messages)
+
+
+def test_every_field_of_the_asyncapi_document_has_a_valid_example():
+    import jsonschema_rs
+
+    from pages.schemas import is_self_explanatory
+
+    components = documents.asyncapi()["components"]
+    without = []
+    for name, schema in components["schemas"].items():
+        for field, value in schema.get("properties", {}).items():
+            flag = value.get("type") == "boolean"
+            if "examples" not in value and not is_self_explanatory(value) and not flag:
+                without.append(f"{name}.{field}")
+            for example in value.get("examples", ()):
+                jsonschema_rs.validate({**value, "components": components}, example)
+
+    assert without == []

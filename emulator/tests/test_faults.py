@@ -389,4 +389,4 @@ async def test_a_hundred_short_connections_leave_no_state_behind() -> None:
         hub = emulator.server.service.hub(HUB)
         assert len({event.headers["ce-userId"] for event in gone}) == 100
         assert (hub.connections, hub.users, hub.groups) == ({}, {}, {})
-        assert time.monotonic() - started < TIMEOUT_SECONDS * 2
+        assert time.monotonic() - started < 10

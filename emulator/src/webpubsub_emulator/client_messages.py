@@ -9,7 +9,7 @@ from webpubsub_emulator import server_messages
 from webpubsub_emulator.connection import Connection
 from webpubsub_emulator.hub import Hub
 from webpubsub_emulator.payload import BINARY, TEXT, Payload
-from webpubsub_emulator.permissions import JOIN_LEAVE, SEND
+from webpubsub_emulator.permissions import JOIN_LEAVE, SEND, describe_forbidden
 from webpubsub_emulator.protocol import (
     CancelInvocation,
     Event,
@@ -23,13 +23,12 @@ from webpubsub_emulator.protocol import (
     SetGroupState,
     StreamData,
     StreamEnd,
-    StreamStart,
     SubscribeGroupState,
     UnsubscribeGroupState,
     parse_message,
 )
 from webpubsub_emulator.server_messages import OutgoingMessage
-from webpubsub_emulator.streams import Stream, build_user_error
+from webpubsub_emulator.stream_messages import StreamMessageHandler
 from webpubsub_emulator.upstream import EventFailedError
 
 logger = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ class RawMode:
 class ClientMessageHandler:
     """Handles the messages of one client, one after the other."""
 
-    __slots__ = ("_connection", "_event_handler", "_hub", "_mode", "_strict")
+    __slots__ = ("_connection", "_event_handler", "_hub", "_mode", "_streams", "_strict")
 
     def __init__(
         self,
@@ -72,6 +71,7 @@ class ClientMessageHandler:
         self._connection = connection
         self._event_handler = event_handler
         self._mode = mode
+        self._streams = StreamMessageHandler(hub, connection)
         self._strict = strict
 
     async def handle(self, data: str | bytes) -> None:
@@ -103,7 +103,7 @@ class ClientMessageHandler:
 
     def handle_send(self, message: SendToGroup) -> None:
         if message.stream is not None:
-            self._start_stream(message, message.stream)
+            self._streams.start(message, message.stream)
         elif self._check_permission(SEND, message.group, message.ack_id, "send to"):
             self._hub.publish(
                 self._connection,
@@ -138,7 +138,7 @@ class ClientMessageHandler:
         elif self._connection.permissions.allows(SEND, group):
             self._hub.publish(self._connection, group, payload, no_echo=self._mode.no_echo)
         else:
-            raise ProtocolError(1008, _forbidden_message("send to", group))
+            raise ProtocolError(1008, describe_forbidden("send to", group))
 
     async def _handle_raw_event(self, payload: Payload) -> None:
         try:
@@ -149,6 +149,12 @@ class ClientMessageHandler:
             raise ProtocolError(1011, _EVENT_ERROR[1]) from error
         if reply is not None:
             self._hub.deliver((self._connection,), OutgoingMessage(reply))
+
+    def handle_stream_data(self, message: StreamData) -> None:
+        self._streams.handle_data(message)
+
+    def handle_stream_end(self, message: StreamEnd) -> None:
+        self._streams.handle_end(message)
 
     def handle_ping(self, _: Ping) -> None:
         self._connection.send_frame(server_messages.pong())
@@ -171,70 +177,6 @@ class ClientMessageHandler:
         logger.warning("connection %s: %s is not emulated", self._connection.id, name)
         self._send_ack(message.ack_id, _not_supported(name))
 
-    def _start_stream(self, message: SendToGroup, start: StreamStart) -> None:
-        connection = self._connection
-        if not connection.permissions.allows(SEND, message.group):
-            text = _forbidden_message("send to", message.group)
-            self._reject_stream(start.stream_id, "Forbidden", text)
-            return
-        if not start.stream_id or start.stream_id in connection.streams or bytes(message.data):
-            self._reject_stream(start.stream_id, "BadRequest", "The stream cannot be started.")
-            return
-        idle_timeout = start.idle_timeout_ms / 1000
-        stream = Stream(
-            start.stream_id,
-            message.group,
-            bool(message.no_echo),
-            idle_timeout_seconds=idle_timeout,
-            idle_at=self._hub.clock() + idle_timeout,
-        )
-        self._hub.open_stream(connection, stream)
-        connection.send_frame(server_messages.stream_ack(stream.id, stream.expected_id))
-
-    def handle_stream_data(self, message: StreamData) -> None:
-        stream = self._connection.streams.get(message.stream_id)
-        if stream is None:
-            self._reject_stream(message.stream_id, "StreamNotFound", "There is no such stream.")
-            return
-        stream.reset_idle_timeout(self._hub.clock())
-        sequence_id = message.stream_sequence_id
-        if sequence_id is None:
-            return
-        if sequence_id > stream.expected_id:
-            nack = server_messages.stream_nack(stream.id, stream.expected_id)
-            self._connection.send_frame(nack)
-            return
-        if sequence_id == stream.expected_id:
-            self._publish_part(stream, message.payload())
-        self._connection.send_frame(server_messages.stream_ack(stream.id, stream.expected_id))
-
-    def _publish_part(self, stream: Stream, payload: Payload) -> None:
-        self._hub.publish(
-            self._connection,
-            stream.group,
-            payload,
-            no_echo=stream.no_echo,
-            stream=stream.next_part(),
-        )
-        stream.expected_id += 1
-
-    def handle_stream_end(self, message: StreamEnd) -> None:
-        stream = self._connection.streams.get(message.stream_id)
-        if stream is None:
-            self._reject_stream(message.stream_id, "StreamNotFound", "There is no such stream.")
-            return
-        error = message.error
-        self._hub.end_stream(
-            self._connection,
-            stream,
-            build_user_error(error.message, error.user_error_code) if error else None,
-        )
-        self._connection.send_frame(server_messages.stream_closed(stream.id))
-
-    def _reject_stream(self, stream_id: str, name: str, text: str) -> None:
-        logger.warning("stream of connection %s rejected: %s", self._connection.id, text)
-        self._connection.send_frame(server_messages.stream_closed(stream_id, (name, text)))
-
     def _check_permission(self, action: str, group: str, ack_id: int | None, verb: str) -> bool:
         """Return whether the client has the permission; if not, send the failed ack."""
         if self._connection.permissions.allows(action, group):
@@ -243,7 +185,7 @@ class ClientMessageHandler:
             "connection %s has no permission to %s group %s: role webpubsub.%s is missing",
             *(self._connection.id, verb, group, action),
         )
-        self._send_ack(ack_id, ("Forbidden", _forbidden_message(verb, group)))
+        self._send_ack(ack_id, ("Forbidden", describe_forbidden(verb, group)))
         return False
 
     def _send_ack(self, ack_id: int | None, error: tuple[str, str] | None = None) -> None:
@@ -268,10 +210,6 @@ _HANDLERS: dict[type, Callable[[ClientMessageHandler, Any], None]] = {
     SubscribeGroupState: ClientMessageHandler.handle_group_state,
     UnsubscribeGroupState: ClientMessageHandler.handle_group_state,
 }
-
-
-def _forbidden_message(verb: str, group: str) -> str:
-    return f"The client does not have permission to {verb} group '{group}'."
 
 
 def _not_supported(name: str) -> tuple[str, str]:

@@ -82,6 +82,11 @@ class Permissions:
                     rules.patterns += (pattern,)
 
 
+def describe_forbidden(verb: str, group: str) -> str:
+    """Return the service's error message for a missing permission."""
+    return f"The client does not have permission to {verb} group '{group}'."
+
+
 def compile_wildcard(pattern: str) -> re.Pattern[str] | None:
     """Translate `?` (one character but a dot), `*` (no dots), `**` (any) and `\\` to a regex.
 

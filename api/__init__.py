@@ -1,6 +1,17 @@
 """The HTTP API: one file per resource. A file that is imported here declares its functions."""
 
-from api import bans, history, me, members, messages, presence, publish, rooms, streams
+from api import (
+    bans,
+    history,
+    me,
+    members,
+    messages,
+    presence,
+    publish,
+    room_messages,
+    rooms,
+    streams,
+)
 from api.blueprint import bp
 
 __all__ = [
@@ -12,6 +23,7 @@ __all__ = [
     "messages",
     "presence",
     "publish",
+    "room_messages",
     "rooms",
     "streams",
 ]

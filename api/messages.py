@@ -1,14 +1,16 @@
 """Messages that a server sends: stored in the history, then published."""
 
 import secrets
+from typing import Any
 
 import azure.functions as func
 from msgspec import Struct, field
 
 from api.blueprint import bp
+from realtime.contents import encode_meta, validate_mentions
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
-from realtime.messages import validate_content
+from realtime.messages import Seq, validate_content
 from realtime.names import direct_log, validate_message_id, validate_room, validate_user_id
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import MessageDraft
@@ -21,6 +23,9 @@ class ServerMessageRequest(Struct, frozen=True):
     content: str
     sender: str = field(name="from", default="system")
     id: str = ""
+    reply_to: Seq | None = None
+    mentions: list[str] = []
+    meta: dict[str, Any] = {}
 
     def to_draft(self) -> MessageDraft:
         """Raises ApiError for an invalid sender, id or content."""
@@ -28,6 +33,9 @@ class ServerMessageRequest(Struct, frozen=True):
             validate_user_id(self.sender),
             validate_message_id(self.id or secrets.token_urlsafe(12)),
             content=validate_content(self.content),
+            reply_to=self.reply_to,
+            mentions=validate_mentions(self.mentions),
+            meta=encode_meta(self.meta),
         )
 
 
@@ -41,7 +49,10 @@ class MessageAccepted(Struct, frozen=True, omit_defaults=True):
     user_id: str | None = None
 
 
-SENDING_ERRORS = "invalid_user invalid_id empty_content content_too_long id_conflict busy"
+SENDING_ERRORS = (
+    "invalid_user invalid_id empty_content content_too_long meta_too_large unknown_message "
+    "id_conflict busy"
+)
 
 
 @endpoint(

@@ -6,13 +6,16 @@ from typing import Any
 
 from msgspec import Struct
 
-from events import messages, rooms, signals
+from events import changes, messages, rooms, signals
 from events.client import Client, Reply
 from realtime.messages import (
+    DeleteRequest,
     DirectMessageRequest,
+    EditRequest,
     JoinRequest,
     LeaveRequest,
     MessageRequest,
+    ReactRequest,
     ReadRequest,
     TypingRequest,
     decode,
@@ -35,6 +38,9 @@ CLIENT_EVENTS: dict[str, ClientEvent] = {
     "leave": ClientEvent(LeaveRequest, rooms.leave),
     "message": ClientEvent(MessageRequest, messages.message),
     "direct": ClientEvent(DirectMessageRequest, messages.direct),
+    "edit": ClientEvent(EditRequest, changes.edit),
+    "delete": ClientEvent(DeleteRequest, changes.delete),
+    "react": ClientEvent(ReactRequest, changes.react),
     "typing": ClientEvent(TypingRequest, signals.typing),
     "read": ClientEvent(ReadRequest, signals.read),
 }

@@ -5,6 +5,7 @@ import asyncio
 from events.client import Client, Reply
 from events.limits import event_limits
 from realtime.azure.web_pubsub import hub
+from realtime.contents import encode_meta, validate_mentions
 from realtime.errors import ApiError
 from realtime.messages import DirectMessageRequest, MessageRequest, validate_content
 from realtime.names import direct_log, validate_message_id, validate_user_id
@@ -41,9 +42,14 @@ async def direct(client: Client, request: DirectMessageRequest) -> Reply:
 
 async def _make_draft(client: Client, request: MessageRequest | DirectMessageRequest) -> Draft:
     """A valid draft of a user who may send now. Raises ApiError."""
-    message_id = validate_message_id(request.id)
     draft = MessageDraft(
-        client.user_id, message_id, client.name, content=validate_content(request.content)
+        client.user_id,
+        validate_message_id(request.id),
+        client.name,
+        content=validate_content(request.content),
+        reply_to=request.reply_to,
+        mentions=validate_mentions(request.mentions),
+        meta=encode_meta(request.meta),
     )
     event_limits().messages.acquire(client.user_id)
     await bans().check(client.user_id)

@@ -3,15 +3,16 @@
 import asyncio
 
 from events.client import Client, Reply
+from events.conversations import find_conversation
 from events.limits import event_limits
 from events.rejections import count_rejection
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
 from realtime.messages import ReadEvent, ReadRequest, TypingEvent, TypingRequest
-from realtime.names import direct_log, room_group, validate_user_id
+from realtime.names import room_group
 from realtime.rooms.access import room_access
 from realtime.rooms.log import logs
-from realtime.users.memberships import Kind, memberships
+from realtime.users.memberships import memberships
 
 
 async def typing(client: Client, request: TypingRequest) -> Reply:
@@ -30,7 +31,7 @@ async def read(client: Client, request: ReadRequest) -> Reply:
 
     A marker that does not move is neither stored nor sent.
     """
-    kind, name, log = _conversation_of(client, request)
+    kind, name, log = find_conversation(client, request.room, request.to)
     event_limits().reads.acquire(client.user_id)
     if kind == "room":
         await room_access().check_cached(name, client.user_id)
@@ -52,14 +53,3 @@ async def _check_seq(log: str, seq: int) -> None:
         head = await logs().read_head(log)
     if not 0 <= seq <= head.seq:
         raise ApiError("invalid_cursor", f"The history ends at {head.seq}.")
-
-
-def _conversation_of(client: Client, request: ReadRequest) -> tuple[Kind, str, str]:
-    """Kind and name of the conversation, and its log. Raises ApiError."""
-    if request.room is not None and request.to is None:
-        room = client.require_joined(request.room)
-        return "room", room, room
-    if request.to is not None and request.room is None:
-        user_id = validate_user_id(request.to)
-        return "direct", user_id, direct_log(client.user_id, user_id)
-    raise ApiError("invalid_request", "Expected either `room` or `to`.")

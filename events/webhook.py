@@ -152,6 +152,7 @@ def _make_error(event: CloudEvent, error: ApiError) -> ErrorMessage:
         id=_short_string(ids.id),
         room=_short_string(ids.room),
         retry_after_ms=error.retry_after_ms,
+        revision=error.revision,
     )
 
 

@@ -16,13 +16,15 @@ from realtime.names import NAME_PATTERN
 class ErrorDetail(Struct, frozen=True, omit_defaults=True):
     """A code for programs and a sentence for people.
 
-    `retry` says whether the same request may succeed later, `retry_after_ms` when.
+    `retry` says whether the same request may succeed later, `retry_after_ms` when. `revision` is the
+    present revision of a message, for the code `conflict`.
     """
 
     code: str
     message: str
     retry: bool
     retry_after_ms: int | None = None
+    revision: int | None = None
 
 
 class ErrorResponse(Struct, frozen=True):

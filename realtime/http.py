@@ -210,6 +210,8 @@ def error_response(error: ApiError) -> func.HttpResponse:
         "message": error.message,
         "retry": error.retry,
     }
+    if error.revision is not None:
+        detail["revision"] = error.revision
     headers = {}
     if error.retry_after_ms is not None:
         detail["retry_after_ms"] = error.retry_after_ms

@@ -5,15 +5,18 @@ client sends, in Response for the answer to its sender, and in Event for what ot
 """
 
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from realtime.errors import ApiError
 from realtime.visibility import is_visible
 
 T = TypeVar("T")
+
+Seq = Annotated[int, Meta(ge=1, le=2**53)]
+"""The position of an entry in its log; a JavaScript client can represent it."""
 
 MAX_CONTENT_UNITS = 4_000
 """The longest content, in UTF-16 units: Table Storage counts a string property that way."""
@@ -35,17 +38,65 @@ class LeaveRequest(Struct, frozen=True):
 
 
 class MessageRequest(Struct, frozen=True):
-    """`id` is the client's own: a repeated request with the same id is stored once."""
+    """`id` is the client's own: a repeated request with the same id is stored once.
+
+    `reply_to` is the seq of a message of the room, `mentions` are user ids, `meta` is a JSON object
+    of at most 4 KB for the application.
+    """
 
     room: str
     content: str
     id: str
+    reply_to: Seq | None = None
+    mentions: list[str] = []
+    meta: dict[str, Any] = {}
 
 
 class DirectMessageRequest(Struct, frozen=True):
+    """The members are those of MessageRequest."""
+
     to: str
     content: str
     id: str
+    reply_to: Seq | None = None
+    mentions: list[str] = []
+    meta: dict[str, Any] = {}
+
+
+class EditRequest(Struct, frozen=True):
+    """Replaces the content of the sender's message `seq`, which has this `revision` now.
+
+    `room`, or `to` for a direct conversation. With an `id` of the client's own, a repeated request
+    is recognised in every case.
+    """
+
+    seq: Seq
+    content: str
+    revision: Annotated[int, Meta(ge=0)]
+    room: str | None = None
+    to: str | None = None
+    mentions: list[str] = []
+    id: str | None = None
+
+
+class DeleteRequest(Struct, frozen=True):
+    """Deletes the sender's message `seq` in a room, or in the conversation with a user (`to`)."""
+
+    seq: Seq
+    room: str | None = None
+    to: str | None = None
+    id: str | None = None
+
+
+class ReactRequest(Struct, frozen=True):
+    """Adds (`on`) or removes a reaction of the sender to the message `seq`."""
+
+    seq: Seq
+    emoji: str
+    on: bool = True
+    room: str | None = None
+    to: str | None = None
+    id: str | None = None
 
 
 class TypingRequest(Struct, frozen=True):
@@ -206,7 +257,8 @@ class ReadEvent(Struct, frozen=True, tag_field="type", tag="read", omit_defaults
 class ErrorMessage(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
     """The answer to a rejected event.
 
-    It is sent with HTTP 200, because Web PubSub may close the connection after an error status.
+    `revision` is the present revision of a message, for the code `conflict`. It is sent with HTTP
+    200, because Web PubSub may close the connection after an error status.
     """
 
     event: str
@@ -216,6 +268,7 @@ class ErrorMessage(Struct, frozen=True, tag_field="type", tag="error", omit_defa
     id: str | None = None
     room: str | None = None
     retry_after_ms: int | None = None
+    revision: int | None = None
 
 
 class Frame(Struct, frozen=True):

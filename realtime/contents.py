@@ -1,0 +1,45 @@
+"""Validation of what messages carry beside their text: metadata, mentions and emojis."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from realtime.errors import ApiError
+from realtime.names import validate_user_id
+
+MAX_META_BYTES = 4_096
+MAX_MENTIONS = 20
+MAX_EMOJI_CHARACTERS = 32
+"""The longest emoji sequence has 14 code points (unicode.org/Public/emoji)."""
+
+
+def encode_meta(meta: dict[str, Any]) -> str:
+    """Metadata as JSON text, "" if there is none. Raises ApiError `meta_too_large`."""
+    if not meta:
+        return ""
+    text = msgspec.json.encode(meta).decode()
+    size = len(text.encode())
+    if size > MAX_META_BYTES:
+        raise ApiError(
+            "meta_too_large",
+            f"The metadata has {size} bytes; at most {MAX_META_BYTES} are allowed.",
+        )
+    return text
+
+
+def validate_mentions(mentions: Sequence[str]) -> tuple[str, ...]:
+    """User ids without repetitions. Raises ApiError."""
+    unique = tuple(dict.fromkeys(map(validate_user_id, mentions)))
+    if len(unique) > MAX_MENTIONS:
+        raise ApiError("invalid_request", f"A message mentions at most {MAX_MENTIONS} users.")
+    return unique
+
+
+def validate_emoji(text: str) -> str:
+    """One emoji sequence of the Unicode data. Raises ApiError `invalid_emoji`."""
+    from emoji import is_emoji  # its data takes 30 ms to import
+
+    if len(text) > MAX_EMOJI_CHARACTERS or not is_emoji(text):
+        raise ApiError("invalid_emoji", "The reaction is not one emoji.")
+    return text

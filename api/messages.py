@@ -10,8 +10,9 @@ from api.blueprint import bp
 from realtime.contents import encode_meta, validate_mentions
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
-from realtime.messages import Seq, validate_content
+from realtime.messages import validate_content
 from realtime.names import direct_log, validate_message_id, validate_room, validate_user_id
+from realtime.requests import Seq
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import MessageDraft
 from realtime.users.memberships import memberships

@@ -7,8 +7,9 @@ from events.conversations import find_conversation
 from events.limits import event_limits
 from events.moderation import moderate
 from realtime.contents import validate_emoji, validate_mentions
-from realtime.messages import DeleteRequest, EditRequest, ReactRequest, validate_content
+from realtime.messages import validate_content
 from realtime.names import validate_message_id
+from realtime.requests import DeleteRequest, EditRequest, ReactRequest
 from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from events import changes, messages, rooms, signals
 from events.client import Client, Reply
-from realtime.messages import (
+from realtime.messages import decode
+from realtime.requests import (
     DeleteRequest,
     DirectMessageRequest,
     EditRequest,
@@ -18,7 +19,6 @@ from realtime.messages import (
     ReactRequest,
     ReadRequest,
     TypingRequest,
-    decode,
 )
 
 

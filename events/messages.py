@@ -7,8 +7,9 @@ from events.limits import event_limits
 from realtime.azure.web_pubsub import hub
 from realtime.contents import encode_meta, validate_mentions
 from realtime.errors import ApiError
-from realtime.messages import DirectMessageRequest, MessageRequest, validate_content
+from realtime.messages import validate_content
 from realtime.names import direct_log, validate_message_id, validate_user_id
+from realtime.requests import DirectMessageRequest, MessageRequest
 from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import Draft, MessageDraft

@@ -6,8 +6,9 @@ from events.client import Client, Reply
 from events.limits import event_limits
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
-from realtime.messages import JoinRequest, JoinResponse, LeaveRequest, LeaveResponse
+from realtime.messages import JoinResponse, LeaveResponse
 from realtime.names import room_group, validate_room
+from realtime.requests import JoinRequest, LeaveRequest
 from realtime.rooms.access import room_access
 from realtime.rooms.history import history
 from realtime.rooms.presence import presence

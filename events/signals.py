@@ -8,8 +8,9 @@ from events.limits import event_limits
 from events.rejections import count_rejection
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
-from realtime.messages import ReadEvent, ReadRequest, TypingEvent, TypingRequest
+from realtime.messages import ReadEvent, TypingEvent
 from realtime.names import room_group
+from realtime.requests import ReadRequest, TypingRequest
 from realtime.rooms.access import room_access
 from realtime.rooms.log import logs
 from realtime.users.memberships import memberships

@@ -16,8 +16,8 @@ from realtime.names import NAME_PATTERN
 class ErrorDetail(Struct, frozen=True, omit_defaults=True):
     """A code for programs and a sentence for people.
 
-    `retry` says whether the same request may succeed later, `retry_after_ms` when. `revision` is the
-    present revision of a message, for the code `conflict`.
+    `retry` says whether the same request may succeed later, `retry_after_ms` when. For the code
+    `conflict`, `revision` is the present revision of the message.
     """
 
     code: str
@@ -154,7 +154,7 @@ def _path_parameters(one: Endpoint) -> Iterator[Schema]:
             "in": "path",
             "required": True,
             "schema": schema,
-            "example": EXAMPLES[name],
+            "example": str(EXAMPLES[name]),
         }
 
 

@@ -67,6 +67,10 @@ SUCCESSES: list[Case] = [
     ("POST", "/api/streams/weather/unsubscribe", {}),
     ("POST", "/api/rooms/walk/message", {"json": MESSAGE}),
     ("POST", "/api/users/bob-1/message", {"json": MESSAGE}),
+    ("POST", "/api/rooms/walk-changes/message", {"json": {"content": "helo"}}),
+    ("PATCH", "/api/rooms/walk-changes/messages/1", {"json": {"content": "hi", "revision": 0}}),
+    ("POST", "/api/rooms/walk-changes/messages/1/reactions", {"json": {"emoji": "👍"}}),
+    ("DELETE", "/api/rooms/walk-changes/messages/1", {}),
     ("GET", "/api/rooms", {}),
     ("GET", "/api/rooms/walk/history", {"params": {"limit": "10", "after": "0"}}),
     ("GET", "/api/rooms/walk/users", {}),
@@ -127,7 +131,9 @@ NOT_PROVOKED = {
     "busy": "needs a full queue: test_history",
     "moderated": "needs a moderation function: test_moderation, test_identity",
     "moderation_unavailable": "needs a moderation function: test_moderation",
-    "forbidden": "needs App Service Authentication: test_identity",
+    "forbidden": "needs App Service Authentication or another author: test_identity, test_changes",
+    "edit_expired": "needs an old message: test_changes",
+    "too_many_reactions": "needs twenty reactions: test_changes",
 }
 
 PARSE_ERRORS: dict[str, dict[str, Any]] = {
@@ -138,6 +144,12 @@ PARSE_ERRORS: dict[str, dict[str, Any]] = {
 
 TOO_LONG = "x" * 4001
 CONFLICT = {"content": "another", "id": "used"}
+
+CHANGED = "/api/rooms/errors-changes/messages"
+"""1 is edited once, 2 is deleted, and no 99 exists."""
+
+EDIT = {"content": "hello", "revision": 1}
+REACTION = {"emoji": "👍"}
 
 ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_room", "GET", "/api/rooms/-/history", {}),
@@ -182,8 +194,42 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
             "empty_content": {"content": " "},
             "content_too_long": {"content": TOO_LONG},
             "id_conflict": CONFLICT,
+            "meta_too_large": {"content": "hello", "meta": {"text": TOO_LONG + TOO_LONG}},
+            "unknown_message": {"content": "hello", "reply_to": 99},
         }.items()
     ),
+    *(
+        (code, "PATCH", f"{CHANGED}/{seq}", {"json": {**EDIT, **body}})
+        for code, seq, body in [
+            ("unknown_message", 99, {}),
+            ("message_deleted", 2, {}),
+            ("conflict", 1, {"content": "another", "revision": 0}),
+            ("id_conflict", 1, {"id": "used"}),
+            ("invalid_request", 0, {}),
+            ("invalid_id", 1, {"id": "a/b"}),
+            ("invalid_user", 1, {"from": "-"}),
+            ("empty_content", 1, {"content": " "}),
+            ("content_too_long", 1, {"content": TOO_LONG}),
+        ]
+    ),
+    *(
+        (code, "POST", f"{CHANGED}/{seq}/reactions", {"json": {**REACTION, **body}})
+        for code, seq, body in [
+            ("unknown_message", 99, {}),
+            ("message_deleted", 2, {}),
+            ("id_conflict", 1, {"id": "used"}),
+            ("invalid_request", 0, {}),
+            ("invalid_id", 1, {"id": "a/b"}),
+            ("invalid_user", 1, {"from": "-"}),
+            ("invalid_emoji", 1, {"emoji": "x"}),
+        ]
+    ),
+    ("unknown_message", "DELETE", f"{CHANGED}/99", {}),
+    ("message_deleted", "DELETE", f"{CHANGED}/2", {}),
+    ("invalid_request", "DELETE", f"{CHANGED}/0", {}),
+    ("invalid_room", "PATCH", "/api/rooms/-/messages/1", {"json": EDIT}),
+    ("invalid_room", "DELETE", "/api/rooms/-/messages/1", {}),
+    ("invalid_room", "POST", "/api/rooms/-/messages/1/reactions", {"json": REACTION}),
     ("direct_to_self", "POST", "/api/users/bob-1/message", {"json": {**MESSAGE, "from": "bob-1"}}),
 ]  # fmt: skip
 
@@ -194,7 +240,7 @@ def parse_errors(one: Endpoint, method: str) -> list[str]:
 
 
 def example_path(one: Endpoint) -> str:
-    values = {"room": "errors", "user_id": "bob-1", "name": "weather"}
+    values = {"room": "errors", "user_id": "bob-1", "name": "weather", "seq": "1"}
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], openapi.path(one))
 
 
@@ -291,11 +337,20 @@ async def _enter_banned(desk: Desk, http: aiohttp.ClientSession) -> Person:
 
 
 async def _store_used_id(desk: Desk, http: aiohttp.ClientSession) -> None:
-    """A message with the id of CONFLICT, and a private room without members."""
+    """Messages with the id of CONFLICT, changed messages, and a private room without members."""
     for target in ("/api/rooms/errors", "/api/users/bob-1"):
         first = {**CONFLICT, "content": "the first"}
         async with http.post(f"{desk.url}{target}/message", json=first) as answer:
             assert answer.status == 200, await answer.text()
+    room = CHANGED.removesuffix("s")
+    for content, message_id in (("helo", "used"), ("gone", "gone")):
+        message = {"content": content, "id": message_id}
+        async with http.post(desk.url + room, json=message) as answer:
+            assert answer.status == 200, await answer.text()
+    async with http.patch(f"{desk.url}{CHANGED}/1", json={**EDIT, "revision": 0}) as answer:
+        assert answer.status == 200, await answer.text()
+    async with http.delete(f"{desk.url}{CHANGED}/2") as answer:
+        assert answer.status == 200, await answer.text()
     private = {"private": True}
     async with http.put(f"{desk.url}/api/rooms/errors-private", json=private) as answer:
         assert answer.status == 200

@@ -19,7 +19,7 @@ LAYERS = [
     ["realtime.identity", "realtime.http", "realtime.timer", "realtime.rate_limit"],
     ["realtime.process"],
     ["realtime.azure"],
-    ["realtime.messages", "realtime.concurrency"],
+    ["realtime.messages", "realtime.requests", "realtime.contents", "realtime.concurrency"],
     ["realtime.names", "realtime.ncrontab", "realtime.visibility"],
     ["realtime.errors", "realtime.settings"],
 ]

@@ -5,7 +5,6 @@ import secrets
 from events.client import Client, Reply
 from events.conversations import find_conversation
 from events.limits import event_limits
-from events.moderation import moderate
 from realtime.contents import validate_emoji, validate_mentions
 from realtime.messages import validate_content
 from realtime.names import validate_message_id
@@ -14,6 +13,7 @@ from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft
 from realtime.users.bans import bans
+from realtime.users.moderation import moderate
 
 
 async def edit(client: Client, request: EditRequest) -> Reply:
@@ -21,6 +21,7 @@ async def edit(client: Client, request: EditRequest) -> Reply:
     draft = EditDraft(
         client.user_id,
         _id_of(request.id),
+        client.name,
         target=request.seq,
         content=validate_content(request.content),
         revision=request.revision,
@@ -33,7 +34,7 @@ async def edit(client: Client, request: EditRequest) -> Reply:
 
 async def delete(client: Client, request: DeleteRequest) -> Reply:
     """Delete a message of the sender: a tombstone without content stays."""
-    draft = DeleteDraft(client.user_id, _id_of(request.id), target=request.seq)
+    draft = DeleteDraft(client.user_id, _id_of(request.id), client.name, target=request.seq)
     log, _ = await _authorize(client, request.room, request.to)
     return await _append(client, log, draft)
 
@@ -43,6 +44,7 @@ async def react(client: Client, request: ReactRequest) -> Reply:
     draft = ReactionDraft(
         client.user_id,
         _id_of(request.id),
+        client.name,
         target=request.seq,
         emoji=validate_emoji(request.emoji),
         on=request.on,

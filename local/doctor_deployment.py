@@ -26,13 +26,13 @@ INSPECTION = ROOT / "infra/hooks/inspect_deployment.py"
 COMMAND_TIMEOUT_SECONDS = 120.0
 
 Result = tuple[str, str, str]
-"""Check, state (ok, wrong or unseen) and sentence, as the doctor prints them."""
+"""Check, state (ok, failed or skipped) and sentence, as the doctor prints them."""
 
 NEEDS_AZD = ("handler", "roles", "regions", "functions")
 
 
 async def inspect_deployment(url: str, environment: Mapping[str, str] = os.environ) -> list[Result]:
-    """What Azure says about the deployment at an address. Without azd the checks are `unseen`."""
+    """What Azure says about the deployment at an address. Without azd the checks are `skipped`."""
     try:
         values = await read_azd_environment(url, environment)
         output = await _run(
@@ -41,7 +41,7 @@ async def inspect_deployment(url: str, environment: Mapping[str, str] = os.envir
         )
         found = json.loads(output)["findings"]
     except _UnavailableError as reason:
-        return [(name, "unseen", str(reason)) for name in NEEDS_AZD]
+        return [(name, "skipped", str(reason)) for name in NEEDS_AZD]
     return [(one["check"], one["state"], one["says"]) for one in found]
 
 
@@ -60,7 +60,7 @@ async def check_streams(http: aiohttp.ClientSession, url: str) -> Result:
             f"These streams do not tick: {', '.join(late)}. Look at their timer functions in "
             "Application Insights; turn a stream off with STREAMS_OFF."
         )
-        return "streams", "wrong", says
+        return "streams", "failed", says
     return "streams", "ok", f"{len(streams)} streams tick"
 
 

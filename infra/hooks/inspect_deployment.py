@@ -2,7 +2,7 @@
 
     azd env exec -- python3 infra/hooks/inspect_deployment.py       (or the values as variables)
 
-Each finding has `check`, `state` (ok or wrong) and `says`. Nothing is changed. The master key of
+Each finding has `check`, `state` (ok or failed) and `says`. Nothing is changed. The master key of
 the host is read, for the status of the functions, and is not printed.
 """
 
@@ -50,7 +50,7 @@ def find(
     try:
         return {"check": name, "state": "ok", "says": check(manager)}
     except HookError as error:
-        return {"check": name, "state": "wrong", "says": str(error)}
+        return {"check": name, "state": "failed", "says": str(error)}
 
 
 def check_handler(manager: ResourceManager) -> str:

@@ -91,7 +91,7 @@ async def test_a_hub_without_handler_is_found(deployment):
 
     state, says = (await findings(deployment))["handler"]
 
-    assert state == "wrong"
+    assert state == "failed"
     assert "sends events to nobody" in says
     assert "azd hooks run postdeploy" in says
 
@@ -99,7 +99,7 @@ async def test_a_hub_without_handler_is_found(deployment):
 async def test_another_audience_is_found(deployment):
     deployment[0].hub["eventHandlers"][0]["auth"]["managedIdentity"]["resource"] = "api://other"
 
-    assert (await findings(deployment))["handler"][0] == "wrong"
+    assert (await findings(deployment))["handler"][0] == "failed"
 
 
 async def test_a_missing_role_is_found(deployment):
@@ -107,7 +107,7 @@ async def test_a_missing_role_is_found(deployment):
 
     state, says = (await findings(deployment))["roles"]
 
-    assert state == "wrong"
+    assert state == "failed"
     assert "lacks Storage Table Data Contributor on st" in says
 
 
@@ -116,7 +116,7 @@ async def test_two_regions_are_found(deployment):
 
     state, says = (await findings(deployment))["regions"]
 
-    assert state == "wrong"
+    assert state == "failed"
     assert "webpubsub in westeurope" in says
 
 
@@ -125,14 +125,14 @@ async def test_a_function_that_the_host_could_not_load_is_found(deployment):
 
     state, says = (await findings(deployment))["functions"]
 
-    assert state == "wrong"
+    assert state == "failed"
     assert "stock_prices (The schedule '%STOCKS%' is invalid.)" in says
 
 
 async def test_without_azd_the_checks_are_not_made(tmp_path):
     results = await inspect_deployment("https://app.example", {"PATH": str(tmp_path)})
 
-    assert {state for _, state, _ in results} == {"unseen"}
+    assert {state for _, state, _ in results} == {"skipped"}
     assert "azd is not installed here" in results[0][2]
 
 
@@ -141,7 +141,7 @@ async def test_the_environment_of_another_app_is_not_used(deployment):
 
     results = await inspect_deployment("https://another.example", environment)
 
-    assert {state for _, state, _ in results} == {"unseen"}
+    assert {state for _, state, _ in results} == {"skipped"}
 
 
 async def test_streams_that_tick_are_well(desk, http: aiohttp.ClientSession):
@@ -169,7 +169,7 @@ async def test_a_stream_that_stands_still_is_found(http: aiohttp.ClientSession):
     finally:
         await runner.cleanup()
 
-    assert result[1] == "wrong"
+    assert result[1] == "failed"
     assert "weather (last frame 950 s ago)" in result[2]
     assert "system-metrics (no frame yet)" in result[2]
     assert "stock-prices" not in result[2]

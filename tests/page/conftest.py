@@ -45,7 +45,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def enter(browser: Browser, desk: Desk, room: str) -> AsyncIterator[Enter]:
-    """Lets somebody come in with a browser of their own, into the test's room.
+    """Opens the page for a user with a browser of their own, in the test's room.
 
     At the end nobody's console may have complained: no error, no broken security policy.
     """

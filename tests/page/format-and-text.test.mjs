@@ -131,7 +131,7 @@ test("a long text of special signs is parsed in no time", () => {
 test("numbers and dates are in one locale, whatever the machine's is", () => {
   assert.equal(texts.tooLong(1000), "1,000 characters too many");
   assert.equal(texts.backMissed(3), "3 new messages while you were offline.");
-  assert.equal(texts.people(1), "1 person online");
+  assert.equal(texts.peopleOnline(1), "1 person online");
   assert.equal(formatSigned(1234.5), "+1,234.50");
 });
 

@@ -1,4 +1,4 @@
-"""The page keeps its connection, or says what happened to it."""
+"""The page keeps its connection, or shows what happened to it."""
 
 import asyncio
 from asyncio import gather
@@ -22,13 +22,13 @@ async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> No
     await ann.sends("Written in the dark")
     await ann.restores_network()
 
-    await ann.is_told("You\u2019re back.")
+    await ann.is_notified("You\u2019re back.")
     await ann.is_live()
     await bob.sees("Can you hear me?", "Written in the dark")
     await ann.sees("Can you hear me?", "Written in the dark")
 
 
-async def test_a_new_connection_fetches_what_was_missed_and_says_how_much(enter: Enter) -> None:
+async def test_a_new_connection_fetches_what_was_missed_and_shows_how_much(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.cuts_network()
     for text in ("one", "two", "three"):
@@ -37,7 +37,7 @@ async def test_a_new_connection_fetches_what_was_missed_and_says_how_much(enter:
 
     await ann.restores_network(after_long=True)
 
-    await ann.is_told("3 new messages while you were offline.")
+    await ann.is_notified("3 new messages while you were offline.")
     await ann.sees("one", "two", "three")
     await ann.sends("four")
     await bob.sees("one", "two", "three", "four")

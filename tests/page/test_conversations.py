@@ -116,12 +116,12 @@ async def test_a_direct_message_is_there_after_a_reload(enter: Enter) -> None:
 
 
 async def test_markup_in_names_and_messages_is_text(enter: Enter) -> None:
-    wicked = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-    ann, bob = await gather(enter("ann"), enter(wicked))
+    markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    ann, bob = await gather(enter("ann"), enter(markup))
 
-    await bob.sends(wicked)
+    await bob.sends(markup)
 
-    await ann.sees(wicked)
+    await ann.sees(markup)
     assert await ann.page.locator("#messages img, #messages script, #users img").count() == 0
     assert await bob.page.locator("#app img, #app script").count() == 0
 
@@ -137,7 +137,7 @@ async def test_only_web_addresses_become_links(enter: Enter) -> None:
     await expect(link).to_have_attribute("rel", re.compile("noopener noreferrer"))
 
 
-async def test_a_long_text_is_folded_and_nothing_bursts(enter: Enter) -> None:
+async def test_a_long_text_is_folded_and_nothing_overflows(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.sends("👩‍👩‍👧 🎉")
     await ann.sends("W" * 3_990)

@@ -99,6 +99,7 @@ async def test_one_tag_is_a_room(enter: Enter, open_page: OpenPage, room: str) -
     await expect(rows.last).to_contain_text("<b>Hello back</b>")
     await expect(rows).to_have_count(2)
     await expect(ours).to_contain_text("2 people online")
+    await expect(ours.get_by_role("button", name="Earlier messages")).to_be_hidden()
     await page.screenshot(path=ROOT / "tests/output/room-element.png")
 
 
@@ -155,7 +156,7 @@ async def test_the_elements_are_accessible_and_take_the_pages_colours(
     assert await ours.evaluate(background) == "rgb(1, 2, 3)"
 
 
-async def test_a_refused_session_says_so(open_page: OpenPage) -> None:
+async def test_a_refused_session_shows_it(open_page: OpenPage) -> None:
     tag = '<townsquare-room room="lobby" session="forged"></townsquare-room>'
     page = await open_page(page_with(tag))
 

@@ -43,11 +43,11 @@ async def test_a_long_history_is_read_upwards_without_a_jump(
     ann = await enter("ann")
     await expect(ann.texts.last).to_have_text(str(MANY))
 
-    walk = await ann.page.evaluate(SCROLL_UP)
+    scrolled = await ann.page.evaluate(SCROLL_UP)
 
-    assert walk["first"] == 1
-    assert walk["jumps"] == 0
-    assert walk["most"] < MOST_ROWS
+    assert scrolled["first"] == 1
+    assert scrolled["jumps"] == 0
+    assert scrolled["most"] < MOST_ROWS
     await expect(ann.page.locator("#log-top")).to_contain_text("This is the beginning")
     await ann.screenshot("beginning-of-a-long-history")
 
@@ -75,7 +75,7 @@ async def test_who_reads_back_stays_there_when_something_new_is_said(
 
 
 async def write_messages(post: Post, room: str, count: int) -> None:
-    """So many messages, said by a server; at the end they are in the order of their numbers."""
+    """Writes this many messages as a server; in the end they are in the order of their numbers."""
     for first in range(1, count, 500):
         numbers = range(first, min(first + 500, count))
         await gather(

@@ -29,7 +29,7 @@ AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_nothing_bursts_and_axe_finds_nothing_serious(
+async def test_nothing_overflows_and_axe_finds_nothing_serious(
     enter: Enter, post: Post, room: str, size: str
 ) -> None:
     traits: dict[str, Any] = {**SIZES[size], "bypass_csp": True}  # axe is put in by hand

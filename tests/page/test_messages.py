@@ -27,7 +27,7 @@ async def test_a_link_to_a_message_can_be_copied_and_leads_to_it(
     await message.hover()
     await message.get_by_role("button", name="Message actions").click()
     await ann.page.get_by_role("menuitem", name="Copy link").click()
-    await ann.is_told("The link is copied.")
+    await ann.is_notified("The link is copied.")
 
     link = str(await ann.page.evaluate(PASTED))
     assert link.endswith(f"?room={room}&seq=299")
@@ -40,14 +40,14 @@ async def test_a_link_to_a_message_can_be_copied_and_leads_to_it(
     await ann.screenshot("linked-message")
 
 
-async def test_a_link_that_leads_nowhere_says_so(enter: Enter, desk: Desk, room: str) -> None:
+async def test_a_link_that_leads_nowhere_shows_it(enter: Enter, desk: Desk, room: str) -> None:
     ann = await enter("ann")
     await ann.sends("the only message")
 
     await ann.page.goto(f"{desk.url}/?room={room}&seq=41")
-    await ann.is_told("This message doesn\u2019t exist or is no longer stored.")
+    await ann.is_notified("This message doesn\u2019t exist or is no longer stored.")
     await ann.page.goto(f"{desk.url}/?room=two%20words")
-    await ann.is_told("This link doesn\u2019t lead to a room.")
+    await ann.is_notified("This link doesn\u2019t lead to a room.")
 
     await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
 
@@ -123,6 +123,32 @@ async def test_who_is_mentioned_sees_it(enter: Enter) -> None:
     await bob.sees("Good morning @bob")
     await expect(bob.page.locator(".msg.mentioned mark")).to_have_text("@bob")
     await expect(ann.page.locator(".msg.mentioned")).to_have_count(0)
+
+
+async def test_a_begun_mention_is_completed(enter: Enter) -> None:
+    ann, bob, _ = await gather(enter("ann"), enter("bob"), enter("boris"))
+    options = ann.page.get_by_role("listbox", name="People in this room").get_by_role("option")
+    await expect(ann.page.locator("#users")).to_contain_text("boris")
+    keyboard = ann.page.keyboard
+    await ann.page.locator("#message-input").focus()
+
+    await keyboard.type("Hello @bo")
+    await expect(options).to_have_text(["Bbob", "Bboris"])
+    await keyboard.press("ArrowDown")
+    selected = ann.page.locator('#mentions [aria-selected="true"]')
+    await expect(selected).to_have_text("Bboris")
+    await ann.screenshot("mention-completion")
+    await keyboard.press("ArrowUp")
+    await keyboard.press("Enter")
+    await expect(ann.page.locator("#message-input")).to_have_value("Hello @bob ")
+    await expect(options).to_have_count(0)
+    await keyboard.type("and @")
+    await options.filter(has_text="boris").click()
+    await keyboard.type("and x@bo")
+    await expect(options).to_have_count(0)
+    await keyboard.press("Enter")
+
+    await bob.sees("Hello @bob and @boris and x@bo")
 
 
 async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(enter: Enter) -> None:

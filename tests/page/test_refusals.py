@@ -1,4 +1,4 @@
-"""What a user may not do, or not now: the page says what it is, and when it changes."""
+"""What a user may not do, or not now: the page shows what it is, and when it changes."""
 
 import uuid
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ async def call(desk: Desk, method: str, path: str, body: Any = None) -> None:
         assert response.status == 200, await response.text()
 
 
-async def test_a_private_room_says_so_and_opens_on_admission(enter: Enter, desk: Desk) -> None:
+async def test_a_private_room_shows_it_and_opens_on_admission(enter: Enter, desk: Desk) -> None:
     private = f"private-{uuid.uuid4().hex[:8]}"
     await call(desk, "PUT", f"/api/rooms/{private}", {"private": True})
     ann = await enter("ann")
@@ -54,7 +54,7 @@ async def test_a_private_room_says_so_and_opens_on_admission(enter: Enter, desk:
     await ann.sees("I am in")
 
 
-async def test_who_is_removed_from_a_room_is_told(enter: Enter, desk: Desk) -> None:
+async def test_who_is_removed_from_a_room_is_notified(enter: Enter, desk: Desk) -> None:
     private = f"private-{uuid.uuid4().hex[:8]}"
     await call(desk, "PUT", f"/api/rooms/{private}", {"private": True})
     ann = await enter("ann")
@@ -73,7 +73,9 @@ async def test_who_is_removed_from_a_room_is_told(enter: Enter, desk: Desk) -> N
     await expect(ann.page.locator(".msg.failed")).to_contain_text("Not sent.")
 
 
-async def test_a_banned_user_is_told_and_nothing_else_is_offered(enter: Enter, desk: Desk) -> None:
+async def test_a_banned_user_is_notified_and_nothing_else_is_offered(
+    enter: Enter, desk: Desk
+) -> None:
     ann = await enter("ann")
     user_id = await ann.user_id()
 
@@ -125,7 +127,7 @@ async def test_a_text_that_is_too_long_is_kept_and_not_sent(enter: Enter) -> Non
     await expect(ann.texts).to_have_count(1)
 
 
-async def test_signing_out_asks_and_says_what_a_guest_loses(enter: Enter) -> None:
+async def test_signing_out_asks_and_shows_what_a_guest_loses(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.sends("Before")
     await ann.page.locator("#sign-out").click()
@@ -152,7 +154,7 @@ async def test_signing_out_in_one_tab_signs_out_the_other(enter: Enter) -> None:
     await expect(second.page.locator("#name-error")).to_have_text("You signed out in another tab.")
 
 
-async def test_a_message_to_an_unknown_user_says_so(enter: Enter, desk: Desk) -> None:
+async def test_a_message_to_an_unknown_user_shows_it(enter: Enter, desk: Desk) -> None:
     ann = await enter("ann")
     await ann.page.goto(f"{desk.url}/?user=nobody-000000")
 

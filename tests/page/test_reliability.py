@@ -1,4 +1,4 @@
-"""What the page says about its connection and about what was not sent is true."""
+"""What the page shows of its connection and of unsent messages is true."""
 
 from asyncio import gather
 
@@ -73,18 +73,18 @@ async def test_a_half_open_socket_is_noticed_within_35_s(enter: Enter) -> None:
     await expect(ann.page.locator(".msg.pending")).to_have_count(0)
 
 
-async def test_a_computer_that_goes_offline_says_so_and_comes_back_at_once(enter: Enter) -> None:
+async def test_a_computer_that_goes_offline_shows_it_and_comes_back_at_once(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.silences_network(new_sockets=True)
     await ann.page.context.set_offline(offline=True)
 
-    await ann.is_told("You are offline.")
+    await ann.is_notified("You are offline.")
     await bob.sends("While you were away")
     await ann.page.context.set_offline(offline=False)
     await ann.restores_network(after_long=True)
 
     await ann.is_live()
-    await ann.is_told("1 new message while you were offline.")
+    await ann.is_notified("1 new message while you were offline.")
     await ann.sees("While you were away")
 
 

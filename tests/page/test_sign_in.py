@@ -84,7 +84,7 @@ async def test_the_platform_signs_in_and_out(context: BrowserContext, easyauth: 
 
 
 class SigningIssuer(OwnIssuer):
-    """An issuer with a sign-in: authorization code with PKCE, verified as RFC 7636 says."""
+    """An issuer with a sign-in: authorization code with PKCE, verified by RFC 7636."""
 
     app_url = ""
 

@@ -1,4 +1,4 @@
-"""Live data on the page: how it moves, how old it says it is, and how it is switched off."""
+"""Live data on the page: how it moves, how old it is, and how it is switched off."""
 
 import re
 from datetime import UTC, datetime
@@ -54,7 +54,7 @@ async def test_a_stream_can_be_switched_off_and_on(enter: Enter) -> None:
     await expect(stocks.locator(".age")).to_have_text(re.compile("now|1 s"))
 
 
-async def test_weather_says_what_is_old_and_what_was_never_known(enter: Enter, post: Post) -> None:
+async def test_weather_shows_what_is_old_and_what_was_never_known(enter: Enter, post: Post) -> None:
     ann = await enter("ann")
 
     await post("/api/publish?group=weather", weather())
@@ -82,7 +82,7 @@ async def test_a_hidden_page_keeps_its_frames_and_draws_nothing(enter: Enter) ->
     ann = await enter("ann")
     price = ann.stream("stock-prices").locator(".quote .price")
     await expect(price).to_be_visible()
-    # A background tab gets no animation frames; a headless one has to be told.
+    # A background tab gets no animation frames; a headless one gets them.
     await ann.page.evaluate(
         """() => { window.frames_ = []; window.drawing_ = window.requestAnimationFrame;
                    window.requestAnimationFrame = (draw) => window.frames_.push(draw); }"""

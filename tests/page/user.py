@@ -102,7 +102,7 @@ class User:
     async def has_state(self, state: str) -> None:
         await expect(self.page.locator("#state")).to_have_text(state, timeout=4 * WITHIN)
 
-    async def is_told(self, sentence: str) -> None:
+    async def is_notified(self, sentence: str) -> None:
         await expect(self.page.locator("#notice")).to_contain_text(sentence, timeout=4 * WITHIN)
 
     async def user_id(self) -> str:

@@ -68,7 +68,7 @@ export class PriceChart {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 8, fill: line } },
         scales: {
           x: { time: true },
-          y: { range: (_, low, high) => around(low, high, this.#base) },
+          y: { range: (_, low, high) => addMargin(low, high, this.#base) },
         },
         axes: [
           { ...axis, grid: { show: false }, space: 72, size: 24, values: labels },
@@ -76,7 +76,7 @@ export class PriceChart {
         ],
         series: [
           {},
-          { stroke: line, width: 2, fill: (plot) => shade(plot, line), points: { show: false } },
+          { stroke: line, width: 2, fill: (plot) => createGradient(plot, line), points: { show: false } },
         ],
         hooks: {
           draw: [(plot) => this.#marks(plot, line, faint)],
@@ -127,25 +127,25 @@ function labels(plot, times, _, __, step) {
   );
 }
 
-/** A little air above and below, and the base line in view when it is near. */
-function around(low, high, base) {
+/** The range of the values with a margin, and with the base line when it is near. */
+function addMargin(low, high, base) {
   if (low === null || high === null) return [0, 1];
   const span = Math.max(high - low, Math.abs(high) * 0.0005);
   if (base !== null && base > low - span * 2 && base < high + span * 2)
     [low, high] = [Math.min(low, base), Math.max(high, base)];
-  const air = Math.max(high - low, span) * 0.12;
-  return [low - air, high + air];
+  const margin = Math.max(high - low, span) * 0.12;
+  return [low - margin, high + margin];
 }
 
-function shade(plot, line) {
+function createGradient(plot, line) {
   const { top, height } = plot.bbox;
   const fill = plot.ctx.createLinearGradient(0, top, 0, top + height);
-  fill.addColorStop(0, faded(line, 0.22));
-  fill.addColorStop(1, faded(line, 0));
+  fill.addColorStop(0, withAlpha(line, 0.22));
+  fill.addColorStop(1, withAlpha(line, 0));
   return fill;
 }
 
-const faded = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
+const withAlpha = (rgb, alpha) => rgb.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
 /**
  * A line of a few pixels, without axes.
@@ -183,7 +183,7 @@ export function spark(canvas, values, { stroke, fill = false, low, high }) {
   }
 }
 
-/** The stretches without a gap. */
+/** The parts without a gap. */
 function runs(values) {
   const out = [[]];
   values.forEach((value, i) => (value === null ? out.push([]) : out.at(-1).push([i, value])));

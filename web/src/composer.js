@@ -1,6 +1,7 @@
 // Where one writes: grows with the text, sends with Enter, keeps a draft for each conversation.
 import { byId, setText } from "./dom.js";
 import { nameOf } from "./conversation-view.js";
+import { MentionCompletion } from "./mention-completion.js";
 import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
 
@@ -20,6 +21,7 @@ export class Composer {
     this.workspace = workspace;
     this.page = page;
     this.input = byId("message-input");
+    this.completion = new MentionCompletion(workspace, this.input);
     byId("composer").addEventListener("submit", (event) => this.#send(event));
     this.input.addEventListener("keydown", (event) => this.#keyPressed(event));
     this.input.addEventListener("input", () => this.#edited());
@@ -32,6 +34,7 @@ export class Composer {
     if (this.#key === key) return;
     this.#saveDraft();
     this.#key = key;
+    this.completion.close();
     this.input.value = readItem(this.#draftName(key)) ?? "";
     this.draw();
     // On a phone the keyboard would cover what one came to read.
@@ -51,6 +54,7 @@ export class Composer {
   }
 
   #keyPressed(event) {
+    if (this.completion.keyPressed(event)) return;
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     byId("composer").requestSubmit();

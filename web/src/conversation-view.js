@@ -131,7 +131,7 @@ export class ConversationView {
     if (this.showsNewest) conversation.markRead();
     if (this.#isMoving) {
       this.#isMoving = false;
-      this.#scrolled(); // the window may have to go on
+      this.#scrolled(); // the window may have to move further
     }
     if (this.#target !== null && conversation.log.isStarted) this.#followLink(conversation);
   }
@@ -384,7 +384,7 @@ function describePresence(conversation) {
   if (conversation.error) return "";
   if (conversation.kind === "room") {
     const count = Math.max(conversation.userCount, conversation.users.size);
-    return count ? texts.people(count) : "";
+    return count ? texts.peopleOnline(count) : "";
   }
   if (conversation.isOnline === null) return texts.direct;
   return conversation.isOnline ? texts.directOnline : texts.directOffline;

@@ -119,7 +119,7 @@ class Page {
     });
     for (const event of ["online", "offline"])
       addEventListener(event, () => this.#drawState(client.state));
-    // A closed tab says so to the service; a page that the browser kept and shows again comes back.
+    // A closed tab closes its connection; a page that the browser restores opens it again.
     addEventListener("pagehide", () => client.close());
     addEventListener("pageshow", (event) => event.persisted && client.open());
     addEventListener("storage", ({ key, newValue }) => {

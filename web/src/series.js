@@ -9,7 +9,7 @@ export class Series {
   /** @type {Map<string, (number|null)[]>} */
   columns = new Map();
 
-  /** @param {number} step seconds between two values @param {number} span seconds kept */
+  /** @param {number} step seconds between two values @param {number} span length in seconds */
   constructor(step, span) {
     this.step = step;
     this.span = span;
@@ -21,7 +21,7 @@ export class Series {
     if (last !== undefined && time <= last) return;
     if (last !== undefined && time - last > this.step * GAP_STEPS) this.#row(last + this.step, {});
     this.#row(time, values);
-    this.#forget(time - this.span);
+    this.#removeBefore(time - this.span);
   }
 
   /** @returns {(number|null)[]} */
@@ -36,7 +36,7 @@ export class Series {
   restore({ times, columns }, now) {
     if (this.times.length) return;
     [this.times, this.columns] = [times, new Map(columns)];
-    this.#forget(now - this.span);
+    this.#removeBefore(now - this.span);
   }
 
   #row(time, values) {
@@ -51,7 +51,7 @@ export class Series {
     for (const [name, column] of this.columns) column.push(values[name] ?? null);
   }
 
-  #forget(before) {
+  #removeBefore(before) {
     let old = 0;
     while (old < this.times.length && this.times[old] < before) old += 1;
     if (!old) return;

@@ -62,7 +62,7 @@ export class Sidebar {
   }
 
   #noMatch() {
-    return this.#keep("no match", "", () => createElement("li", { class: "quiet" }, texts.noMatch));
+    return this.#reuse("no match", "", () => createElement("li", { class: "quiet" }, texts.noMatch));
   }
 
   #conversationItem(conversation) {
@@ -71,7 +71,7 @@ export class Sidebar {
     const { key, unread, error } = conversation;
     const look = [isCurrent, unread, isMuted, error?.code].join("/");
     const name = conversation.kind === "direct" ? displayName(conversation.userId) : conversation.name;
-    return this.#keep(`conversation ${key}`, look, () =>
+    return this.#reuse(`conversation ${key}`, look, () =>
       createElement(
         "li",
         {},
@@ -116,7 +116,7 @@ export class Sidebar {
     const more = this.#filter ? 0 : count - items.length;
     if (more > 0)
       items.push(
-        this.#keep("more", String(more), () =>
+        this.#reuse("more", String(more), () =>
           createElement("li", { class: "quiet" }, texts.morePeople(more)),
         ),
       );
@@ -127,7 +127,7 @@ export class Sidebar {
 
   #userItem(userId, isMe) {
     const name = displayName(userId);
-    return this.#keep(`user ${userId}`, String(isMe), () =>
+    return this.#reuse(`user ${userId}`, String(isMe), () =>
       createElement(
         "li",
         {},
@@ -152,13 +152,13 @@ export class Sidebar {
   }
 
   /** The element made for this look of it, or a new one; a focused one keeps the focus. */
-  #keep(name, look, create) {
-    const kept = this.#items.get(name);
-    if (kept?.look === look) return kept.node;
+  #reuse(name, look, create) {
+    const cached = this.#items.get(name);
+    if (cached?.look === look) return cached.node;
     const node = create();
     this.#items.set(name, { look, node });
-    if (kept?.node.contains(document.activeElement)) {
-      kept.node.replaceWith(node);
+    if (cached?.node.contains(document.activeElement)) {
+      cached.node.replaceWith(node);
       node.querySelector("button")?.focus();
     }
     return node;

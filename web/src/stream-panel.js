@@ -148,7 +148,7 @@ class StreamCard {
     this.#content?.repaint?.();
   }
 
-  /** A stream without a frame says why, when the server knows. */
+  /** A stream without a frame shows the reason, when the server gives one. */
   #drawEmpty() {
     const { isSubscribed, status } = this.stream;
     const reason = status?.error ? texts.unavailable(status.error) : texts.noData;

@@ -53,6 +53,7 @@ export const html = {
   mute: "Mute this room",
   liveData: "Live data",
   message: "Message",
+  people: "People in this room",
   send: "Send",
   panels: "Panels",
   panelRooms: "Rooms",
@@ -88,7 +89,7 @@ export const texts = {
   messageUser: (name, userId) => `Message ${name} (${userId})`,
 
   // A conversation
-  people: (count) => plural(count, "person online", "people online"),
+  peopleOnline: (count) => plural(count, "person online", "people online"),
   directOnline: "Direct conversation · online",
   directOffline: "Direct conversation · offline",
   direct: "Direct conversation",

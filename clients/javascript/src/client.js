@@ -225,7 +225,7 @@ export class Client extends Emitter {
     const groups = this.wantsStreams || this.streams.all.size ? await this.streams.groups() : [];
     const body = this.#name ? { user_id: this.#name, groups } : { groups };
     const answer = await this.http.post("/api/negotiate", body);
-    this.#name = null; // from now on the session says who this is
+    this.#name = null; // from now on the session proves the identity
     this.session = answer.session ?? this.session;
     const isNew = this.userId !== answer.user_id;
     this.userId = answer.user_id;

@@ -1,4 +1,4 @@
-// One live connection to the hub: opens it, keeps it, and says what state it is in.
+// One connection to the hub: opens it, opens it again after a loss, and reports its state.
 import { WebPubSubClient } from "@azure/web-pubsub-client";
 import { Backoff } from "./backoff.js";
 import { sleep } from "./clock.js";
@@ -27,7 +27,7 @@ export class NotConnectedError extends Error {
 
 /**
  * Events: `state (state, error?)`, `opened (connectionId)` for a new connection, `recovered` when a
- * lost one goes on without a loss, `frame (data)`, and `socket (event)` for who wants to see it all:
+ * lost one goes on without a loss, `frame (data)`, and `socket (event)` for diagnostics:
  * `{time, event: "opened" | "closed" | "received" | "sent", data?, code?, reason?}`.
  */
 export class Connection extends Emitter {
@@ -155,7 +155,7 @@ export class Connection extends Emitter {
     return new SocketFactory(this.webSocketClass(), this.clock, {
       opened: (socket) => {
         report("opened");
-        // A recovered connection says nothing by itself: the pong tells that it goes on.
+        // The service sends nothing when a connection is recovered: the pong shows that it works.
         if (this.#isRecovering && isCurrent()) socket.send('{"type":"ping"}');
       },
       closed: (_, details) => {
@@ -244,8 +244,8 @@ export class Connection extends Emitter {
  */
 function createPubSubClient(url, sockets) {
   const client = new WebPubSubClient(url, {
-    // New connections, retries and keep-alive are done above: only there it is known from where
-    // each room goes on, which messages are not acknowledged, and how long a silence may last.
+    // New connections, retries and keep-alive are done by the callers of this function: they know
+    // the position of each room and the messages without an acknowledgement.
     autoReconnect: false,
     autoRejoinGroups: false,
     messageRetryOptions: { maxRetries: 0 },

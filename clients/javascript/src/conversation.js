@@ -194,7 +194,7 @@ export class Conversation extends Emitter {
 
   /** Forgets the log and begins from the newest page: it is another log now. */
   restart() {
-    throw new Error("A kind of conversation says how it begins anew.");
+    throw new Error("Expected a subclass that restarts its log.");
   }
 
   changed() {

@@ -22,7 +22,7 @@ const STYLE = `
     color: var(--_text); background: var(--_background);
     border: 1px solid var(--_line); border-radius: var(--townsquare-radius, 12px);
   }
-  :host([hidden]) { display: none; }
+  :host([hidden]), [hidden] { display: none !important; }
   *, ::before, ::after { box-sizing: border-box; }
   .quiet { color: var(--_quiet); font-size: 0.86em; }
   .state::before { content: ""; display: inline-block; width: 8px; height: 8px; margin-right: 6px; border-radius: 50%; background: var(--_warning); }

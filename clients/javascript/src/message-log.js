@@ -51,7 +51,7 @@ export class MessageLog {
 
   /**
    * Begins from the newest page. Of what is here only that stays which came after the page was
-   * asked for: the server says that anything else does not belong to its log any more.
+   * asked for: anything else does not belong to the log any more.
    * @param {{epoch: string, head: number, messages: Entry[], more?: boolean}} page
    * @returns {Entry[]} entries that came since the request and continue the page
    */

@@ -1,7 +1,7 @@
 // The data streams: which there are, their last frame, how old it is.
 import { Emitter } from "./emitter.js";
 
-/** A stream that is late by this many intervals is stale, even if nobody said so. */
+/** A stream that is late by this many intervals is stale, even if the server does not mark it. */
 const MAX_LATE_INTERVALS = 3;
 const LATE_TOLERANCE_SECONDS = 2;
 

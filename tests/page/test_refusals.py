@@ -73,9 +73,7 @@ async def test_who_is_removed_from_a_room_is_notified(enter: Enter, desk: Desk) 
     await expect(ann.page.locator(".msg.failed")).to_contain_text("Not sent.")
 
 
-async def test_a_banned_user_is_notified_and_nothing_else_is_offered(
-    enter: Enter, desk: Desk
-) -> None:
+async def test_a_banned_user_is_notified_and_offered_nothing_else(enter: Enter, desk: Desk) -> None:
     ann = await enter("ann")
     user_id = await ann.user_id()
 

@@ -10,11 +10,12 @@ from api.blueprint import bp
 from realtime.azure.web_pubsub import hub
 from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
-from realtime.http import Access, endpoint
+from realtime.http import Access, endpoint, parse_body
 from realtime.identity import session_signer
 from realtime.identity.caller import Caller
 from realtime.identity.display_names import MAX_NAME_CHARACTERS, validate_display_name
 from realtime.identity.profiles import Profile, profiles
+from realtime.identity.reserved_names import reserved_names
 from realtime.identity.revocations import revocations
 from realtime.identity.sessions import rename_session
 from realtime.names import session_group
@@ -68,11 +69,13 @@ async def me_show(req: func.HttpRequest) -> Me:
     "PATCH",
     "api/me",
     Access.SESSION,
-    errors="invalid_name moderated moderation_unavailable rate_limited",
+    request=ProfileChange,
+    errors="invalid_name name_taken moderated moderation_unavailable rate_limited",
 )
-async def me_change(req: func.HttpRequest, body: ProfileChange) -> Me:
+async def me_change(req: func.HttpRequest) -> Me:
     """Change the caller's name, status or colour; a new name is published to the user's rooms."""
     caller = await authenticate(req.headers)
+    body = parse_body(req, ProfileChange)
     _limiter().acquire(caller.user_id)
     before = await profiles().find(caller.user_id) or Profile(caller.name)
     changed = await _apply(caller, before, body)
@@ -87,6 +90,7 @@ async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profil
     name, status = before.name, before.status
     if body.name is not None:
         name = validate_display_name(body.name)
+        await reserved_names().check(name, caller.user_id)
         await moderate(caller.user_id, "", name)
     if body.status is not None:
         status = body.status.strip()

@@ -8,6 +8,7 @@ from realtime.http import Access, endpoint
 from realtime.names import validate_room, validate_user_id
 from realtime.rooms.access import room_access
 from realtime.rooms.removal import remove_from_room
+from realtime.users.audit import record_act
 
 
 class RoomMember(Struct, frozen=True):
@@ -27,6 +28,8 @@ async def room_member(req: func.HttpRequest) -> RoomMember:
     """Add a member to a private room, or remove one, who then leaves the room at once."""
     room = validate_room(req.route_params["room"])
     user_id = validate_user_id(req.route_params["user_id"])
+    action = "add member" if req.method == "PUT" else "remove member"
+    await record_act(req.headers, action, f"{room}/{user_id}")
     if req.method == "PUT":
         await room_access().add_member(room, user_id)
     else:

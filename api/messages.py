@@ -15,14 +15,17 @@ from realtime.names import direct_log, validate_message_id, validate_room, valid
 from realtime.requests import Seq
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import MessageDraft
+from realtime.users.audit import record_act
 from realtime.users.memberships import memberships
+
+SYSTEM_SENDER = "system"
 
 
 class ServerMessageRequest(Struct, frozen=True):
     """A message from a server. Without an `id`, a repeated request is stored again."""
 
     content: str
-    sender: str = field(name="from", default="system")
+    sender: str = field(name="from", default=SYSTEM_SENDER)
     id: str = ""
     reply_to: Seq | None = None
     mentions: list[str] = []
@@ -67,6 +70,7 @@ async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     """Send a message to a room; the response follows its storage and publish."""
     room = validate_room(req.route_params["room"])
     draft = body.to_draft()
+    await _record_sender(req, draft.sender, room)
     stored = await appender().append(room, draft)
     return MessageAccepted("sent", stored.seq, draft.id, room=room)
 
@@ -84,6 +88,13 @@ async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     draft = body.to_draft()
     if draft.sender == user_id:
         raise ApiError("direct_to_self", "Sender and recipient are the same user.")
+    await _record_sender(req, draft.sender, user_id)
     await memberships().add_direct(draft.sender, user_id)
     stored = await appender().append(direct_log(draft.sender, user_id), draft)
     return MessageAccepted("sent", stored.seq, draft.id, user_id=user_id)
+
+
+async def _record_sender(req: func.HttpRequest, sender: str, target: str) -> None:
+    """A message under the name of a user is an act for the audit log."""
+    if sender != SYSTEM_SENDER:
+        await record_act(req.headers, f"send as {sender}", target)

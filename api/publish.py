@@ -10,6 +10,7 @@ from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
 from realtime.names import validate_group, validate_user_id
+from realtime.users.audit import record_act
 
 
 class PublishTarget(Struct, frozen=True):
@@ -32,6 +33,11 @@ async def publish(
     """Publish a JSON object to a group, to a user, or to all; it is not stored."""
     if query.group is not None and query.user is not None:
         raise ApiError("invalid_request", "Expected a group or a user, not both.")
+    if query.group is not None:
+        validate_group(query.group)
+    elif query.user is not None:
+        validate_user_id(query.user)
+    await record_act(req.headers, "publish", query.group or query.user or "all")
     try:
         await _send(query, body)
     except RecursionError:  # the encoder reaches less deep than the decoder
@@ -41,8 +47,8 @@ async def publish(
 
 async def _send(query: PublishTarget, body: dict[str, Any]) -> None:
     if query.group is not None:
-        await hub().send_to_group(validate_group(query.group), body)
+        await hub().send_to_group(query.group, body)
     elif query.user is not None:
-        await hub().send_to_user(validate_user_id(query.user), body)
+        await hub().send_to_user(query.user, body)
     else:
         await hub().send_to_all(body)

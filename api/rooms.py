@@ -15,6 +15,7 @@ from realtime.rooms.log import logs
 from realtime.rooms.log_rows import Head
 from realtime.rooms.presence import presence
 from realtime.rooms.removal import remove_from_room
+from realtime.users.audit import record_act
 from realtime.users.caller import authenticate
 from realtime.users.memberships import Membership, memberships
 
@@ -104,6 +105,7 @@ class Room(Struct, frozen=True):
 async def room_put(req: func.HttpRequest, body: RoomSettings) -> Room:
     """Create a room, or change the one that exists."""
     room = validate_room(req.route_params["room"])
+    await record_act(req.headers, "close room" if body.private else "open room", room)
     await room_access().put_room(room, private=body.private)
     if body.private:
         await _remove_others(room)

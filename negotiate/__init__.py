@@ -24,6 +24,7 @@ from realtime.identity.address import client_address
 from realtime.identity.caller import Caller
 from realtime.identity.origin import is_from_other_site
 from realtime.identity.profiles import profiles
+from realtime.identity.reserved_names import reserved_names
 from realtime.identity.revocations import revocations
 from realtime.identity.sessions import Session, rename_session
 from realtime.messages import Frame, format_timestamp
@@ -66,7 +67,7 @@ class NegotiateResponse(Struct, frozen=True):
     Access.PUBLIC,
     request=NegotiateRequest,
     errors="invalid_room unknown_group unauthenticated banned forbidden unknown_room rate_limited "
-    "moderated moderation_unavailable",
+    "moderated moderation_unavailable name_taken",
 )
 async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     """Get a client access token for one user, a room and streams."""
@@ -77,6 +78,7 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     )
     if caller.is_new:
         _check_new_guest(req.headers)
+        await reserved_names().check(caller.name, caller.user_id)
         await moderate(caller.user_id, "", caller.name)
     else:
         _user_limiter().acquire(caller.user_id)

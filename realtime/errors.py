@@ -40,6 +40,7 @@ ERROR_CODES = {
     "conflict": ErrorCode(409, "The message was edited; `revision` is the present one."),
     "too_many_reactions": ErrorCode(409, "The message has too many different reactions."),
     "message_deleted": ErrorCode(410, "The message is deleted."),
+    "name_taken": ErrorCode(409, "The display name looks like that of another user."),
     "id_conflict": ErrorCode(409, "The id was used for a message with another content."),
     "too_many_rooms": ErrorCode(409, "The connection is in too many rooms."),
     "meta_too_large": ErrorCode(413, "The metadata is larger than 4 KB."),

@@ -20,6 +20,8 @@ from pages import openapi
 from pages.schemas import is_self_explanatory
 from realtime.errors import ERROR_CODES
 from realtime.http import MAX_BODY_BYTES, Access, Endpoint, endpoints
+from realtime.identity.sessions import SessionSigner
+from realtime.settings import LOCAL_SECRET
 from tests.people import Person
 from tests.strict import BANNED_USER, KEY, NEGOTIATES_AT_ONCE
 
@@ -58,6 +60,10 @@ def check_schema(document: Document, response: Document, body: Any) -> None:
 
 MESSAGE = {"content": "good morning", "from": "school"}
 
+_SIGNER = SessionSigner(LOCAL_SECRET)
+_SESSION = _SIGNER.begin("olivia", "Olivia", vouched=True, operator=True)
+OPERATOR = {"Authorization": f"Bearer {_SIGNER.sign(_SESSION)}"}
+
 SUCCESSES: list[Case] = [
     ("POST", "/api/negotiate", {"json": {"user_id": "bob", "room": "walk", "groups": "weather"}}),
     ("GET", "/api/negotiate", {"params": {"user_id": "bob", "groups": "weather,metrics"}}),
@@ -83,6 +89,10 @@ SUCCESSES: list[Case] = [
     ("PUT", "/api/users/bob-1/ban", {}),
     ("DELETE", "/api/users/bob-1/ban", {}),
     ("GET", "/api/me", {}),
+    ("POST", "/api/users/alice/session", {"json": {"name": "Alice"}}),
+    ("GET", "/api/audit", {"headers": OPERATOR}),
+    ("PUT", "/api/operator/users/bob-1/ban", {"headers": OPERATOR}),
+    ("DELETE", "/api/operator/users/bob-1/ban", {"headers": OPERATOR}),
     ("PATCH", "/api/me", {"json": {"name": "Ann Lee", "status": "away", "colour": 3}}),
     ("GET", "/api/health", {}),
     ("GET", "/api/health/details", {}),
@@ -129,6 +139,7 @@ def test_the_document_has_every_function_but_those_of_the_pages() -> None:
 NOT_PROVOKED = {
     "unavailable": "needs a service that fails: test_history, test_identity",
     "busy": "needs a full queue: test_history",
+    "name_taken": "needs a vouched user: test_operators",
     "moderated": "needs a moderation function: test_moderation, test_identity",
     "moderation_unavailable": "needs a moderation function: test_moderation",
     "forbidden": "needs App Service Authentication or another author: test_identity, test_changes",
@@ -165,6 +176,11 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_user", "GET", "/api/direct/-/history", {}),
     ("invalid_user", "GET", "/api/users/-/online", {}),
     ("invalid_user", "PUT", "/api/users/-/ban", {}),
+    ("invalid_user", "PUT", "/api/operator/users/-/ban", {"headers": OPERATOR}),
+    ("invalid_user", "DELETE", "/api/operator/users/-/ban", {"headers": OPERATOR}),
+    ("invalid_request", "GET", "/api/audit", {"params": {"limit": "0"}, "headers": OPERATOR}),
+    ("invalid_user", "POST", "/api/users/-/session", {"json": {"name": "Alice"}}),
+    ("invalid_name", "POST", "/api/users/alice/session", {"json": {"name": "system"}}),
     ("invalid_user", "DELETE", "/api/users/-/ban", {}),
     ("invalid_user", "POST", "/api/users/-/message", {"json": MESSAGE}),
     ("invalid_user", "POST", "/api/rooms/walk/message", {"json": {**MESSAGE, "from": "-"}}),
@@ -253,7 +269,7 @@ class Provoker:
         self.provoked: set[tuple[str, str]] = set()
 
     async def provoke(self, code: str, method: str, url: str, session: str, **options: Any) -> None:
-        headers = {"Authorization": f"Bearer {session}"}
+        headers = {"Authorization": f"Bearer {session}", **options.pop("headers", {})}
         async with self._http.request(method, url, headers=headers, **options) as answer:
             self._check(code, method, answer.url.path, answer.status, await answer.json())
 

@@ -18,10 +18,12 @@ Row = dict[str, Any]
 T = TypeVar("T")
 
 TABLE_NAMES = (
+    "audit",
     "bans",
     "history",
     "logs",
     "memberships",
+    "names",
     "presence",
     "profiles",
     "revocations",

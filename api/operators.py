@@ -1,0 +1,114 @@
+"""Operators: sessions that a server mints, acts of operators, and the audit log."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import azure.functions as func
+from msgspec import Meta, Struct
+
+from api.bans import BanResponse, change_ban
+from api.blueprint import bp
+from realtime.errors import ApiError
+from realtime.http import Access, endpoint
+from realtime.identity import session_signer
+from realtime.identity.display_names import MAX_NAME_CHARACTERS, validate_display_name
+from realtime.identity.reserved_names import reserved_names
+from realtime.identity.sessions import SLIDING_DAYS
+from realtime.messages import format_timestamp
+from realtime.names import validate_user_id
+from realtime.settings import settings
+from realtime.users.audit import audit_log, record_act
+from realtime.users.caller import authenticate
+
+MAX_PAGE_ACTS = 100
+
+
+class SessionRequest(Struct, frozen=True):
+    """A session for a user for whom the server vouches; an operator administers."""
+
+    name: Annotated[str, Meta(max_length=4 * MAX_NAME_CHARACTERS)]
+    operator: bool = False
+    hours: Annotated[int, Meta(ge=1, le=24 * SLIDING_DAYS)] = 24
+
+
+class SessionResponse(Struct, frozen=True):
+    """`session` is what the user sends as a bearer token, first of all to negotiate."""
+
+    user_id: str
+    name: str
+    operator: bool
+    session: str
+    expires_on: str
+
+
+@endpoint(
+    bp,
+    "POST",
+    "api/users/{user_id}/session",
+    Access.SERVER,
+    errors="invalid_user invalid_name",
+)
+async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionResponse:
+    """Mint a session for a user id of the server's choice: its own users, bots and operators."""
+    user_id = validate_user_id(req.route_params["user_id"])
+    name = validate_display_name(body.name)
+    if settings().identity != "guest":
+        raise ApiError("invalid_request", "Sessions are minted where IDENTITY is guest.")
+    await record_act(req.headers, "mint operator" if body.operator else "mint", user_id)
+    await reserved_names().add(name, user_id)
+    session = session_signer().begin(user_id, name, vouched=True, operator=body.operator)
+    lifetime = timedelta(hours=body.hours)
+    return SessionResponse(
+        user_id=user_id,
+        name=name,
+        operator=body.operator,
+        session=session_signer().sign(session, lifetime=lifetime),
+        expires_on=format_timestamp(datetime.now(UTC) + lifetime),
+    )
+
+
+class AuditQuery(Struct, frozen=True):
+    """The newest acts, or those after the key of the page before."""
+
+    after: Annotated[str, Meta(max_length=64)] = ""
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_ACTS)] = MAX_PAGE_ACTS
+
+
+class AuditEntry(Struct, frozen=True):
+    """`actor` is an operator's user id, or `key` for who only had a function key."""
+
+    key: str
+    timestamp: str
+    actor: str
+    action: str
+    target: str
+
+
+class AuditPage(Struct, frozen=True):
+    acts: list[AuditEntry]
+
+
+@endpoint(bp, "GET", "api/audit", Access.SESSION)
+async def audit_list(req: func.HttpRequest, query: AuditQuery) -> AuditPage:
+    """List what operators and key holders have done, newest first. For operators."""
+    await _authenticate_operator(req)
+    acts = await audit_log().list_page(query.limit, query.after)
+    return AuditPage(
+        [AuditEntry(one.key, one.timestamp, one.actor, one.action, one.target) for one in acts]
+    )
+
+
+@endpoint(
+    bp, "PUT DELETE", "api/operator/users/{user_id}/ban", Access.SESSION, errors="invalid_user"
+)
+async def operator_ban(req: func.HttpRequest) -> BanResponse:
+    """Ban a user, or remove the ban, with an operator's session in place of a function key."""
+    await _authenticate_operator(req)
+    return await change_ban(req)
+
+
+async def _authenticate_operator(req: func.HttpRequest) -> None:
+    """Raises ApiError for everybody but operators."""
+    caller = await authenticate(req.headers)
+    if caller.session is None or not caller.session.operator:
+        raise ApiError("forbidden", "Only operators may do this.")

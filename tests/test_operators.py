@@ -1,0 +1,153 @@
+"""Operators have names: what they and key holders do is in the audit log."""
+
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+
+from local.parts import Desk, Part
+from tests.people import Person
+from tests.strict import KEY
+
+
+async def mint(
+    http: aiohttp.ClientSession, url: str, user_id: str, **body: Any
+) -> tuple[int, dict[str, Any]]:
+    """What a server gets that asks for a session."""
+    headers = {"x-functions-key": KEY}
+    body = {"name": user_id.capitalize(), **body}
+    path = f"{url}/api/users/{user_id}/session"
+    async with http.post(path, json=body, headers=headers) as answer:
+        return answer.status, await answer.json() if answer.content_type != "text/plain" else {}
+
+
+async def enter(http: aiohttp.ClientSession, url: str, user_id: str, **body: Any) -> Person:
+    """A user for whom a server vouches."""
+    status, minted = await mint(http, url, user_id, **body)
+    assert status == 200, minted
+    return Person(http, url, {**minted, "token": minted["session"]})
+
+
+@pytest.fixture
+async def olivia(desk: Desk, http: aiohttp.ClientSession) -> Person:
+    return await enter(http, desk.url, "olivia", operator=True)
+
+
+async def test_a_server_vouches_for_its_own_users(
+    desk: Desk, http: aiohttp.ClientSession, room: str
+) -> None:
+    carol = await enter(http, desk.url, "customer_4711", name="Carol Müller")
+
+    async with carol.connect(room) as tab:
+        await tab.say(room, "hello")
+        said = await tab.hear(type="message")
+
+    assert (said["from"], said["name"]) == ("customer_4711", "Carol Müller")
+    assert not (await carol.get("/api/me"))["operator"]
+
+
+async def test_a_minted_session_lasts_as_long_as_the_server_said(
+    desk: Desk, http: aiohttp.ClientSession
+) -> None:
+    _, minted = await mint(http, desk.url, "short", hours=1)
+
+    claims = jwt.decode(minted["session"], options={"verify_signature": False})
+    assert claims["exp"] - claims["began"] == 3600
+
+
+@pytest.mark.parametrize(
+    ("user_id", "body", "code"),
+    [
+        ("a:b", {}, "invalid_user"),
+        ("carol", {"name": "\u3164"}, "invalid_name"),
+        ("carol", {"name": "\u0455ystem"}, "invalid_name"),
+        ("carol", {"hours": 100_000}, "invalid_request"),
+        ("carol", {"operator": "yes"}, "invalid_request"),
+    ],
+)
+async def test_a_session_that_makes_no_sense_is_not_minted(
+    desk: Desk, http: aiohttp.ClientSession, user_id: str, body: dict[str, Any], code: str
+) -> None:
+    status, said = await mint(http, desk.url, user_id, **body)
+
+    assert (status, said["error"]["code"]) == (400, code)
+
+
+async def test_acts_are_recorded_with_who_what_and_when(
+    desk: Desk, http: aiohttp.ClientSession, olivia: Person, ann: Person, room: str
+) -> None:
+    status, said = await olivia.ask("PUT", f"/api/operator/users/{ann.id}/ban")
+    assert (status, said) == (200, {"user_id": ann.id, "banned": True})
+    assert (await ann.ask("GET", "/api/me"))[0] == 403
+    await olivia.ask("DELETE", f"/api/operator/users/{ann.id}/ban")
+    text = {"content": "a text that must not be recorded", "from": "olivia"}
+    for method, path, body in (
+        ("PUT", f"/api/rooms/{room}", {"private": True}),
+        ("PUT", f"/api/rooms/{room}/members/{ann.id}", None),
+        ("DELETE", f"/api/rooms/{room}/members/{ann.id}", None),
+        ("POST", f"/api/rooms/{room}/message", text),
+        ("POST", f"/api/publish?group=room.{room}", text),
+    ):
+        async with http.request(method, desk.url + path, json=body) as answer:
+            assert answer.status == 200, await answer.text()
+
+    acts = (await olivia.get("/api/audit?limit=8"))["acts"]
+
+    assert [(one["actor"], one["action"], one["target"]) for one in reversed(acts)] == [
+        ("key", "mint operator", "olivia"),
+        ("olivia", "ban", ann.id),
+        ("olivia", "remove ban", ann.id),
+        ("key", "close room", room),
+        ("key", "add member", f"{room}/{ann.id}"),
+        ("key", "remove member", f"{room}/{ann.id}"),
+        ("key", "send as olivia", room),
+        ("key", "publish", f"room.{room}"),
+    ]
+    assert "must not be recorded" not in str(acts)
+
+
+async def test_the_audit_log_comes_in_pages(olivia: Person) -> None:
+    for _ in range(4):
+        await olivia.ask("DELETE", "/api/operator/users/nobody-22222222/ban")
+    whole = (await olivia.get("/api/audit?limit=4"))["acts"]
+
+    pages, after = [], ""
+    for _ in range(2):
+        pages += (await olivia.get(f"/api/audit?limit=2&after={after}"))["acts"]
+        after = pages[-1]["key"]
+
+    assert pages == whole
+
+
+async def test_only_operators_administer_without_a_key(ann: Person, bob: Person) -> None:
+    answers = [
+        await ann.ask("GET", "/api/audit"),
+        await ann.ask("PUT", f"/api/operator/users/{bob.id}/ban"),
+    ]
+
+    assert [(status, body["error"]["code"]) for status, body in answers] == [(403, "forbidden")] * 2
+    assert (await bob.ask("GET", "/api/me"))[0] == 200
+
+
+async def test_no_session_is_minted_without_the_key(
+    strict: Part, http: aiohttp.ClientSession, ann: Person
+) -> None:
+    url = f"{strict.url}/api/users/olivia/session"
+    headers = {"Authorization": f"Bearer {ann.session}"}
+    async with http.post(url, json={"name": "Olivia"}, headers=headers) as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize("name", ["Mallory Adams", "MALLORY ADAMS", "M\u0430llory Ad\u0430ms"])
+async def test_no_guest_has_a_name_that_looks_like_that_of_a_vouched_user(
+    desk: Desk, http: aiohttp.ClientSession, ann: Person, name: str
+) -> None:
+    await mint(http, desk.url, "employee_1", name="Mallory Adams")
+
+    status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
+    async with http.post(f"{desk.url}/api/negotiate", json={"name": name}) as answer:
+        negotiated = answer.status, (await answer.json())["error"]["code"]
+
+    assert (status, body["error"]["code"]) == (409, "name_taken")
+    assert negotiated == (409, "name_taken")

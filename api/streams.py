@@ -1,5 +1,6 @@
 """Streams: list, status, subscribe and unsubscribe."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import azure.functions as func
@@ -9,9 +10,10 @@ from api.blueprint import bp
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
 from realtime.messages import Frame
-from realtime.streams.definition import Stream, registry
+from realtime.streams.definition import Stream, is_off, registry
 from realtime.streams.status import StreamStatus, read_latest, read_status
 from realtime.streams.store import stream_store
+from realtime.streams.subscriber_runs import subscriber_runs
 from realtime.streams.subscriptions import subscriptions
 from realtime.users.caller import authenticate
 
@@ -23,14 +25,18 @@ class StreamList(Struct, frozen=True):
 @endpoint(bp, "GET", "api/streams", Access.PUBLIC)
 async def stream_list(req: func.HttpRequest) -> StreamList:
     """List all streams with their status and last frame."""
-    now = datetime.now(UTC)
-    return StreamList([await read_status(stream_store(), one, now) for one in registry.values()])
+    return StreamList(list(await asyncio.gather(*map(_read_status, registry.values()))))
 
 
 @endpoint(bp, "GET", "api/streams/{name}", Access.PUBLIC, errors="unknown_stream")
 async def stream_show(req: func.HttpRequest) -> StreamStatus:
     """Get one stream with its status and last frame."""
-    return await read_status(stream_store(), _stream_of(req), datetime.now(UTC))
+    return await _read_status(_stream_of(req))
+
+
+async def _read_status(stream: Stream) -> StreamStatus:
+    now = datetime.now(UTC)
+    return await read_status(stream_store(), stream, now, is_off=is_off(stream.name))
 
 
 class SubscribeResponse(Struct, frozen=True):
@@ -45,6 +51,7 @@ async def stream_subscribe(req: func.HttpRequest) -> SubscribeResponse:
     """Subscribe the caller to a stream, for present and later connections."""
     stream, caller = _stream_of(req), await authenticate(req.headers)
     await subscriptions().add(caller.user_id, stream)
+    await subscriber_runs().start_groups([stream.group])
     latest = await read_latest(stream_store(), stream, datetime.now(UTC))
     return SubscribeResponse(subscribed=True, stream=stream.name, group=stream.group, latest=latest)
 
@@ -61,6 +68,24 @@ async def stream_unsubscribe(req: func.HttpRequest) -> UnsubscribeResponse:
     stream, caller = _stream_of(req), await authenticate(req.headers)
     await subscriptions().remove(caller.user_id, stream)
     return UnsubscribeResponse(subscribed=False, stream=stream.name, group=stream.group)
+
+
+class RunRequest(Struct, frozen=True):
+    """Which run continues, and until when (seconds since 1970; 0 at its beginning)."""
+
+    run_id: str
+    until: float = 0.0
+
+
+class RunResponse(Struct, frozen=True):
+    outcome: str
+
+
+@endpoint(bp, "POST", "api/streams/{name}/run", Access.PUBLIC, documented=False)
+async def stream_run(req: func.HttpRequest, body: RunRequest) -> RunResponse:
+    """Continue a run of a stream; the app calls this itself, with the run's secret id."""
+    outcome = await subscriber_runs().continue_run(_stream_of(req), body.run_id, body.until)
+    return RunResponse(outcome.value)
 
 
 def _stream_of(req: func.HttpRequest) -> Stream:

@@ -11,6 +11,7 @@ from realtime.names import decode_display_name, display_name, session_of_group, 
 from realtime.rooms.access import room_access
 from realtime.rooms.departures import departures
 from realtime.rooms.presence import presence
+from realtime.streams.subscriber_runs import subscriber_runs
 from realtime.streams.subscriptions import subscriptions
 from realtime.users.bans import bans
 from realtime.users.connections import user_connections
@@ -33,6 +34,7 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     await profiles().add(client.user_id, names[0] if names else display_name(client.user_id))
     subscribed = await subscriptions().list_groups(client.user_id)
     lasting = [group for group in groups if decode_display_name(group) is None]
+    await subscriber_runs().start_groups([*lasting, *subscribed])
     return sorted({*lasting, user_group(client.user_id), *subscribed})
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from realtime.azure.tables import tables
 from realtime.azure.web_pubsub import hub
-from realtime.streams.definition import registry
+from realtime.streams.definition import describe_unknown_streams_off, registry
 from realtime.streams.status import read_status
 from realtime.streams.store import stream_store
 
@@ -95,7 +95,7 @@ async def _read_streams() -> dict[str, Any]:
         one.name: {"active": one.active, "age_seconds": one.age_seconds, "stale": one.stale}
         for one in found
     }
-    failed = registry.failed_imports.items()
+    failed = {**registry.failed_imports, **describe_unknown_streams_off()}.items()
     return states | {name: {"active": False, "error": problem} for name, problem in failed}
 
 

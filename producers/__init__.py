@@ -1,15 +1,14 @@
-"""The producers: each file here is a data stream and defines its STREAM."""
+"""The producers: each file here is a data stream and defines its STREAM. One timer runs them."""
 
 import importlib
 import logging
 import pkgutil
-from datetime import UTC, datetime
 
 import azure.functions as func
 
-from realtime.settings import disabled_streams
-from realtime.streams.definition import Stream, registry
-from realtime.streams.runner import describe_error, stream_runner
+from realtime.streams.definition import active_streams, registry
+from realtime.streams.executor import stream_executor
+from realtime.streams.runner import describe_error
 from realtime.timer import timer_function
 
 logger = logging.getLogger(__name__)
@@ -17,37 +16,22 @@ logger = logging.getLogger(__name__)
 bp = func.Blueprint()
 
 
-def add_stream(stream: Stream) -> None:
-    """Register a stream and declare its timer function."""
-    registry.register(stream)
-
-    async def run_tick() -> None:
-        await stream_runner().run_tick(stream, datetime.now(UTC))
-
-    # Not monitored: a missed tick is not repeated, since a frame describes the present.
-    timer_function(bp, stream.name.replace("-", "_"), stream.schedule, run_tick, monitor=False)
-
-
 def add_streams(package: str, path: list[str]) -> None:
-    """Add the stream of each file, except for the streams that are off.
-
-    A file without a usable stream is left out and reported.
-    """
-    unknown = set(disabled_streams())
+    """Register the stream of each file. A file without a usable stream is left out and reported."""
     for _, file, _ in pkgutil.iter_modules(path):
         try:
-            stream = importlib.import_module(f"{package}.{file}").STREAM
-            if getattr(stream, "name", None) in unknown:
-                unknown.remove(stream.name)
-            else:
-                add_stream(stream)
+            registry.register(importlib.import_module(f"{package}.{file}").STREAM)
         except Exception as error:  # noqa: BLE001 - a broken file must not stop the others
             problem = registry.failed_imports[file] = describe_error(error)
             logger.error("The producer %s is left out: %s.", file, problem)  # noqa: TRY400
-    if unknown:
-        # The health report shows it, since the platform drops log lines of the import.
-        names = ", ".join(sorted(unknown))
-        registry.failed_imports["STREAMS_OFF"] = f"there is no stream {names}"
+
+
+async def run_streams() -> None:
+    """Run the streams that have subscribers for a minute."""
+    await stream_executor().run_minute(active_streams())
 
 
 add_streams(__name__, __path__)
+
+# Not monitored: a minute that was missed is not made up for, since a frame describes the present.
+timer_function(bp, "run_streams", "0 * * * * *", run_streams, monitor=False)

@@ -167,14 +167,16 @@ def running_behind_authentication() -> bool:
     return os.environ.get("WEBSITE_AUTH_ENABLED", "").lower() == "true"
 
 
-def disabled_streams() -> list[str]:
-    """STREAMS_OFF, which decides at import which timer functions there are."""
-    return split_list(os.environ.get("STREAMS_OFF", ""))
-
-
 def split_list(text: str) -> list[str]:
     """The values of a setting that are separated by commas."""
     return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def own_address() -> str | None:
+    """The address at which the app can call itself; Azure and Core Tools set the variable."""
+    host = os.environ.get("WEBSITE_HOSTNAME", "")
+    local = host.partition(":")[0] in {"localhost", "127.0.0.1"}
+    return f"{'http' if local else 'https'}://{host}" if host else None
 
 
 def instance_name() -> str:

@@ -1,4 +1,4 @@
-"""A stream that STREAMS_OFF names has no timer and is not listed."""
+"""A stream that STREAMS_OFF names is off."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,21 @@ import aiohttp
 import pytest
 
 from local.parts import Desk, Part, free_ports, start_functions
+from realtime.streams.definition import StreamInfo
+from realtime.streams.store import StreamStore
+from tests.instances import Instance
 from tests.strict import QUIET
 
 
 @pytest.fixture
 async def app(desk: Desk, request: pytest.FixtureRequest) -> AsyncIterator[Part]:
     (port,) = free_ports(1)
-    environment = {**desk.environment, **QUIET, "STREAMS_OFF": request.param}
+    environment = {
+        **desk.environment,
+        **QUIET,
+        "WEATHER_SCHEDULE": "* * * * * *",
+        "STREAMS_OFF": request.param,
+    }
     part = start_functions(port, environment)
     try:
         await asyncio.to_thread(part.wait)
@@ -28,16 +36,25 @@ async def read_json(http: aiohttp.ClientSession, url: str) -> dict:
         return await answer.json()
 
 
-@pytest.mark.parametrize("app", ["stock-prices, weather"], indirect=True)
-async def test_it_has_no_timer_and_is_not_listed(app: Part, http: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize("app", ["stock-prices, system-metrics, weather"], indirect=True)
+async def test_it_is_listed_as_off_and_has_no_ticks(
+    app: Part, one: Instance, http: aiohttp.ClientSession
+) -> None:
     listed = await read_json(http, f"{app.url}/api/streams")
-    health = await read_json(http, f"{app.url}/api/health/details")
+    assert {one["name"]: one["off"] for one in listed["streams"]} == {
+        "stock-prices": True,
+        "system-metrics": True,
+        "weather": True,
+    }
 
-    assert [one["name"] for one in listed["streams"]] == ["system-metrics"]
-    assert set(health["checks"]["streams"]) == {"system-metrics"}
-    timers = [line.split(":")[0].strip() for line in app.output if "timerTrigger" in line]
-    assert "system_metrics" in timers
-    assert not {"stock_prices", "weather"} & set(timers)
+    store, weather = StreamStore(one.tables), StreamInfo("weather", "Weather", "weather", "")
+    before = await store.read(weather)
+    session = (await read_json(http, f"{app.url}/api/negotiate"))["session"]
+    headers = {"Authorization": f"Bearer {session}"}
+    url = f"{app.url}/api/streams/weather/subscribe"
+    async with http.post(url, headers=headers) as answer:
+        assert answer.status == 200
+    assert await store.read(weather) == before
 
 
 @pytest.mark.parametrize("app", ["stock-price"], indirect=True)

@@ -29,6 +29,7 @@ def main() -> None:
         if given.data is not None:
             given.data.mkdir(parents=True, exist_ok=True)
         listener = listen(address, port)
+        os.environ["WEBSITE_HOSTNAME"] = f"localhost:{port}"  # as Core Tools sets it
         os.chdir(given.app)
     except LoadError as error:
         sys.exit(str(error))

@@ -61,8 +61,8 @@ class Table:
         self._transactions = transactions
         self._creations = creations
 
-    async def get_entity(self, partition_key: str, row_key: str) -> Any:
-        return await self._call(lambda: self._client.get_entity(partition_key, row_key))
+    async def get_entity(self, partition_key: str, row_key: str, **options: Any) -> Any:
+        return await self._call(lambda: self._client.get_entity(partition_key, row_key, **options))
 
     async def create_entity(self, entity: Row) -> Mapping[str, Any]:
         return await self._call(lambda: self._client.create_entity(entity))

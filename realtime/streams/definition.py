@@ -1,20 +1,18 @@
-"""What a stream is, and the registry of all streams."""
+"""What a stream is, and the registry of the streams that producers make."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from realtime.messages import Frame
 from realtime.names import room_of_group
-from realtime.ncrontab import shortest_interval
-from realtime.settings import InvalidSettingsError, settings
+from realtime.ncrontab import parse, shortest_interval
+from realtime.settings import InvalidSettingsError, settings, split_list
+from realtime.streams.clock import EARLY_TIMER_SECONDS
 
 Data = dict[str, Any]
-
-EARLY_TIMER_SECONDS = 0.05
-"""How much too early a timer may fire, as .NET's do, and still mean the tick that is due."""
 
 MAX_LATE_SECONDS = 5.0
 """The most that is added to two intervals before a frame is stale."""
@@ -33,42 +31,78 @@ Tick = Callable[[Frame | None, datetime], Awaitable[Data | Stale | None]]
 
 
 @dataclass(frozen=True)
-class Stream:
-    """A stream and its producer.
-
-    `schedule` is NCRONTAB, or `%NAME%` for the setting of that name. If `deltas` names a member of
-    the data (`{"symbols": {"AAPL": {...}}}`), a frame has only the entries of that member that have
-    changed, and every `full_every` ticks all of them.
-    """
+class StreamInfo:
+    """What all streams have in common. Raises ValueError for an invalid name or group."""
 
     name: str
     title: str
     group: str
     description: str
-    schedule: str
-    type: str
-    tick: Tick
-    deltas: str | None = None
-    full_every: int = 10
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", self.name):
             raise ValueError(f"A stream's name has a-z, 0-9 and -, not {self.name!r}")
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.group) or room_of_group(self.group):
             raise ValueError(f"A stream's group has A-Z, a-z, 0-9, _ and -, not {self.group!r}")
+
+    @property
+    def interval_seconds(self) -> int:
+        raise NotImplementedError
+
+    def is_on_time(self, frame: Frame, now: datetime) -> bool:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Stream(StreamInfo):
+    """A stream with a producer.
+
+    `schedule` is NCRONTAB, or `%NAME%` for the setting of that name. If `deltas` names a member of
+    the data (`{"symbols": {"AAPL": {...}}}`), a frame has only the entries of that member that have
+    changed, and every `full_every` ticks all of them.
+
+    The history has every change of the last `history_hours`, and one frame in 5 minutes for
+    `history_days`. With `always` the stream runs without subscribers, too.
+    """
+
+    schedule: str
+    type: str
+    tick: Tick
+    deltas: str | None = None
+    full_every: int = 10
+    history_hours: int = 24
+    history_days: int = 30
+    always: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.schedule.startswith("%"):
-            shortest_interval(self.schedule)
+            parse(self.schedule)
 
     @property
     def interval_seconds(self) -> int:
         """The shortest time between two ticks of the schedule."""
+        return shortest_interval(self._expression)
+
+    @property
+    def _expression(self) -> str:
         if self.schedule.startswith("%"):
-            return shortest_interval(_read_setting(self.schedule.strip("%")))
-        return shortest_interval(self.schedule)
+            return _read_setting(self.schedule.strip("%"))
+        return self.schedule
 
     def tick_at(self, now: datetime) -> int:
         """The number of the tick at a time, the same on every instance."""
         return int((now.timestamp() + EARLY_TIMER_SECONDS) // self.interval_seconds)
+
+    def current_due(self, now: datetime) -> datetime:
+        """When the tick of this moment was due, or else the time of the next one."""
+        start = now + timedelta(seconds=EARLY_TIMER_SECONDS - self.interval_seconds)
+        return parse(self._expression).next_after(start)
+
+    def next_due(self, due: datetime, now: datetime) -> datetime:
+        """When the tick after `due` is due. Ticks that `now` has passed are left out."""
+        passed = now - timedelta(seconds=self.interval_seconds)
+        return parse(self._expression).next_after(max(due, passed))
 
     def is_on_time(self, frame: Frame, now: datetime) -> bool:
         """Whether at most one tick was left out since this frame."""
@@ -91,7 +125,7 @@ def _read_setting(name: str) -> str:
 
 @dataclass
 class StreamRegistry(Mapping[str, Stream]):
-    """Every stream by name. The producers register theirs when they are imported."""
+    """Every stream with a producer by name. The producers register theirs when imported."""
 
     _streams: dict[str, Stream] = field(default_factory=dict)
     failed_imports: dict[str, str] = field(default_factory=dict)
@@ -120,4 +154,21 @@ class StreamRegistry(Mapping[str, Stream]):
 
 
 registry = StreamRegistry()
-"""The streams of the app."""
+"""The streams of the producers."""
+
+
+def is_off(name: str) -> bool:
+    """Whether STREAMS_OFF names this stream."""
+    return name in split_list(settings().streams_off)
+
+
+def active_streams() -> list[Stream]:
+    """The streams of the producers that are not off."""
+    return [stream for stream in registry.values() if not is_off(stream.name)]
+
+
+def describe_unknown_streams_off() -> dict[str, str]:
+    """The problem with STREAMS_OFF, by its name, if it names streams that do not exist."""
+    unknown = set(split_list(settings().streams_off)) - set(registry)
+    names = ", ".join(sorted(unknown))
+    return {"STREAMS_OFF": f"there is no stream {names}"} if unknown else {}

@@ -19,14 +19,16 @@ def make_delta(stream: Stream, previous: Frame | None, frame: Frame) -> Frame | 
     old, new = previous.data.get(stream.deltas, {}), frame.data[stream.deltas]
     if old.keys() != new.keys() or previous.stale != frame.stale:
         return frame
-    changed = {key: new[key] for key in new if _without_age(new[key]) != _without_age(old[key])}
+    changed = {key: new[key] for key in new if without_ages(new[key]) != without_ages(old[key])}
     if not changed:
         return None
     return msgspec.structs.replace(frame, full=False, data={**frame.data, stream.deltas: changed})
 
 
-def _without_age(entry: Any) -> Any:
-    """An entry without `age_seconds`: a greater age is no change."""
-    if not isinstance(entry, dict):
-        return entry
-    return {key: value for key, value in entry.items() if key != "age_seconds"}
+def without_ages(value: Any) -> Any:
+    """A JSON value without its members `age_seconds`: a greater age is no change."""
+    if isinstance(value, dict):
+        return {key: without_ages(one) for key, one in value.items() if key != "age_seconds"}
+    if isinstance(value, list):
+        return [without_ages(one) for one in value]
+    return value

@@ -1,10 +1,10 @@
-"""Runs one tick of a stream: ask the producer, store the frame, publish it."""
+"""Makes one tick of a stream: calls the producer, stores the frame, publishes it."""
 
 import asyncio
 import copy
 import logging
 import time
-import uuid
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,8 @@ from realtime.azure.web_pubsub import Hub, hub
 from realtime.messages import Frame, format_timestamp
 from realtime.streams.definition import Data, Stale, Stream
 from realtime.streams.deltas import make_delta
-from realtime.streams.store import StoredFrame, StreamStore, stream_store
+from realtime.streams.history import is_recorded, make_history_row, milliseconds_of
+from realtime.streams.store import StreamState, StreamStore, check_frame_size, stream_store
 
 MIN_TICK_TIMEOUT_SECONDS = 3.0
 """The shortest time limit of a tick: with less, no provider could be reached."""
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class StreamRunner:
-    """Runs the ticks of all streams. Any instance may run any tick; each is published once."""
+    """Makes the ticks of all streams. A tick that is stored by this run is published by it."""
 
     def __init__(
         self,
@@ -39,72 +40,64 @@ class StreamRunner:
         self._store = store
         self._hub = hub
         self._min_tick_timeout_seconds = min_tick_timeout_seconds
-        self._stored: dict[str, StoredFrame] = {}
         self._unpublished: set[str] = set()
         self._failing: set[str] = set()
 
-    async def run_tick(self, stream: Stream, now: datetime) -> Frame | None:
-        """Run the tick of this moment; returns the published frame. Never raises.
+    async def make_tick(
+        self, stream: Stream, state: StreamState, now: datetime, lease_end: float
+    ) -> StreamState | None:
+        """Make the tick of this moment and extend the lease of the run that owns `state`.
 
-        Nothing happens if the stream has no subscribers or another instance has done the tick.
+        Returns the new state, or None if another run has changed it. Raises what storage or
+        service raise; a failing producer makes a stale frame.
         """
-        try:
-            async with asyncio.timeout(1.5 * self._tick_timeout(stream)):
-                return await self._run(stream, now)
-        except Exception as error:  # noqa: BLE001 - a failing stream must not stop the others
-            self._log_change(stream, describe_error(error))
-            return None
+        async with asyncio.timeout(1.5 * self._tick_timeout_seconds(stream)):
+            result = await self._call_producer(stream, state.frame, now)
+            tick = stream.tick_at(now)
+            frame = _make_frame(stream, result, tick, now)
+            made = replace(state, tick=tick, lease_end=lease_end)
+            rows = []
+            if frame is not None:
+                check_frame_size(frame)
+                made = replace(made, frame=frame)
+                if is_recorded(state.frame, frame):
+                    rows.append(make_history_row(frame, state.recorded_ms))
+                    made = replace(made, recorded_ms=milliseconds_of(frame))
+            written = await self._store.write(stream, state, made, rows)
+            if written and frame:
+                await self._publish(stream, state.frame, frame)
+        self.log_state(stream, result.reason if isinstance(result, Stale) else None)
+        return written
 
-    def _tick_timeout(self, stream: Stream) -> float:
-        """Less than the interval if possible, in seconds."""
+    def _tick_timeout_seconds(self, stream: Stream) -> float:
+        """Less than the interval if possible."""
         timeout = max(self._min_tick_timeout_seconds, 0.6 * stream.interval_seconds)
         return min(timeout, MAX_TICK_TIMEOUT_SECONDS)
-
-    async def _run(self, stream: Stream, now: datetime) -> Frame | None:
-        if not await self._hub.group_exists(stream.group):
-            return None
-        tick, run_id = stream.tick_at(now), uuid.uuid4().hex
-        stored = self._stored.get(stream.name) or await self._store.read(stream)
-        for _ in range(2):  # again with the newer row if another instance wrote in between
-            if stored.covers(tick, stream.interval_seconds):
-                return None
-            result = await self._call_producer(stream, stored.frame, now)
-            frame = _make_frame(stream, result, tick, now)
-            previous = stored.frame
-            if frame is not None:
-                stored = await self._store.write(stream, frame, stored, run_id)
-                self._stored[stream.name] = stored
-            if frame is None or stored.run_id == run_id:
-                published = frame and await self._publish(stream, previous, frame)
-                self._log_change(stream, result.reason if isinstance(result, Stale) else None)
-                return published
-        return None
 
     async def _call_producer(
         self, stream: Stream, previous: Frame | None, now: datetime
     ) -> Data | Stale | None:
         """The producer's result; if it fails or is late, the last values."""
         try:
-            async with asyncio.timeout(self._tick_timeout(stream)):
+            async with asyncio.timeout(self._tick_timeout_seconds(stream)):
                 # A copy: a producer may change it, and it is compared with the result.
                 return _normalize(await stream.tick(copy.deepcopy(previous), now))
         except Exception as error:  # noqa: BLE001 - a producer may raise anything
             return Stale(previous.data if previous else None, describe_error(error))
 
-    async def _publish(self, stream: Stream, previous: Frame | None, frame: Frame) -> Frame | None:
+    async def _publish(self, stream: Stream, previous: Frame | None, frame: Frame) -> None:
         full = stream.name in self._unpublished or frame.tick % stream.full_every == 0
         event = frame if full else make_delta(stream, previous, frame)
         if event is None:
-            return None
+            return
         self._unpublished.add(stream.name)  # After a failed publish the next frame is full.
         await self._hub.send_to_group(stream.group, event)
         self._unpublished.discard(stream.name)
         due = frame.tick * stream.interval_seconds
         telemetry.record("townsquare.stream.age", time.time() - due, stream=stream.name)
         telemetry.increment("townsquare.stream.stale", int(frame.stale), stream=stream.name)
-        return event
 
-    def _log_change(self, stream: Stream, problem: str | None) -> None:
+    def log_state(self, stream: Stream, problem: str | None) -> None:
         """One line when a stream starts to fail, and one when it works again."""
         if problem and stream.name not in self._failing:
             self._failing.add(stream.name)

@@ -6,18 +6,22 @@ import msgspec
 from msgspec import Struct
 
 from realtime.messages import Frame
-from realtime.streams.definition import Stream, age_seconds
+from realtime.streams.definition import StreamInfo, age_seconds
 from realtime.streams.store import StreamStore
 
 
 class StreamStatus(Struct, frozen=True):
-    """A stream is `active` while its ticks are on time; `stale` means that its values are old."""
+    """A stream is `active` while its ticks are on time; `stale` means that its values are old.
+
+    `off` means that the setting STREAMS_OFF names it: it has no ticks.
+    """
 
     name: str
     title: str
     group: str
     description: str
     interval_seconds: int
+    off: bool
     active: bool
     last_tick: int | None
     age_seconds: float | None
@@ -25,7 +29,7 @@ class StreamStatus(Struct, frozen=True):
     latest: Frame | None
 
 
-async def read_latest(store: StreamStore, stream: Stream, now: datetime) -> Frame | None:
+async def read_latest(store: StreamStore, stream: StreamInfo, now: datetime) -> Frame | None:
     """The last frame, marked stale if it is no longer on time."""
     frame = (await store.read_cached(stream)).frame
     if frame is None or stream.is_on_time(frame, now):
@@ -33,7 +37,9 @@ async def read_latest(store: StreamStore, stream: Stream, now: datetime) -> Fram
     return msgspec.structs.replace(frame, stale=True)
 
 
-async def read_status(store: StreamStore, stream: Stream, now: datetime) -> StreamStatus:
+async def read_status(
+    store: StreamStore, stream: StreamInfo, now: datetime, *, is_off: bool = False
+) -> StreamStatus:
     frame = await read_latest(store, stream, now)
     return StreamStatus(
         name=stream.name,
@@ -41,6 +47,7 @@ async def read_status(store: StreamStore, stream: Stream, now: datetime) -> Stre
         group=stream.group,
         description=stream.description,
         interval_seconds=stream.interval_seconds,
+        off=is_off,
         active=frame is not None and stream.is_on_time(frame, now),
         last_tick=None if frame is None else frame.tick,
         age_seconds=None if frame is None else round(age_seconds(frame, now), 3),

@@ -1,33 +1,39 @@
-"""The last frame of each stream: the table `streams`, one row a stream."""
+"""The state and the history of each stream: the table `streams`, one partition a stream.
+
+The row `latest` has the last frame and the run that made it. The other rows are the history.
+"""
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import msgspec
-from azure.core import MatchConditions
-from azure.core.exceptions import (
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
-from azure.data.tables import EdmType, UpdateMode
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.pipeline import PipelineResponse
+from azure.data.tables import EdmType
 
+from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Row, Tables, tables
+from realtime.azure.transactions import MAX_OPERATIONS
 from realtime.concurrency import has_failed
 from realtime.messages import Frame
-from realtime.streams.definition import Stream
+from realtime.streams.clock import StreamClock
+from realtime.streams.definition import StreamInfo
 
 MAX_FRAME_BYTES = 64 * 1024
 """Bytes of UTF-16 in one property of a row, and so in a frame."""
 
 MAX_AHEAD_SECONDS = 60.0
-"""A stored tick further in the future than this is from an instance with a wrong clock."""
+"""A stored tick further in the future than this is from a wrong clock or another schedule."""
 
 FRAME_CACHE_SECONDS = 5.0
 """The longest time that a process uses its copy of a last frame."""
+
+_STATE_KEY = "latest"
+_CONFLICTS = {404, 409, 412}  # deleted, created or changed by another run
 
 
 class FrameTooLargeError(Exception):
@@ -35,94 +41,177 @@ class FrameTooLargeError(Exception):
 
 
 @dataclass(frozen=True)
-class StoredFrame:
-    """A stream's row; `run_id` identifies the run that wrote it. Empty if there is no row."""
+class StreamState:
+    """A stream's row. Without a row it is empty.
+
+    `tick` is the last one that was made, also if it had no frame. `run_id` is the run that has
+    leased the stream until `lease_end`. `recorded_ms` is the time of the newest history row. Times
+    are since 1970, in seconds and milliseconds.
+    """
 
     frame: Frame | None = None
-    etag: str | None = None
+    tick: int = 0
     run_id: str = ""
+    lease_end: float = 0.0
+    recorded_ms: int = 0
+    etag: str | None = None
 
     def covers(self, tick: int, interval_seconds: int) -> bool:
-        """Whether this tick, or a later one, is done.
+        """Whether this tick, or a later one, is made. A tick far ahead is ignored."""
+        return tick <= self.tick <= tick + MAX_AHEAD_SECONDS / interval_seconds
 
-        A tick far ahead is ignored: it is from a wrong clock or from a shorter interval.
-        """
-        if self.frame is None:
-            return False
-        return tick <= self.frame.tick <= tick + MAX_AHEAD_SECONDS / interval_seconds
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """A recorded frame: its row key, and its data as JSON."""
+
+    key: str
+    data: str
 
 
 class StreamStore:
-    """Reads and writes the last frames."""
+    """Reads and writes the rows of streams."""
 
-    def __init__(self, tables: Tables, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: StreamClock | None = None,
+    ) -> None:
+        """`clock` is compared with the storage's at each read of a state."""
         self._tables = tables
+        self._monotonic = monotonic
         self._clock = clock
-        self._cached: dict[str, tuple[float, asyncio.Future[StoredFrame]]] = {}
+        self._cached: dict[str, tuple[float, asyncio.Future[StreamState]]] = {}
 
-    async def read_cached(self, stream: Stream) -> StoredFrame:
-        """The row, at most an interval or FRAME_CACHE_SECONDS old. Callers share one read."""
-        read_at, stored = self._cached.get(stream.name, (0.0, None))
-        max_age = min(stream.interval_seconds, FRAME_CACHE_SECONDS)
-        if stored is None or has_failed(stored) or self._clock() - read_at >= max_age:
-            stored = asyncio.ensure_future(self.read(stream))
-            self._cached[stream.name] = (self._clock(), stored)
-        return await asyncio.shield(stored)
+    # --- the state --------------------------------------------------------------------------
 
-    async def read(self, stream: Stream) -> StoredFrame:
+    async def read_cached(
+        self, stream: StreamInfo, max_age_seconds: float = FRAME_CACHE_SECONDS
+    ) -> StreamState:
+        """The state, at most an interval or that many seconds old. Callers share one read."""
+        read_at, state = self._cached.get(stream.name, (0.0, None))
+        max_age = min(stream.interval_seconds, max_age_seconds)
+        if state is None or has_failed(state) or self._monotonic() - read_at >= max_age:
+            state = asyncio.ensure_future(self.read(stream))
+            self._cached[stream.name] = (self._monotonic(), state)
+        return await asyncio.shield(state)
+
+    async def read(self, stream: StreamInfo) -> StreamState:
         table = self._tables.open("streams")
         try:
-            row = await table.get_entity(stream.name, "latest")
+            row = await table.get_entity(
+                stream.name, _STATE_KEY, raw_response_hook=self._observe_date
+            )
         except ResourceNotFoundError:
-            return StoredFrame()
-        return StoredFrame(_parse_frame(row), row.metadata["etag"], row.get("run_id", ""))
+            return StreamState()
+        return _parse_state(row)
+
+    def _observe_date(self, response: PipelineResponse[Any, Any]) -> None:
+        if self._clock:
+            self._clock.observe_date(response.http_response.headers.get("Date"))
 
     async def write(
-        self, stream: Stream, frame: Frame, previous: StoredFrame, run_id: str
-    ) -> StoredFrame:
-        """The row after the write: this frame, or the one of another run that was faster.
+        self,
+        stream: StreamInfo,
+        previous: StreamState,
+        state: StreamState,
+        history: Sequence[HistoryRow] = (),
+    ) -> StreamState | None:
+        """Replace the state and add to the history, both or neither.
 
-        If the answer to a write is lost, the SDK repeats it and gets a conflict. The row then has
-        this run's id.
+        Returns the new state, or None if another run has changed it after `previous`. If the
+        answer to a write is lost, the row shows whether it was done.
         """
+        row = _state_row(stream, state)
+        first = Replace(row, previous.etag) if previous.etag else Insert(row)
         try:
-            etag = await self._write_row(stream, frame, previous.etag, run_id)
-            stored = StoredFrame(frame, etag, run_id)
-        except (ResourceExistsError, ResourceModifiedError, ResourceNotFoundError):
-            stored = await self.read(stream)  # Not found: the row was deleted.
-        self._put_cached(stream, stored)
-        return stored
+            etags = await self._submit([first, *(_history_row(stream, one) for one in history)])
+            written = replace(state, etag=etags[0])
+        except AzureError as error:
+            if not _may_be_written(error):
+                raise
+            stored = await self.read(stream)
+            if replace(stored, etag=None) != replace(state, etag=None):
+                return None
+            written = stored
+        self._put_cached(stream, written)
+        return written
 
-    def _put_cached(self, stream: Stream, stored: StoredFrame) -> None:
-        done: asyncio.Future[StoredFrame] = asyncio.get_running_loop().create_future()
-        done.set_result(stored)
-        self._cached[stream.name] = (self._clock(), done)
+    def _put_cached(self, stream: StreamInfo, state: StreamState) -> None:
+        done: asyncio.Future[StreamState] = asyncio.get_running_loop().create_future()
+        done.set_result(state)
+        self._cached[stream.name] = (self._monotonic(), done)
 
-    async def _write_row(self, stream: Stream, frame: Frame, etag: str | None, run_id: str) -> str:
-        table = self._tables.open("streams")
-        row: Row = {
-            "PartitionKey": stream.name,
-            "RowKey": "latest",
-            "tick": (frame.tick, EdmType.INT64),
-            "run_id": run_id,
-            "frame": _encode_frame(frame),
-        }
-        if etag is None:
-            return str((await table.create_entity(row))["etag"])
-        written = await table.update_entity(
-            row,
-            mode=UpdateMode.REPLACE,
-            etag=etag,
-            match_condition=MatchConditions.IfNotModified,
+    # --- the history ------------------------------------------------------------------------
+
+    async def read_history(
+        self, stream_name: str, low: str, high: str, max_rows: int, max_characters: int
+    ) -> list[HistoryRow]:
+        """The first rows with `low` <= key < `high`; reading stops at either limit."""
+        found: list[HistoryRow] = []
+        characters = 0
+        rows = self._tables.open("streams").query_entities(
+            "PartitionKey eq @stream and RowKey ge @low and RowKey lt @high",
+            parameters={"stream": stream_name, "low": low, "high": high},
+            results_per_page=min(max_rows, 1_000),
         )
-        return str(written["etag"])
+        async for row in rows:
+            found.append(HistoryRow(row["RowKey"], row.get("data", "null")))
+            characters += len(found[-1].data)
+            if len(found) >= max_rows or characters > max_characters:
+                break
+        return found
+
+    async def delete_history(self, stream_name: str, keys: Sequence[str]) -> None:
+        """Delete rows, in transactions of at most 100."""
+        for start in range(0, len(keys), MAX_OPERATIONS):
+            await self._submit(
+                [Delete(stream_name, key) for key in keys[start : start + MAX_OPERATIONS]]
+            )
+
+    async def _submit(self, operations: Sequence[Operation]) -> list[str]:
+        return await self._tables.open("streams").submit(operations)
 
 
-def _encode_frame(frame: Frame) -> str:
-    text = msgspec.json.encode(frame).decode()
-    if len(text.encode("utf-16-le")) > MAX_FRAME_BYTES:
-        raise FrameTooLargeError
-    return text
+def _may_be_written(error: AzureError) -> bool:
+    """Whether the row has to be read to know what is in it: a conflict, or a lost answer."""
+    status = getattr(error, "status_code", None)
+    return status is None or status >= 500 or status in _CONFLICTS
+
+
+def _state_row(stream: StreamInfo, state: StreamState) -> Row:
+    return {
+        "PartitionKey": stream.name,
+        "RowKey": _STATE_KEY,
+        "tick": (state.tick, EdmType.INT64),
+        "run_id": state.run_id,
+        "lease_end": state.lease_end,
+        "recorded_ms": (state.recorded_ms, EdmType.INT64),
+        "frame": "" if state.frame is None else msgspec.json.encode(state.frame).decode(),
+    }
+
+
+def _history_row(stream: StreamInfo, one: HistoryRow) -> Operation:
+    return Replace({"PartitionKey": stream.name, "RowKey": one.key, "data": one.data})
+
+
+def _parse_state(row: Row) -> StreamState:
+    frame = _parse_frame(row)
+    return StreamState(
+        frame=frame,
+        tick=_parse_int64(row, "tick") or (frame.tick if frame else 0),
+        run_id=str(row.get("run_id", "")),
+        lease_end=float(row.get("lease_end", 0.0)),
+        recorded_ms=_parse_int64(row, "recorded_ms"),
+        etag=row.metadata["etag"],  # type: ignore[attr-defined]
+    )
+
+
+def _parse_int64(row: Row, name: str) -> int:
+    value = row.get(name, 0)
+    return int(getattr(value, "value", value) or 0)  # An Edm.Int64 is read as an EntityProperty.
 
 
 def _parse_frame(row: Row) -> Frame | None:
@@ -133,7 +222,19 @@ def _parse_frame(row: Row) -> Frame | None:
         return None
 
 
+def check_frame_size(frame: Frame) -> None:
+    """Raises FrameTooLargeError if the frame does not fit into a row."""
+    if len(msgspec.json.encode(frame).decode().encode("utf-16-le")) > MAX_FRAME_BYTES:
+        raise FrameTooLargeError
+
+
+@cache
+def stream_clock() -> StreamClock:
+    """The stream clock of this process."""
+    return StreamClock()
+
+
 @cache
 def stream_store() -> StreamStore:
     """The stream store of this process."""
-    return StreamStore(tables())
+    return StreamStore(tables(), clock=stream_clock())

@@ -206,7 +206,7 @@ class Azure:
         return {"identity": {"userAssignedIdentities": {"id": {"principalId": self.principal}}}}
 
     def _functions(self) -> tuple[int, Any]:
-        names = ["negotiate", "pubsub_events", "stock_prices"]
+        names = ["negotiate", "pubsub_events", "run_streams"]
         return 200, {"value": [{"name": f"func/{name}", "properties": {}} for name in names]}
 
     def _put_settings(self, body: Any) -> tuple[int, Any]:

@@ -121,12 +121,12 @@ async def test_two_regions_are_found(deployment):
 
 
 async def test_a_function_that_the_host_could_not_load_is_found(deployment):
-    deployment[0].function_errors["stock_prices"] = ["The schedule '%STOCKS%' is invalid."]
+    deployment[0].function_errors["run_streams"] = ["The schedule '%STOCKS%' is invalid."]
 
     state, says = (await findings(deployment))["functions"]
 
     assert state == "failed"
-    assert "stock_prices (The schedule '%STOCKS%' is invalid.)" in says
+    assert "run_streams (The schedule '%STOCKS%' is invalid.)" in says
 
 
 async def test_without_azd_the_checks_are_not_made(tmp_path):

@@ -167,7 +167,7 @@ ALONE = """
     import function_app
 
     names = {one.get_function_name() for one in function_app.app.get_functions()}
-    assert {"negotiate", "pubsub_events", "stock_prices", "health"} <= names, names
+    assert {"negotiate", "pubsub_events", "run_streams", "health"} <= names, names
 
     from pages.health import check_health
     from realtime.process import start

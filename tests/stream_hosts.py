@@ -1,0 +1,193 @@
+"""Instances that run streams inside a test, and clients that receive the frames."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+from azure.data.tables.aio import TableServiceClient
+
+from realtime.azure.tables import Tables, connect_tables
+from realtime.azure.web_pubsub import Hub, connect_hub
+from realtime.messages import Frame
+from realtime.settings import Settings
+from realtime.streams.clock import StreamClock
+from realtime.streams.definition import Data, Stale, Stream, Tick
+from realtime.streams.executor import RunOutcome, StreamExecutor
+from realtime.streams.history import StreamHistory
+from realtime.streams.runner import StreamRunner
+from realtime.streams.runs import Run
+from realtime.streams.store import StreamStore
+from realtime.streams.subscriptions import Subscriptions
+
+NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+DEADLINE_SECONDS = 30
+
+
+class CountingTables(Tables):
+    """The real tables, and how often one was opened."""
+
+    opened = 0
+
+    @property
+    def service(self) -> TableServiceClient:
+        return self._service
+
+    def open(self, name: str) -> Any:
+        self.opened += 1
+        return super().open(name)
+
+
+class TestClock(StreamClock):
+    """A clock that stands still, and that a sleep moves forward at once."""
+
+    __test__ = False
+
+    def __init__(self, start: datetime = NOW) -> None:
+        self.time = start
+        super().__init__(lambda: self.time)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        self.time = max(self.time, moment)
+        await asyncio.sleep(0)
+
+
+class Host:
+    """One instance of the app: its own connections to the same storage and the same service."""
+
+    def __init__(
+        self,
+        desk: Any,
+        tables: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: StreamClock | None = None,
+        hub: Hub | None = None,
+        **options: Any,
+    ) -> None:
+        settings = Settings(
+            tables_connection_string=tables or desk.tables_connection_string,
+            webpubsub_connection_string=desk.webpubsub_connection_string,
+            webpubsub_hub="streams",
+        )
+        connected = connect_tables(settings)
+        self.tables = CountingTables(connected._service)  # noqa: SLF001 - to count its use
+        self.hub = hub or connect_hub(settings)
+        self.clock = clock or TestClock()
+        # A clock that a test has made goes by its own time.
+        corrected = None if isinstance(self.clock, TestClock) else self.clock
+        self.store = StreamStore(self.tables, monotonic=monotonic, clock=corrected)
+        self.runner = StreamRunner(self.store, self.hub, **options)
+        self.executor = StreamExecutor(self.store, self.hub, self.runner, self.clock)
+        self.history = StreamHistory(self.store)
+        self.subscriptions = Subscriptions(self.tables, self.hub)
+
+    async def run_tick(self, stream: Stream, now: datetime) -> RunOutcome:
+        """Run the tick of a moment as a run of its own, which may take over from earlier ones."""
+        clock = TestClock(now)
+        executor = StreamExecutor(self.store, self.hub, self.runner, clock)
+        run = Run(round(now.timestamp() * 10), uuid.uuid4().hex)
+        end = now + timedelta(seconds=0.1)
+        try:
+            return await executor.run(stream, run, end)
+        except Exception as error:  # noqa: BLE001 - as run_minute does
+            self.runner.log_state(stream, type(error).__name__)
+            return RunOutcome.FINISHED
+
+    async def close(self) -> None:
+        await self.tables.close()
+        await self.hub.close()
+
+
+class Listener:
+    """A client that receives the frames of some groups."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+
+    async def receive_frame(self) -> Data:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                message: Data = await self._socket.receive_json()
+                if message["type"] == "message":
+                    frame: Data = message["data"]
+                    return frame
+
+    async def receive_until(self, is_last: Callable[[Data], bool]) -> list[Data]:
+        """Every frame up to one that is known to be the last."""
+        frames = [await self.receive_frame()]
+        while not is_last(frames[-1]):
+            frames.append(await self.receive_frame())
+        return frames
+
+
+@asynccontextmanager
+async def listening(host: Host, user: str, *groups: str) -> AsyncIterator[Listener]:
+    token = await host.hub.get_client_access_token(user, groups, [])
+    protocols = ["json.webpubsub.azure.v1"]
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(token.url, protocols=protocols) as socket,
+    ):
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await socket.receive_json()  # "connected": the groups are joined
+        yield Listener(socket)
+
+
+async def wait_until_empty(host: Host, group: str) -> None:
+    """Returns when the service has noticed that the last client left."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while await host.hub.group_exists(group):
+            pass
+
+
+async def count(previous: Frame | None, _now: datetime) -> Data:
+    """One more than the last time."""
+    return {"count": previous.data["count"] + 1 if previous else 1}
+
+
+def make_stream(tick: Tick = count, *, schedule: str = "* * * * * *", **more: Any) -> Stream:
+    """A stream that no other test uses."""
+    name = f"s{uuid.uuid4().hex[:8]}"
+    return Stream(name, name.title(), f"g-{name}", "For a test.", schedule, "test", tick, **more)
+
+
+def always(data: Data) -> Tick:
+    async def tick(_previous: Frame | None, _now: datetime) -> Data:
+        return data
+
+    return tick
+
+
+def in_turn(*results: Data | Stale | Exception | None) -> Tick:
+    """A producer with these results, one after the other, and then always the last one."""
+    left = list(results)
+
+    async def tick(_previous: Frame | None, _now: datetime) -> Data | Stale | None:
+        result = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    return tick
+
+
+def prices(**symbols: Any) -> Data:
+    return {"source": "test", "symbols": symbols}
+
+
+@asynccontextmanager
+async def start_hosts(desk: Any) -> AsyncIterator[Callable[..., Host]]:
+    """A function that starts instances; all are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        def start(**options: Any) -> Host:
+            host = Host(desk, **options)
+            stack.push_async_callback(host.close)
+            return host
+
+        yield start

@@ -1,16 +1,19 @@
-"""Streams: list, status, subscribe and unsubscribe."""
+"""Streams: list, status, history, subscribe and unsubscribe."""
 
-import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
 import azure.functions as func
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from api.blueprint import bp
+from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
-from realtime.messages import Frame
-from realtime.streams.definition import Stream, is_off, registry
+from realtime.messages import Frame, format_timestamp
+from realtime.streams.definition import StreamInfo, is_off, registry
+from realtime.streams.history import MAX_POINTS, HistoryPoint, stream_history
+from realtime.streams.pushed import find_stream, list_streams
 from realtime.streams.status import StreamStatus, read_latest, read_status
 from realtime.streams.store import stream_store
 from realtime.streams.subscriber_runs import subscriber_runs
@@ -25,16 +28,17 @@ class StreamList(Struct, frozen=True):
 @endpoint(bp, "GET", "api/streams", Access.PUBLIC)
 async def stream_list(req: func.HttpRequest) -> StreamList:
     """List all streams with their status and last frame."""
-    return StreamList(list(await asyncio.gather(*map(_read_status, registry.values()))))
+    streams = await list_streams()
+    return StreamList(await gather_limited(map(read_stream_status, streams.values())))
 
 
 @endpoint(bp, "GET", "api/streams/{name}", Access.PUBLIC, errors="unknown_stream")
 async def stream_show(req: func.HttpRequest) -> StreamStatus:
     """Get one stream with its status and last frame."""
-    return await _read_status(_stream_of(req))
+    return await read_stream_status(await _find_stream(req))
 
 
-async def _read_status(stream: Stream) -> StreamStatus:
+async def read_stream_status(stream: StreamInfo) -> StreamStatus:
     now = datetime.now(UTC)
     return await read_status(stream_store(), stream, now, is_off=is_off(stream.name))
 
@@ -49,7 +53,8 @@ class SubscribeResponse(Struct, frozen=True):
 @endpoint(bp, "POST", "api/streams/{name}/subscribe", Access.SESSION, errors="unknown_stream")
 async def stream_subscribe(req: func.HttpRequest) -> SubscribeResponse:
     """Subscribe the caller to a stream, for present and later connections."""
-    stream, caller = _stream_of(req), await authenticate(req.headers)
+    caller = await authenticate(req.headers)
+    stream = await _find_stream(req)
     await subscriptions().add(caller.user_id, stream)
     await subscriber_runs().start_groups([stream.group])
     latest = await read_latest(stream_store(), stream, datetime.now(UTC))
@@ -65,7 +70,8 @@ class UnsubscribeResponse(Struct, frozen=True):
 @endpoint(bp, "POST", "api/streams/{name}/unsubscribe", Access.SESSION, errors="unknown_stream")
 async def stream_unsubscribe(req: func.HttpRequest) -> UnsubscribeResponse:
     """Unsubscribe the caller from a stream, on all connections."""
-    stream, caller = _stream_of(req), await authenticate(req.headers)
+    caller = await authenticate(req.headers)
+    stream = await _find_stream(req)
     await subscriptions().remove(caller.user_id, stream)
     return UnsubscribeResponse(subscribed=False, stream=stream.name, group=stream.group)
 
@@ -84,12 +90,54 @@ class RunResponse(Struct, frozen=True):
 @endpoint(bp, "POST", "api/streams/{name}/run", Access.PUBLIC, documented=False)
 async def stream_run(req: func.HttpRequest, body: RunRequest) -> RunResponse:
     """Continue a run of a stream; the app calls this itself, with the run's secret id."""
-    outcome = await subscriber_runs().continue_run(_stream_of(req), body.run_id, body.until)
+    stream = registry.get(req.route_params["name"])
+    if stream is None or is_off(stream.name):
+        raise ApiError("unknown_stream", "No producer makes this stream, or it is off.")
+    outcome = await subscriber_runs().continue_run(stream, body.run_id, body.until)
     return RunResponse(outcome.value)
 
 
-def _stream_of(req: func.HttpRequest) -> Stream:
-    stream = registry.get(req.route_params["name"])
-    if stream is None:
-        raise ApiError("unknown_stream", f"Expected one of {', '.join(registry)}.")
-    return stream
+class StreamHistoryQuery(Struct, frozen=True):
+    """The time from `since` (an hour ago) to before `until` (now), in RFC 3339."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    points: Annotated[int, Meta(ge=1, le=MAX_POINTS)] = 300
+
+
+class StreamHistoryPage(Struct, frozen=True):
+    """Recorded frames, oldest first: the first one in each span of `span_seconds`, or all if 0."""
+
+    stream: str
+    since: str
+    until: str
+    span_seconds: int
+    points: list[HistoryPoint]
+
+
+@endpoint(
+    bp,
+    "GET",
+    "api/streams/{name}/history",
+    Access.PUBLIC,
+    errors="unknown_stream invalid_request",
+)
+async def stream_history_get(req: func.HttpRequest, query: StreamHistoryQuery) -> StreamHistoryPage:
+    """Get the recorded frames of a stream, thinned to at most `points`."""
+    stream = await _find_stream(req)
+    until = query.until or datetime.now(UTC)
+    since = query.since or until - timedelta(hours=1)
+    if since.tzinfo is None or until.tzinfo is None or since >= until or since.year < 1970:
+        raise ApiError("invalid_request", "Expected since < until, both with a time zone.")
+    found = await stream_history().read(stream.name, since, until, query.points)
+    return StreamHistoryPage(
+        stream.name,
+        format_timestamp(since),
+        format_timestamp(until),
+        found.span_seconds,
+        found.points,
+    )
+
+
+async def _find_stream(req: func.HttpRequest) -> StreamInfo:
+    return await find_stream(req.route_params["name"])

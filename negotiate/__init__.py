@@ -31,7 +31,8 @@ from realtime.messages import Frame, format_timestamp
 from realtime.rate_limit import RateLimiter
 from realtime.rooms.access import room_access
 from realtime.settings import settings
-from realtime.streams.definition import Stream
+from realtime.streams.definition import StreamInfo, registry
+from realtime.streams.pushed import list_streams
 from realtime.streams.status import read_latest
 from realtime.streams.store import stream_store
 from realtime.users.bans import bans
@@ -72,7 +73,8 @@ class NegotiateResponse(Struct, frozen=True):
 async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     """Get a client access token for one user, a room and streams."""
     request = _parse(req)
-    room, streams = requested_room(request), requested_streams(request)
+    room = requested_room(request)
+    streams = requested_streams(request, (await list_streams()).values())
     caller = await identity_provider().authenticate_or_create(
         req.headers, request.name or request.user_id
     )
@@ -108,14 +110,19 @@ def _check_new_guest(headers: Mapping[str, str]) -> None:
     _guest_limiter().acquire(client_address(headers))
 
 
-async def _respond(caller: Caller, room: str | None, streams: list[Stream]) -> NegotiateResponse:
+async def _respond(
+    caller: Caller, room: str | None, streams: list[StreamInfo]
+) -> NegotiateResponse:
     now = datetime.now(UTC)
     name = await _find_name(caller)
     latest = await asyncio.gather(*(read_latest(stream_store(), one, now) for one in streams))
+    roles = granted_roles(
+        {stream.name: stream for stream in [*registry.values(), *streams]}.values()
+    )
     token = await hub().get_client_access_token(
         caller.user_id,
         groups=granted_groups(room, streams, name, caller.session),
-        roles=granted_roles(),
+        roles=roles,
     )
     groups = [stream.group for stream in streams]
     return NegotiateResponse(

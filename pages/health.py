@@ -16,7 +16,9 @@ import msgspec
 
 from realtime.azure.tables import tables
 from realtime.azure.web_pubsub import hub
+from realtime.concurrency import gather_limited
 from realtime.streams.definition import describe_unknown_streams_off, registry
+from realtime.streams.pushed import list_streams
 from realtime.streams.status import read_status
 from realtime.streams.store import stream_store
 
@@ -90,12 +92,13 @@ async def _check(name: str, call: Awaitable[None]) -> str:
 
 async def _read_streams() -> dict[str, Any]:
     now, store = datetime.now(UTC), stream_store()
-    found = await asyncio.gather(*(read_status(store, one, now) for one in registry.values()))
+    streams = await list_streams()
+    found = await gather_limited(read_status(store, one, now) for one in streams.values())
     states = {
         one.name: {"active": one.active, "age_seconds": one.age_seconds, "stale": one.stale}
         for one in found
     }
-    failed = {**registry.failed_imports, **describe_unknown_streams_off()}.items()
+    failed = {**registry.failed_imports, **describe_unknown_streams_off(streams)}.items()
     return states | {name: {"active": False, "error": problem} for name, problem in failed}
 
 

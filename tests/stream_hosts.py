@@ -16,9 +16,10 @@ from realtime.azure.web_pubsub import Hub, connect_hub
 from realtime.messages import Frame
 from realtime.settings import Settings
 from realtime.streams.clock import StreamClock
-from realtime.streams.definition import Data, Stale, Stream, Tick
+from realtime.streams.definition import Data, Stale, Stream, StreamInfo, Tick, registry
 from realtime.streams.executor import RunOutcome, StreamExecutor
 from realtime.streams.history import StreamHistory
+from realtime.streams.pushed import PushedStreams
 from realtime.streams.runner import StreamRunner
 from realtime.streams.runs import Run
 from realtime.streams.store import StreamStore
@@ -84,7 +85,11 @@ class Host:
         self.runner = StreamRunner(self.store, self.hub, **options)
         self.executor = StreamExecutor(self.store, self.hub, self.runner, self.clock)
         self.history = StreamHistory(self.store)
-        self.subscriptions = Subscriptions(self.tables, self.hub)
+        self.pushed = PushedStreams(self.store, self.hub)
+        self.subscriptions = Subscriptions(self.tables, self.hub, self._list_streams)
+
+    async def _list_streams(self) -> dict[str, StreamInfo]:
+        return {**registry, **await self.pushed.list_streams()}
 
     async def run_tick(self, stream: Stream, now: datetime) -> RunOutcome:
         """Run the tick of a moment as a run of its own, which may take over from earlier ones."""

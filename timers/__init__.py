@@ -9,6 +9,7 @@ from realtime.rooms.log import logs
 from realtime.rooms.presence import presence
 from realtime.rooms.retention import purge
 from realtime.settings import settings
+from realtime.streams.purge import purge_stream_histories
 from realtime.timer import timer_function
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,9 @@ async def reconcile_presence() -> None:
 
 
 async def purge_history() -> None:
-    """Remove messages older than HISTORY_DAYS."""
+    """Remove frames of streams past their retention, then messages older than HISTORY_DAYS."""
+    removed = await purge_stream_histories(datetime.now(UTC))
+    log.info("streams: %d frames removed", removed)
     if settings().history_days:
         removed = await purge(logs(), datetime.now(UTC), settings().history_days)
         log.info("history: %d messages removed", removed)

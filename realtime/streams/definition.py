@@ -1,7 +1,7 @@
 """What a stream is, and the registry of the streams that producers make."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,12 +32,19 @@ Tick = Callable[[Frame | None, datetime], Awaitable[Data | Stale | None]]
 
 @dataclass(frozen=True)
 class StreamInfo:
-    """What all streams have in common. Raises ValueError for an invalid name or group."""
+    """What all streams have in common. Raises ValueError for an invalid name or group.
+
+    The history has every change of the last `history_hours`, and one frame in 5 minutes for
+    `history_days`. With `always` it grows without subscribers, too.
+    """
 
     name: str
     title: str
     group: str
     description: str
+    history_hours: int = field(default=24, kw_only=True)
+    history_days: int = field(default=30, kw_only=True)
+    always: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", self.name):
@@ -59,10 +66,8 @@ class Stream(StreamInfo):
 
     `schedule` is NCRONTAB, or `%NAME%` for the setting of that name. If `deltas` names a member of
     the data (`{"symbols": {"AAPL": {...}}}`), a frame has only the entries of that member that have
-    changed, and every `full_every` ticks all of them.
-
-    The history has every change of the last `history_hours`, and one frame in 5 minutes for
-    `history_days`. With `always` the stream runs without subscribers, too.
+    changed, and every `full_every` ticks all of them. With `always` the stream runs without
+    subscribers.
     """
 
     schedule: str
@@ -70,9 +75,6 @@ class Stream(StreamInfo):
     tick: Tick
     deltas: str | None = None
     full_every: int = 10
-    history_hours: int = 24
-    history_days: int = 30
-    always: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,8 +169,8 @@ def active_streams() -> list[Stream]:
     return [stream for stream in registry.values() if not is_off(stream.name)]
 
 
-def describe_unknown_streams_off() -> dict[str, str]:
-    """The problem with STREAMS_OFF, by its name, if it names streams that do not exist."""
-    unknown = set(split_list(settings().streams_off)) - set(registry)
-    names = ", ".join(sorted(unknown))
-    return {"STREAMS_OFF": f"there is no stream {names}"} if unknown else {}
+def describe_unknown_streams_off(names: Collection[str]) -> dict[str, str]:
+    """The problem with STREAMS_OFF, by its name, if it names others than these streams."""
+    unknown = set(split_list(settings().streams_off)) - set(names)
+    listed = ", ".join(sorted(unknown))
+    return {"STREAMS_OFF": f"there is no stream {listed}"} if unknown else {}

@@ -1,6 +1,7 @@
 """The state and the history of each stream: the table `streams`, one partition a stream.
 
-The row `latest` has the last frame and the run that made it. The other rows are the history.
+The row `latest` has the last frame and the run that made it. The other rows are the history. One
+more partition has the definitions of the pushed streams.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import EdmType
 
@@ -33,6 +34,7 @@ FRAME_CACHE_SECONDS = 5.0
 """The longest time that a process uses its copy of a last frame."""
 
 _STATE_KEY = "latest"
+_DEFINITIONS = "$definitions"  # no name of a stream
 _CONFLICTS = {404, 409, 412}  # deleted, created or changed by another run
 
 
@@ -170,6 +172,37 @@ class StreamStore:
             await self._submit(
                 [Delete(stream_name, key) for key in keys[start : start + MAX_OPERATIONS]]
             )
+
+    # --- definitions ------------------------------------------------------------------------
+
+    async def read_definitions(self) -> dict[str, dict[str, Any]]:
+        """The definitions of the pushed streams by name."""
+        rows = self._tables.open("streams").query_entities(
+            "PartitionKey eq @definitions and RowKey ge 's:' and RowKey lt 's;'",
+            parameters={"definitions": _DEFINITIONS},
+        )
+        return {
+            row["RowKey"].removeprefix("s:"): msgspec.json.decode(row["definition"])
+            async for row in rows
+        }
+
+    async def write_definition(
+        self, name: str, group: str, definition: dict[str, Any], *, is_new: bool
+    ) -> bool:
+        """Whether it was written: a second row keeps two streams from having the same group."""
+        row = {
+            "PartitionKey": _DEFINITIONS,
+            "RowKey": f"s:{name}",
+            "definition": msgspec.json.encode(definition).decode(),
+        }
+        group_row = {"PartitionKey": _DEFINITIONS, "RowKey": f"g:{group}", "stream": name}
+        try:
+            await self._submit([Insert(group_row), Insert(row)] if is_new else [Replace(row)])
+        except HttpResponseError as error:
+            if error.status_code != 409:
+                raise
+            return False
+        return True
 
     async def _submit(self, operations: Sequence[Operation]) -> list[str]:
         return await self._tables.open("streams").submit(operations)

@@ -3,28 +3,35 @@
 A user is a partition, with a row for each stream.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 
 from azure.data.tables import UpdateMode
 
 from realtime.azure.tables import Row, Tables, tables
 from realtime.azure.web_pubsub import Hub, hub
-from realtime.streams.definition import Stream, registry
+from realtime.streams.definition import StreamInfo
+from realtime.streams.pushed import list_streams
+
+Streams = Mapping[str, StreamInfo]
 
 
 class Subscriptions:
     """The subscriptions of all users. They apply to present and later connections."""
 
-    def __init__(self, tables: Tables, hub: Hub) -> None:
+    def __init__(
+        self, tables: Tables, hub: Hub, list_streams: Callable[[], Awaitable[Streams]]
+    ) -> None:
         self._tables = tables
         self._hub = hub
+        self._list_streams = list_streams
 
-    async def add(self, user_id: str, stream: Stream) -> None:
+    async def add(self, user_id: str, stream: StreamInfo) -> None:
         table = self._tables.open("subscriptions")
         await table.upsert_entity(_row(user_id, stream), mode=UpdateMode.REPLACE)
         await self._hub.add_user_to_group(stream.group, user_id)
 
-    async def remove(self, user_id: str, stream: Stream) -> None:
+    async def remove(self, user_id: str, stream: StreamInfo) -> None:
         table = self._tables.open("subscriptions")
         await table.delete_entity(user_id, stream.name)
         await self._hub.remove_user_from_group(stream.group, user_id)
@@ -36,14 +43,15 @@ class Subscriptions:
             "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
         )
         names = [row["RowKey"] async for row in rows]
-        return [registry[name].group for name in names if name in registry]
+        streams = await self._list_streams() if names else {}
+        return [streams[name].group for name in names if name in streams]
 
 
-def _row(user_id: str, stream: Stream) -> Row:
+def _row(user_id: str, stream: StreamInfo) -> Row:
     return {"PartitionKey": user_id, "RowKey": stream.name}
 
 
 @cache
 def subscriptions() -> Subscriptions:
     """The subscriptions as this process reads them."""
-    return Subscriptions(tables(), hub())
+    return Subscriptions(tables(), hub(), list_streams)

@@ -1,0 +1,213 @@
+"""Pushed streams over HTTP, on two instances of the app."""
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import aiohttp
+import pytest
+
+from local.parts import Desk, Part, free_ports, start_functions
+from tests.strict import KEY, QUIET
+
+TOLD_EVERYWHERE_SECONDS = 5.0
+
+
+@pytest.fixture(scope="module")
+def second(desk: Desk) -> Any:
+    """A second instance, which asks for function keys."""
+    (port,) = free_ports(1)
+    options = ("--enable-auth", "--key", KEY)
+    part = start_functions(port, {**desk.environment, **QUIET}, options=options)
+    try:
+        part.wait()
+        yield part
+    finally:
+        part.stop()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"tide-{uuid.uuid4().hex[:8]}"
+
+
+class Server:
+    """A server that pushes to one instance."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self.http = http
+        self.url = url
+
+    async def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        headers = {"x-functions-key": KEY}
+        async with self.http.request(
+            method, f"{self.url}/api/streams/{path}", json=body, headers=headers
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def code(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
+        status, answer = await self.call(method, path, body)
+        return status, answer.get("error", {}).get("code", "")
+
+
+@pytest.fixture
+async def server(desk: Desk, http: aiohttp.ClientSession) -> Server:
+    return Server(http, desk.url)
+
+
+async def receive_frames(
+    socket: aiohttp.ClientWebSocketResponse, count: int
+) -> list[dict[str, Any]]:
+    frames: list[dict[str, Any]] = []
+    async with asyncio.timeout(30):
+        while len(frames) < count:
+            message = await socket.receive_json()
+            frames += [message["data"]] if message["type"] == "message" else []
+    return frames
+
+
+async def negotiate(http: aiohttp.ClientSession, url: str, group: str) -> dict[str, Any]:
+    async with http.get(f"{url}/api/negotiate?groups={group}") as answer:
+        return dict(await answer.json())
+
+
+async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
+    server: Server, second: Part, http: aiohttp.ClientSession, name: str
+) -> None:
+    async with http.get(f"{second.url}/api/streams") as answer:
+        assert name not in {one["name"] for one in (await answer.json())["streams"]}
+    status, defined = await server.call("PUT", name, {"title": "Tide", "fresh_seconds": 30})
+    started = time.monotonic()
+    assert (status, defined["group"], defined["interval_seconds"]) == (200, name, 30)
+
+    async with asyncio.timeout(30):
+        while (await Server(http, second.url).call("GET", name))[0] != 200:
+            pass
+    assert time.monotonic() - started < TOLD_EVERYWHERE_SECONDS
+
+    negotiated = await negotiate(http, second.url, name)
+    protocols = ["json.webpubsub.azure.v1"]
+    async with http.ws_connect(negotiated["url"], protocols=protocols) as socket:
+        await socket.receive_json()  # "connected"
+        status, pushed = await server.call("POST", name, {"data": {"metres": 1.5}})
+        assert (status, pushed["frames"]) == (200, 1)
+        (frame,) = await receive_frames(socket, 1)
+
+    assert frame["data"] == {"metres": 1.5}
+    assert (frame["type"], frame["stream"], frame["full"]) == ("stream_update", name, True)
+    assert frame["tick"] == pushed["tick"]
+    async with asyncio.timeout(TOLD_EVERYWHERE_SECONDS + 10):
+        while (shown := (await Server(http, second.url).call("GET", name))[1])["latest"] is None:
+            pass
+    assert (shown["active"], shown["stale"], shown["last_tick"]) == (True, False, frame["tick"])
+    assert shown["latest"] == frame
+
+
+async def test_a_batch_of_100_frames_is_delivered_in_order_and_recorded(
+    server: Server, http: aiohttp.ClientSession, name: str
+) -> None:
+    await server.call("PUT", name, {"title": "Tide"})
+    url = (await negotiate(http, server.url, name))["url"]
+    async with http.ws_connect(url, protocols=["json.webpubsub.azure.v1"]) as socket:
+        await socket.receive_json()
+        batch = {"frames": [{"data": {"n": n}} for n in range(100)]}
+        status, pushed = await server.call("POST", name, batch)
+        frames = await receive_frames(socket, 100)
+
+    assert (status, pushed["frames"]) == (200, 100)
+    assert [frame["data"]["n"] for frame in frames] == list(range(100))
+    ticks = [frame["tick"] for frame in frames]
+    assert ticks == sorted(set(ticks))
+    status, history = await server.call("GET", f"{name}/history?points=1000")
+    assert [point["data"]["n"] for point in history["points"]] == list(range(100))
+
+
+async def test_frames_of_two_servers_at_the_same_time_are_all_kept(
+    server: Server, second: Part, http: aiohttp.ClientSession, name: str
+) -> None:
+    await server.call("PUT", name, {"title": "Tide", "always": True})
+    other = Server(http, second.url)
+    async with asyncio.timeout(30):
+        while (await other.call("GET", name))[0] != 200:
+            pass
+
+    results = await asyncio.gather(
+        *((server, other)[n % 2].call("POST", name, {"data": {"n": n}}) for n in range(10))
+    )
+
+    accepted = {n for n, (status, _) in enumerate(results) if status == 200}
+    assert all(status in {200, 503} for status, _ in results)
+    assert len({body["tick"] for status, body in results if status == 200}) == len(accepted)
+    _, history = await server.call("GET", f"{name}/history?points=1000")
+    assert {point["data"]["n"] for point in history["points"]} == accepted
+
+
+async def test_a_stream_keeps_its_group_and_shares_it_with_no_other(
+    server: Server, name: str
+) -> None:
+    assert (await server.call("PUT", name, {"title": "Tide", "group": f"g-{name}"}))[0] == 200
+    same = {"title": "Low tide", "group": f"g-{name}"}
+    status, changed = await server.call("PUT", name, same)
+    assert (status, changed["title"]) == (200, "Low tide")
+
+    other = await server.code("PUT", name, {"title": "Tide", "group": f"h-{name}"})
+    assert other == (409, "group_in_use")
+    twin = await server.code("PUT", f"{name}-2", {"title": "T", "group": f"g-{name}"})
+    assert twin == (409, "group_in_use")
+    producer = await server.code("PUT", f"{name}-3", {"title": "T", "group": "stocks"})
+    assert producer == (409, "group_in_use")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, (400, "invalid_request")),
+        ({"data": {}, "frames": []}, (400, "invalid_request")),
+        ({"frames": []}, (400, "invalid_request")),
+        ({"frames": [{"data": {}}] * 101}, (400, "invalid_request")),
+        ({"data": ["a list"]}, (400, "invalid_request")),
+        ({"data": {"text": "x" * 65_000}}, (413, "too_large")),
+        ({"data": {"text": "x" * 300_000}}, (413, "too_large")),
+        ({"frames": [{"data": {}}, {"data": {"text": "x" * 65_000}}]}, (413, "too_large")),
+        ({"data": {}, "timestamp": "2001-01-01T00:00:00Z"}, (400, "invalid_request")),
+        ({"data": {}, "timestamp": "2999-01-01T00:00:00Z"}, (400, "invalid_request")),
+        ({"data": {}, "timestamp": "2026-11-21T10:00:00"}, (400, "invalid_request")),
+    ],
+)
+async def test_a_wrong_push_writes_nothing(
+    server: Server, name: str, body: Any, expected: tuple[int, str]
+) -> None:
+    await server.call("PUT", name, {"title": "Tide", "always": True})
+
+    assert await server.code("POST", name, body) == expected
+
+    _, shown = await server.call("GET", name)
+    assert shown["last_tick"] is None
+    _, history = await server.call("GET", f"{name}/history")
+    assert history["points"] == []
+
+
+async def test_the_stream_of_a_producer_cannot_be_defined_or_pushed_to(server: Server) -> None:
+    refused = (409, "stream_has_producer")
+    assert await server.code("PUT", "stock-prices", {"title": "Mine"}) == refused
+    assert await server.code("POST", "stock-prices", {"data": {}}) == refused
+
+
+@pytest.mark.parametrize("wrong", ["Tide", "1st", "t" * 65, "ti.de", "tide%20"])
+async def test_an_invalid_name_is_rejected(server: Server, wrong: str) -> None:
+    assert await server.code("PUT", wrong, {"title": "Tide"}) == (400, "invalid_stream")
+
+
+async def test_an_unknown_stream_is_not_found(server: Server, name: str) -> None:
+    assert await server.code("POST", name, {"data": {}}) == (404, "unknown_stream")
+
+
+async def test_without_a_key_nothing_is_defined_or_pushed(
+    second: Part, http: aiohttp.ClientSession, name: str
+) -> None:
+    url = f"{second.url}/api/streams/{name}"
+    async with http.put(url, json={"title": "Tide"}) as answer:
+        assert answer.status == 401
+    async with http.post(url, json={"data": {}}) as answer:
+        assert answer.status == 401

@@ -158,7 +158,7 @@ def monthly_usd(*intervals: int) -> tuple[float, float]:
 
 @pytest.mark.parametrize(
     ("column", "unit", "intervals", "ready"),
-    [(1, 0, (30, 30, 60, 60), 0), (2, 49, (1, 5, 60, 60), 0), (3, 49, (1, 5, 60, 60), 1)],
+    [(1, 0, (60, 60), 0), (2, 49, (60, 60), 0), (3, 49, (60, 60), 1)],
     ids=["trial", "standard", "production"],
 )
 def test_the_price_of_an_unused_app_is_calculated(column, unit, intervals, ready):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import azure.functions as func
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.blueprint import bp
 from api.streams import read_stream_status
@@ -81,9 +81,9 @@ class PushedFrame(Struct, frozen=True):
 class PushRequest(Struct, frozen=True):
     """One frame (`data`), or up to 100 (`frames`) in the order of their time."""
 
-    data: dict[str, Any] | None = None
+    data: dict[str, Any] | UnsetType = UNSET
     timestamp: datetime | None = None
-    frames: list[PushedFrame] | None = None
+    frames: list[PushedFrame] | UnsetType = UNSET
 
 
 class PushResponse(Struct, frozen=True):
@@ -116,16 +116,16 @@ async def stream_push(req: func.HttpRequest, body: PushRequest) -> PushResponse:
 
 
 def _list_frames(body: PushRequest) -> list[PushedFrame]:
-    if (body.data is None) == (body.frames is None):
-        raise ApiError("invalid_request", "Expected either data or frames.")
-    if body.data is not None:
+    if isinstance(body.frames, UnsetType):
+        if isinstance(body.data, UnsetType):
+            raise ApiError("invalid_request", "Expected data or frames.")
         return [PushedFrame(body.data, body.timestamp)]
-    frames = body.frames or []
-    if not 1 <= len(frames) <= MAX_BATCH_FRAMES:
-        raise ApiError(
-            "invalid_request", f"Expected 1 to {MAX_BATCH_FRAMES} frames, not {len(frames)}."
-        )
-    return frames
+    if not isinstance(body.data, UnsetType):
+        raise ApiError("invalid_request", "Expected data or frames, not both.")
+    count = len(body.frames)
+    if not 1 <= count <= MAX_BATCH_FRAMES:
+        raise ApiError("invalid_request", f"Expected 1 to {MAX_BATCH_FRAMES} frames, not {count}.")
+    return body.frames
 
 
 def _parse_frame(frame: PushedFrame, stream: PushedStream, now: datetime) -> NewFrame:

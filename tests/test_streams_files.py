@@ -108,7 +108,8 @@ async def test_the_documented_stream_reaches_its_first_subscriber_beside_a_broke
     assert frames[1]["data"]["throws"] == frames[0]["data"]["throws"] + 1
     # It does not wait for the next minute, and no tick is missing.
     assert [one["tick"] - frames[0]["tick"] for one in frames] == [0, 1, 2, 3]
-    assert set(listed) == {"dice", "stock-prices", "system-metrics", "weather"}
+    producers = {name for name in listed if not name.startswith("tide")}  # others are pushed
+    assert producers == {"dice", "stock-prices", "system-metrics", "weather"}
     assert listed["dice"]["active"]
     assert states["broken"]["error"] == "there is no module no_such_module"
 

@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from local.parts import Desk
+from realtime.errors import ApiError
 from realtime.streams.definition import Stale, Stream
 from realtime.streams.history import SPANS_SECONDS
-from realtime.streams.pushed import NewFrame, PushedStream
+from realtime.streams.pushed import NewFrame, PushedStream, PushedStreams
 from tests.stream_hosts import (
     NOW,
     SECOND,
@@ -99,6 +100,15 @@ async def test_a_tick_costs_one_write_with_its_history(host: Host) -> None:
         await host.executor.run_minute([stream])
 
     assert host.tables.opened == 2 + 60  # a read and a write of the lease, and a write a tick
+
+
+async def test_there_are_only_so_many_pushed_streams(host: Host) -> None:
+    pushed = PushedStreams(host.store, host.hub, max_streams=0)
+
+    with pytest.raises(ApiError) as refused:
+        await pushed.put(make_pushed())
+
+    assert refused.value.code == "too_many_streams"
 
 
 # --- how it is thinned ----------------------------------------------------------------------

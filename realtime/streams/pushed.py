@@ -63,8 +63,11 @@ class NewFrame:
 class PushedStreams:
     """The pushed streams of all instances."""
 
-    def __init__(self, store: StreamStore, hub: Hub) -> None:
+    def __init__(
+        self, store: StreamStore, hub: Hub, *, max_streams: int = MAX_PUSHED_STREAMS
+    ) -> None:
         self._store = store
+        self._max_streams = max_streams
         self._hub = hub
         self._read_at = 0.0
         self._definitions: asyncio.Future[dict[str, PushedStream]] | None = None
@@ -89,8 +92,8 @@ class PushedStreams:
             raise ApiError("stream_has_producer", "A producer of the app makes this stream.")
         known = await self._read()
         present = known.get(stream.name)
-        if present is None and len(known) >= MAX_PUSHED_STREAMS:
-            raise ApiError("too_many_streams", f"There are {MAX_PUSHED_STREAMS} streams already.")
+        if present is None and len(known) >= self._max_streams:
+            raise ApiError("too_many_streams", f"There are {self._max_streams} streams already.")
         if present and present.group != stream.group:
             raise ApiError("group_in_use", "The group of a stream cannot be changed.")
         of_producer = stream.group in {one.group for one in registry.values()}

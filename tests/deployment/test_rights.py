@@ -16,7 +16,8 @@ from tests.deployment.through_rights import refused, start_proxy
 THROUGH = [
     "test_barred.py", "test_conversation.py", "test_departures.py", "test_history.py",
     "test_limits.py", "test_openapi.py", "test_presence.py", "test_private_rooms.py",
-    "test_streams.py", "test_webhook.py",
+    "test_streams_history.py", "test_streams_subscriptions.py", "test_streams_ticks.py",
+    "test_webhook.py",
 ]  # fmt: skip
 """The tests that let the app do everything that it does to tables and Web PubSub."""
 

@@ -77,9 +77,9 @@ class SupervisedConnections:
             kind, slot = _MESSAGE.unpack(message)
             if kind == READY:
                 on_ready()
-            elif kind == CLOSED:
+            elif kind == CLOSED and slot in self._held:
                 self._held.pop(slot).close()
-            else:
+            elif kind == OPENED and descriptors:  # none came where this process has too many
                 self._held[slot] = socket.socket(fileno=descriptors[0])
 
     def fail_waiting(self) -> int:

@@ -5,8 +5,10 @@ empty 500, and connections that come meanwhile wait for the next worker. The sup
 nothing but the standard library: the worker is forked from it, and starts with a clean process.
 """
 
+import contextlib
 import mmap
 import os
+import resource
 import signal
 import socket
 import sys
@@ -44,6 +46,7 @@ class Supervisor:
         """Returns the exit code when it was asked to stop, or when a worker did not start."""
         for number in STOP_SIGNALS:
             signal.signal(number, self._stop)
+        _raise_file_limit()
         crashed_at = None
         while True:
             self._is_ready = False
@@ -85,6 +88,14 @@ class Supervisor:
         self._is_stopping = True
         if self._worker:
             os.kill(self._worker, number)
+
+
+def _raise_file_limit() -> None:
+    """Each connection is a file in both processes; the usual limit of 1,024 is soon reached."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        allowed = 2 * MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def _run_and_exit(work: Callable[[Lifeline], int], lifeline: Lifeline) -> None:

@@ -1,7 +1,11 @@
 """A worker process that dies is replaced, and its requests are answered."""
 
+import asyncio
+import mmap
 import os
 import signal
+import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +14,12 @@ import httpx
 import psutil
 import pytest
 
-from local.parts import Part
+from local.functions.connections import (
+    MAX_CONNECTIONS,
+    SupervisedConnections,
+    WorkerConnections,
+)
+from local.parts import Part, free_ports
 from tests.local.small_app import hosted, write_app
 
 DEADLINE_SECONDS = 30.0
@@ -145,3 +154,45 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, number: int) -> None:
 
         assert httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS).status_code == 200
         part.hear(lambda line: f"ended with code {-number}" in line)
+
+
+def test_a_connection_that_cannot_be_held_is_left_to_the_worker() -> None:
+    ours, theirs = socket.socketpair()
+    is_waiting = mmap.mmap(-1, 16)
+    held = SupervisedConnections(ours, is_waiting)
+    worker = WorkerConnections(theirs, is_waiting)
+    client, server = socket.socketpair()
+    theirs.sendall(b"O\0\0\0\0")  # without its file descriptor, as at the limit of open files
+    slot = worker.open(server)
+    is_waiting[slot] = 1
+    worker.close(MAX_CONNECTIONS)
+    theirs.sendall(b"C\0\0\0\x07")
+    worker.announce_ready()
+    theirs.close()
+    server.close()
+
+    events: list[str] = []
+    held.follow(lambda: events.append("ready"))
+
+    assert events == ["ready"]
+    assert held.fail_waiting() == 1
+    assert client.recv(1000).startswith(b"HTTP/1.1 500 ")
+
+
+async def test_more_connections_than_the_usual_file_limit(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    host = ["-m", "local.functions", "--app", str(write_app(tmp_path, SOURCE)), "--port", str(port)]
+    limited = ["sh", "-c", 'ulimit -S -n 256; exec "$0" "$@"', sys.executable, *host]
+    part = Part("Functions", f"http://localhost:{port}", "/admin/host/ping", limited)
+    part.start()
+    try:
+        part.wait()
+        opened = [await asyncio.open_connection("localhost", port) for _ in range(600)]
+        for reader, writer in opened:
+            writer.write(b"GET /api/hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        for _, writer in opened:
+            writer.close()
+    finally:
+        part.stop()

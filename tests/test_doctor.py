@@ -386,13 +386,19 @@ def test_settings_of_others_are_left_alone(settings, name):
         ("nonsense", "expected package.module:function"),
         (":check", "expected package.module:function"),
         ("no_such_module:check", "importing it fails with ModuleNotFoundError"),
-        ("events.moderation:no_such_function", "has no no_such_function"),
-        ("events.moderation:_check_reason", "is no async function"),
+        ("word_filter:no_such_function", "has no no_such_function"),
+        ("word_filter:check_now", "is no async function"),
         ("..:x", "importing it fails with"),
-        ("events.moderation:moderate", None),
+        ("word_filter:check", None),
     ],
 )
-def test_a_moderation_function_that_cannot_be_used_is_named(settings, moderate, problem):
+def test_a_moderation_function_that_cannot_be_used_is_named(
+    settings, moderate, problem, tmp_path, monkeypatch
+):
+    functions = "async def check(*_): ...\ndef check_now(*_): ...\n"
+    (tmp_path / "word_filter.py").write_text(functions)
+    monkeypatch.syspath_prepend(tmp_path)
+
     finding, _ = check_settings({**settings, "MODERATE": moderate})
 
     if problem is None:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from importlib.resources import files
+from pathlib import Path
 
 from aiohttp import web
 
@@ -22,7 +22,7 @@ class ViewerEndpoint:
     def __init__(self, traffic: Traffic, service: Service) -> None:
         self._traffic = traffic
         self._service = service
-        self._page = files("webpubsub_emulator").joinpath("viewer.html").read_text("utf-8")
+        self._page = Path(__file__).with_name("viewer.html").read_text("utf-8")
         self._headers = {
             "Content-Security-Policy": _content_security_policy(self._page),
             "Cache-Control": "no-store",

@@ -161,11 +161,13 @@ async def cost(desk: Desk, name: str, tick: Tick) -> list[Row]:
         connect_with_key(desk.webpubsub_connection_string, "benchmark") as service,
     ):
         clock = FastClock()
-        store, hub = StreamStore(CountedTables(storage, calls)), CountedHub(service, calls)
+        tables, hub = CountedTables(storage, calls), CountedHub(service, calls)
+        store = StreamStore(tables)
         executor = StreamExecutor(store, hub, StreamRunner(store, hub), clock)
         idle = await run_minutes(executor, stream, clock, calls, count=IDLE_MINUTES, ticks=1)
         async with listening(desk, "benchmark", stream.group):
             busy = await run_minutes(executor, stream, clock, calls, count=BUSY_MINUTES, ticks=60)
+        await tables.close()
     return [
         Row(f"{name}, no subscribers: processor a minute", idle.processor, "ms"),
         Row(f"{name}, no subscribers: calls a minute", idle.calls, ""),

@@ -13,6 +13,7 @@ from functools import cache
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.streams.clock import StreamClock
 from realtime.streams.definition import Stream
+from realtime.streams.rows import StreamState
 from realtime.streams.runner import StreamRunner, describe_error, stream_runner
 from realtime.streams.runs import (
     LEASE_SECONDS,
@@ -22,7 +23,7 @@ from realtime.streams.runs import (
     may_take_over,
     new_timer_run,
 )
-from realtime.streams.store import StreamState, StreamStore, stream_clock, stream_store
+from realtime.streams.store import StreamStore, stream_clock, stream_store
 
 SUBSCRIBER_CHECK_SECONDS = 5.0
 """How often a run asks whether the stream still has subscribers."""

@@ -14,7 +14,8 @@ import msgspec
 
 from realtime.messages import Frame, format_timestamp
 from realtime.streams.deltas import without_ages
-from realtime.streams.store import HistoryRow, StreamStore, stream_store
+from realtime.streams.rows import HistoryRow
+from realtime.streams.store import StreamStore, stream_store
 
 SPANS_SECONDS = (0, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
 """The span of each level. Rows of level 0 are those that are first in no span."""

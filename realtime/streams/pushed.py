@@ -15,12 +15,8 @@ from realtime.errors import ApiError
 from realtime.messages import Frame, format_timestamp
 from realtime.streams.definition import StreamInfo, age_seconds, registry
 from realtime.streams.history import is_recorded, make_history_row, milliseconds_of
-from realtime.streams.store import (
-    FrameTooLargeError,
-    StreamStore,
-    check_frame_size,
-    stream_store,
-)
+from realtime.streams.rows import FrameTooLargeError, check_frame_size
+from realtime.streams.store import StreamStore, stream_store
 
 MAX_PUSHED_STREAMS = 200
 

@@ -17,7 +17,8 @@ from realtime.messages import Frame, format_timestamp
 from realtime.streams.definition import Data, Stale, Stream
 from realtime.streams.deltas import make_delta
 from realtime.streams.history import is_recorded, make_history_row, milliseconds_of
-from realtime.streams.store import StreamState, StreamStore, check_frame_size, stream_store
+from realtime.streams.rows import StreamState, check_frame_size
+from realtime.streams.store import StreamStore, stream_store
 
 MIN_TICK_TIMEOUT_SECONDS = 3.0
 """The shortest time limit of a tick: with less, no provider could be reached."""

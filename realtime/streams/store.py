@@ -7,68 +7,34 @@ more partition has the definitions of the pushed streams.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import msgspec
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
-from azure.data.tables import EdmType
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
-from realtime.azure.tables import Row, Tables, tables
+from realtime.azure.tables import Tables, tables
 from realtime.azure.transactions import MAX_OPERATIONS
 from realtime.concurrency import has_failed
-from realtime.messages import Frame
 from realtime.streams.clock import StreamClock
 from realtime.streams.definition import StreamInfo
-
-MAX_FRAME_BYTES = 64 * 1024
-"""Bytes of UTF-16 in one property of a row, and so in a frame."""
-
-MAX_AHEAD_SECONDS = 60.0
-"""A stored tick further in the future than this is from a wrong clock or another schedule."""
+from realtime.streams.rows import (
+    STATE_KEY,
+    HistoryRow,
+    StreamState,
+    make_state_row,
+    parse_state,
+    replace_history_row,
+)
 
 FRAME_CACHE_SECONDS = 5.0
 """The longest time that a process uses its copy of a last frame."""
 
-_STATE_KEY = "latest"
 _DEFINITIONS = "$definitions"  # no name of a stream
 _CONFLICTS = {404, 409, 412}  # deleted, created or changed by another run
-
-
-class FrameTooLargeError(Exception):
-    """A frame that does not fit into a row."""
-
-
-@dataclass(frozen=True)
-class StreamState:
-    """A stream's row. Without a row it is empty.
-
-    `tick` is the last one that was made, also if it had no frame. `run_id` is the run that has
-    leased the stream until `lease_end`. `recorded_ms` is the time of the newest history row. Times
-    are since 1970, in seconds and milliseconds.
-    """
-
-    frame: Frame | None = None
-    tick: int = 0
-    run_id: str = ""
-    lease_end: float = 0.0
-    recorded_ms: int = 0
-    etag: str | None = None
-
-    def covers(self, tick: int, interval_seconds: int) -> bool:
-        """Whether this tick, or a later one, is made. A tick far ahead is ignored."""
-        return tick <= self.tick <= tick + MAX_AHEAD_SECONDS / interval_seconds
-
-
-@dataclass(frozen=True)
-class HistoryRow:
-    """A recorded frame: its row key, and its data as JSON."""
-
-    key: str
-    data: str
 
 
 class StreamStore:
@@ -104,11 +70,11 @@ class StreamStore:
         table = self._tables.open("streams")
         try:
             row = await table.get_entity(
-                stream.name, _STATE_KEY, raw_response_hook=self._observe_date
+                stream.name, STATE_KEY, raw_response_hook=self._observe_date
             )
         except ResourceNotFoundError:
             return StreamState()
-        return _parse_state(row)
+        return parse_state(row)
 
     def _observe_date(self, response: PipelineResponse[Any, Any]) -> None:
         if self._clock:
@@ -126,10 +92,12 @@ class StreamStore:
         Returns the new state, or None if another run has changed it after `previous`. If the
         answer to a write is lost, the row shows whether it was done.
         """
-        row = _state_row(stream, state)
+        row = make_state_row(stream.name, state)
         first = Replace(row, previous.etag) if previous.etag else Insert(row)
         try:
-            etags = await self._submit([first, *(_history_row(stream, one) for one in history)])
+            etags = await self._submit(
+                [first, *(replace_history_row(stream.name, one) for one in history)]
+            )
             written = replace(state, etag=etags[0])
         except AzureError as error:
             if not _may_be_written(error):
@@ -212,53 +180,6 @@ def _may_be_written(error: AzureError) -> bool:
     """Whether the row has to be read to know what is in it: a conflict, or a lost answer."""
     status = getattr(error, "status_code", None)
     return status is None or status >= 500 or status in _CONFLICTS
-
-
-def _state_row(stream: StreamInfo, state: StreamState) -> Row:
-    return {
-        "PartitionKey": stream.name,
-        "RowKey": _STATE_KEY,
-        "tick": (state.tick, EdmType.INT64),
-        "run_id": state.run_id,
-        "lease_end": state.lease_end,
-        "recorded_ms": (state.recorded_ms, EdmType.INT64),
-        "frame": "" if state.frame is None else msgspec.json.encode(state.frame).decode(),
-    }
-
-
-def _history_row(stream: StreamInfo, one: HistoryRow) -> Operation:
-    return Replace({"PartitionKey": stream.name, "RowKey": one.key, "data": one.data})
-
-
-def _parse_state(row: Row) -> StreamState:
-    frame = _parse_frame(row)
-    return StreamState(
-        frame=frame,
-        tick=_parse_int64(row, "tick") or (frame.tick if frame else 0),
-        run_id=str(row.get("run_id", "")),
-        lease_end=float(row.get("lease_end", 0.0)),
-        recorded_ms=_parse_int64(row, "recorded_ms"),
-        etag=row.metadata["etag"],  # type: ignore[attr-defined]
-    )
-
-
-def _parse_int64(row: Row, name: str) -> int:
-    value = row.get(name, 0)
-    return int(getattr(value, "value", value) or 0)  # An Edm.Int64 is read as an EntityProperty.
-
-
-def _parse_frame(row: Row) -> Frame | None:
-    """The frame of a row, or None if another version of the app wrote it."""
-    try:
-        return msgspec.json.decode(row.get("frame", ""), type=Frame)
-    except msgspec.DecodeError:
-        return None
-
-
-def check_frame_size(frame: Frame) -> None:
-    """Raises FrameTooLargeError if the frame does not fit into a row."""
-    if len(msgspec.json.encode(frame).decode().encode("utf-16-le")) > MAX_FRAME_BYTES:
-        raise FrameTooLargeError
 
 
 @cache

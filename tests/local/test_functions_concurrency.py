@@ -1,7 +1,6 @@
 """How many requests one instance handles at a time."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import pytest
 
 from tests.local.small_app import hosted, write_app
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 110.0
 SOURCE = """
 running = peak = 0
+together = threading.Barrier(60)
 reached = None
 
 @app.route("wait")
@@ -30,8 +30,8 @@ async def wait(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("block")
 def block(req: func.HttpRequest) -> func.HttpResponse:
-    time.sleep(0.3)
-    return func.HttpResponse(str(threading.active_count()))
+    together.wait(timeout=100)
+    return func.HttpResponse("together")
 """
 
 
@@ -89,9 +89,6 @@ async def test_a_client_that_goes_away_gives_its_turn_to_the_next(tmp_path: Path
 async def test_sync_functions_get_as_many_threads_as_in_azure(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE)
     with hosted(app, environment={"HTTP_CONCURRENCY": "0"}) as part:
-        began = time.monotonic()
         answers = await ask_many(f"{part.url}/api/block", 60)
 
         assert {answer.status_code for answer in answers} == {200}
-        assert max(int(answer.text) for answer in answers) > 50
-        assert time.monotonic() - began < 60 * 0.3 / 4

@@ -9,7 +9,7 @@ import pytest
 
 from local.process import ROOT
 
-TIMEOUT_SECONDS = 110.0
+TIMEOUT_SECONDS = 550.0
 
 
 def install(tmp_path: Path, python: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -48,6 +48,7 @@ def test_an_old_python_is_distinguished_from_a_missing_one(tmp_path: Path) -> No
     assert "There is no" not in ended.stdout
 
 
+@pytest.mark.timeout(600)
 def test_an_installation_without_a_network_asks_whether_there_is_one(tmp_path: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
     ended = install(tmp_path, sys.executable, PIP_NO_CACHE_DIR="1", **nowhere)

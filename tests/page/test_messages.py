@@ -151,6 +151,39 @@ async def test_a_begun_mention_is_completed(enter: Enter) -> None:
     await bob.sees("Hello @bob and @boris and x@bo")
 
 
+async def choose(user: User, row: Locator, item: str) -> None:
+    await row.hover()
+    await row.get_by_role("button", name="Message actions").click()
+    await user.page.get_by_role("menuitem", name=item).click()
+
+
+async def test_own_messages_are_edited_and_deleted_and_everybody_reacts(enter: Enter) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await ann.sends("frist")
+    await bob.sees("frist")
+    await ann.sends("second")
+    await bob.sees("frist", "second")
+    await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+    first, second = (ann.page.locator(f'.msg[data-seq="{seq}"]') for seq in (1, 2))
+
+    await choose(ann, first, "Edit")
+    await expect(ann.page.locator("#message-input")).to_have_value("frist")
+    await ann.sends("first")
+    await expect(bob.texts.first).to_have_text("first")
+    await expect(bob.page.locator(".edited")).to_have_text("edited")
+    await choose(bob, bob.page.locator('.msg[data-seq="1"]'), "React with 👍")
+    await expect(first.locator(".reaction")).to_have_text("👍 1")
+    await first.locator(".reaction").click()
+    await expect(bob.page.locator(".reaction")).to_have_text("👍 2")
+    await ann.screenshot("edited-and-reactions")
+    await choose(ann, second, "Delete")
+
+    await expect(bob.texts.last).to_have_text("This message was deleted.")
+    cleo = await enter("cleo")
+    await expect(cleo.texts).to_have_text(["first", "This message was deleted."])
+    await expect(cleo.page.locator(".reaction")).to_have_text("👍 2")
+
+
 async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     for text in ("one", "two https://example.com", "three"):

@@ -12,6 +12,8 @@ const SAVE_DELAY_MS = 400;
 export class Composer {
   #key = null;
   #saveTimer = 0;
+  /** The message that is being edited. @type {{conversation: any, seq: number, draft: string}|null} */
+  #editing = null;
 
   /**
    * @param {import("./workspace.js").Workspace} workspace
@@ -28,10 +30,39 @@ export class Composer {
     addEventListener("pagehide", () => this.#saveDraft());
   }
 
+  /** Edits an own message in the message field; Escape ends it. @param {{seq: number, content: string}} entry */
+  edit({ seq, content }) {
+    this.#stopEditing();
+    this.#editing = { conversation: this.workspace.current, seq, draft: this.input.value };
+    this.input.value = content;
+    this.#fit();
+    this.draw();
+    this.input.focus();
+  }
+
+  #stopEditing() {
+    if (!this.#editing) return;
+    this.input.value = this.#editing.draft;
+    this.#editing = null;
+    this.#fit();
+    this.draw();
+  }
+
+  async #sendEdit(content) {
+    const { conversation, seq } = this.#editing;
+    this.#stopEditing();
+    try {
+      await conversation.edit(seq, content);
+    } catch (error) {
+      this.page.notify(texts.changeFailed(texts.refusals[error.code] ?? error.message));
+    }
+  }
+
   /** Another conversation has another draft. */
   opened() {
     const { key } = this.workspace.current;
     if (this.#key === key) return;
+    this.#stopEditing();
     this.#saveDraft();
     this.#key = key;
     this.completion.close();
@@ -49,12 +80,14 @@ export class Composer {
     byId("send").disabled = Boolean(current.error) || excess > 0;
     setText(byId("message-length"), describeLength(-excess));
     byId("message-length").classList.toggle("error", excess > 0);
+    if (this.#editing) return setText(byId("delivery-notice"), texts.editing);
     const isDelayed = current.pending.some(({ code }) => code === "rate_limited");
     setText(byId("delivery-notice"), isDelayed ? texts.tooFast : "");
   }
 
   #keyPressed(event) {
     if (this.completion.keyPressed(event)) return;
+    if (event.key === "Escape" && this.#editing) return this.#stopEditing();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     byId("composer").requestSubmit();
@@ -74,6 +107,7 @@ export class Composer {
     const content = this.input.value.trim();
     this.input.focus();
     if (!content || content.length > MAX_CHARACTERS) return;
+    if (this.#editing) return this.#sendEdit(content);
     try {
       this.workspace.current.send(content);
     } catch {
@@ -89,7 +123,7 @@ export class Composer {
   #draftName = (key) => `draft.${key}`;
 
   #saveDraft() {
-    if (this.#key !== null) writeItem(this.#draftName(this.#key), this.input.value || null);
+    if (this.#key !== null && !this.#editing) writeItem(this.#draftName(this.#key), this.input.value || null);
   }
 
   #fit() {

@@ -40,15 +40,17 @@ export class ConversationView {
   /**
    * @param {import("./workspace.js").Workspace} workspace
    * @param {(text: string) => void} notify
+   * @param {(entry: any) => void} edit
    */
-  constructor(workspace, notify) {
+  constructor(workspace, notify, edit) {
     this.workspace = workspace;
     this.notify = notify;
     this.log = byId("log");
-    const menu = new MessageMenu(workspace, notify);
+    const menu = new MessageMenu(workspace, notify, edit);
     this.actions = {
       openDirect: (userId) => workspace.open(`@${userId}`),
       unfold: (seq) => this.#unfold(seq),
+      react: (seq, emoji, on) => menu.react(seq, emoji, on),
       openMenu: (button, entry) => menu.open(button, entry),
     };
     this.draw = oncePerFrame(() => this.#draw());
@@ -194,7 +196,7 @@ export class ConversationView {
       ownName: userId ? displayName(userId) : "",
     };
     return [
-      `${entry.seq} ${look.isFirst} ${look.isUnfolded}`,
+      `${entry.seq} ${look.isFirst} ${look.isUnfolded} ${entry.version ?? 0}`,
       () => createMessageRow(entry, look, this.actions),
     ];
   }

@@ -1,8 +1,15 @@
 // Formats names, times and numbers, all in the locale of texts.js.
 import { LOCALE, texts } from "./texts.js";
 
-/** What people read of a user id: the id without the suffix that makes it unique. */
-export const displayName = (userId) => userId.replace(/[-_][^-_]*$/, "") || userId;
+/** The names that the client has learned, by user id. @type {Map<string, string>} */
+let names = new Map();
+
+/** @param {Map<string, string>} known */
+export const useNames = (known) => void (names = known);
+
+/** What people read of a user id: the display name, or the id without its unique suffix. */
+export const displayName = (userId) =>
+  names.get(userId) ?? (userId.replace(/[-_][^-_]*$/, "") || userId);
 
 const dateFormat = (options) => new Intl.DateTimeFormat(LOCALE, options);
 const timeFormat = dateFormat({ hour: "2-digit", minute: "2-digit" });

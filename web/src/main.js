@@ -4,7 +4,7 @@ import { Client } from "townsquare-client";
 import { Composer } from "./composer.js";
 import { ConversationView } from "./conversation-view.js";
 import { byId, createAvatar, createElement, setAttribute, setChildren, setText } from "./dom.js";
-import { displayName } from "./format.js";
+import { displayName, useNames } from "./format.js";
 import { Notifications } from "./notifications.js";
 import { Notices } from "./notices.js";
 import { Settings } from "./settings.js";
@@ -37,6 +37,7 @@ function startApp(name) {
     streams: isWanted,
     storage: localStorage,
   });
+  useNames(client.names);
   const page = new Page(client);
   client.on("session", ({ userId, session }) => {
     if (signIn.isGuest) writeItem("session", { user_id: userId, session });
@@ -56,7 +57,7 @@ class Page {
     });
     this.workspace = workspace;
     this.sidebar = new Sidebar(workspace);
-    this.view = new ConversationView(workspace, notify);
+    this.view = new ConversationView(workspace, notify, (entry) => this.composer.edit(entry));
     this.composer = new Composer(workspace, { sent: () => this.view.showNewest(), notify });
     this.notifications = new Notifications(workspace, notify);
     this.streams = new StreamPanel(client, notify);

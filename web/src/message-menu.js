@@ -3,6 +3,8 @@ import { byId, createElement, setChildren } from "./dom.js";
 import { displayName } from "./format.js";
 import { texts } from "./texts.js";
 
+const QUICK_REACTIONS = ["👍", "❤️", "😂", "🎉"];
+
 export class MessageMenu {
   /** @type {HTMLElement|null} */
   #opener = null;
@@ -10,8 +12,10 @@ export class MessageMenu {
   /**
    * @param {import("./workspace.js").Workspace} workspace
    * @param {(text: string) => void} notify
+   * @param {(entry: any) => void} edit
    */
-  constructor(workspace, notify) {
+  constructor(workspace, notify, edit) {
+    this.edit = edit;
     this.workspace = workspace;
     this.notify = notify;
     this.menu = byId("message-menu");
@@ -35,10 +39,31 @@ export class MessageMenu {
           this.workspace.open(`@${entry.from}`),
         ),
       );
+    if (entry.from === client.userId)
+      items.push(
+        this.#item(texts.edit, () => this.edit(entry)),
+        this.#item(texts.delete, () => this.#try(current.delete(entry.seq))),
+      );
+    for (const emoji of QUICK_REACTIONS)
+      items.push(this.#item(texts.reactWith(emoji), () => this.react(entry.seq, emoji, true)));
     setChildren(this.menu, items);
     this.menu.showPopover();
     this.#place(opener);
     items[0].focus();
+  }
+
+  /** @param {number} seq @param {string} emoji @param {boolean} on */
+  react(seq, emoji, on) {
+    this.#try(this.workspace.current.react(seq, emoji, on));
+  }
+
+  /** Shows why a change was refused. @param {Promise<void>} change */
+  async #try(change) {
+    try {
+      await change;
+    } catch (error) {
+      this.notify(texts.changeFailed(texts.refusals[error.code] ?? error.message));
+    }
   }
 
   #item(text, act) {

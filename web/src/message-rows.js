@@ -32,13 +32,15 @@ export const createNoticeRow = (notices) => {
  */
 export function createMessageRow(entry, { isOwn, isFirst, isUnfolded, ownName }, actions) {
   const { seq, from, content, timestamp } = entry;
-  const name = isOwn ? texts.own : displayName(from);
+  const name = isOwn ? texts.own : entry.name || displayName(from);
   const when = new Date(timestamp);
   const isFolded = isLong(content) && !isUnfolded;
   const body = createElement(
     "div",
     { class: classes("text", isOnlyEmoji(content) && "emoji", isFolded && "folded"), dir: "auto" },
-    ...createTextNodes(content, ownName),
+    ...(entry.deleted
+      ? [createElement("em", { class: "quiet" }, texts.deletedMessage)]
+      : createTextNodes(content, ownName)),
   );
   const time = createElement(
     "time",
@@ -53,10 +55,12 @@ export function createMessageRow(entry, { isOwn, isFirst, isUnfolded, ownName },
       "div",
       { class: "text-row" },
       body,
+      entry.edited && !entry.deleted && createElement("span", { class: "quiet edited" }, texts.edited),
       !isFirst && time,
-      typeof seq === "number" && createMenuButton(entry, actions),
+      typeof seq === "number" && !entry.deleted && createMenuButton(entry, actions),
     ),
     isFolded && createUnfoldButton(seq, actions),
+    Object.keys(entry.reactions ?? {}).length > 0 && createReactions(entry, actions),
   );
   const isMention = !isOwn && ownName && mentions(content, ownName);
   return createElement(
@@ -103,6 +107,22 @@ function createMenuButton(entry, actions) {
   const button = createElement("button", attributes, createIcon("more"));
   button.addEventListener("click", () => actions.openMenu(button, entry));
   return button;
+}
+
+/** The reactions of a message; a click adds or removes one's own. */
+function createReactions({ seq, reactions, mine = [] }, actions) {
+  const buttons = Object.entries(reactions).map(([emoji, count]) => {
+    const isMine = mine.includes(emoji);
+    const attributes = {
+      class: "reaction",
+      "aria-pressed": String(isMine),
+      "aria-label": texts.reaction(emoji, count),
+      tabindex: "-1",
+      onclick: () => actions.react(seq, emoji, !isMine),
+    };
+    return createElement("button", attributes, `${emoji} ${count}`);
+  });
+  return createElement("div", { class: "reactions" }, ...buttons);
 }
 
 const createUnfoldButton = (seq, actions) =>

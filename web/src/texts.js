@@ -138,6 +138,15 @@ export const texts = {
   noSuchMessage: "This message doesn’t exist or is no longer stored.",
   copiedMessage: (time, name, content) => `[${time}] ${name}: ${content}`,
 
+  edit: "Edit",
+  delete: "Delete",
+  edited: "edited",
+  deletedMessage: "This message was deleted.",
+  editing: "You are editing a message. Press Escape to cancel.",
+  changeFailed: (reason) => `This could not be changed. ${reason}`,
+  reaction: (emoji, count) => `${emoji} ${plural(count, "person", "people")}`,
+  reactWith: (emoji) => `React with ${emoji}`,
+
   // Refusals
   refusals: {
     empty_content: "The message is empty.",
@@ -148,6 +157,7 @@ export const texts = {
     direct_to_self: "You can’t send a direct message to yourself.",
     banned: "You don’t have access.",
     forbidden: "You don’t have access.",
+    conflict: "It was edited elsewhere meanwhile.",
     too_many_rooms: "You are in too many rooms. Leave one first.",
   },
 

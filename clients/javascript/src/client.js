@@ -5,7 +5,7 @@ import { DirectConversation } from "./direct.js";
 import { Emitter } from "./emitter.js";
 import { HttpClient } from "./http.js";
 import { OutboxStorage } from "./outbox-storage.js";
-import { Outbox } from "./outbox.js";
+import { Outbox, createId } from "./outbox.js";
 import { Room } from "./room.js";
 import { Streams } from "./stream.js";
 import { webSocketClass } from "#websocket";
@@ -57,6 +57,10 @@ export class Client extends Emitter {
   /** Rooms that have not answered since the connection was opened. @type {Set<Room>} */
   #unanswered = new Set();
   #missed = 0;
+  /** Display names by user id, as they were last seen. @type {Map<string, string>} */
+  names = new Map();
+  /** Requests whose acknowledgement is awaited, with their refusal. @type {Map<string, any>} */
+  #requests = new Map();
   #openedBefore = false;
   #isBack = false;
   /** @type {string|null} */
@@ -191,6 +195,32 @@ export class Client extends Emitter {
     return this.connection.send(event, data);
   }
 
+  /**
+   * Sends an event with an id of its own; rejected with the code of a refusal.
+   * @param {string} event @param {object} data @returns {Promise<void>}
+   */
+  async request(event, data) {
+    const id = createId();
+    this.#requests.set(id, null);
+    try {
+      await this.sendEvent(event, { ...data, id });
+      const refusal = this.#requests.get(id);
+      if (refusal) throw Object.assign(new Error(refusal.message), refusal);
+    } finally {
+      this.#requests.delete(id);
+    }
+  }
+
+  /** The display name of a user, as far as it is known. @param {string} userId */
+  nameOf(userId) {
+    return this.names.get(userId) ?? (userId.replace(/[-_][^-_]*$/, "") || userId);
+  }
+
+  /** @param {{user_id: string, name?: string}[]} users */
+  learnNames(users) {
+    for (const { user_id: userId, name } of users) if (name) this.names.set(userId, name);
+  }
+
   // --- what the parts of this client call ---------------------------------------------------
 
   /** @param {Room} room */
@@ -223,12 +253,13 @@ export class Client extends Emitter {
 
   async #negotiate() {
     const groups = this.wantsStreams || this.streams.all.size ? await this.streams.groups() : [];
-    const body = this.#name ? { user_id: this.#name, groups } : { groups };
+    const body = this.#name ? { name: this.#name, groups } : { groups };
     const answer = await this.http.post("/api/negotiate", body);
     this.#name = null; // from now on the session proves the identity
     this.session = answer.session ?? this.session;
     const isNew = this.userId !== answer.user_id;
     this.userId = answer.user_id;
+    this.learnNames([answer]);
     this.emit("session", { userId: this.userId, session: this.session });
     if (isNew) this.#restoreOutbox(answer.user_id);
     for (const frame of Object.values(answer.latest ?? {})) if (frame) this.streams.receive(frame);
@@ -268,10 +299,13 @@ export class Client extends Emitter {
     joined: (frame) => this.#inRoom(frame, (room) => room.joined(frame)),
     left: (frame) => this.#inRoom(frame, (room) => room.connectionLost()),
     message: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, [frame])),
-    messages: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, frame.messages)),
+    messages: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, frame.messages, frame.changes)),
     head: (frame) => this.#inRoom(frame, (room) => room.headReceived(frame)),
     system: (frame) => this.#inRoom(frame, (room) => room.presenceChanged(frame)),
-    typing: (frame) => this.#inRoom(frame, (room) => room.typingReceived(frame.user_id)),
+    typing: (frame) => {
+      this.learnNames([frame]);
+      this.#inRoom(frame, (room) => room.typingReceived(frame.user_id));
+    },
     read: (frame) => {
       const conversation = this.conversation(frame.room ?? `@${frame.to}`);
       conversation.markedRead(frame.seq);
@@ -280,6 +314,13 @@ export class Client extends Emitter {
     direct_message: (frame) => {
       const direct = this.direct(frame.from === this.userId ? frame.to : frame.from);
       direct.messageReceived(frame);
+      direct.changed();
+    },
+    direct_messages: ({ users, epoch, messages, changes }) => {
+      const other = users.find((/** @type {string} */ one) => one !== this.userId) ?? users[0];
+      const direct = this.direct(other);
+      if (direct.log.isStarted) direct.receive(epoch, messages, changes);
+      else direct.load();
       direct.changed();
     },
     error: (frame) => this.#refused(frame),
@@ -296,7 +337,8 @@ export class Client extends Emitter {
   /** @param {any} frame */
   #refused(frame) {
     const room = this.rooms.get(frame.room);
-    if (frame.id) this.outbox.refuse({ ...frame, retry: frame.retry || frame.code === "not_in_room" });
+    if (this.#requests.has(frame.id)) this.#requests.set(frame.id, frame);
+    else if (frame.id) this.outbox.refuse({ ...frame, retry: frame.retry || frame.code === "not_in_room" });
     if (room) room.refused(frame);
     room?.changed();
     this.emit("error", frame);

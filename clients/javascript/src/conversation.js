@@ -4,7 +4,7 @@ import { Emitter } from "./emitter.js";
 import { MessageLog } from "./message-log.js";
 
 /** @typedef {import("./message-log.js").Entry} Entry */
-/** @typedef {{epoch: string, head: number, first: number, messages: Entry[], more: boolean}} HistoryPage */
+/** @typedef {{epoch: string, head: number, first: number, messages: Entry[], more: boolean, changes?: import("./message-log.js").Change[]}} HistoryPage */
 
 export const PAGE_SIZE = 50;
 export const MAX_PAGE_SIZE = 200;
@@ -19,7 +19,6 @@ const READ_INTERVAL_MS = 800;
  * `change` when anything else of it is different.
  */
 export class Conversation extends Emitter {
-  log = new MessageLog();
   /** How far this user has read. */
   read = 0;
   /** How far the server knows that this user has read. */
@@ -43,6 +42,7 @@ export class Conversation extends Emitter {
   constructor(client, key, path, address) {
     super();
     this.client = client;
+    this.log = this.createLog();
     this.key = key;
     this.path = path;
     this.address = address;
@@ -79,6 +79,26 @@ export class Conversation extends Emitter {
       content,
       id,
     });
+  }
+
+  /**
+   * Replaces the content of an own message. Rejected with the code `conflict` when it was edited
+   * elsewhere meanwhile.
+   * @param {number} seq @param {string} content @returns {Promise<void>}
+   */
+  edit(seq, content) {
+    const revision = this.log.find(seq)?.revision ?? 0;
+    return this.client.request("edit", { ...this.address, seq, content, revision });
+  }
+
+  /** Deletes an own message: a tombstone without content stays. @param {number} seq @returns {Promise<void>} */
+  delete(seq) {
+    return this.client.request("delete", { ...this.address, seq });
+  }
+
+  /** Adds or removes an own reaction. @param {number} seq @param {string} emoji @param {boolean} [on] @returns {Promise<void>} */
+  react(seq, emoji, on = true) {
+    return this.client.request("react", { ...this.address, seq, emoji, on });
   }
 
   /** Marks everything that is here as read. */
@@ -126,9 +146,13 @@ export class Conversation extends Emitter {
     }
   }
 
-  /** @param {string} epoch @param {Entry[]} entries */
-  receive(epoch, entries) {
-    const fresh = this.log.receive(epoch, entries);
+  createLog() {
+    return new MessageLog(() => this.client.userId);
+  }
+
+  /** @param {string} epoch @param {Entry[]} entries @param {import("./message-log.js").Change[]} [changes] */
+  receive(epoch, entries, changes = []) {
+    const fresh = this.log.receive(epoch, entries, changes);
     if (!this.log.isStarted) return; // the first page is on its way, and will have them
     if (epoch !== this.log.epoch) return this.restart();
     this.added(fresh);
@@ -147,6 +171,7 @@ export class Conversation extends Emitter {
   startFrom(page) {
     const newer = this.log.start(page);
     this.client.outbox.remove(this.key, page.messages);
+    this.client.learnNames(page.messages.map(({ from, name }) => ({ user_id: from, name })));
     this.emit("reset");
     this.added(newer);
   }
@@ -156,6 +181,7 @@ export class Conversation extends Emitter {
     if (!entries.length) return;
     this.client.outbox.remove(this.key, entries);
     this.countUnread();
+    this.client.learnNames(entries.map(({ from, name }) => ({ user_id: from, name })));
     for (const entry of entries) this.emit("message", entry);
     this.client.emit("messages", this, entries);
   }
@@ -179,8 +205,9 @@ export class Conversation extends Emitter {
       while (log.hasGap && log === this.log) {
         const page = await this.history({ after: log.last, limit: MAX_PAGE_SIZE });
         if (page.epoch !== log.epoch) return this.restart();
-        const fresh = log.receive(page.epoch, page.messages);
-        this.added(fresh.length ? fresh : log.skipGap());
+        const fresh = log.receive(page.epoch, page.messages, page.changes);
+        const isFilled = page.messages.length || page.changes?.length;
+        this.added(isFilled ? fresh : log.skipGap());
       }
     } catch (error) {
       // Before the stored head: this log is a restored, older copy.

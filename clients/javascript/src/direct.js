@@ -1,6 +1,5 @@
 // The conversation with one other user. Nobody joins it: messages come on any connection.
 import { Conversation, MAX_PAGE_SIZE, PAGE_SIZE } from "./conversation.js";
-import { MessageLog } from "./message-log.js";
 
 export class DirectConversation extends Conversation {
   /** @type {"direct"} */
@@ -25,7 +24,7 @@ export class DirectConversation extends Conversation {
       log.expectPage();
       const page = await this.history(after);
       if (log !== this.log) return;
-      if (log.isStarted && log.isOfEpoch(page.epoch)) this.receive(page.epoch, page.messages);
+      if (log.isStarted && log.isOfEpoch(page.epoch)) this.receive(page.epoch, page.messages, page.changes);
       else if (log.isStarted) return this.restart();
       else this.startFrom(page);
       this.error = null;
@@ -40,7 +39,7 @@ export class DirectConversation extends Conversation {
   }
 
   restart() {
-    this.log = new MessageLog();
+    this.log = this.createLog();
     this.load();
   }
 

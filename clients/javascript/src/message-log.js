@@ -1,7 +1,18 @@
 // The log of one conversation as this client has it: in order, without gaps, nothing twice.
 // It decides what is known and what is missing; it fetches nothing.
 
-/** @typedef {{seq: number, id: string, from: string, content: string, timestamp: string}} Entry */
+/**
+ * A message in its present state; `version` counts the changes that this client has applied.
+ * @typedef {{seq: number, id: string, from: string, name?: string, content: string, timestamp: string,
+ *   revision?: number, edited?: string, deleted?: boolean, reactions?: Record<string, number>,
+ *   mine?: string[], reply_to?: number, mentions?: string[], meta?: object, version?: number}} Entry
+ */
+/**
+ * A change of the message `target`, with a seq of the same log.
+ * @typedef {{seq: number, kind: "edit" | "delete" | "reaction", target: number, id: string, from: string,
+ *   timestamp: string, content?: string, revision?: number, emoji?: string, on?: boolean,
+ *   count?: number}} Change
+ */
 
 export class MessageLog {
   /** Which log this is; another epoch means that the log was started anew. @type {string|null} */
@@ -13,10 +24,15 @@ export class MessageLog {
   /** The newest seq that the server mentioned. */
   head = 0;
   #last = 0;
-  /** What came early, by seq: it waits until the gap before it is filled. @type {Map<number, Entry>} */
+  /** What came early, by seq: it waits until the gap before it is filled. @type {Map<number, Entry|Change>} */
   #early = new Map();
-  /** What came since the newest page was asked for. @type {{epoch: string, entry: Entry}[]|null} */
+  /** What came since the newest page was asked for. @type {{epoch: string, item: Entry|Change}[]|null} */
   #sinceRequest = null;
+
+  /** @param {() => string|null} [userId] whose own reactions are marked */
+  constructor(userId = () => null) {
+    this.userId = userId;
+  }
 
   get isStarted() {
     return this.epoch !== null;
@@ -60,48 +76,83 @@ export class MessageLog {
     this.epoch = epoch;
     this.entries = [...messages];
     this.hasMore = more;
-    this.#last = messages.at(-1)?.seq ?? head;
-    this.head = Math.max(head, this.#last);
+    // The messages are in their present state: the changes up to the head are in them.
+    this.#last = this.head = Math.max(head, messages.at(-1)?.seq ?? 0);
     this.#early.clear();
     this.#sinceRequest = null;
+    const items = newer.map((one) => one.item);
+    const isChange = (/** @type {Entry|Change} */ item) => "target" in item;
     return this.receive(
       epoch,
-      newer.map((one) => one.entry),
+      /** @type {Entry[]} */ (items.filter((item) => !isChange(item))),
+      /** @type {Change[]} */ (items.filter(isChange)),
     );
   }
 
   /**
-   * Takes entries in any order, any number of times.
+   * Takes entries and changes in any order, any number of times.
    * @param {string} epoch
    * @param {Entry[]} entries
-   * @returns {Entry[]} those that are new and in order now
+   * @param {Change[]} [changes]
+   * @returns {Entry[]} the entries that are new and in order now
    */
-  receive(epoch, entries) {
-    this.#sinceRequest?.push(...entries.map((entry) => ({ epoch, entry })));
+  receive(epoch, entries, changes = []) {
+    const items = [...entries, ...changes];
+    this.#sinceRequest?.push(...items.map((item) => ({ epoch, item })));
     if (!this.isOfEpoch(epoch)) return [];
     this.epoch = epoch;
+    for (const item of items) {
+      if (item.seq <= this.#last) continue;
+      this.#early.set(item.seq, item);
+      this.head = Math.max(this.head, item.seq);
+    }
     /** @type {Entry[]} */
     const fresh = [];
-    for (const entry of entries) {
-      if (entry.seq <= this.#last) continue;
-      this.#early.set(entry.seq, entry);
-      this.head = Math.max(this.head, entry.seq);
-    }
     for (let next; (next = this.#early.get(this.#last + 1)); ) {
       this.#early.delete(next.seq);
       this.#last = next.seq;
-      fresh.push(next);
+      if ("target" in next) this.#apply(next);
+      else {
+        this.entries.push(next);
+        fresh.push(next);
+      }
     }
-    this.entries.push(...fresh);
     return fresh;
   }
 
-  /** Takes the continuation that a recovered join brings. */
-  recover(/** @type {string} */ epoch, /** @type {Entry[]} */ entries, /** @type {number} */ head) {
+  /**
+   * Takes the continuation that a recovered join brings.
+   * @param {string} epoch @param {Entry[]} entries @param {number} head @param {Change[]} [changes]
+   */
+  recover(epoch, entries, head, changes = []) {
     this.#sinceRequest = null;
-    const fresh = this.receive(epoch, entries);
+    const fresh = this.receive(epoch, entries, changes);
     this.head = Math.max(this.head, head);
     return fresh;
+  }
+
+  /** The loaded entry of a seq. @param {number} seq @returns {Entry|undefined} */
+  find(seq) {
+    return this.entries[this.#indexOf(seq)];
+  }
+
+  /** @param {Change} change */
+  #apply(change) {
+    const index = this.#indexOf(change.target);
+    const entry = this.entries[index];
+    if (entry && !entry.deleted) this.entries[index] = changeEntry(entry, change, this.userId);
+  }
+
+  /** @param {number} seq */
+  #indexOf(seq) {
+    let [low, high] = [0, this.entries.length - 1];
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (this.entries[middle].seq === seq) return middle;
+      if (this.entries[middle].seq < seq) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
   }
 
   /**
@@ -126,4 +177,28 @@ export class MessageLog {
     this.#last = next - 1;
     return this.receive(/** @type {string} */ (this.epoch), []);
   }
+}
+
+/**
+ * The message after a change. Changes come in the order of the log.
+ * @param {Entry} entry @param {Change} change @param {() => string|null} userId
+ * @returns {Entry}
+ */
+function changeEntry(entry, change, userId) {
+  const version = (entry.version ?? 0) + 1;
+  if (change.kind === "delete")
+    return { ...entry, version, content: "", deleted: true, reactions: {}, mine: [], mentions: [] };
+  if (change.kind === "reaction") return { ...entry, version, ...react(entry, change, userId()) };
+  const { content, revision = 0, timestamp } = change;
+  // The page that an entry came with may have been newer than the change.
+  if (content === undefined || revision <= (entry.revision ?? 0)) return entry;
+  return { ...entry, version, content, revision, edited: timestamp };
+}
+
+/** @param {Entry} entry @param {Change} change @param {string|null} userId */
+function react(entry, { emoji = "", on, count = 0, from }, userId) {
+  const reactions = { ...entry.reactions, [emoji]: count };
+  if (!count) delete reactions[emoji];
+  const others = (entry.mine ?? []).filter((one) => one !== emoji);
+  return { reactions, mine: from === userId ? [...others, ...(on ? [emoji] : [])] : entry.mine };
 }

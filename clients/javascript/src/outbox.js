@@ -30,7 +30,8 @@ export class OutboxFullError extends Error {
   }
 }
 
-const createId = () =>
+/** An id that no other message has. */
+export const createId = () =>
   [...crypto.getRandomValues(new Uint8Array(12))]
     .map((byte) => byte.toString(36).padStart(2, "0"))
     .join("");

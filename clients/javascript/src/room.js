@@ -1,7 +1,6 @@
 // A room: joining it, who is in it, who is typing.
 import { NotConnectedError } from "./connection.js";
 import { Conversation } from "./conversation.js";
-import { MessageLog } from "./message-log.js";
 
 /** @typedef {import("./message-log.js").Entry} Entry */
 
@@ -88,8 +87,9 @@ export class Room extends Conversation {
     this.changed();
   }
 
-  /** @param {{user_id: string, connections: number}[]} users @param {number} count */
+  /** @param {{user_id: string, name?: string, connections: number}[]} users @param {number} count */
   setUsers(users, count) {
+    this.client.learnNames(users);
     this.users = new Map(users.map((user) => [user.user_id, user.connections]));
     this.userCount = count;
   }
@@ -112,7 +112,7 @@ export class Room extends Conversation {
   }
 
   /** @param {any} frame the answer to `join` */
-  joined({ epoch, head, users, count, messages, recovered, read }) {
+  joined({ epoch, head, users, count, messages, changes, recovered, read }) {
     this.isJoined = true;
     this.error = null;
     this.setUsers(users, count);
@@ -121,7 +121,7 @@ export class Room extends Conversation {
     this.read = Math.max(read, this.isNew ? head : 0, position === null ? 0 : Math.min(this.read, head));
     this.isNew = false;
     if (recovered && position !== null) {
-      this.added(this.log.recover(epoch, messages, head));
+      this.added(this.log.recover(epoch, messages, head, changes));
       if (this.log.hasGap) this.fillGap();
     } else {
       this.startFrom({ epoch, head, messages });
@@ -129,7 +129,8 @@ export class Room extends Conversation {
     this.countUnread();
     for (const { resolve } of this.#waiting.splice(0)) resolve();
     this.emit("joined");
-    this.client.roomAnswered(this, position === null ? 0 : Math.max(0, head - position));
+    const missed = recovered ? messages.length : head - (position ?? head);
+    this.client.roomAnswered(this, position === null ? 0 : Math.max(0, missed));
     this.client.outbox.flush(this.key);
   }
 
@@ -153,12 +154,14 @@ export class Room extends Conversation {
   }
 
   restart() {
-    this.log = new MessageLog();
+    this.log = this.createLog();
     this.requestJoin();
   }
 
   /** @param {any} frame somebody joined or left */
-  presenceChanged({ event, user_id: userId }) {
+  presenceChanged({ event, user_id: userId, name }) {
+    this.client.learnNames([{ user_id: userId, name }]);
+    if (event === "renamed") return;
     const hasJoined = event === "joined";
     this.presenceChanges += 1;
     if (hasJoined !== this.users.has(userId)) this.userCount += hasJoined ? 1 : -1;
@@ -189,10 +192,10 @@ export class Room extends Conversation {
     }, TYPING_TIMEOUT_MS);
   }
 
-  /** @param {string} epoch @param {Entry[]} entries */
-  receive(epoch, entries) {
+  /** @param {string} epoch @param {Entry[]} entries @param {import("./message-log.js").Change[]} [changes] */
+  receive(epoch, entries, changes = []) {
     for (const { from } of entries) this.typingUsers.delete(from);
-    super.receive(epoch, entries);
+    super.receive(epoch, entries, changes);
   }
 
   #joinLater(/** @type {number} */ milliseconds) {

@@ -106,6 +106,48 @@ test("a first direct message is emitted, and counts as unread", async (context) 
   assert.equal(bob.direct(ann.userId).unread, 1);
 });
 
+test("edits, deletes and reactions reach everybody, late joiners too", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  const [anns, bobs] = [ann.room(name), bob.room(name)];
+  await Promise.all([anns.join(), bobs.join()]);
+  for (const text of ["first", "second", "third"]) await anns.send(text);
+  await until([ann, bob], () => anns.entries.length === 3 && bobs.entries.length === 3);
+
+  await anns.edit(1, "first, edited");
+  await anns.delete(2);
+  await bobs.react(3, "👍");
+  await assert.rejects(bobs.edit(1, "not mine"));
+  await anns.send("fourth");
+  const isDone = (room) => room.entries.length === 4 && room.entries[2].reactions?.["👍"] === 1;
+  await until([ann, bob], () => isDone(anns) && isDone(bobs));
+  const late = person({ name: "cleo" });
+  await late.room(name).join();
+
+  for (const room of [anns, bobs, late.room(name)]) {
+    assert.deepEqual(contents(room), ["first, edited", "", "third", "fourth"]);
+    assert.equal(room.entries[1].deleted, true);
+    assert.equal(room.entries[2].reactions["👍"], 1);
+    assert.equal(room.log.hasGap, false);
+  }
+  assert.deepEqual(bobs.entries[2].mine, ["👍"]);
+  await bobs.react(3, "👍", false);
+  await until(ann, () => !anns.entries[2].reactions["👍"]);
+});
+
+test("display names of any script are known beside the ids", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "José García" }), person({ name: "张伟" })];
+  const name = newRoom();
+  await Promise.all([ann.room(name).join(), bob.room(name).join()]);
+  await bob.room(name).send("Hello");
+  await until(ann, () => ann.room(name).entries.length === 1);
+
+  assert.equal(ann.nameOf(bob.userId), "张伟");
+  assert.equal(ann.nameOf(ann.userId), "José García");
+});
+
 test("unread counts what others wrote, until it is marked as read on any connection", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];

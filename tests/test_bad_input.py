@@ -409,7 +409,7 @@ async def test_whatever_is_asked_gets_an_answer(ann: Person) -> None:
     async def asked(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, str]:
         async with ann.request(method, path, params=query, data=body) as answer:
             assert "X-Injected" not in answer.headers
-            return answer.status, await answer.text()
+            return answer.status, await answer.text(errors="replace")
 
     @settings(max_examples=150, deadline=None)
     @given(
@@ -422,7 +422,8 @@ async def test_whatever_is_asked_gets_an_answer(ann: Person) -> None:
 
         status, text = asyncio.run_coroutine_threadsafe(asking, loop).result(QUICK)
 
-        assert status in {200, 204, 400, 401, 403, 404, 409, 413}
+        limited = {429} if "rate_limited" in one.errors else set()
+        assert status in {200, 204, 400, 401, 403, 404, 409, 413} | limited
         assert "Traceback" not in text
         if status >= 400 and text.startswith("{"):
             assert json.loads(text)["error"].keys() == {"code", "message", "retry"}

@@ -13,7 +13,8 @@ from realtime.http import Access, endpoint
 from realtime.messages import validate_content
 from realtime.names import validate_message_id, validate_room, validate_user_id
 from realtime.rooms.appender import appender
-from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft
+from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft, target_of
+from realtime.users.audit import record_act
 
 Revision = Annotated[int, Meta(ge=0)]
 
@@ -65,14 +66,14 @@ async def room_message_edit(req: func.HttpRequest, body: ServerEditRequest) -> C
         revision=body.revision,
         mentions=validate_mentions(body.mentions),
     )
-    return await _append(req, draft)
+    return await _append(req, draft, f"edit as {draft.sender}")
 
 
 @endpoint(bp, "DELETE", "api/rooms/{room}/messages/{seq}", Access.SERVER, errors=MESSAGE_ERRORS)
 async def room_message_delete(req: func.HttpRequest) -> ChangeAccepted:
     """Delete a message: its content is removed from the storage, a tombstone stays."""
     draft = DeleteDraft("system", _id_of(""), target=_seq_of(req), moderator=True)
-    return await _append(req, draft)
+    return await _append(req, draft, "delete message")
 
 
 @endpoint(
@@ -91,11 +92,12 @@ async def room_message_react(req: func.HttpRequest, body: ServerReactionRequest)
         emoji=validate_emoji(body.emoji),
         on=body.on,
     )
-    return await _append(req, draft)
+    return await _append(req, draft, f"react as {draft.sender}")
 
 
-async def _append(req: func.HttpRequest, draft: Draft) -> ChangeAccepted:
+async def _append(req: func.HttpRequest, draft: Draft, action: str) -> ChangeAccepted:
     room = validate_room(req.route_params["room"])
+    await record_act(req.headers, action, f"{room}/{target_of(draft)}")
     stored = await appender().append(room, draft)
     return ChangeAccepted(room, stored.seq)
 

@@ -1,7 +1,8 @@
-"""What it costs that nothing is believed: a message with all of its checks, beside one without.
+"""What the checks cost: a message with all of its checks, beside one without any.
 
-Both in one process, over the same emulator and the same Azurite: with, as the webhook does it, from
-the signed headers on; without, straight to keeping and publishing. One of each by turns.
+Both run in one process, with the same emulator and the same Azurite. With checks, a message begins
+as the webhook receives it, with signed headers; without, it is only stored and published. They
+take turns. The checks may cost 10 % of a message in an open room, and 15 % in a private one.
 """
 
 import hashlib
@@ -62,8 +63,14 @@ async def measured() -> list[Row]:
     alone = await one_after_another(lambda number: say(checked, number, "typing"))
     return [
         Row("a message with all checks: p50", with_all, "ms", without, "none"),
-        Row("  in a private room, asked each time: p50", among_members, "ms", without, "none"),
-        Row("  of it the checks without I/O", alone, "ms", without, "a message"),
+        Row(
+            "  in a private room, whose members are read each time: p50",
+            among_members,
+            "ms",
+            without,
+            "none",
+        ),
+        Row("  the checks without I/O", alone, "ms", without, "a message"),
     ]
 
 
@@ -88,7 +95,7 @@ async def say(room: str, number: str, name: str = "message") -> WebhookResponse:
 
 
 async def by_turns(acts: Sequence[Act]) -> list[float]:
-    """The median of each, in ms; by turns, so that what else the machine does meets all alike."""
+    """The median of each, in ms. They take turns, so that other load affects all of them."""
     times: list[list[float]] = [[] for _ in acts]
     for number in range(MESSAGES):
         for act, taken in zip(acts, times, strict=True):
@@ -99,7 +106,7 @@ async def by_turns(acts: Sequence[Act]) -> list[float]:
 
 
 async def one_after_another(act: Act) -> float:
-    """Milliseconds for each of many; `typing` that is too often to be passed on has no effect."""
+    """Milliseconds for each of many events; `typing` over its limit has no effect."""
     await act("first")
     began = time.perf_counter()
     for number in range(CHECKS):

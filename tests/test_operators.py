@@ -87,12 +87,13 @@ async def test_acts_are_recorded_with_who_what_and_when(
         ("PUT", f"/api/rooms/{room}/members/{ann.id}", None),
         ("DELETE", f"/api/rooms/{room}/members/{ann.id}", None),
         ("POST", f"/api/rooms/{room}/message", text),
+        ("DELETE", f"/api/rooms/{room}/messages/1", None),
         ("POST", f"/api/publish?group=room.{room}", text),
     ):
         async with http.request(method, desk.url + path, json=body) as answer:
             assert answer.status == 200, await answer.text()
 
-    acts = (await olivia.get("/api/audit?limit=8"))["acts"]
+    acts = (await olivia.get("/api/audit?limit=9"))["acts"]
 
     assert [(one["actor"], one["action"], one["target"]) for one in reversed(acts)] == [
         ("key", "mint operator", "olivia"),
@@ -102,6 +103,7 @@ async def test_acts_are_recorded_with_who_what_and_when(
         ("key", "add member", f"{room}/{ann.id}"),
         ("key", "remove member", f"{room}/{ann.id}"),
         ("key", "send as olivia", room),
+        ("key", "delete message", f"{room}/1"),
         ("key", "publish", f"room.{room}"),
     ]
     assert "must not be recorded" not in str(acts)

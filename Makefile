@@ -6,6 +6,8 @@
 #   make doctor   check the local configuration, or a deployed app: make doctor URL=https://...
 #   make picture  record the README's animated picture from the running page
 #   make check    lint, formatting and types        make fix    what can be fixed automatically
+#   make audit    look up known vulnerabilities of what is deployed
+#   make sbom     list what is deployed, with all its dependencies: .local/sbom.json (CycloneDX)
 #   make clean    remove what was installed, built and stored
 #
 # Options go into ARGS: make start ARGS='--data memory', make test ARGS='-k history'
@@ -28,7 +30,7 @@ RIVAL := benchmarks/js/node_modules/.package-lock.json
 QUIETLY := --no-audit --no-fund --loglevel=error
 OFFLINE := { echo 'The installation failed. Is this machine online?'; exit 1; }
 
-.PHONY: start test bench doctor picture check fix clean
+.PHONY: start test bench doctor picture check fix audit sbom clean
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
@@ -60,6 +62,28 @@ check: $(PACKAGES)
 fix: $(PACKAGES)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# The packages of the app alone, resolved, in an environment of their own.
+AUDIT := .local/audit/bin
+DEPLOYED := .local/deployed
+
+audit: $(AUDIT)/pip-audit $(DEPLOYED)/installed
+	$(AUDIT)/pip-audit --path $$($(DEPLOYED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+	cd web && npm audit --omit=dev
+	cd clients/javascript && npm audit --omit=dev
+
+sbom: $(AUDIT)/pip-audit $(DEPLOYED)/installed
+	$(AUDIT)/cyclonedx-py environment --output-file .local/sbom.json $(DEPLOYED)/bin/python
+
+$(AUDIT)/pip-audit: local/requirements-audit.txt
+	@$(PYTHON) -m venv .local/audit
+	@$(AUDIT)/python -m pip install --quiet --disable-pip-version-check -r $< || $(OFFLINE)
+	@touch $@
+
+$(DEPLOYED)/installed: requirements.txt
+	@$(PYTHON) -m venv --clear $(DEPLOYED)
+	@$(DEPLOYED)/bin/python -m pip install --quiet --disable-pip-version-check -r $< || $(OFFLINE)
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .local web/dist tests/output

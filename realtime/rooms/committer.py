@@ -33,7 +33,10 @@ class Runtime:
 
 @dataclass
 class OutstandingRow:
-    """A queue row of this instance. `outcomes` are known once a leader has committed it."""
+    """A queue row of this instance. `outcomes` are known once a leader has committed it.
+
+    `gone`: the outcomes are from the `i:` rows, so it is not known who has published the entries.
+    """
 
     key: str
     epoch: str
@@ -42,6 +45,7 @@ class OutstandingRow:
     checked_at: float
     outcomes: list[Outcome] = field(default_factory=list)
     committed_at: float = 0.0
+    gone: bool = False
 
     @property
     def last_seq(self) -> int:
@@ -130,7 +134,7 @@ class Committer:
     ) -> bool:
         """Publish the entries of a commit, then give the drafts of this instance their outcome."""
         own = [*batch, *self.own_drafts(rows)]
-        entries = [*commit.entries, *await self._read_repeated(commit, own)]
+        entries = [*commit.entries, *await self._read_repeated(commit)]
         published = await self.try_publish(commit.head.epoch, entries)
         self.remove_rows(rows)
         if not published:
@@ -157,14 +161,12 @@ class Committer:
             for queued in self.outstanding[row.key].drafts
         ]
 
-    async def _read_repeated(
-        self, commit: Commit, own: Sequence[QueuedDraft]
-    ) -> list[Entry | Change]:
-        """The entries of repeated drafts: the publish after their first commit may have failed."""
+    async def _read_repeated(self, commit: Commit) -> list[Entry | Change]:
+        """The entries of repeated drafts, of any instance: the publish after their first commit may
+        have failed."""
         stored = {entry.seq for entry in commit.entries}
-        outcomes = (commit.outcomes[queued.draft] for queued in own)
-        repeated = {one for one in outcomes if isinstance(one, int) and one} - stored
-        return await self.read_entries(commit.head, repeated)
+        outcomes = {one for one in commit.outcomes.values() if isinstance(one, int) and one}
+        return await self.read_entries(commit.head, outcomes - stored)
 
     async def read_entries(self, head: Head, seqs: set[int]) -> list[Entry | Change]:
         if not seqs:

@@ -76,12 +76,12 @@ class Follower:
                 row.committed_at = now
             elif not row.outcomes and now - row.checked_at > protocol.GONE_CHECK_SECONDS:
                 row.checked_at = now
-                await self._check_gone(row, now)
+                await self._check_gone(row)
             if not row.outcomes:
                 continue
-            if head.published >= row.last_seq:
+            if head.published >= row.last_seq and not row.gone:
                 self._resolve_row(head.epoch, row)
-            elif now - row.committed_at > protocol.MARK_TIMEOUT_SECONDS:
+            elif row.gone or now - row.committed_at > protocol.MARK_TIMEOUT_SECONDS:
                 await self._publish_row(head, row)
 
     def _resolve_row(self, epoch: str, row: OutstandingRow) -> None:
@@ -99,7 +99,7 @@ class Follower:
             del self._committer.outstanding[row.key]
             self._committer.queue.fail(row.drafts, "a publish failed")
 
-    async def _check_gone(self, row: OutstandingRow, now: float) -> None:
+    async def _check_gone(self, row: OutstandingRow) -> None:
         """A row that is gone, but not mentioned in the head, was stored some commits ago or was
         deleted: the `i:` rows tell. What is not stored waits again."""
         _, queue = await self._committer.read_queue()
@@ -112,7 +112,7 @@ class Follower:
         self._committer.queue.put_back(missing)
         row.drafts = [one for one in row.drafts if one.draft in found]
         row.outcomes = [found[one.draft] for one in row.drafts]
-        row.committed_at = now
+        row.gone = True
         if not row.drafts:
             del self._committer.outstanding[row.key]
 

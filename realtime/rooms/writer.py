@@ -35,6 +35,8 @@ class LogWriter:
         self._committer = committer
         self._leader = Leader(committer)
         self._follower = Follower(committer)
+        self._failures = 0
+        self._failing_since: float | None = None
 
     @property
     def queue(self) -> DraftQueue:
@@ -126,16 +128,19 @@ class LogWriter:
                 if takeover is not None:
                     await self._leader.lead(*takeover)
         except AzureError as error:
-            if _is_permanent(error) or self._oldest_wait() > RETRY_SECONDS:
-                raise
-            await self._committer.sleep(self._committer.chance() * MAX_RETRY_PAUSE_SECONDS)
+            await self._pause_after_failure(error)
+        else:
+            self._failures, self._failing_since = 0, None
 
-    def _oldest_wait(self) -> float:
-        """Seconds since the oldest outstanding row was inserted."""
+    async def _pause_after_failure(self, error: AzureError) -> None:
+        """Raises the error if it is permanent, or if the storage has failed for too long."""
         now = self._committer.clock()
-        return max(
-            (now - row.inserted_at for row in self._committer.outstanding.values()), default=0.0
-        )
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        if _is_permanent(error) or now - self._failing_since > RETRY_SECONDS:
+            raise error
+        self._failures += 1
+        pause = min(0.02 * 2**self._failures, MAX_RETRY_PAUSE_SECONDS)
+        await self._committer.sleep((0.5 + self._committer.chance()) * pause)
 
 
 def _is_permanent(error: AzureError) -> bool:

@@ -1,0 +1,337 @@
+"""Several instances write one log at the same moment: storage that fails, instances that die."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from local.parts import Desk
+from realtime.azure.tables import Table, Tables, connect_tables
+from realtime.errors import ApiError
+from realtime.messages import Change, Entry
+from realtime.rooms.appender import Appender
+from realtime.rooms.contention import Contention
+from realtime.rooms.draft_queue import Stored
+from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
+from realtime.rooms.history import History, read_entries
+from realtime.rooms.log import LogStore
+from realtime.rooms.log_rows import QUEUE_PREFIX, encode_queue_row
+from realtime.rooms.publisher import LogPublisher
+from realtime.rooms.retention import purge
+from realtime.settings import Settings
+
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 60.0
+
+
+class Faults:
+    """What goes wrong in the calls of one instance to the storage. A dead one never continues."""
+
+    def __init__(self, seed: int, rate: float, dies_after: int = -1) -> None:
+        self._random = random.Random(seed)
+        self._rate = rate
+        self._calls_left = dies_after
+        self.dead = asyncio.Event()
+
+    async def read(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Reads do not fail here: the SDK repeats them below this table."""
+        if self._calls_left == 0:
+            self.dead.set()
+            await asyncio.Event().wait()
+        self._calls_left -= 1
+        return await call()
+
+    async def write(self, call: Callable[[], Awaitable[T]]) -> T:
+        chance = self._random.random()
+        if chance < self._rate / 2:
+            raise ServiceRequestError("refused")
+        result = await self.read(call)
+        if chance > 1 - self._rate / 2:
+            raise ServiceResponseError("the answer was lost")
+        return result
+
+
+class FaultyTable(Table):
+    """The real table behind faults."""
+
+    faults: Faults
+
+    async def get_entity(self, *key: str) -> Any:
+        read = super().get_entity
+        return await self.faults.read(lambda: read(*key))
+
+    async def upsert_entity(self, entity: Any, **options: Any) -> Any:
+        write = super().upsert_entity
+        return await self.faults.write(lambda: write(entity, **options))
+
+    async def submit(self, operations: Any) -> Any:
+        write = super().submit
+        return await self.faults.write(lambda: write(operations))
+
+
+class FaultyTables(Tables):
+    faults: Faults
+
+    def open(self, name: str) -> Table:
+        table = super().open(name)
+        table.__class__ = FaultyTable
+        table.faults = self.faults  # type: ignore[attr-defined]
+        return table
+
+
+class Recorder(LogPublisher):
+    """Records what is published, and fails at times."""
+
+    def __init__(self, frames: list[Entry | Change], faults: Faults) -> None:
+        self._frames = frames
+        self._faults = faults
+
+    async def publish(self, name: str, epoch: str, entries: Sequence[Entry | Change]) -> None:  # noqa: ARG002
+        async def record() -> None:
+            self._frames.extend(sorted(entries, key=lambda one: one.seq))
+
+        await self._faults.write(record)
+
+
+class Node:
+    """One instance of the app, as far as logs are concerned."""
+
+    def __init__(self, desk: Desk, frames: list[Entry | Change], faults: Faults) -> None:
+        settings = Settings(tables_connection_string=desk.tables_connection_string)
+        self.faults = faults
+        self.tables = connect_tables(settings)
+        self.tables.__class__ = FaultyTables
+        self.tables.faults = faults  # type: ignore[attr-defined]
+        self.logs = LogStore(self.tables)
+        self.history = History(self.logs)
+        self.appender = Appender(
+            self.logs, Recorder(frames, faults), chance=random.Random(1).random, timeout_seconds=5
+        )
+
+    def share(self, room: str) -> None:
+        """Begin as if the instance had met other writers."""
+        contention = self.appender._contention.setdefault(room, Contention())  # noqa: SLF001
+        contention.note_shared(asyncio.get_running_loop().time())
+
+    async def wait_until_idle(self) -> None:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while self.appender._tasks:  # noqa: SLF001
+                await asyncio.wait(set(self.appender._tasks))  # noqa: SLF001
+
+    async def close(self) -> None:
+        for task in self.appender._tasks:  # noqa: SLF001
+            task.cancel()
+        await self.tables.close()
+
+
+@asynccontextmanager
+async def start_nodes(
+    desk: Desk, all_faults: Sequence[Faults]
+) -> AsyncIterator[tuple[list[Node], list[Entry | Change]]]:
+    frames: list[Entry | Change] = []
+    nodes = [Node(desk, frames, faults) for faults in all_faults]
+    try:
+        yield nodes, frames
+    finally:
+        for node in nodes:
+            await node.close()
+
+
+async def send_until_answered(nodes: Sequence[Node], room: str, draft: Draft) -> Stored | ApiError:
+    """What a client does: repeat what is not confirmed, each time through another instance."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        attempt = 0
+        while True:
+            node = nodes[attempt % len(nodes)]
+            attempt += 1
+            if node.faults.dead.is_set():
+                continue
+            try:
+                return await node.appender.append(room, draft)
+            except ApiError as error:
+                if not error.retry:
+                    return error
+
+
+async def check(
+    reader: Node,
+    room: str,
+    frames: Sequence[Entry | Change],
+    outcomes: dict[Draft, Stored | ApiError],
+) -> None:
+    """No hole, nothing twice, every confirmed draft stored under its seq and published."""
+    head = await reader.logs.read_head(room)
+    entries = await read_entries(reader.logs, room, head, 1, head.seq)
+    by_seq = {entry.seq: entry for entry in entries}
+    assert sorted(by_seq) == list(range(1, head.seq + 1))
+    ids = [(entry.sender, entry.id) for entry in entries]
+    assert len(set(ids)) == len(ids)
+    messages = [entry for entry in entries if isinstance(entry, Entry)]
+    assert head.messages == len(messages)
+    published = {entry.seq for entry in frames}
+    for draft, outcome in outcomes.items():
+        if isinstance(outcome, Stored) and outcome.seq:
+            stored = by_seq[outcome.seq]
+            assert (stored.sender, stored.id) == (draft.sender, draft.id)
+            assert outcome.seq in published
+    await check_replay(reader, room, frames)
+
+
+async def check_replay(reader: Node, room: str, frames: Sequence[Entry | Change]) -> None:
+    """A client that received all frames has the reactions and tombstones of the pages."""
+    page = await reader.history.read_page(room, 200)
+    received = {entry.seq: entry for entry in sorted(frames, key=lambda one: one.seq)}
+    counts: dict[tuple[int, str], int] = {}
+    deleted = set()
+    for entry in (received[seq] for seq in sorted(received)):
+        if isinstance(entry, Change) and entry.kind == "reaction" and entry.emoji:
+            counts[entry.target, entry.emoji] = entry.count or 0
+        if isinstance(entry, Change) and entry.kind == "delete":
+            deleted.add(entry.target)
+    for message in page.messages:
+        if message.deleted:
+            assert message.seq in deleted or message.seq not in received
+            continue
+        for emoji, count in message.reactions.items():
+            assert counts.get((message.seq, emoji), count) == count
+
+
+def make_drafts(seed: int, count: int) -> list[Draft]:
+    """Messages first, then all kinds; some are repetitions of another one."""
+    chance = random.Random(seed)
+    drafts: list[Draft] = []
+    for number in range(count):
+        sender, new_id = f"user{chance.randint(1, 8)}", f"{seed}-{number}"
+        target = chance.randint(1, 6)
+        kind = chance.random() if number > 8 else 0
+        if kind < 0.6:
+            drafts.append(MessageDraft(sender, new_id, content=f"text {number}"))
+        elif kind < 0.75:
+            emoji, on = chance.choice("👍🎉"), chance.random() < 0.7
+            drafts.append(ReactionDraft(sender, new_id, target=target, emoji=emoji, on=on))
+        elif kind < 0.9:
+            drafts.append(EditDraft(sender, new_id, target=target, content=f"edit {number}"))
+        else:
+            drafts.append(DeleteDraft(sender, new_id, target=target))
+        if chance.random() < 0.15:
+            drafts.append(drafts[-1])
+    return drafts
+
+
+async def write_with_faults(desk: Desk, seed: int, count: int, instances: int, rate: float) -> None:
+    room = f"shared-{uuid.uuid4().hex}"
+    faults = [Faults(seed * 10 + number, rate) for number in range(instances)]
+    async with start_nodes(desk, [*faults, Faults(0, 0)]) as (nodes, frames):
+        *writers, reader = nodes
+        chance = random.Random(seed)
+        for node in writers:
+            if chance.random() < 0.7:
+                node.share(room)
+        drafts = make_drafts(seed, count)
+        outcomes: dict[Draft, Stored | ApiError] = {}
+
+        async def send(draft: Draft) -> None:
+            order = chance.sample(writers, len(writers))
+            outcomes[draft] = await send_until_answered(order, room, draft)
+
+        first, rest = drafts[:8], drafts[8:]
+        await asyncio.gather(*map(send, first))
+        await asyncio.gather(*map(send, rest))
+        for node in writers:
+            await node.wait_until_idle()
+        await check(reader, room, frames, outcomes)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(seed=st.integers(0, 10_000), instances=st.integers(2, 3))
+def test_whatever_the_storage_does_everything_is_stored_once_and_published(
+    desk: Desk, seed: int, instances: int
+) -> None:
+    asyncio.run(write_with_faults(desk, seed, 30, instances, rate=0.15))
+
+
+@pytest.mark.parametrize("dies_after", range(14))
+async def test_an_instance_that_dies_after_any_step_costs_nothing(
+    desk: Desk, room: str, dies_after: int
+) -> None:
+    """It stops in the middle of leading or following; the others take over."""
+    faults = [Faults(1, 0, dies_after), Faults(2, 0), Faults(3, 0)]
+    async with start_nodes(desk, faults) as (nodes, frames):
+        dying, *others = nodes
+        for node in nodes:
+            node.share(room)
+        drafts = make_drafts(dies_after, 30)
+        outcomes: dict[Draft, Stored | ApiError] = {}
+
+        async def send(draft: Draft, number: int) -> None:
+            first = [dying, *others] if number % 2 else others
+            outcomes[draft] = await send_until_answered(first, room, draft)
+
+        await asyncio.gather(*(send(one, number) for number, one in enumerate(drafts)))
+        for node in others:
+            await node.wait_until_idle()
+        await check(others[0], room, frames, outcomes)
+
+
+async def test_rows_of_the_protocol_that_are_not_usable_are_removed(desk: Desk, room: str) -> None:
+    """Half written, of another epoch, of another version, and far too many."""
+    async with start_nodes(desk, [Faults(1, 0), Faults(2, 0)]) as (nodes, frames):
+        one, other = nodes
+        await one.appender.append(room, MessageDraft("ann", "1", content="a"))
+        table = one.tables.open("history")
+        lost: list[Draft] = [MessageDraft("eve", "x", content="of another epoch")]
+        for number in range(60):
+            key = f"{QUEUE_PREFIX}{number:013}-junk"
+            row = encode_queue_row(room, key, "another epoch", lost)
+            if number % 3 == 1:
+                row = {"PartitionKey": room, "RowKey": key, "version": 0}
+            if number % 3 == 2:
+                row = {**row, "drafts0": row["drafts0"][:20]}
+            await table.upsert_entity(row)
+        for node in nodes:
+            node.share(room)
+        outcomes: dict[Draft, Stored | ApiError] = {}
+        for number in range(2, 8):
+            draft = MessageDraft("ann", str(number), content="b")
+            outcomes[draft] = await send_until_answered([other, one], room, draft)
+        await asyncio.gather(one.wait_until_idle(), other.wait_until_idle())
+
+        left = [row["RowKey"] async for row in one.logs.query_rows(room, "head:", "head;")]
+        assert left == []
+        await check(one, room, frames, outcomes)
+        entries = (await one.history.read_page(room, 200)).messages
+        assert "eve" not in {entry.sender for entry in entries}
+
+
+async def test_retention_runs_while_instances_share_a_log(desk: Desk, room: str) -> None:
+    async with start_nodes(desk, [Faults(1, 0), Faults(2, 0), Faults(3, 0)]) as (nodes, frames):
+        *writers, purger = nodes
+        for node in writers:
+            node.share(room)
+        drafts = [MessageDraft("ann", str(number), content="x") for number in range(60)]
+        outcomes: dict[Draft, Stored | ApiError] = {}
+
+        async def send(draft: Draft, number: int) -> None:
+            order = [writers[number % 2], writers[1 - number % 2]]
+            outcomes[draft] = await send_until_answered(order, room, draft)
+
+        async def purge_often() -> None:
+            for _ in range(5):
+                await purge(purger.logs, datetime.now(UTC) - timedelta(days=1), days=1)
+
+        await asyncio.gather(
+            purge_often(), *(send(one, number) for number, one in enumerate(drafts))
+        )
+        await asyncio.gather(*(node.wait_until_idle() for node in writers))
+        await check(purger, room, frames, outcomes)

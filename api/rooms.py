@@ -77,17 +77,18 @@ async def _summarize(user_id: str, membership: Membership) -> ConversationSummar
     if membership.kind == "direct":
         head = await logs().read_head(direct_log(user_id, name))
         other = await profiles().name_of(name)
-        return _make_summary(head, membership.read, user_id=name, name=other)
+        return _make_summary(head, membership, user_id=name, name=other)
     state = await room_access().find(name, user_id)
     if state is None:
         return None
     head = await logs().read_head(name)
-    return _make_summary(head, membership.read, room=name, private=state.private)
+    return _make_summary(head, membership, room=name, private=state.private)
 
 
-def _make_summary(head: Head, read: int, **conversation: Any) -> ConversationSummary:
-    unread = max(0, head.seq - read)
-    return ConversationSummary(head.epoch, head.seq, read, unread, **conversation)
+def _make_summary(head: Head, membership: Membership, **conversation: Any) -> ConversationSummary:
+    """Unread are messages; edits, deletes and reactions do not count."""
+    unread = max(0, head.messages - membership.read_messages)
+    return ConversationSummary(head.epoch, head.seq, membership.read, unread, **conversation)
 
 
 class RoomSettings(Struct, frozen=True):

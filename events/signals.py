@@ -12,6 +12,7 @@ from realtime.messages import ReadEvent, TypingEvent
 from realtime.names import room_group
 from realtime.requests import ReadRequest, TypingRequest
 from realtime.rooms.access import room_access
+from realtime.rooms.history import history
 from realtime.rooms.log import logs
 from realtime.users.memberships import memberships
 
@@ -42,7 +43,10 @@ async def read(client: Client, request: ReadRequest) -> Reply:
     if membership is None:
         raise ApiError("not_in_room", "Join the room first, or write to this user.")
     if request.seq > membership.read:
-        seq = await memberships().advance_read_marker(client.user_id, kind, name, request.seq)
+        messages = await history().count_messages(log, request.seq)
+        seq = await memberships().advance_read_marker(
+            client.user_id, kind, name, request.seq, messages
+        )
         await hub().send_to_user(client.user_id, ReadEvent(seq, request.room, request.to))
     return Reply(None, client.rooms)
 

@@ -355,6 +355,30 @@ async def test_a_message_carries_reply_mentions_and_meta(
         assert entry["meta"] == {"color": "blue"}
 
 
+async def test_unread_counts_messages_and_not_changes(ann: Person, bob: Person, room: str) -> None:
+    async def unread() -> tuple[int, int]:
+        (summary,) = (await bob.get("/api/rooms"))["rooms"]
+        return summary["unread"], summary["head"]
+
+    async with ann.connect(room) as hers, bob.connect(room) as his:
+        await hers.say(room, "one")
+        await hers.say(room, "two")
+        assert await unread() == (2, 2)
+
+        await hers.send("react", {"room": room, "seq": 1, "emoji": THUMB})
+        await his.send("read", {"room": room, "seq": 1})
+        assert await unread() == (1, 3)
+
+        await his.send("read", {"room": room, "seq": 3})
+        await hers.send("edit", {"room": room, "seq": 1, "content": "ONE", "revision": 0})
+        await hers.send("delete", {"room": room, "seq": 2})
+        assert await unread() == (0, 5)
+
+        await his.send("read", {"room": room, "seq": 4})
+        await hers.say(room, "three")
+        assert await unread() == (1, 6)
+
+
 # --- by a server --------------------------------------------------------------------------------
 
 

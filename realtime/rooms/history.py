@@ -27,6 +27,9 @@ DEFAULT_PAGE_ENTRIES = 50
 MAX_PAGE_READS = 6
 """Queries for one page of messages: changes between them make a page need more than one."""
 
+COUNT_WINDOW_ENTRIES = 20
+"""Entries before a seq that are read to find the message before it; else the one after it tells."""
+
 MAX_RANGE_REACTIONS = 1_000
 """Above this number of reactions in a page, they are read for each message by itself."""
 
@@ -101,6 +104,24 @@ class History:
                 return await self._mark_reactions(name, page, reader), True
         page = await self._read_before(name, head, head.seq, limit)
         return await self._mark_reactions(name, page, reader), False
+
+    async def count_messages(self, name: str, seq: int) -> int:
+        """The number of messages of a log up to a seq, also of those that are purged."""
+        head = await self._logs.cached_head(name)
+        if seq >= head.seq:
+            head = await self._logs.read_head(name)
+        if seq >= head.seq:
+            return head.messages
+        low = max(head.first, seq - COUNT_WINDOW_ENTRIES)
+        rows = self._logs.query_rows(name, entry_key(low), entry_key(head.seq + 1))
+        before = 0
+        async for row in rows:
+            if "kind" in row or not head.includes(row["epoch"], seq_of(row)):
+                continue
+            if seq_of(row) > seq:
+                return before or int(row["ordinal"].value) - 1
+            before = int(row["ordinal"].value)
+        return before or head.messages
 
     async def _read_before(self, name: str, head: Head, last: int, limit: int) -> Page:
         """The last messages up to a seq: the changes between them are left out."""

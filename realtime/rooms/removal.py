@@ -1,4 +1,4 @@
-"""Removes a user from a room: the connections leave the group, and the room is told."""
+"""Removes a user from a room: the connections leave the group, and the room gets a notice."""
 
 from realtime.azure.web_pubsub import hub
 from realtime.names import room_group

@@ -24,11 +24,15 @@ MAX_CACHED_PAIRS = 10_000
 
 @dataclass(frozen=True)
 class Membership:
-    """`name` is the room, or the other user of a direct conversation."""
+    """`name` is the room, or the other user of a direct conversation.
+
+    `read` is the seq of the read marker, `read_messages` the number of messages up to it.
+    """
 
     kind: Kind
     name: str
     read: int
+    read_messages: int
 
     @property
     def key(self) -> str:
@@ -82,12 +86,15 @@ class Memberships:
             row = await table.get_entity(user_id, f"{kind}:{name}")
         except ResourceNotFoundError:
             return None
-        return Membership(kind, name, int(row["read"]))
+        return Membership(kind, name, int(row["read"]), int(row["read_messages"]))
 
-    async def advance_read_marker(self, user_id: str, kind: Kind, name: str, seq: int) -> int:
+    async def advance_read_marker(
+        self, user_id: str, kind: Kind, name: str, seq: int, messages: int
+    ) -> int:
         """Move a read marker forward, never back; returns where it is then, 0 without a membership.
 
-        It stores no membership: a marker cannot be set where the user has never been.
+        `messages` is the number of messages up to `seq`. It stores no membership: a marker cannot
+        be set where the user has never been.
         """
         table = self._tables.open("memberships")
         while True:
@@ -99,7 +106,7 @@ class Memberships:
                 return int(row["read"])
             try:
                 await table.update_entity(
-                    _row(user_id, kind, name, seq),
+                    _row(user_id, kind, name, seq, messages),
                     mode=UpdateMode.REPLACE,
                     etag=row.metadata["etag"],
                     match_condition=MatchConditions.IfNotModified,
@@ -131,14 +138,15 @@ class Memberships:
         return found, None
 
 
-def _row(user_id: str, kind: Kind, name: str, read: int) -> Row:
-    return {"PartitionKey": user_id, "RowKey": f"{kind}:{name}", "read": read}
+def _row(user_id: str, kind: Kind, name: str, read: int, read_messages: int = 0) -> Row:
+    key = {"PartitionKey": user_id, "RowKey": f"{kind}:{name}"}
+    return {**key, "read": read, "read_messages": read_messages}
 
 
 def _parse(row: Row) -> Iterator[Membership]:
     kind, _, name = row["RowKey"].partition(":")
     if kind in {"room", "direct"}:
-        yield Membership(kind, name, int(row["read"]))
+        yield Membership(kind, name, int(row["read"]), int(row["read_messages"]))
 
 
 @cache

@@ -1,10 +1,12 @@
-"""Maintenance on a schedule: reconcile presence each minute, purge history each night."""
+"""Maintenance on a schedule: reconcile presence and publish heads each minute, purge each night."""
 
 import logging
 from datetime import UTC, datetime
 
 import azure.functions as func
 
+from realtime.azure.web_pubsub import hub
+from realtime.rooms.heartbeat import publish_heads
 from realtime.rooms.log import logs
 from realtime.rooms.presence import presence
 from realtime.rooms.retention import purge
@@ -18,10 +20,11 @@ bp = func.Blueprint()
 
 
 async def reconcile_presence() -> None:
-    """Publish the notices "joined" and "left" that lost events have left out."""
-    corrections = await presence().reconcile()
-    if corrections:
-        log.info("presence: %d corrections", corrections)
+    """Publish the notices that lost events have left out, and the position of each room's log."""
+    found = await presence().reconcile()
+    if found.corrections:
+        log.info("presence: %d corrections", found.corrections)
+    await publish_heads(logs(), hub(), found.rosters)
 
 
 async def purge_history() -> None:

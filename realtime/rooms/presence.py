@@ -59,6 +59,14 @@ class Roster:
         return Roster(self.users, {**self.names, user_id: name})
 
 
+@dataclass(frozen=True)
+class Reconciliation:
+    """How many announcements were wrong, and the rosters that were read."""
+
+    corrections: int
+    rosters: dict[str, Roster]
+
+
 class Presence:
     """The rosters of all rooms."""
 
@@ -135,8 +143,8 @@ class Presence:
             name = roster.names.get(user_id) or await self._profiles.name_of(user_id)
             await self._publish_notice(room, user_id, name, "left")
 
-    async def reconcile(self) -> int:
-        """Correct the announced users of every room that has some; returns how many were wrong."""
+    async def reconcile(self) -> Reconciliation:
+        """Correct the announced users of every room that has some."""
         announced = await self._read_announced()
         rosters = await gather_limited(self.roster(room) for room in announced)
         left = []
@@ -148,7 +156,8 @@ class Presence:
         if left:
             await self._sleep(GRACE_SECONDS)
         await gather_limited(self.announce_left(*one) for one in left)
-        return len(left) + len(joined)
+        by_room = dict(zip(announced, rosters, strict=True))
+        return Reconciliation(len(left) + len(joined), by_room)
 
     async def _read_announced(self) -> dict[str, set[str]]:
         """The announced users by room."""

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
-from benchmarks.servers import desk
+from benchmarks.servers import stack
 from benchmarks.table import Row
 from events import cloudevents
 from events.webhook import WebhookResponse, handle_event
@@ -38,7 +38,7 @@ Act = Callable[[str], Awaitable[object]]
 
 
 async def run() -> list[Row]:
-    with desk() as ours:
+    with stack() as ours:
         os.environ.update({**ours.environment, "SESSION_SECRET": LOCAL_SECRET})
         try:
             return await measured()

@@ -12,9 +12,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from benchmarks.servers import desk, start_baseline
+from benchmarks.servers import stack, start_baseline
 from benchmarks.table import Row
-from local.parts import ROOT, Desk, Part, free_ports, start_functions
+from local.parts import ROOT, Part, Stack, free_ports, start_functions
 
 RUNS = 7
 # What the app cannot do without: Functions, Web PubSub, tables, JSON and tokens.
@@ -26,7 +26,7 @@ SDKS = (
 
 async def run() -> list[Row]:
     imports = in_turns(lambda: import_time("function_app"), lambda: import_time(SDKS))
-    with desk() as ours:
+    with stack() as ours:
         answers = in_turns(lambda: first_answer(ours), lambda: first_plain_answer(ours))
         processes = in_turns(lambda: first_answer(ours), lambda: process_time(f"import {SDKS}"))
     return [
@@ -67,13 +67,13 @@ def process_time(code: str) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def first_answer(ours: Desk) -> float:
+def first_answer(ours: Stack) -> float:
     began = time.perf_counter()
     host = start_functions(free_ports(1)[0], ours.environment)
     return milliseconds_until(host, f"{host.url}/api/negotiate?user_id=ann&room=lobby", began)
 
 
-def first_plain_answer(ours: Desk) -> float:
+def first_plain_answer(ours: Stack) -> float:
     began = time.perf_counter()
     plain = start_baseline(ours.environment)
     return milliseconds_until(plain, f"{plain.url}/negotiate?user_id=ann&room=lobby", began)

@@ -64,16 +64,24 @@ class Fanout:
 
 
 class Hearer(asyncio.Protocol):
-    """One browser: counts what it hears. The n-th message it hears is the n-th one sent."""
+    """One browser: counts what it receives. The n-th message it receives is the n-th one sent."""
 
-    __slots__ = ("_board", "_buffer", "_opening", "_upgraded", "heard", "is_reliable", "transport")
+    __slots__ = (
+        "_board",
+        "_buffer",
+        "_opening",
+        "_upgraded",
+        "is_reliable",
+        "received",
+        "transport",
+    )
 
     def __init__(self, board: "Board", opening: bytes, *, is_reliable: bool) -> None:
         self._board = board
         self._opening = opening
         self._buffer = b""
         self._upgraded = False
-        self.heard = 0
+        self.received = 0
         self.is_reliable = is_reliable
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -117,7 +125,7 @@ class Hearer(asyncio.Protocol):
 
 
 class Board:
-    """What all clients heard. `dialect` tells greetings from messages."""
+    """What all clients received. `dialect` tells greetings from messages."""
 
     def __init__(self, dialect: str, sends: int) -> None:
         self.is_socketio = dialect == "socketio"
@@ -142,8 +150,8 @@ class Board:
 
     def _count(self, hearer: Hearer) -> None:
         # The emulator's first frame is its greeting.
-        number = hearer.heard - (0 if self.is_socketio else 1)
-        hearer.heard += 1
+        number = hearer.received - (0 if self.is_socketio else 1)
+        hearer.received += 1
         if number < 0:
             self.ready += 1
         else:
@@ -187,7 +195,7 @@ async def acknowledge(hearers: Sequence[Hearer]) -> None:
     while True:
         for part in range(10):
             for hearer in hearers[part::10]:
-                number = hearer.heard - 1
+                number = hearer.received - 1
                 if number > acknowledged.get(hearer, 0):
                     acknowledged[hearer] = number
                     words = b'{"type":"sequenceAck","sequenceId":%d}' % number

@@ -1,4 +1,4 @@
-"""How fast a room is: messages kept and heard by everybody, beside two plain ways to do it.
+"""How fast a room is: messages stored and delivered, beside two plain ways to do it.
 
 All servers get the same requests from the same clients, one after the other, with the same
 emulator and the same Azurite on the same machine.
@@ -17,9 +17,9 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from benchmarks.servers import desk, start_baseline
+from benchmarks.servers import stack, start_baseline
 from benchmarks.table import Row
-from local.parts import Desk
+from local.parts import Stack
 from realtime.azure.operations import Replace
 from realtime.azure.tables import Tables, connect_tables
 from realtime.azure.web_pubsub import Hub, connect_hub
@@ -44,7 +44,7 @@ ARTICLE = "sync route, keeps nothing"
 
 
 async def run() -> list[Row]:
-    with desk() as ours:
+    with stack() as ours:
         beside = start_baseline(ours.environment, "benchmarks.baseline_chat:app")
         try:
             beside.wait()
@@ -62,19 +62,19 @@ async def run() -> list[Row]:
 # --- one hot room -----------------------------------------------------------------------------
 
 
-async def hot_room(ours: Desk, beside: str, http: aiohttp.ClientSession) -> list[Row]:
+async def hot_room(ours: Stack, beside: str, http: aiohttp.ClientSession) -> list[Row]:
     what = f"hot room: {SENDERS} senders, {RECEIVERS} receivers"
-    kept = await heard_per_second(ours, http, f"{ours.url}/api")
+    stored = await heard_per_second(ours, http, f"{ours.url}/api")
     plain = await heard_per_second(ours, http, f"{beside}/plain", PLAIN_MESSAGES)
     article = await heard_per_second(ours, http, f"{beside}/article")
     return [
-        Row(what, kept, "messages/s", plain, PLAIN),
-        Row(what, kept, "messages/s", article, ARTICLE),
+        Row(what, stored, "messages/s", plain, PLAIN),
+        Row(what, stored, "messages/s", article, ARTICLE),
     ]
 
 
 async def heard_per_second(
-    ours: Desk, http: aiohttp.ClientSession, base: str, messages: int = MESSAGES
+    ours: Stack, http: aiohttp.ClientSession, base: str, messages: int = MESSAGES
 ) -> float:
     """Messages a second until every receiver has every message."""
     room = f"hot-{uuid.uuid4().hex[:8]}"
@@ -102,7 +102,7 @@ async def sender(http: aiohttp.ClientSession, url: str, name: str, messages: int
 
 
 class Receiver:
-    """Counts the messages that one connection hears."""
+    """Counts the messages that one connection receives."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
@@ -130,11 +130,11 @@ class Receiver:
 # --- many rooms -------------------------------------------------------------------------------
 
 
-async def many_rooms(ours: Desk, beside: str, http: aiohttp.ClientSession) -> list[Row]:
+async def many_rooms(ours: Stack, beside: str, http: aiohttp.ClientSession) -> list[Row]:
     """One sender in each room: nothing to share, so nothing may be lost by trying."""
-    kept = await spread(http, f"{ours.url}/api")
+    stored = await spread(http, f"{ours.url}/api")
     plain = await spread(http, f"{beside}/plain")
-    return [Row(f"{ROOMS:,} rooms, one sender each", kept, "messages/s", plain, PLAIN)]
+    return [Row(f"{ROOMS:,} rooms, one sender each", stored, "messages/s", plain, PLAIN)]
 
 
 async def spread(http: aiohttp.ClientSession, base: str) -> float:
@@ -153,7 +153,7 @@ async def spread(http: aiohttp.ClientSession, base: str) -> float:
 # --- one message ------------------------------------------------------------------------------
 
 
-async def one_message(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
+async def one_message(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:
     """From send to seen in an idle system, beside its parts measured alone."""
     async with http.post(f"{ours.url}/api/negotiate", json={"user_id": "ann"}) as answer:
         url = (await answer.json())["url"]
@@ -228,7 +228,7 @@ async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
 # --- pages ------------------------------------------------------------------------------------
 
 
-async def pages(ours: Desk) -> list[Row]:
+async def pages(ours: Stack) -> list[Row]:
     """The newest page of a long history beside that of a short one."""
     tables = connect_tables(settings_of(ours))
     logs = LogStore(tables)
@@ -264,7 +264,7 @@ async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
     await logs.commit(name, head, [last], datetime.now(UTC))
 
 
-def settings_of(ours: Desk) -> Settings:
+def settings_of(ours: Stack) -> Settings:
     return Settings(
         tables_connection_string=ours.tables_connection_string,
         webpubsub_connection_string=ours.webpubsub_connection_string,

@@ -1,18 +1,18 @@
 """How many people can come in per second: negotiate beside the plain way to write it.
 
-Ours does more for each: a new guest identity, whether the person is barred and a signed session;
+Ours does more for each: a new guest identity, whether the person is banned and a signed session;
 with a room, also whether it is open to them. The same clients drive all, in turns.
 """
 
 from benchmarks.load import CLIENTS, Load, compare
-from benchmarks.servers import desk, start_baseline
+from benchmarks.servers import stack, start_baseline
 from benchmarks.table import Row
 
 BASELINE = "FastAPI, sync SDK"
 
 
 async def run() -> list[Row]:
-    with desk() as ours:
+    with stack() as ours:
         plain = start_baseline(ours.environment)
         try:
             plain.wait()

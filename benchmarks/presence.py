@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 
 from benchmarks.history import settings_of
-from benchmarks.servers import desk
+from benchmarks.servers import stack
 from benchmarks.table import Row
-from local.parts import Desk
+from local.parts import Stack
 from realtime.azure.web_pubsub import Hub, connect_hub
 from realtime.names import room_group
 
@@ -28,7 +28,7 @@ PROTOCOL = "json.webpubsub.azure.v1"
 
 
 async def run() -> list[Row]:
-    with desk() as ours:
+    with stack() as ours:
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=connector) as http:
             return [*await joins(ours, http), *await reconnection(ours, http)]
@@ -51,13 +51,13 @@ class Client:
 
     async def _read(self) -> None:
         async for message in self._socket:
-            heard = message.json()
-            if heard.get("from") == "server":
-                self._answer = heard["data"]
-            if heard["type"] == "ack":
-                self._acks.pop(heard["ackId"]).set_result(self._answer)
+            received = message.json()
+            if received.get("from") == "server":
+                self._answer = received["data"]
+            if received["type"] == "ack":
+                self._acks.pop(received["ackId"]).set_result(self._answer)
 
-    async def say(self, event: str, data: Any) -> dict[str, Any]:
+    async def send_message(self, event: str, data: Any) -> dict[str, Any]:
         """Send an event; the app's answer to it, which comes before the ack."""
         ack = time.perf_counter_ns()
         self._acks[ack] = asyncio.get_running_loop().create_future()
@@ -73,7 +73,7 @@ class Client:
 # --- joining ------------------------------------------------------------------------------------
 
 
-async def joins(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
+async def joins(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:
     room = f"crowd-{uuid.uuid4().hex[:8]}"
     hub = connect_hub(settings_of(ours))
     rows: list[Row] = []
@@ -96,7 +96,7 @@ async def joins(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
 
 async def timed_join(client: Client, room: str) -> float:
     began = time.perf_counter()
-    joined = await client.say("join", {"room": room})
+    joined = await client.send_message("join", {"room": room})
     if joined["type"] != "joined":
         raise RuntimeError(f"a join was answered {joined}")
     return (time.perf_counter() - began) * 1000
@@ -130,7 +130,7 @@ async def fill(hub: Hub, http: aiohttp.ClientSession, room: str, count: int) -> 
     return list(await asyncio.gather(*(enter() for _ in range(count))))
 
 
-async def negotiated(ours: Desk, http: aiohttp.ClientSession, session: str = "") -> str:
+async def negotiated(ours: Stack, http: aiohttp.ClientSession, session: str = "") -> str:
     headers = {"Authorization": f"Bearer {session}"} if session else {}
     async with http.post(f"{ours.url}/api/negotiate", json={}, headers=headers) as answer:
         return str((await answer.json())["url"])
@@ -139,12 +139,12 @@ async def negotiated(ours: Desk, http: aiohttp.ClientSession, session: str = "")
 # --- coming back ----------------------------------------------------------------------------------
 
 
-async def reconnection(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
+async def reconnection(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:
     """Everybody is cut off at once, misses ten messages, and comes back within the jitter."""
     room = f"cut-{uuid.uuid4().hex[:8]}"
     people = [await admitted(ours, http) for _ in range(CROWD)]
     clients = await in_batches(people, lambda one: Client(http, one["url"]).open())
-    first = await in_batches(clients, lambda client: client.say("join", {"room": room}))
+    first = await in_batches(clients, lambda client: client.send_message("join", {"room": room}))
     await asyncio.gather(*(client.close() for client in clients))
     for number in range(10):
         body = {"content": f"missed {number}", "id": str(number)}
@@ -156,7 +156,7 @@ async def reconnection(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
         url = await negotiated(ours, http, one["session"])
         client = await Client(http, url).open()
         at = {"room": room, "after": position["head"], "epoch": position["epoch"]}
-        joined = await client.say("join", at)
+        joined = await client.send_message("join", at)
         if not joined["recovered"] or len(joined["messages"]) != 10:
             raise RuntimeError(f"not recovered: {joined}")
         return time.perf_counter() - began, client
@@ -175,7 +175,7 @@ async def reconnection(ours: Desk, http: aiohttp.ClientSession) -> list[Row]:
     return [Row(f"{what}: p50", twentieths[9], "s"), Row(f"{what}: p95", twentieths[18], "s")]
 
 
-async def admitted(ours: Desk, http: aiohttp.ClientSession) -> dict[str, Any]:
+async def admitted(ours: Stack, http: aiohttp.ClientSession) -> dict[str, Any]:
     async with http.post(f"{ours.url}/api/negotiate", json={}) as answer:
         admission: dict[str, Any] = await answer.json()
         return admission

@@ -1,4 +1,4 @@
-"""What benchmarks measure: the desk with our app, and the plain server beside it."""
+"""What benchmarks measure: the stack with our app, and the plain server beside it."""
 
 import contextlib
 import sys
@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from local.parts import Desk, Part, Ports, free_ports, start_desk
+from local.parts import Part, Ports, Stack, free_ports, start_stack
 
 # The limits on what one person may do in a minute are not what is measured, nor are the timers.
 SETTINGS = {
@@ -23,10 +23,10 @@ SETTINGS = {
 
 
 @contextlib.contextmanager
-def desk() -> Iterator[Desk]:
+def stack() -> Iterator[Stack]:
     """All local parts, keeping nothing."""
     with tempfile.TemporaryDirectory() as folder:
-        running = start_desk(Ports.free(), Path(folder), keep=False, settings=SETTINGS)
+        running = start_stack(Ports.free(), Path(folder), keep=False, settings=SETTINGS)
         try:
             running.wait()
             yield running

@@ -18,7 +18,7 @@ from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
 from benchmarks.servers import SETTINGS
 from benchmarks.table import Row
-from local.parts import Desk, Ports, start_desk
+from local.parts import Ports, Stack, start_stack
 from producers import metrics, stocks, weather
 from realtime.azure.operations import Operation
 from realtime.azure.service_client import connect_with_key
@@ -50,21 +50,23 @@ EVERY_SECOND = {"METRICS_SCHEDULE": "* * * * * *"}
 
 async def run() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        desk = start_desk(Ports.free(), Path(folder), keep=False, settings=SETTINGS | EVERY_SECOND)
+        stack = start_stack(
+            Ports.free(), Path(folder), keep=False, settings=SETTINGS | EVERY_SECOND
+        )
         try:
-            desk.wait()
-            return [*await punctuality(desk), *await costs(desk)]
+            stack.wait()
+            return [*await punctuality(stack), *await costs(stack)]
         finally:
-            desk.stop()
+            stack.stop()
 
 
 # --- punctuality ------------------------------------------------------------------------------
 
 
-async def punctuality(desk: Desk) -> list[Row]:
+async def punctuality(stack: Stack) -> list[Row]:
     """The system metrics of the running app, as its first subscriber receives them."""
     received: list[tuple[int, float]] = []
-    async with listening(desk, "townsquare", "metrics") as socket:
+    async with listening(stack, "townsquare", "metrics") as socket:
         await frame_of(socket)  # The first one may be of the tick before.
         while len(received) < SECONDS:
             frame = await frame_of(socket)
@@ -127,7 +129,7 @@ class CountedHub(Hub):
         return await super().group_exists(group)
 
 
-async def costs(desk: Desk) -> list[Row]:
+async def costs(stack: Stack) -> list[Row]:
     """Minutes of the timer, one right after the other: the clock does not wait."""
     async with provider.serving() as sky, httpx.AsyncClient() as client:
         sky.answers = {"/v1/forecast": provider.open_meteo, "/v1/search": provider.geocoding}
@@ -140,7 +142,7 @@ async def costs(desk: Desk) -> list[Row]:
                 ("system metrics", metrics.tick),
                 ("weather, provider included", reports.tick),
             ]
-            for row in await cost(desk, name, tick)
+            for row in await cost(stack, name, tick)
         ]
 
 
@@ -148,24 +150,24 @@ async def simulated(previous: Frame | None, now: datetime) -> Data:
     return stocks.simulate(list(KNOWN_PRICES), previous, int(now.timestamp()), now)
 
 
-async def cost(desk: Desk, name: str, tick: Tick) -> list[Row]:
+async def cost(stack: Stack, name: str, tick: Tick) -> list[Row]:
     one = f"b{time.time_ns()}"
     stream = Stream(one, name, one, "", "* * * * * *", "benchmark", tick)
     calls = Calls()
     async with (
         TableServiceClient.from_connection_string(
-            desk.tables_connection_string,
+            stack.tables_connection_string,
             transport=make_transport("http://127.0.0.1"),
             raw_request_hook=calls.stored,
         ) as storage,
-        connect_with_key(desk.webpubsub_connection_string, "benchmark") as service,
+        connect_with_key(stack.webpubsub_connection_string, "benchmark") as service,
     ):
         clock = FastClock()
         tables, hub = CountedTables(storage, calls), CountedHub(service, calls)
         store = StreamStore(tables)
         executor = StreamExecutor(store, hub, StreamRunner(store, hub), clock)
         idle = await run_minutes(executor, stream, clock, calls, count=IDLE_MINUTES, ticks=1)
-        async with listening(desk, "benchmark", stream.group):
+        async with listening(stack, "benchmark", stream.group):
             busy = await run_minutes(executor, stream, clock, calls, count=BUSY_MINUTES, ticks=60)
         await tables.close()
     return [
@@ -224,11 +226,11 @@ async def run_minutes(
 
 @asynccontextmanager
 async def listening(
-    desk: Desk, hub: str, group: str
+    stack: Stack, hub: str, group: str
 ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     async with (
         WebPubSubServiceClient.from_connection_string(
-            desk.webpubsub_connection_string, hub=hub
+            stack.webpubsub_connection_string, hub=hub
         ) as service,
         aiohttp.ClientSession() as session,
     ):

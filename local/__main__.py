@@ -22,7 +22,7 @@ from pathlib import Path
 from local.forward import codespace_url
 from local.functions.errors import LoadError
 from local.functions.json_files import read_json_object
-from local.parts import Ports, start_desk, start_forwarder, stop_all
+from local.parts import Ports, start_forwarder, start_stack, stop_all
 from local.ports import is_taken
 from local.process import ROOT, Part, PartError
 
@@ -102,23 +102,23 @@ def run(ports: Ports, data: Path, public_url: str | None, public_port: int, *, k
     began = time.monotonic()
     settings = {"WEBPUBSUB_CLIENT_ENDPOINT": public_url} if public_url else {}
     listener = partial(print, flush=True)
-    desk = start_desk(ports, data, keep=keep, settings=settings, listener=listener)
-    parts = list(desk.parts)
+    stack = start_stack(ports, data, keep=keep, settings=settings, listener=listener)
+    parts = list(stack.parts)
     try:
         if public_url:
-            parts.append(start_forwarder(public_port, desk.url, desk.webpubsub_url, public_url))
-        for line in describe_overridden(desk.environment):
+            parts.append(start_forwarder(public_port, stack.url, stack.webpubsub_url, public_url))
+        for line in describe_overridden(stack.environment):
             print(line, flush=True)
         for part in parts:
             part.wait()
             print(f"{part.name} is ready at {part.url}", flush=True)
         seconds = time.monotonic() - began
-        print(f"\nReady in {seconds:.1f} s. Open {public_url or desk.url}/\n", flush=True)
+        print(f"\nReady in {seconds:.1f} s. Open {public_url or stack.url}/\n", flush=True)
         watch(parts)
     finally:
         print("\nStopping.", flush=True)
-        stop_all(parts[len(desk.parts) :])
-        desk.stop()
+        stop_all(parts[len(stack.parts) :])
+        stack.stop()
 
 
 def describe_overridden(addresses: Mapping[str, str]) -> Iterator[str]:

@@ -171,7 +171,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Stack:
     """All parts together, and the environment in which the app finds them."""
 
     tables: Part
@@ -213,14 +213,14 @@ class Desk:
         stop_all(reversed(self.parts))
 
 
-def start_desk(
+def start_stack(
     ports: Ports,
     data: Path,
     *,
     keep: bool = True,
     settings: Mapping[str, str] | None = None,  # of the app, beside the addresses of the parts
     listener: Callable[[str], None] | None = None,
-) -> Desk:
+) -> Stack:
     """Starts all parts side by side; with `keep`, their data survives a restart."""
     event_handlers = write_event_handlers(data / "webpubsub.json", ports.functions)
     started: list[Part] = []
@@ -242,7 +242,7 @@ def start_desk(
     except BaseException:
         stop_all(reversed(started))
         raise
-    return Desk(tables, webpubsub, functions, environment, blobs)
+    return Stack(tables, webpubsub, functions, environment, blobs)
 
 
 def stop_all(parts: Iterable[Part]) -> None:

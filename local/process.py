@@ -65,7 +65,7 @@ class Part:
         while not self.answers():
             self.check()
             if time.monotonic() > deadline:
-                raise PartError(f"{self.name} does not answer at {self.url}. {self.last_words()}")
+                raise PartError(f"{self.name} does not answer at {self.url}. {self.last_output()}")
             time.sleep(POLL_SECONDS)
 
     def answers(self) -> bool:
@@ -83,7 +83,7 @@ class Part:
     def check(self) -> None:
         """Raises PartError when the process has ended."""
         if (code := self.process.poll()) is not None:
-            raise PartError(f"{self.name} stopped with code {code}. {self.last_words()}")
+            raise PartError(f"{self.name} stopped with code {code}. {self.last_output()}")
 
     def stop(self) -> None:
         """Ends the process as Ctrl-C does, and by force when that does not help."""
@@ -101,14 +101,14 @@ class Part:
         self.process.wait()
         _tell_guard(f"-{self.process.pid}")
 
-    def hear(
+    def receive(
         self, wanted: Callable[[str], bool], count: int = 1, seconds: float = START_TIMEOUT_SECONDS
     ) -> list[str]:
         """The wanted lines of the output, once there are `count` of them. Raises PartError."""
         deadline = time.monotonic() + seconds
         while len(lines := [line for line in list(self.output) if wanted(line)]) < count:
             if time.monotonic() > deadline:
-                raise PartError(f"{self.name} did not print what was awaited. {self.last_words()}")
+                raise PartError(f"{self.name} did not print what was awaited. {self.last_output()}")
             time.sleep(POLL_SECONDS)
         return lines
 
@@ -117,7 +117,7 @@ class Part:
         """Host and port."""
         return self.url.removeprefix("http://")
 
-    def last_words(self, lines: int = 15) -> str:
+    def last_output(self, lines: int = 15) -> str:
         """The end of the output, for an error message."""
         printed = "\n".join(f"    {line}" for line in list(self.output)[-lines:])
         return f"It said last:\n{printed}" if printed else "It said nothing."

@@ -1,4 +1,4 @@
-"""What tests share: the whole desk, started once."""
+"""What tests share: the whole stack, started once."""
 
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -7,11 +7,11 @@ import aiohttp
 import pytest
 
 from local.other_parts import UnsupportedOptionError
-from local.parts import ACCESS_KEY, Desk, Part, Ports, start_desk
+from local.parts import ACCESS_KEY, Part, Ports, Stack, start_stack
 from tests import logs
 from tests.instances import Instance, instance
-from tests.people import Person
 from tests.strict import start_strict
+from tests.users import User
 
 # Beside these, the app runs with the values of local.settings.json.example.
 SETTINGS = {
@@ -28,33 +28,33 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All parts on free ports, keeping nothing: the app, the emulator and the tables.
 
     When all tests have run, nothing private of what they said may stand in the logs.
     """
-    desk = start_desk(
+    stack = start_stack(
         Ports.free(),
-        tmp_path_factory.mktemp("desk"),
+        tmp_path_factory.mktemp("stack"),
         keep=False,
         settings=SETTINGS,
         listener=logs.lines.append,
     )
     try:
-        desk.wait()
-        yield desk
+        stack.wait()
+        yield stack
     finally:
-        desk.stop()
-    assert logs.leaks(logs.lines) == []
+        stack.stop()
+    assert logs.find_leaks(logs.lines) == []
     assert [line for line in logs.lines if "undeclared error" in line] == []
     # The emulator announces its key when it starts, as Microsoft's own does.
-    assert logs.leaks(desk.webpubsub.output, besides=frozenset({ACCESS_KEY})) == []
+    assert logs.find_leaks(stack.webpubsub.output, besides=frozenset({ACCESS_KEY})) == []
 
 
 @pytest.fixture(scope="session")
-def strict(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    """One more instance of the app beside the desk's, with all its rules on."""
-    part = start_strict(desk, tmp_path_factory.mktemp("strict"))
+def strict(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    """One more instance of the app beside the stack's, with all its rules on."""
+    part = start_strict(stack, tmp_path_factory.mktemp("strict"))
     try:
         part.wait()
         yield part
@@ -70,13 +70,13 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "ann")
+async def ann(stack: Stack, http: aiohttp.ClientSession) -> User:
+    return await User.create(http, stack.url, "ann")
 
 
 @pytest.fixture
-async def bob(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "bob")
+async def bob(stack: Stack, http: aiohttp.ClientSession) -> User:
+    return await User.create(http, stack.url, "bob")
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def room() -> str:
 
 
 @pytest.fixture
-async def one(desk: Desk) -> AsyncIterator[Instance]:
-    """An instance of the app inside the test, on the desk's tables and service."""
-    async with instance(desk) as made:
+async def one(stack: Stack) -> AsyncIterator[Instance]:
+    """An instance of the app inside the test, on the stack's tables and service."""
+    async with instance(stack) as made:
         yield made
 
 
@@ -108,9 +108,9 @@ pytest_runtest_call = pytest_runtest_setup
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Beside a failed test stands what the parts of the desk said last."""
+    """Beside a failed test stands what the parts of the stack said last."""
     report = yield
-    desk = getattr(item, "funcargs", {}).get("desk")
-    if report.failed and isinstance(desk, Desk):
-        report.sections += [(part.name, part.last_words(lines=30)) for part in desk.parts]
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections += [(part.name, part.last_output(lines=30)) for part in stack.parts]
     return report

@@ -2,24 +2,24 @@
 
 import aiohttp
 
-from local.parts import Desk
-from tests.people import Person
+from local.parts import Stack
 from tests.service import Service, event_headers
+from tests.users import User
 
 
 async def test_the_app_issues_tokens_for_an_https_service(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
+    ann = await User.create(http, stack.url, "ann")
 
     issued = await ann.negotiate()
 
-    assert issued["url"].startswith(desk.webpubsub_url.replace("https", "wss"))
+    assert issued["url"].startswith(stack.webpubsub_url.replace("https", "wss"))
 
 
 async def test_an_event_that_is_signed_with_the_key_but_has_no_token_is_refused(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    answer = await Service(http, desk.url).call("POST", event_headers("typing"), b"{}")
+    answer = await Service(http, stack.url).call("POST", event_headers("typing"), b"{}")
 
     assert answer.status == 401

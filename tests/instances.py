@@ -42,12 +42,12 @@ async def no_time(_: float) -> None:
 
 
 @asynccontextmanager
-async def instance(desk: Any, *, tables: str = "", hub: str = "") -> AsyncIterator[Instance]:
-    """An instance on the desk, or with another way to its tables or its service."""
+async def instance(stack: Any, *, tables: str = "", hub: str = "") -> AsyncIterator[Instance]:
+    """An instance on the stack, or with another way to its tables or its service."""
     one = Instance(
         Settings(
-            tables_connection_string=tables or desk.tables_connection_string,
-            webpubsub_connection_string=hub or desk.webpubsub_connection_string,
+            tables_connection_string=tables or stack.tables_connection_string,
+            webpubsub_connection_string=hub or stack.webpubsub_connection_string,
         )
     )
     try:

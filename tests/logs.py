@@ -14,12 +14,12 @@ lines: list[str] = []
 _private: set[str] = {ACCESS_KEY, TABLES_KEY, LOCAL_SECRET}
 
 
-def keep_private(*texts: str | None) -> None:
+def add_private_texts(*texts: str | None) -> None:
     """Note what no log may hold: a text that somebody says, a token, a name."""
     _private.update(text for text in texts if text and len(text) >= SHORTEST)
 
 
-def leaks(log: Iterable[str], besides: frozenset[str] = frozenset()) -> list[str]:
+def find_leaks(log: Iterable[str], besides: frozenset[str] = frozenset()) -> list[str]:
     """What should be private and was logged; cut short, for this list is printed too."""
     written = "\n".join(log)
     found = [text for text in _private - besides if text in written]

@@ -1,4 +1,4 @@
-"""A provider on this desk: it answers well, slowly, wrongly or far too much, as a test wishes."""
+"""A provider on this stack: it answers well, slowly, wrongly or far too much, as a test wishes."""
 
 import asyncio
 import contextlib
@@ -51,7 +51,7 @@ async def serving() -> AsyncIterator[Provider]:
         await runner.cleanup()
 
 
-def says(body: Any) -> Answer:
+def respond_with(body: Any) -> Answer:
     return lambda _request: web.json_response(body)
 
 

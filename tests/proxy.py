@@ -41,8 +41,8 @@ async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
                 proxy.lost += 1
                 assert request.transport
                 request.transport.abort()
-            kept = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
-            return web.Response(status=answer.status, headers=kept, body=content)
+            stored = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
+            return web.Response(status=answer.status, headers=stored, body=content)
 
         runner = web.ServerRunner(web.Server(forward))
         await runner.setup()

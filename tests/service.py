@@ -19,7 +19,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class Answered:
+class WebhookAnswer:
     """What the app answered."""
 
     status: int
@@ -86,19 +86,19 @@ class Service:
         self._http = http
         self._url = f"{url}/api/pubsub/events?code={function_key}"
 
-    async def call(self, method: str, headers: Mapping[str, str], body: Any = b"") -> Answered:
+    async def call(self, method: str, headers: Mapping[str, str], body: Any = b"") -> WebhookAnswer:
         """A request as it stands."""
         async with self._http.request(
             method, self._url, headers=headers, data=body, skip_auto_headers=["Content-Type"]
         ) as answer:
-            return Answered(answer.status, answer.headers, await answer.read())
+            return WebhookAnswer(answer.status, answer.headers, await answer.read())
 
-    async def says(self, event: str, data: Any, **what: Any) -> Answered:
+    async def send_event(self, event: str, data: Any, **what: Any) -> WebhookAnswer:
         """What a browser says; `data` is JSON, or bytes as they are."""
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
         return await self.call("POST", event_headers(event, **what), body)
 
-    async def tells(self, event: str, data: Any = None, **what: Any) -> Answered:
+    async def send_system_event(self, event: str, data: Any = None, **what: Any) -> WebhookAnswer:
         """A system event."""
         headers = event_headers(event, system=True, **what)
         return await self.call("POST", headers, json.dumps(data or {}).encode())

@@ -63,7 +63,7 @@ class Host:
 
     def __init__(
         self,
-        desk: Any,
+        stack: Any,
         tables: str = "",
         monotonic: Callable[[], float] = time.monotonic,
         clock: StreamClock | None = None,
@@ -71,8 +71,8 @@ class Host:
         **options: Any,
     ) -> None:
         settings = Settings(
-            tables_connection_string=tables or desk.tables_connection_string,
-            webpubsub_connection_string=desk.webpubsub_connection_string,
+            tables_connection_string=tables or stack.tables_connection_string,
+            webpubsub_connection_string=stack.webpubsub_connection_string,
             webpubsub_hub="streams",
         )
         connected = connect_tables(settings)
@@ -186,12 +186,12 @@ def prices(**symbols: Any) -> Data:
 
 
 @asynccontextmanager
-async def start_hosts(desk: Any) -> AsyncIterator[Callable[..., Host]]:
+async def start_hosts(stack: Any) -> AsyncIterator[Callable[..., Host]]:
     """A function that starts instances; all are closed at the end."""
     async with AsyncExitStack() as stack:
 
         def start(**options: Any) -> Host:
-            host = Host(desk, **options)
+            host = Host(stack, **options)
             stack.push_async_callback(host.close)
             return host
 

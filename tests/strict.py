@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from local.parts import ROOT, Desk, Part, free_ports, start_functions
+from local.parts import ROOT, Part, Stack, free_ports, start_functions
 from tests import logs
 
 KEY = "the-key-of-the-strict-host"
@@ -28,13 +28,13 @@ SETTINGS = QUIET | {
 }
 
 
-def start_strict(desk: Desk, folder: Path) -> Part:
+def start_strict(stack: Stack, folder: Path) -> Part:
     """It requires function keys and moderates with the example of docs/moderation.md."""
     document = (ROOT / "docs/moderation.md").read_text()
     example = re.search(r"```python\n(.*?)```", document, re.DOTALL)
     assert example, "docs/moderation.md has no example"
     (folder / "word_list.py").write_text(example[1])
-    environment = {**desk.environment, **SETTINGS, "PYTHONPATH": str(folder)}
+    environment = {**stack.environment, **SETTINGS, "PYTHONPATH": str(folder)}
     options = ("--enable-auth", "--key", KEY)
     (port,) = free_ports(1)
     return start_functions(port, environment, options=options, listener=logs.lines.append)

@@ -57,7 +57,7 @@ PROXY = "http://proxy:8"
         ({"HTTP_PROXY": PROXY, "no_proxy": "127.0.0.1"}, "http://127.0.0.1:1/account", False),
     ],
 )
-def test_the_environment_says_whether_there_is_a_proxy(
+def test_the_environment_sends_whether_there_is_a_proxy(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], endpoint: str, *, used: bool
 ) -> None:
     for name, value in environment.items():

@@ -15,24 +15,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import function_app  # noqa: F401 - with it every HTTP function is declared
-from local.parts import Desk, Part
+from local.parts import Part, Stack
 from realtime.http import MAX_BODY_BYTES, Access, Endpoint, endpoints
 from tests.instances import Instance, instance
-from tests.people import Person
 from tests.strict import KEY
+from tests.users import User
 
 QUICK = 3.0
 """How many seconds any answer may take, on a busy machine."""
 
 
 @pytest.fixture
-async def ann(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "ann")
+async def ann(stack: Stack, http: aiohttp.ClientSession) -> User:
+    return await User.create(http, stack.url, "ann")
 
 
 @pytest.fixture
-async def own(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
+async def own(stack: Stack) -> AsyncIterator[Instance]:
+    async with instance(stack) as made:
         yield made
 
 
@@ -72,12 +72,12 @@ def reached(access: Access) -> list[Any]:
     "proof", [None, "Bearer ", "Bearer nonsense", "Basic YW5uOmFubg==", "\xe9"]
 )
 async def test_without_a_session_nothing_is_answered(
-    desk: Desk, http: aiohttp.ClientSession, method: str, path: str, proof: str | None
+    stack: Stack, http: aiohttp.ClientSession, method: str, path: str, proof: str | None
 ) -> None:
     headers = {} if proof is None else {"Authorization": proof}
     path = path.replace("streams/lobby", "streams/weather")
 
-    assert await ask(http, method, desk.url + path, headers=headers) == (401, "unauthenticated")
+    assert await ask(http, method, stack.url + path, headers=headers) == (401, "unauthenticated")
 
 
 @pytest.mark.parametrize(("method", "path"), reached(Access.SERVER))
@@ -91,18 +91,18 @@ async def test_without_the_key_no_server_function_is_reached(
 
 
 async def test_a_persons_session_is_no_key(strict: Part, http: aiohttp.ClientSession) -> None:
-    ann = await Person.enter(http, strict.url, "ann")
+    ann = await User.create(http, strict.url, "ann")
 
     assert (await ann.ask("POST", "/api/publish", json={}))[0] == 401
     assert (await ann.ask("POST", f"/api/publish?code={KEY}", json={}))[0] == 200
 
 
 async def test_principal_headers_are_nothing_where_guests_come_in(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     forged = {"X-MS-CLIENT-PRINCIPAL-ID": "4711", "X-MS-CLIENT-PRINCIPAL-NAME": "bob"}
 
-    assert await ask(http, "GET", f"{desk.url}/api/rooms", headers=forged) == (
+    assert await ask(http, "GET", f"{stack.url}/api/rooms", headers=forged) == (
         401,
         "unauthenticated",
     )
@@ -118,7 +118,7 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=lambda name: ascii(name)[:24])
-async def test_a_name_that_cannot_be_is_refused_everywhere(ann: Person, name: str | bytes) -> None:
+async def test_a_name_that_cannot_be_is_refused_everywhere(ann: User, name: str | bytes) -> None:
     part = quote(name, safe="")
 
     async def code(method: str, path: str, **options: Any) -> tuple[int, str | None]:
@@ -143,7 +143,7 @@ async def test_a_name_that_cannot_be_is_refused_everywhere(ann: Person, name: st
 
 
 @pytest.mark.parametrize("path", ["a/b", "../x", "..%2fx", "a%2fb"])
-async def test_a_slash_leads_nowhere(ann: Person, path: str) -> None:
+async def test_a_slash_leads_nowhere(ann: User, path: str) -> None:
     status, _ = await ann.ask("GET", f"/api/rooms/{path}/history")
 
     assert status in {400, 404}
@@ -153,9 +153,9 @@ async def test_a_slash_leads_nowhere(ann: Person, path: str) -> None:
     "file", ["..%2fhost.json", "%2e%2e%2fhost.json", "host.json", "a%00.js", "a" * 300 + ".js", "."]
 )
 async def test_the_page_gives_no_other_file(
-    desk: Desk, http: aiohttp.ClientSession, file: str
+    stack: Stack, http: aiohttp.ClientSession, file: str
 ) -> None:
-    status, _ = await ask(http, "GET", f"{desk.url}/assets/{file}")
+    status, _ = await ask(http, "GET", f"{stack.url}/assets/{file}")
 
     assert status == (400 if "%00" in file else 404)  # the host itself refuses a NUL
 
@@ -183,7 +183,7 @@ BAD_SPANS = [
 @pytest.mark.parametrize(("query", "code"), BAD_SPANS)
 @pytest.mark.parametrize("of", ["rooms/lobby", "direct/bob-22222222"])
 async def test_a_part_of_a_history_that_cannot_be_is_refused(
-    ann: Person, of: str, query: str, code: str
+    ann: User, of: str, query: str, code: str
 ) -> None:
     status, said = await ann.ask("GET", f"/api/{of}/history?{query}")
 
@@ -208,7 +208,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("body", "code"), BAD_BODIES.values(), ids=BAD_BODIES)
 async def test_a_body_that_cannot_be_read_is_refused(
-    desk: Desk, http: aiohttp.ClientSession, own: Instance, body: bytes, code: str
+    stack: Stack, http: aiohttp.ClientSession, own: Instance, body: bytes, code: str
 ) -> None:
     room = f"room-{uuid.uuid4().hex}"
     for method, path in (
@@ -217,39 +217,41 @@ async def test_a_body_that_cannot_be_read_is_refused(
         ("PUT", f"rooms/{room}"),
         ("POST", "users/bob-22222222/message"),
     ):
-        assert await ask(http, method, f"{desk.url}/api/{path}", data=body) == (400, code)
+        assert await ask(http, method, f"{stack.url}/api/{path}", data=body) == (400, code)
 
     assert (await own.logs.read_head(room)).seq == 0
 
 
-async def test_bytes_that_are_no_text_are_refused(desk: Desk, http: aiohttp.ClientSession) -> None:
+async def test_bytes_that_are_no_text_are_refused(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
     body = b'{"user_id": "\xff", "content": "\xff"}'
 
     for path in ("negotiate", "rooms/lobby/message", "publish"):
-        assert await ask(http, "POST", f"{desk.url}/api/{path}", data=body) == (400, "bad_json")
+        assert await ask(http, "POST", f"{stack.url}/api/{path}", data=body) == (400, "bad_json")
 
 
 async def test_of_a_field_given_twice_the_last_one_counts(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     body = b'{"room": "a:b", "room": "lobby"}'
-    async with http.post(f"{desk.url}/api/negotiate", data=body) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", data=body) as answer:
         assert (await answer.json())["room"] == "lobby"
 
 
 @pytest.mark.parametrize("path", ["negotiate", "rooms/lobby/message", "publish"])
 async def test_a_body_over_the_limit_is_refused(
-    desk: Desk, http: aiohttp.ClientSession, path: str
+    stack: Stack, http: aiohttp.ClientSession, path: str
 ) -> None:
     body = json.dumps({"content": "x" * MAX_BODY_BYTES}).encode()
 
-    assert await ask(http, "POST", f"{desk.url}/api/{path}", data=body) == (413, "too_large")
+    assert await ask(http, "POST", f"{stack.url}/api/{path}", data=body) == (413, "too_large")
 
 
 async def test_a_manual_publish_is_one_object_to_one_audience(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    url = f"{desk.url}/api/publish"
+    url = f"{stack.url}/api/publish"
 
     assert await ask(http, "POST", url, data=b"[]") == (400, "invalid_request")
     both = await ask(http, "POST", f"{url}?group=weather&user=ann-22222222", data=b"{}")
@@ -258,25 +260,25 @@ async def test_a_manual_publish_is_one_object_to_one_audience(
 
 @pytest.mark.parametrize("depth", [50, 200, 500, 800, 900, 950, 980, 1000])
 async def test_a_deep_object_is_published_or_refused(
-    desk: Desk, http: aiohttp.ClientSession, depth: int
+    stack: Stack, http: aiohttp.ClientSession, depth: int
 ) -> None:
     body = b'{"deep":' + b"[" * depth + b"]" * depth + b"}"
 
-    status, code = await ask(http, "POST", f"{desk.url}/api/publish?user=fuzz-2", data=body)
+    status, code = await ask(http, "POST", f"{stack.url}/api/publish?user=fuzz-2", data=body)
 
     assert (status, code) in {(200, None), (400, "bad_json")}
 
 
 @pytest.mark.parametrize("target", ["?user=fuzz-22222222", "?group=fuzz", ""])
 async def test_at_no_depth_does_publishing_fail(
-    desk: Desk, http: aiohttp.ClientSession, target: str
+    stack: Stack, http: aiohttp.ClientSession, target: str
 ) -> None:
     """Where the encoder gives up depends on the stack, so the depths around it are all tried."""
     answers = {
         depth: await ask(
             http,
             "POST",
-            f"{desk.url}/api/publish{target}",
+            f"{stack.url}/api/publish{target}",
             data=b'{"deep":' + b"[" * depth + b"]" * depth + b"}",
         )
         for depth in range(920, 1000)
@@ -285,9 +287,9 @@ async def test_at_no_depth_does_publishing_fail(
     assert set(answers.values()) <= {(200, None), (400, "bad_json")}, answers
 
 
-async def raw(desk: Desk, request: bytes) -> bytes:
+async def raw(stack: Stack, request: bytes) -> bytes:
     """What comes back for bytes that no client would send; nothing where the host hangs up."""
-    host, port = desk.functions.address.split(":")
+    host, port = stack.functions.address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     answer = b""
     async with asyncio.timeout(QUICK):
@@ -315,8 +317,8 @@ POST = b"POST /api/negotiate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
     ],
     ids=lambda rest: rest.partition(b"\r\n\r\n")[0].decode(),
 )
-async def test_a_body_of_a_wrong_length_ends_quickly(desk: Desk, rest: bytes) -> None:
-    answer = await raw(desk, POST + rest)
+async def test_a_body_of_a_wrong_length_ends_quickly(stack: Stack, rest: bytes) -> None:
+    answer = await raw(stack, POST + rest)
 
     assert re.match(rb"$|HTTP/1.[01] 4", answer)
     assert b"Traceback" not in answer
@@ -337,38 +339,38 @@ async def test_a_body_of_a_wrong_length_ends_quickly(desk: Desk, rest: bytes) ->
     ],
 )
 async def test_by_another_method_there_is_nothing(
-    desk: Desk, http: aiohttp.ClientSession, method: str, path: str
+    stack: Stack, http: aiohttp.ClientSession, method: str, path: str
 ) -> None:
-    assert await ask(http, method, f"{desk.url}/api/{path}") == (404, None)
+    assert await ask(http, method, f"{stack.url}/api/{path}") == (404, None)
 
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.com", "null"])
 async def test_another_sites_page_reads_nothing(
-    desk: Desk, http: aiohttp.ClientSession, origin: str
+    stack: Stack, http: aiohttp.ClientSession, origin: str
 ) -> None:
     headers = {"Origin": origin}
-    async with http.post(f"{desk.url}/api/negotiate", headers=headers) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", headers=headers) as answer:
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
 async def test_what_is_asked_for_never_becomes_a_header(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     wish = {"user_id": "ann\r\nX-Injected: 1", "groups": ["stocks"]}
-    async with http.post(f"{desk.url}/api/negotiate", json=wish) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", json=wish) as answer:
         assert answer.status == 200
         assert "X-Injected" not in answer.headers
 
 
-async def test_the_page_may_do_only_what_it_must(desk: Desk, http: aiohttp.ClientSession) -> None:
-    async with http.get(desk.url) as answer:
+async def test_the_page_may_do_only_what_it_must(stack: Stack, http: aiohttp.ClientSession) -> None:
+    async with http.get(stack.url) as answer:
         headers = answer.headers
         rules = dict(
             rule.strip().split(" ", 1) for rule in headers["Content-Security-Policy"].split(";")
         )
         page = await answer.text()
 
-    hub = desk.webpubsub_url.replace("http", "ws", 1)
+    hub = stack.webpubsub_url.replace("http", "ws", 1)
     assert rules["default-src"] == rules["base-uri"] == rules["frame-ancestors"] == "'none'"
     assert rules["script-src"] == rules["style-src"] == "'self'"
     assert rules["connect-src"] == f"'self' {hub}"
@@ -378,7 +380,7 @@ async def test_the_page_may_do_only_what_it_must(desk: Desk, http: aiohttp.Clien
     assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:|<style", page)
 
 
-async def test_an_answer_about_somebody_is_kept_by_no_cache(ann: Person) -> None:
+async def test_an_answer_about_a_user_is_stored_by_no_cache(ann: User) -> None:
     async with ann.request("GET", "/api/rooms") as answer:
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -403,7 +405,7 @@ BODIES = st.binary(max_size=100) | st.dictionaries(FIELDS, VALUES).map(
 )
 
 
-async def test_whatever_is_asked_gets_an_answer(ann: Person) -> None:
+async def test_whatever_is_asked_gets_an_answer(ann: User) -> None:
     loop = asyncio.get_running_loop()
 
     async def asked(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Somebody who is barred is out at once, and stays out until it is taken back."""
+"""Somebody who is banned is out at once, and stays out until it is taken back."""
 
 import asyncio
 from typing import Any
@@ -6,39 +6,39 @@ from typing import Any
 import aiohttp
 import pytest
 
-from local.parts import Desk, Part
+from local.parts import Part, Stack
 from realtime.users.bans import Bans
 from tests.instances import instance
-from tests.people import RELIABLE, Connection, Person
 from tests.service import Service
 from tests.strict import BANNED_USER, KEY
+from tests.users import RELIABLE, Connection, User
 
 
 @pytest.fixture
-async def mallory(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await Person.enter(http, desk.url, "mallory")
+async def mallory(stack: Stack, http: aiohttp.ClientSession) -> User:
+    return await User.create(http, stack.url, "mallory")
 
 
-async def bar(http: aiohttp.ClientSession, desk: Desk, person: Person, method: str = "PUT") -> Any:
-    async with http.request(method, f"{desk.url}/api/users/{person.id}/ban") as answer:
+async def bar(http: aiohttp.ClientSession, stack: Stack, person: User, method: str = "PUT") -> Any:
+    async with http.request(method, f"{stack.url}/api/users/{person.id}/ban") as answer:
         assert answer.status == 200
         return await answer.json()
 
 
-async def test_the_connections_of_somebody_barred_are_closed(
-    desk: Desk, http: aiohttp.ClientSession, mallory: Person
+async def test_the_connections_of_a_user_banned_are_closed(
+    stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     async with mallory.connect("lobby") as one, mallory.connect() as other:
-        said = await bar(http, desk, mallory)
+        said = await bar(http, stack, mallory)
 
         assert said == {"user_id": mallory.id, "banned": True}
         await asyncio.wait_for(asyncio.gather(one.closed(), other.closed()), 10)
 
 
-async def test_somebody_barred_is_refused_everything(
-    desk: Desk, http: aiohttp.ClientSession, mallory: Person
+async def test_a_user_banned_is_refused_everything(
+    stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
-    await bar(http, desk, mallory)
+    await bar(http, stack, mallory)
 
     answers = [
         await mallory.ask("POST", "/api/negotiate"),
@@ -50,12 +50,12 @@ async def test_somebody_barred_is_refused_everything(
     assert [(status, body["error"]["code"]) for status, body in answers] == [(403, "banned")] * 4
 
 
-async def test_an_old_token_does_not_let_somebody_barred_in(
-    desk: Desk, http: aiohttp.ClientSession, mallory: Person
+async def test_an_old_token_does_not_let_a_user_banned_in(
+    stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     admission = await mallory.negotiate()
 
-    await bar(http, desk, mallory)
+    await bar(http, stack, mallory)
 
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await Connection.open(http, admission["url"], RELIABLE)
@@ -63,51 +63,53 @@ async def test_an_old_token_does_not_let_somebody_barred_in(
 
 
 async def test_every_instance_knows_at_once_whom_to_keep_out(
-    desk: Desk, strict: Part, http: aiohttp.ClientSession, mallory: Person
+    stack: Stack, strict: Part, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     elsewhere = Service(http, strict.url, KEY)
-    before = await elsewhere.tells("connect", user=mallory.id)
+    before = await elsewhere.send_system_event("connect", user=mallory.id)
 
-    await bar(http, desk, mallory)
-    after = await elsewhere.tells("connect", user=mallory.id)
+    await bar(http, stack, mallory)
+    after = await elsewhere.send_system_event("connect", user=mallory.id)
 
     assert (before.status, after.status) == (200, 403)
 
 
-async def test_who_was_barred_between_connect_and_connected_does_not_stay(
-    desk: Desk, http: aiohttp.ClientSession, mallory: Person
+async def test_who_was_banned_between_connect_and_connected_does_not_stay(
+    stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
-    async with mallory.connect() as tab, instance(desk) as own:
+    async with mallory.connect() as tab, instance(stack) as own:
         # As on another instance that has not yet found a connection to close.
         await Bans(own.tables, []).add(mallory.id)
 
-        told = await Service(http, desk.url).tells("connected", user=mallory.id, connection=tab.id)
+        told = await Service(http, stack.url).send_system_event(
+            "connected", user=mallory.id, connection=tab.id
+        )
 
         assert told.status == 204
         await asyncio.wait_for(tab.closed(), 10)
 
 
-async def test_somebody_who_may_come_back_can(
-    desk: Desk, http: aiohttp.ClientSession, mallory: Person
+async def test_a_user_who_may_come_back_can(
+    stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
-    await bar(http, desk, mallory)
+    await bar(http, stack, mallory)
 
-    assert (await bar(http, desk, mallory, "DELETE"))["banned"] is False
+    assert (await bar(http, stack, mallory, "DELETE"))["banned"] is False
 
     async with mallory.connect("lobby") as tab:
-        await tab.say("lobby", "back again")
+        await tab.send_message("lobby", "back again")
 
 
-async def test_nobody_writes_to_somebody_barred(
-    desk: Desk, http: aiohttp.ClientSession, mallory: Person
+async def test_no_user_writes_to_a_user_banned(
+    stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
-    await bar(http, desk, mallory)
+    ann = await User.create(http, stack.url, "ann")
+    await bar(http, stack, mallory)
 
     async with ann.connect() as tab:
         said = {"to": mallory.id, "content": "are you there?", "id": "1"}
-        to_banned = await tab.refused("direct", said)
-        to_nobody = await tab.refused("direct", said | {"to": "nobody-22222222"})
+        to_banned = await tab.send_rejected("direct", said)
+        to_nobody = await tab.send_rejected("direct", said | {"to": "nobody-22222222"})
 
     assert to_banned["code"] == "unreachable"
     assert to_banned == to_nobody  # the answer does not tell who is banned
@@ -116,9 +118,9 @@ async def test_nobody_writes_to_somebody_barred(
 async def test_the_setting_bars_for_good(strict: Part, http: aiohttp.ClientSession) -> None:
     service = Service(http, strict.url, KEY)
 
-    connecting = await service.tells("connect", user=BANNED_USER)
+    connecting = await service.send_system_event("connect", user=BANNED_USER)
     said = {"room": "lobby", "content": "hello", "id": "1"}
-    speaking = await service.says("message", said, user=BANNED_USER, rooms=["lobby"])
+    speaking = await service.send_event("message", said, user=BANNED_USER, rooms=["lobby"])
 
     assert (connecting.status, connecting.code) == (403, "banned")
     assert (speaking.status, speaking.code) == (200, "banned")

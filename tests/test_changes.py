@@ -8,20 +8,20 @@ from typing import Any
 import msgspec
 import pytest
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
 from realtime.rooms.drafts import DeleteDraft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.retention import purge
 from tests.instances import Instance, instance
-from tests.people import Person
+from tests.users import User
 
 THUMB, HEART = "👍", "❤️"
 
 
 @pytest.fixture
-async def other(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
+async def other(stack: Stack) -> AsyncIterator[Instance]:
+    async with instance(stack) as made:
         yield made
 
 
@@ -254,11 +254,11 @@ async def test_retention_removes_reactions_and_changes_with_the_messages(
 # --- over the socket ----------------------------------------------------------------------------
 
 
-async def test_changes_reach_everybody_in_the_room_in_order(
-    ann: Person, bob: Person, room: str
+async def test_changes_reach_every_user_in_the_room_in_order(
+    ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as tab, bob.connect(room) as hers:
-        await tab.say(room, "helo")
+        await tab.send_message(room, "helo")
         assert (
             await tab.send("edit", {"room": room, "seq": 1, "content": "hello", "revision": 0})
         )["success"]
@@ -267,7 +267,7 @@ async def test_changes_reach_everybody_in_the_room_in_order(
 
         changes: list[dict[str, Any]] = []
         while len(changes) < 3:
-            frame = await hers.hear_one(lambda one: bool(one.get("changes")), what="changes")
+            frame = await hers.receive_where(lambda one: bool(one.get("changes")), what="changes")
             changes += frame["changes"]
 
     assert [(one["seq"], one["kind"]) for one in changes] == [
@@ -277,14 +277,14 @@ async def test_changes_reach_everybody_in_the_room_in_order(
     assert changes[1]["count"] == 1
 
 
-async def test_changes_of_a_direct_conversation_reach_both(ann: Person, bob: Person) -> None:
+async def test_changes_of_a_direct_conversation_reach_both(ann: User, bob: User) -> None:
     async with ann.connect() as hers, bob.connect() as his:
         await hers.send("direct", {"to": bob.id, "content": "hi", "id": "1"})
-        await his.hear(type="direct_message", content="hi")
+        await his.receive(type="direct_message", content="hi")
 
         await his.send("react", {"to": ann.id, "seq": 1, "emoji": HEART})
 
-        frame = await hers.hear(type="direct_messages")
+        frame = await hers.receive(type="direct_messages")
         assert frame["changes"][0]["emoji"] == HEART
         assert sorted(frame["users"]) == sorted([ann.id, bob.id])
 
@@ -311,43 +311,41 @@ BAD_CHANGES = [
 
 @pytest.mark.parametrize(("event", "data", "code"), BAD_CHANGES)
 async def test_a_change_that_is_not_valid_is_refused_and_nothing_is_written(
-    ann: Person, one: Instance, room: str, event: str, data: dict[str, Any], code: str
+    ann: User, one: Instance, room: str, event: str, data: dict[str, Any], code: str
 ) -> None:
     async with ann.connect(room) as tab:
-        await tab.say(room, "hello")
+        await tab.send_message(room, "hello")
 
-        refusal = await tab.refused(event, {"room": room, **data})
+        refusal = await tab.send_rejected(event, {"room": room, **data})
 
     assert refusal["code"] == code
     assert (await one.logs.read_head(room)).seq == 1
 
 
 async def test_a_repeated_message_with_another_reply_or_meta_is_a_conflict(
-    ann: Person, room: str
+    ann: User, room: str
 ) -> None:
     async with ann.connect(room) as tab:
-        await tab.say(room, "hello")
+        await tab.send_message(room, "hello")
         said = {"room": room, "content": "yes", "id": "1", "reply_to": 1, "meta": {"a": 1}}
         await tab.send("message", said)
 
         assert (await tab.send("message", said))["success"]
         for changed in ({"reply_to": None}, {"meta": {"a": 2}}, {"mentions": ["bob"]}):
-            refusal = await tab.refused("message", {**said, **changed})
+            refusal = await tab.send_rejected("message", {**said, **changed})
             assert refusal["code"] == "id_conflict"
 
 
-async def test_a_message_carries_reply_mentions_and_meta(
-    ann: Person, bob: Person, room: str
-) -> None:
+async def test_a_message_carries_reply_mentions_and_meta(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as tab:
-        await tab.say(room, "question?")
+        await tab.send_message(room, "question?")
         await tab.send(
             "message",
             {"room": room, "content": "answer", "id": "1", "reply_to": 1,
              "mentions": [bob.id, bob.id], "meta": {"color": "blue"}},
         )  # fmt: skip
 
-        frame = await tab.hear(type="message", content="answer")
+        frame = await tab.receive(type="message", content="answer")
 
     page = await ann.get(f"/api/rooms/{room}/history")
     for entry in (frame, page["messages"][1]):
@@ -355,14 +353,14 @@ async def test_a_message_carries_reply_mentions_and_meta(
         assert entry["meta"] == {"color": "blue"}
 
 
-async def test_unread_counts_messages_and_not_changes(ann: Person, bob: Person, room: str) -> None:
+async def test_unread_counts_messages_and_not_changes(ann: User, bob: User, room: str) -> None:
     async def unread() -> tuple[int, int]:
         (summary,) = (await bob.get("/api/rooms"))["rooms"]
         return summary["unread"], summary["head"]
 
     async with ann.connect(room) as hers, bob.connect(room) as his:
-        await hers.say(room, "one")
-        await hers.say(room, "two")
+        await hers.send_message(room, "one")
+        await hers.send_message(room, "two")
         assert await unread() == (2, 2)
 
         await hers.send("react", {"room": room, "seq": 1, "emoji": THUMB})
@@ -375,16 +373,16 @@ async def test_unread_counts_messages_and_not_changes(ann: Person, bob: Person, 
         assert await unread() == (0, 5)
 
         await his.send("read", {"room": room, "seq": 4})
-        await hers.say(room, "three")
+        await hers.send_message(room, "three")
         assert await unread() == (1, 6)
 
 
 # --- by a server --------------------------------------------------------------------------------
 
 
-async def test_a_server_edits_deletes_and_reacts(ann: Person, room: str) -> None:
+async def test_a_server_edits_deletes_and_reacts(ann: User, room: str) -> None:
     async with ann.connect(room) as tab:
-        await tab.say(room, "hello")
+        await tab.send_message(room, "hello")
         path = f"/api/rooms/{room}/messages/1"
         body = {"content": "Hello", "revision": 0, "from": ann.id}
 
@@ -398,7 +396,7 @@ async def test_a_server_edits_deletes_and_reacts(ann: Person, room: str) -> None
         assert (await ann.ask("DELETE", path))[0] == 200
         assert (await ann.ask("DELETE", path))[0] == 410
 
-        frame = await tab.hear_one(
+        frame = await tab.receive_where(
             lambda one: any(change["kind"] == "delete" for change in one.get("changes", [])),
             what="the delete",
         )
@@ -406,9 +404,7 @@ async def test_a_server_edits_deletes_and_reacts(ann: Person, room: str) -> None
 
 
 @pytest.mark.parametrize("seq", ["0", "-1", "x", "1.5", "9" * 30, "\u0661"])
-async def test_a_seq_that_is_no_positive_number_is_refused(
-    ann: Person, room: str, seq: str
-) -> None:
+async def test_a_seq_that_is_no_positive_number_is_refused(ann: User, room: str, seq: str) -> None:
     status, answer = await ann.ask("DELETE", f"/api/rooms/{room}/messages/{seq}")
 
     assert (status, answer["error"]["code"]) == (400, "invalid_request")

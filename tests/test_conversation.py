@@ -12,39 +12,37 @@ from azure.messaging.webpubsubclient.models import (
     WebPubSubDataType,
 )
 
-from local.parts import Desk
-from tests.people import PLAIN, Person
+from local.parts import Stack
+from tests.users import PLAIN, User
 
 # --- in a room --------------------------------------------------------------------------------
 
 
-async def test_a_message_reaches_everyone_in_the_room(ann: Person, bob: Person, room: str) -> None:
+async def test_a_message_reaches_everyone_in_the_room(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
-        client_id = await here.say(room, "Good morning ☀ 👩‍👩‍👧")
+        client_id = await here.send_message(room, "Good morning ☀ 👩‍👩‍👧")
 
         for reader in (here, there):
-            message = await reader.hear(type="message")
+            message = await reader.receive(type="message")
             assert message["from"] == ann.id
             assert message["content"] == "Good morning ☀ 👩‍👩‍👧"
             assert (message["seq"], message["id"]) == (1, client_id)
 
 
-async def test_a_message_is_kept_before_it_is_acknowledged(ann: Person, room: str) -> None:
+async def test_a_message_is_stored_before_it_is_acknowledged(ann: User, room: str) -> None:
     async with ann.connect(room) as here:
-        await here.say(room, "kept")
+        await here.send_message(room, "stored")
 
         history = await ann.get(f"/api/rooms/{room}/history")
 
-        assert [entry["content"] for entry in history["messages"]] == ["kept"]
+        assert [entry["content"] for entry in history["messages"]] == ["stored"]
         assert (history["head"], history["more"], history["room"]) == (1, False, room)
 
 
-async def test_someone_who_joins_late_sees_what_was_said(
-    ann: Person, bob: Person, room: str
-) -> None:
+async def test_someone_who_joins_late_sees_what_was_sent(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here:
         for text in ("one", "two", "three"):
-            await here.say(room, text)
+            await here.send_message(room, text)
 
         async with bob.connect() as there:
             joined = await there.join(room)
@@ -55,63 +53,63 @@ async def test_someone_who_joins_late_sees_what_was_said(
 
 
 async def test_who_was_cut_off_gets_exactly_what_was_missed(
-    ann: Person, bob: Person, room: str
+    ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here:
         async with bob.connect(room) as there:
-            await here.say(room, "heard")
-            heard = await there.hear(type="message")
+            await here.send_message(room, "received")
+            received = await there.receive(type="message")
         for text in ("missed one", "missed two"):
-            await here.say(room, text)
+            await here.send_message(room, text)
 
         async with bob.connect() as again:
-            joined = await again.join(room, after=heard["seq"], epoch=heard["epoch"])
+            joined = await again.join(room, after=received["seq"], epoch=received["epoch"])
 
         assert joined["recovered"]
         assert [entry["content"] for entry in joined["messages"]] == ["missed one", "missed two"]
 
 
-async def test_what_is_said_elsewhere_is_not_heard(ann: Person, bob: Person, room: str) -> None:
+async def test_what_is_sent_elsewhere_is_not_received(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here, bob.connect(f"{room}-next-door") as there:
-        await here.say(room, "between us")
-        await there.say(f"{room}-next-door", "all quiet")
-        await there.hear(type="message", content="all quiet")
+        await here.send_message(room, "between us")
+        await there.send_message(f"{room}-next-door", "all quiet")
+        await there.receive(type="message", content="all quiet")
 
         assert there.texts(room) == []
 
 
-async def test_who_has_left_neither_hears_nor_speaks(ann: Person, bob: Person, room: str) -> None:
+async def test_who_has_left_neither_receives_nor_speaks(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
         await there.send("leave", {"room": room})
-        await there.hear(type="left", room=room)
-        await here.say(room, "is anybody there")
-        refused = await there.refused("message", {"room": room, "content": "yes", "id": "1"})
+        await there.receive(type="left", room=room)
+        await here.send_message(room, "is anybody there")
+        refused = await there.send_rejected("message", {"room": room, "content": "yes", "id": "1"})
 
         assert refused["code"] == "not_in_room"
         assert there.texts(room) == []
 
 
 async def test_a_server_speaks_in_a_room(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, room: str
+    stack: Stack, http: aiohttp.ClientSession, ann: User, room: str
 ) -> None:
     body = {"content": "Maintenance at noon.", "from": "operator", "id": "notice-1"}
     async with ann.connect(room) as here:
         answers = []
         for _ in range(2):
-            async with http.post(f"{desk.url}/api/rooms/{room}/message", json=body) as answer:
+            async with http.post(f"{stack.url}/api/rooms/{room}/message", json=body) as answer:
                 answers.append(await answer.json())
 
         assert answers == [{"status": "sent", "room": room, "seq": 1, "id": "notice-1"}] * 2
-        assert (await here.hear(type="message"))["from"] == "operator"
+        assert (await here.receive(type="message"))["from"] == "operator"
 
 
 # --- between two people -------------------------------------------------------------------------
 
 
-async def test_a_direct_message_reaches_every_connection_of_both_and_nobody_else(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, bob: Person, room: str
+async def test_a_direct_message_reaches_every_connection_of_both_and_no_user_else(
+    stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User, room: str
 ) -> None:
-    eve = await Person.enter(http, desk.url, "eve")
+    eve = await User.create(http, stack.url, "eve")
     async with (
         ann.connect(room) as here,
         ann.connect() as second_tab,
@@ -121,18 +119,18 @@ async def test_a_direct_message_reaches_every_connection_of_both_and_nobody_else
         await here.send("direct", {"to": bob.id, "content": "psst", "id": "1"})
 
         for reader in (here, second_tab, there):
-            message = await reader.hear(type="direct_message")
+            message = await reader.receive(type="direct_message")
             assert (message["from"], message["to"]) == (ann.id, bob.id)
             assert (message["content"], message["seq"]) == ("psst", 1)
-        await outside.say(room, "something else")
-        await outside.hear(type="message")
-        assert [frame for frame in outside.heard if frame["type"] == "direct_message"] == []
+        await outside.send_message(room, "something else")
+        await outside.receive(type="message")
+        assert [frame for frame in outside.received if frame["type"] == "direct_message"] == []
 
 
 async def test_a_conversation_is_read_by_its_two_people_only(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, bob: Person
+    stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User
 ) -> None:
-    eve = await Person.enter(http, desk.url, "eve")
+    eve = await User.create(http, stack.url, "eve")
     async with ann.connect() as here, bob.connect() as there:
         await here.send("direct", {"to": bob.id, "content": "question", "id": "1"})
         await there.send("direct", {"to": ann.id, "content": "answer", "id": "1"})
@@ -147,7 +145,7 @@ async def test_a_conversation_is_read_by_its_two_people_only(
     assert status == 400
 
 
-async def test_direct_messages_wait_for_who_is_away(ann: Person, bob: Person) -> None:
+async def test_direct_messages_wait_for_who_is_away(ann: User, bob: User) -> None:
     async with bob.connect("lobby"):
         pass  # Bob was here once.
     async with ann.connect() as here:
@@ -163,10 +161,10 @@ async def test_direct_messages_wait_for_who_is_away(ann: Person, bob: Person) ->
     ("to", "code"),
     [("self", "direct_to_self"), ("nobody-xyz", "unreachable"), ("a b", "invalid_user")],
 )
-async def test_a_direct_message_needs_somebody_to_hear_it(ann: Person, to: str, code: str) -> None:
+async def test_a_direct_message_needs_a_user_to_receive_it(ann: User, to: str, code: str) -> None:
     async with ann.connect() as here:
         whom = ann.id if to == "self" else to
-        refused = await here.refused("direct", {"to": whom, "content": "hm", "id": "1"})
+        refused = await here.send_rejected("direct", {"to": whom, "content": "hm", "id": "1"})
 
     assert (refused["code"], refused["retry"]) == (code, False)
 
@@ -174,43 +172,43 @@ async def test_a_direct_message_needs_somebody_to_hear_it(ann: Person, to: str, 
 # --- typing and reading -------------------------------------------------------------------------
 
 
-async def test_typing_is_told_once_in_three_seconds_and_never_kept(
-    ann: Person, bob: Person, room: str
+async def test_typing_is_reported_once_in_three_seconds_and_never_kept(
+    ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
         for _ in range(5):
             await here.send("typing", {"room": room})
-        await here.say(room, "done")
-        await there.hear(type="message")
+        await here.send_message(room, "done")
+        await there.receive(type="message")
 
-        told = [frame for frame in there.heard if frame.get("type") == "typing"]
+        told = [frame for frame in there.received if frame.get("type") == "typing"]
         assert told == [{"type": "typing", "room": room, "user_id": ann.id, "name": "ann"}]
         assert (await ann.get(f"/api/rooms/{room}/history"))["head"] == 1
 
 
-async def test_a_read_mark_is_told_to_the_other_tabs_and_never_moves_back(
-    ann: Person, room: str
+async def test_a_read_mark_is_reported_to_the_other_tabs_and_never_moves_back(
+    ann: User, room: str
 ) -> None:
     async with ann.connect(room) as here, ann.connect(room) as second_tab:
         for text in ("one", "two", "three"):
-            await here.say(room, text)
+            await here.send_message(room, text)
         for seq in (2, 1):
             await here.send("read", {"room": room, "seq": seq})
 
-        assert await second_tab.hear(type="read") == {"type": "read", "room": room, "seq": 2}
+        assert await second_tab.receive(type="read") == {"type": "read", "room": room, "seq": 2}
         (standing,) = (await ann.get("/api/rooms"))["rooms"]
         assert (standing["head"], standing["read"], standing["unread"]) == (3, 2, 1)
 
 
 async def test_what_is_unread_is_the_same_on_another_device(
-    ann: Person, bob: Person, room: str
+    ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here:
         async with bob.connect(room) as there:
-            await here.say(room, "one")
+            await here.send_message(room, "one")
             await there.send("read", {"room": room, "seq": 1})
-        await here.say(room, "two")
-        await here.say(room, "three")
+        await here.send_message(room, "two")
+        await here.send_message(room, "three")
 
         async with bob.connect() as another:
             joined = await another.join(room)
@@ -231,32 +229,32 @@ async def test_what_is_unread_is_the_same_on_another_device(
     ids=str,
 )
 async def test_a_read_mark_that_makes_no_sense_is_refused(
-    ann: Person, room: str, data: dict[str, object], code: str
+    ann: User, room: str, data: dict[str, object], code: str
 ) -> None:
     async with ann.connect(room) as here:
-        await here.say(room, "one")
+        await here.send_message(room, "one")
         said = {name: room if value == "ROOM" else value for name, value in data.items()}
 
-        refused = await here.refused("read", said)
+        refused = await here.send_rejected("read", said)
 
         assert refused["code"] == code
         assert (await ann.get("/api/rooms"))["rooms"][0]["read"] == 0
 
 
 async def test_a_read_marker_is_stored_only_in_a_conversation_of_the_user(
-    ann: Person, bob: Person
+    ann: User, bob: User
 ) -> None:
     async with ann.connect() as here:
-        refused = await here.refused("read", {"to": bob.id, "seq": 0})
+        refused = await here.send_rejected("read", {"to": bob.id, "seq": 0})
 
     assert refused["code"] == "not_in_room"
     assert (await ann.get("/api/rooms"))["direct"] == []
 
 
-async def test_conversations_come_in_pages(ann: Person, room: str) -> None:
+async def test_conversations_come_in_pages(ann: User, room: str) -> None:
     names = [f"{room}-{number}" for number in range(7)]
     async with ann.connect(*names) as here:
-        await here.say(names[6], "one")
+        await here.send_message(names[6], "one")
     found, after, pages = [], "", 0
 
     while after is not None:
@@ -271,22 +269,22 @@ async def test_conversations_come_in_pages(ann: Person, room: str) -> None:
 # --- other clients ------------------------------------------------------------------------------
 
 
-async def test_a_client_without_recovery_talks_as_well(ann: Person, room: str) -> None:
+async def test_a_client_without_recovery_talks_as_well(ann: User, room: str) -> None:
     async with ann.connect(room, subprotocol=PLAIN) as here:
-        await here.say(room, "plain")
+        await here.send_message(room, "plain")
 
-        assert (await here.hear(type="message"))["content"] == "plain"
+        assert (await here.receive(type="message"))["content"] == "plain"
 
 
-async def test_microsofts_client_talks_in_a_room(ann: Person, room: str) -> None:
+async def test_microsofts_client_talks_in_a_room(ann: User, room: str) -> None:
     """azure-messaging-webpubsubclient, as anybody would use it."""
-    heard: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+    received: asyncio.Queue[dict[str, object]] = asyncio.Queue()
     spoken = threading.Event()
     loop = asyncio.get_running_loop()
     admission = await ann.negotiate()
 
     def listen(message: OnServerDataMessageArgs) -> None:
-        loop.call_soon_threadsafe(heard.put_nowait, message.data)
+        loop.call_soon_threadsafe(received.put_nowait, message.data)
 
     def talk() -> None:
         client = WebPubSubClient(admission["url"])
@@ -300,9 +298,9 @@ async def test_microsofts_client_talks_in_a_room(ann: Person, room: str) -> None
 
     talking = asyncio.ensure_future(asyncio.to_thread(talk))
     async with asyncio.timeout(10):
-        frames = [await heard.get()]
+        frames = [await received.get()]
         while frames[-1]["type"] != "message":
-            frames.append(await heard.get())
+            frames.append(await received.get())
     spoken.set()
     await talking
 

@@ -4,7 +4,7 @@ import asyncio
 
 from realtime.rooms.departures import MAX_WAITING_DEPARTURES, Departures
 from tests.instances import Instance, instance
-from tests.people import PLAIN, Person
+from tests.users import PLAIN, User
 
 GRACE = 5.0
 
@@ -28,34 +28,34 @@ class Clock:
 
 
 async def test_who_is_back_within_the_grace_period_is_not_announced(
-    ann: Person, bob: Person, one: Instance, room: str
+    ann: User, bob: User, one: Instance, room: str
 ) -> None:
     clock = Clock()
     departures = Departures(one.presence, grace_seconds=GRACE, clock=clock, sleep=clock.sleep)
     async with ann.connect(room) as here, bob.connect(room, subprotocol=PLAIN):
-        await here.hear(type="system", user_id=bob.id, event="joined")
+        await here.receive(type="system", user_id=bob.id, event="joined")
         departures.add([room], bob.id)
         departures.add([room], "ghost-22222222")
         roster = await one.presence.roster(room)
         await one.presence.announce_joined(room, "ghost-22222222", roster)
 
         clock.stopped.set()
-        await here.hear(type="system", user_id="ghost-22222222", event="left")
+        await here.receive(type="system", user_id="ghost-22222222", event="left")
 
-        await here.say(room, "the end")
-        await here.hear(type="message", content="the end")
-        told = [one["event"] for one in here.heard if one.get("user_id") == bob.id]
+        await here.send_message(room, "the end")
+        await here.receive(type="message", content="the end")
+        told = [one["event"] for one in here.received if one.get("user_id") == bob.id]
         assert told == ["joined"]
         assert clock.slept == [GRACE]
 
 
 async def test_an_instance_that_was_suspended_announces_when_it_runs_again(
-    desk: object, ann: Person, one: Instance, room: str
+    stack: object, ann: User, one: Instance, room: str
 ) -> None:
     """The platform may stop an instance between two invocations, and its clock goes on."""
     clock = Clock()
     departures = Departures(one.presence, grace_seconds=GRACE, clock=clock, sleep=clock.sleep)
-    async with ann.connect(room) as here, instance(desk) as other:
+    async with ann.connect(room) as here, instance(stack) as other:
         roster = await one.presence.roster(room)
         for user in ("ghost-22222222", "ghost-33333333"):
             await one.presence.announce_joined(room, user, roster)
@@ -66,11 +66,11 @@ async def test_an_instance_that_was_suspended_announces_when_it_runs_again(
         clock.time += 3600
         clock.stopped.set()
 
-        await here.hear(type="system", user_id="ghost-22222222", event="left")
-        await here.hear(type="system", user_id="ghost-33333333", event="left")
-        await here.say(room, "the end")
-        await here.hear(type="message", content="the end")
-        assert sum(one.get("event") == "left" for one in here.heard) == 2
+        await here.receive(type="system", user_id="ghost-22222222", event="left")
+        await here.receive(type="system", user_id="ghost-33333333", event="left")
+        await here.send_message(room, "the end")
+        await here.receive(type="message", content="the end")
+        assert sum(one.get("event") == "left" for one in here.received) == 2
 
 
 async def test_departures_that_wait_are_bounded(one: Instance) -> None:

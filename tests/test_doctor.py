@@ -20,8 +20,8 @@ from local.doctor.target import parse_url
 from local.parts import (
     ACCESS_KEY,
     ROOT,
-    Desk,
     Part,
+    Stack,
     free_ports,
     start_functions,
     start_webpubsub,
@@ -32,9 +32,9 @@ TIMEOUT_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
-def settings(desk: Desk) -> dict[str, str]:
+def settings(stack: Stack) -> dict[str, str]:
     example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
-    return {**example, **desk.environment}
+    return {**example, **stack.environment}
 
 
 @pytest.fixture
@@ -64,16 +64,16 @@ def assert_failed(finding: Finding, *words: str) -> None:
     assert not missing, finding.message
 
 
-async def test_a_working_product_passes_every_check(desk, settings):
-    found = await findings(desk.url, settings)
+async def test_a_working_product_passes_every_check(stack, settings):
+    found = await findings(stack.url, settings)
 
     assert {one.state for one in found.values()} == {"ok"}, found
     assert list(found) == ["settings", *CHECKS]
     assert "received after" in found["conversation"].message
 
 
-async def test_an_app_is_checked_from_outside_without_its_settings(desk):
-    found = await findings(desk.url)
+async def test_an_app_is_checked_from_outside_without_its_settings(stack):
+    found = await findings(stack.url)
 
     assert {one.state for one in found.values()} == {"ok"}, found
     assert "tables" not in found
@@ -95,9 +95,9 @@ async def test_a_wrong_setting_is_named_with_what_was_expected(settings, name, v
     assert_failed(finding, problem)
 
 
-async def test_a_connection_string_that_is_none_is_named(desk, settings):
+async def test_a_connection_string_that_is_none_is_named(stack, settings):
     broken = {"WEBPUBSUB_CONNECTION_STRING": "nonsense", "TABLES_CONNECTION_STRING": "nonsense"}
-    found = await findings(desk.url, {**settings, **broken})
+    found = await findings(stack.url, {**settings, **broken})
 
     assert_failed(
         found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "Expected Endpoint=", "local.settings"
@@ -107,22 +107,22 @@ async def test_a_connection_string_that_is_none_is_named(desk, settings):
     )
 
 
-async def test_a_wrong_key_of_web_pubsub_is_distinguished_from_a_wrong_address(desk, settings):
+async def test_a_wrong_key_of_web_pubsub_is_distinguished_from_a_wrong_address(stack, settings):
     string = settings["WEBPUBSUB_CONNECTION_STRING"]
     other_key = string.replace("AccessKey=A", "AccessKey=B")
     nowhere = f"Endpoint=http://127.0.0.1:{free_ports(1)[0]};AccessKey={32 * 'A'};Version=1.0;"
 
-    by_key = await findings(desk.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": other_key})
-    by_address = await findings(desk.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": nowhere})
+    by_key = await findings(stack.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": other_key})
+    by_address = await findings(stack.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": nowhere})
 
     assert_failed(by_key["webpubsub"], "refuse", "WEBPUBSUB_CONNECTION_STRING")
     assert_failed(by_address["webpubsub"], "does not answer", "WEBPUBSUB_CONNECTION_STRING")
 
 
-async def test_a_wrong_key_of_the_tables_is_named(desk, settings):
+async def test_a_wrong_key_of_the_tables_is_named(stack, settings):
     string = settings["TABLES_CONNECTION_STRING"].replace("AccountKey=E", "AccountKey=F")
 
-    found = await findings(desk.url, {**settings, "TABLES_CONNECTION_STRING": string})
+    found = await findings(stack.url, {**settings, "TABLES_CONNECTION_STRING": string})
 
     assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "refuse")
 
@@ -251,14 +251,14 @@ async def silent_server() -> AsyncIterator[str]:
     server.close()
 
 
-async def test_services_that_never_answer_are_named(desk, settings, silent_server):
+async def test_services_that_never_answer_are_named(stack, settings, silent_server):
     address = settings["TABLES_CONNECTION_STRING"].rpartition("TableEndpoint=")[0]
     frozen = {
         "TABLES_CONNECTION_STRING": f"{address}TableEndpoint={silent_server}/devstoreaccount1;",
         "WEBPUBSUB_CONNECTION_STRING": f"Endpoint={silent_server};AccessKey={ACCESS_KEY};",
     }
 
-    found = await findings(desk.url, {**settings, **frozen})
+    found = await findings(stack.url, {**settings, **frozen})
 
     assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "does not answer")
     assert_failed(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not answer")
@@ -272,8 +272,8 @@ async def test_an_app_that_never_answers_is_named(silent_server):
     assert found["conversation"].state == "skipped"
 
 
-async def test_other_parts_asked_by_mistake_are_recognized(desk):
-    tables, hub = await findings(desk.tables.url), await findings(desk.webpubsub.url)
+async def test_other_parts_asked_by_mistake_are_recognized(stack):
+    tables, hub = await findings(stack.tables.url), await findings(stack.webpubsub.url)
 
     assert_failed(tables["app"], "That is Azurite", "7071")
     assert_failed(hub["app"], "Web PubSub or its emulator", "7071")
@@ -433,8 +433,8 @@ def test_the_settings_file_may_have_comments(tmp_path, monkeypatch):
     assert (environment["OWN"], finding) == ("1", None)
 
 
-def test_the_command_prints_one_line_a_check_and_exits_with_the_result(desk):
-    well = run("--url", desk.url)
+def test_the_command_prints_one_line_a_check_and_exits_with_the_result(stack):
+    well = run("--url", stack.url)
     broken = run("--url", f"http://127.0.0.1:{free_ports(1)[0]}", "--json")
 
     assert well.returncode == 0, well.stdout

@@ -13,7 +13,7 @@ import pytest
 from local.parts import (
     HUB,
     ROOT,
-    Desk,
+    Stack,
     free_ports,
     node,
     start_webpubsub,
@@ -113,12 +113,12 @@ async def test_the_stream_of_the_readme_is_a_stream() -> None:
     assert names["STREAM"].name == "dice"
 
 
-def test_the_client_of_the_readme_sends_and_receives(desk: Desk) -> None:
+def test_the_client_of_the_readme_sends_and_receives(stack: Stack) -> None:
     """Its twelve lines run as they are, against the running app."""
     if not (CLIENT / "node_modules").exists():
         reason = "the client's packages are not installed: run `make test`"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    example = first_block("README.md", "js").replace("http://localhost:7071", desk.url)
+    example = first_block("README.md", "js").replace("http://localhost:7071", stack.url)
     assert len([line for line in example.splitlines() if line.strip()]) <= 12
     stop = """
         const [log, seen] = [console.log, new Set()];

@@ -13,7 +13,7 @@ import pytest
 from webpubsub_emulator import serve
 from webpubsub_emulator.faults import Fault
 
-from local.parts import Desk, free_ports, start_functions
+from local.parts import Stack, free_ports, start_functions
 from realtime.errors import ApiError
 from realtime.names import direct_log, room_group
 from realtime.rooms import draft_queue
@@ -22,13 +22,13 @@ from realtime.rooms.drafts import Draft, MessageDraft
 from realtime.rooms.history import read_entries
 from realtime.rooms.retention import purge
 from tests.instances import Instance, instance
-from tests.people import RELIABLE, Connection, Person
 from tests.proxy import losing_proxy
+from tests.users import RELIABLE, Connection, User
 
 
 @pytest.fixture
-async def other(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
+async def other(stack: Stack) -> AsyncIterator[Instance]:
+    async with instance(stack) as made:
         yield made
 
 
@@ -63,9 +63,9 @@ async def refusal(awaitable: Any) -> str:
 
 
 async def test_messages_get_the_next_places_in_the_log(one: Instance, room: str) -> None:
-    kept = [await one.appender.append(room, draft(text)) for text in ("a", "b", "c")]
+    stored = [await one.appender.append(room, draft(text)) for text in ("a", "b", "c")]
 
-    assert [each.seq for each in kept] == [1, 2, 3]
+    assert [each.seq for each in stored] == [1, 2, 3]
     assert await everything(one, room) == [(1, "a"), (2, "b"), (3, "c")]
 
 
@@ -74,9 +74,9 @@ async def test_what_arrives_during_a_commit_goes_together_in_the_next(
 ) -> None:
     drafts = [draft(str(number)) for number in range(1 + 2 * MAX_COMMIT_ENTRIES)]
 
-    kept = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
+    stored = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
 
-    assert [each.seq for each in kept] == list(range(1, 2 + 2 * MAX_COMMIT_ENTRIES))
+    assert [each.seq for each in stored] == list(range(1, 2 + 2 * MAX_COMMIT_ENTRIES))
     stamps = {one.timestamp for one in await stored_entries(one, room)}
     assert len(stamps) <= 4  # the first alone or with others, then full batches
 
@@ -109,16 +109,16 @@ async def test_a_message_sent_again_keeps_its_first_place(
     assert await everything(one, room) == [(1, "once"), (2, "between")]
 
 
-async def test_a_message_sent_twice_at_once_is_kept_once(
+async def test_a_message_sent_twice_at_once_is_stored_once(
     one: Instance, other: Instance, room: str
 ) -> None:
     said = draft("once")
 
-    kept = await asyncio.gather(
+    stored = await asyncio.gather(
         *(each.appender.append(room, said) for each in (one, one, other, other))
     )
 
-    assert {each.seq for each in kept} == {1}
+    assert {each.seq for each in stored} == {1}
     assert await everything(one, room) == [(1, "once")]
 
 
@@ -126,10 +126,10 @@ async def test_repeats_among_new_messages_do_not_hold_them_up(one: Instance, roo
     said = [draft(str(number)) for number in range(10)]
     await asyncio.gather(*(one.appender.append(room, each) for each in said[::2]))
 
-    kept = await asyncio.gather(*(one.appender.append(room, each) for each in said))
+    stored = await asyncio.gather(*(one.appender.append(room, each) for each in said))
 
-    assert sorted(each.seq for each in kept) == list(range(1, 11))
-    assert await contents(one, room, kept) == [each.content for each in said]
+    assert sorted(each.seq for each in stored) == list(range(1, 11))
+    assert await contents(one, room, stored) == [each.content for each in said]
 
 
 async def test_an_id_used_again_for_another_text_is_a_conflict(one: Instance, room: str) -> None:
@@ -166,9 +166,9 @@ async def test_long_messages_are_divided_into_frames_the_service_takes(
 ) -> None:
     texts = ["\x01" * 4000 for _ in range(60)]
 
-    kept = await asyncio.gather(*(one.appender.append(room, draft(text)) for text in texts))
+    stored = await asyncio.gather(*(one.appender.append(room, draft(text)) for text in texts))
 
-    assert sorted(each.seq for each in kept) == list(range(1, 61))
+    assert sorted(each.seq for each in stored) == list(range(1, 61))
 
 
 async def test_time_never_runs_backwards_in_a_log(
@@ -189,38 +189,38 @@ async def test_time_never_runs_backwards_in_a_log(
 # --- faults ---------------------------------------------------------------------------------
 
 
-async def test_a_commit_whose_answer_was_lost_is_recognised(desk: Desk, room: str) -> None:
-    """The storage has kept the messages, and the app cannot know: it must not keep them twice."""
-    async with losing_proxy(desk.tables.url) as proxy:
-        way = desk.tables_connection_string.replace(desk.tables.url, proxy.url)
-        async with instance(desk, tables=way) as one:
+async def test_a_commit_whose_answer_was_lost_is_recognised(stack: Stack, room: str) -> None:
+    """The storage has stored the messages, and the app cannot know: it must not keep them twice."""
+    async with losing_proxy(stack.tables.url) as proxy:
+        way = stack.tables_connection_string.replace(stack.tables.url, proxy.url)
+        async with instance(stack, tables=way) as one:
             await one.appender.append(room, draft("before"))
             proxy.lose = 2
 
             drafts = [draft(str(number)) for number in range(10)]
-            kept = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
+            stored = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
 
             assert proxy.lost == 2
-            assert await contents(one, room, kept) == [each.content for each in drafts]
+            assert await contents(one, room, stored) == [each.content for each in drafts]
             log = await everything(one, room)
             assert [seq for seq, _ in log] == list(range(1, 12))
 
 
 async def test_a_message_that_could_not_be_published_is_published_when_sent_again(
-    desk: Desk, room: str, http: aiohttp.ClientSession
+    stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
-    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+    async with serve() as service, instance(stack, hub=service.connection_string) as one:
         ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
         bob = await Connection.open(http, ticket.url, RELIABLE)
         service.faults.add(Fault("rest", "refuse", count=3, status=400))
         said = draft("hello")
 
         codes = [await refusal(one.appender.append(room, said)) for _ in range(3)]
-        kept = await one.appender.append(room, said)
+        stored = await one.appender.append(room, said)
 
         assert codes == ["unavailable"] * 3
-        assert kept.seq == 1
-        assert (await bob.hear(type="message"))["content"] == "hello"
+        assert stored.seq == 1
+        assert (await bob.receive(type="message"))["content"] == "hello"
         assert await everything(one, room) == [(1, "hello")]
         await bob.close()
 
@@ -233,10 +233,10 @@ async def until_kept(one: Instance, room: str, said: Draft) -> Stored:
 
 
 async def test_publishing_may_fail_for_ten_seconds(
-    desk: Desk, room: str, http: aiohttp.ClientSession
+    stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
     """Senders try again until they know; then everybody has everything, once and in order."""
-    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+    async with serve() as service, instance(stack, hub=service.connection_string) as one:
         ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
         bob = await Connection.open(http, ticket.url, RELIABLE)
         clock = asyncio.get_running_loop().time
@@ -253,7 +253,7 @@ async def test_publishing_may_fail_for_ten_seconds(
 
         await asyncio.gather(*(sender(f"writer{number}") for number in range(5)))
         log = await everything(one, room)
-        await bob.hear_one(lambda _: {seq for seq, _ in bob.texts(room)} >= set(range(1, 6)))
+        await bob.receive_where(lambda _: {seq for seq, _ in bob.texts(room)} >= set(range(1, 6)))
 
         assert [seq for seq, _ in log] == [1, 2, 3, 4, 5]
         assert set(bob.texts(room)) == set(log)
@@ -261,24 +261,24 @@ async def test_publishing_may_fail_for_ten_seconds(
 
 
 async def test_what_was_published_twice_has_the_same_seq_both_times(
-    desk: Desk, room: str, http: aiohttp.ClientSession
+    stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
+    ann = await User.create(http, stack.url, "ann")
     async with ann.connect(room) as here:
-        await here.say(room, "hello", client_id="the-id")
-        await here.say(room, "hello", client_id="the-id")
+        await here.send_message(room, "hello", client_id="the-id")
+        await here.send_message(room, "hello", client_id="the-id")
 
-        heard = [await here.hear(type="message"), await here.hear(type="message")]
+        received = [await here.receive(type="message"), await here.receive(type="message")]
 
-        assert heard[0] == heard[1]
+        assert received[0] == received[1]
 
 
 async def test_every_acknowledged_message_survives_the_death_of_its_host(
-    desk: Desk, room: str, one: Instance, http: aiohttp.ClientSession
+    stack: Stack, room: str, one: Instance, http: aiohttp.ClientSession
 ) -> None:
     """Killed in the middle of traffic and started again, while the senders try until they know."""
     (port,) = free_ports(1)
-    host = start_functions(port=port, environment=desk.environment)
+    host = start_functions(port=port, environment=stack.environment)
     host.wait()
     acknowledged: dict[str, int] = {}
     in_full_swing = asyncio.Event()
@@ -320,20 +320,20 @@ async def post(http: aiohttp.ClientSession, url: str, body: Any) -> int | None:
 # --- two hosts, many readers ------------------------------------------------------------------
 
 
-async def test_twenty_writers_on_two_hosts_are_heard_in_one_order_by_all(
-    desk: Desk, room: str, one: Instance, http: aiohttp.ClientSession
+async def test_twenty_writers_on_two_hosts_are_received_in_one_order_by_all(
+    stack: Stack, room: str, one: Instance, http: aiohttp.ClientSession
 ) -> None:
     (port,) = free_ports(1)
-    second = start_functions(port=port, environment=desk.environment)
+    second = start_functions(port=port, environment=stack.environment)
     second.wait()
-    ann = await Person.enter(http, desk.url, "ann")
-    bob = await Person.enter(http, desk.url, "bob")
+    ann = await User.create(http, stack.url, "ann")
+    bob = await User.create(http, stack.url, "bob")
     try:
         async with ann.connect(room) as first_reader, bob.connect(room) as second_reader:
 
             async def write_here(number: int) -> None:
                 for turn in range(5):
-                    await first_reader.say(room, f"socket {number} {turn}")
+                    await first_reader.send_message(room, f"socket {number} {turn}")
 
             async def write_there(number: int) -> None:
                 for turn in range(5):
@@ -350,7 +350,7 @@ async def test_twenty_writers_on_two_hosts_are_heard_in_one_order_by_all(
             )
             log = await everything(one, room)
             for reader in (first_reader, second_reader):
-                await reader.hear_one(lambda _: len(reader.texts(room)) >= 100)  # noqa: B023
+                await reader.receive_where(lambda _: len(reader.texts(room)) >= 100)  # noqa: B023
 
             assert [seq for seq, _ in log] == list(range(1, 101))
             assert sorted(first_reader.texts(room)) == log
@@ -398,7 +398,7 @@ async def test_who_waited_in_an_empty_room_gets_all_that_came(one: Instance, roo
     assert [entry.seq for entry in page.messages] == [1, 2, 3]
 
 
-async def test_too_much_to_tell_is_not_told_in_part(one: Instance, room: str) -> None:
+async def test_too_much_to_tell_is_not_reported_in_part(one: Instance, room: str) -> None:
     await said(one, room, 250)
     epoch = (await one.logs.read_head(room)).epoch
 
@@ -443,7 +443,7 @@ async def test_a_log_deleted_in_part_takes_the_same_messages_again(
 
     again = [await other.appender.append(room, each) for each in saying[:2]]
 
-    assert [kept.seq for kept in again] == [1, 2]
+    assert [stored.seq for stored in again] == [1, 2]
     page = await other.history.read_page(room)
     assert [entry.content for entry in page.messages] == ["a", "b"]
 
@@ -510,7 +510,7 @@ async def test_an_empty_room_has_an_empty_history(one: Instance, room: str) -> N
 DAY = timedelta(days=1)
 
 
-async def test_old_messages_are_forgotten_and_the_log_goes_on(one: Instance, room: str) -> None:
+async def test_old_messages_are_purged_and_the_log_goes_on(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 120)
     one.time = None
@@ -524,7 +524,7 @@ async def test_old_messages_are_forgotten_and_the_log_goes_on(one: Instance, roo
     assert (await one.appender.append(room, draft("newer"))).seq == 122
 
 
-async def test_who_stands_before_what_was_forgotten_is_told_so(one: Instance, room: str) -> None:
+async def test_who_stands_before_what_was_purged_is_reported_so(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 60)
     one.time = None
@@ -539,7 +539,7 @@ async def test_who_stands_before_what_was_forgotten_is_told_so(one: Instance, ro
     assert (await one.history.read_since(room, 60, epoch))[1]
 
 
-async def test_forgetting_goes_on_where_it_was_cut_short(one: Instance, room: str) -> None:
+async def test_purging_goes_on_where_it_was_cut_short(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 100)
     one.time = None
@@ -558,7 +558,7 @@ async def test_forgetting_goes_on_where_it_was_cut_short(one: Instance, room: st
     assert left == ["head"], left
 
 
-async def test_people_write_while_the_past_is_forgotten(one: Instance, room: str) -> None:
+async def test_people_write_while_the_past_is_purged(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 100)
     one.time = None

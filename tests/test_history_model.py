@@ -7,7 +7,7 @@ from uuid import uuid4
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.errors import ApiError
 from realtime.rooms.draft_queue import Stored
 from realtime.rooms.drafts import MessageDraft
@@ -53,9 +53,9 @@ async def say(one: Instance, room: str, draft: MessageDraft) -> Stored | Excepti
         return refused
 
 
-async def play(desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]) -> None:
+async def play(stack: Stack, rounds: Sequence[Sequence[tuple[str, str, str, int]]]) -> None:
     room, model = f"room-{uuid4().hex}", Model()
-    async with instance(desk) as first, instance(desk) as second:
+    async with instance(stack) as first, instance(stack) as second:
         for sayings in rounds:
             drafts = [
                 (MessageDraft(who, name, content=text), (first, second)[at])
@@ -78,7 +78,7 @@ async def play(desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rounds=ROUNDS)
-def test_whatever_is_said_in_whatever_order_is_kept_once(
-    desk: Desk, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
+def test_whatever_is_sent_in_whatever_order_is_stored_once(
+    stack: Stack, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
 ) -> None:
-    asyncio.run(play(desk, rounds))
+    asyncio.run(play(stack, rounds))

@@ -13,7 +13,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.azure.tables import Table, Tables, connect_tables
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
@@ -105,8 +105,8 @@ class Recorder(LogPublisher):
 class Node:
     """One instance of the app, as far as logs are concerned."""
 
-    def __init__(self, desk: Desk, frames: list[Entry | Change], faults: Faults) -> None:
-        settings = Settings(tables_connection_string=desk.tables_connection_string)
+    def __init__(self, stack: Stack, frames: list[Entry | Change], faults: Faults) -> None:
+        settings = Settings(tables_connection_string=stack.tables_connection_string)
         self.faults = faults
         self.tables = connect_tables(settings)
         self.tables.__class__ = FaultyTables
@@ -135,10 +135,10 @@ class Node:
 
 @asynccontextmanager
 async def start_nodes(
-    desk: Desk, all_faults: Sequence[Faults]
+    stack: Stack, all_faults: Sequence[Faults]
 ) -> AsyncIterator[tuple[list[Node], list[Entry | Change]]]:
     frames: list[Entry | Change] = []
-    nodes = [Node(desk, frames, faults) for faults in all_faults]
+    nodes = [Node(stack, frames, faults) for faults in all_faults]
     try:
         yield nodes, frames
     finally:
@@ -227,10 +227,12 @@ def make_drafts(seed: int, count: int) -> list[Draft]:
     return drafts
 
 
-async def write_with_faults(desk: Desk, seed: int, count: int, instances: int, rate: float) -> None:
+async def write_with_faults(
+    stack: Stack, seed: int, count: int, instances: int, rate: float
+) -> None:
     room = f"shared-{uuid.uuid4().hex}"
     faults = [Faults(seed * 10 + number, rate) for number in range(instances)]
-    async with start_nodes(desk, [*faults, Faults(0, 0)]) as (nodes, frames):
+    async with start_nodes(stack, [*faults, Faults(0, 0)]) as (nodes, frames):
         *writers, reader = nodes
         chance = random.Random(seed)
         for node in writers:
@@ -256,18 +258,18 @@ async def write_with_faults(desk: Desk, seed: int, count: int, instances: int, r
 )
 @given(seed=st.integers(0, 10_000), instances=st.integers(2, 3))
 def test_whatever_the_storage_does_everything_is_stored_once_and_published(
-    desk: Desk, seed: int, instances: int
+    stack: Stack, seed: int, instances: int
 ) -> None:
-    asyncio.run(write_with_faults(desk, seed, 30, instances, rate=0.15))
+    asyncio.run(write_with_faults(stack, seed, 30, instances, rate=0.15))
 
 
 @pytest.mark.parametrize("dies_after", range(14))
 async def test_an_instance_that_dies_after_any_step_costs_nothing(
-    desk: Desk, room: str, dies_after: int
+    stack: Stack, room: str, dies_after: int
 ) -> None:
     """It stops in the middle of leading or following; the others take over."""
     faults = [Faults(1, 0, dies_after), Faults(2, 0), Faults(3, 0)]
-    async with start_nodes(desk, faults) as (nodes, frames):
+    async with start_nodes(stack, faults) as (nodes, frames):
         dying, *others = nodes
         for node in nodes:
             node.share(room)
@@ -284,9 +286,11 @@ async def test_an_instance_that_dies_after_any_step_costs_nothing(
         await check(others[0], room, frames, outcomes)
 
 
-async def test_rows_of_the_protocol_that_are_not_usable_are_removed(desk: Desk, room: str) -> None:
+async def test_rows_of_the_protocol_that_are_not_usable_are_removed(
+    stack: Stack, room: str
+) -> None:
     """Half written, of another epoch, of another version, and far too many."""
-    async with start_nodes(desk, [Faults(1, 0), Faults(2, 0)]) as (nodes, frames):
+    async with start_nodes(stack, [Faults(1, 0), Faults(2, 0)]) as (nodes, frames):
         one, other = nodes
         await one.appender.append(room, MessageDraft("ann", "1", content="a"))
         table = one.tables.open("history")
@@ -314,8 +318,8 @@ async def test_rows_of_the_protocol_that_are_not_usable_are_removed(desk: Desk, 
         assert "eve" not in {entry.sender for entry in entries}
 
 
-async def test_retention_runs_while_instances_share_a_log(desk: Desk, room: str) -> None:
-    async with start_nodes(desk, [Faults(1, 0), Faults(2, 0), Faults(3, 0)]) as (nodes, frames):
+async def test_retention_runs_while_instances_share_a_log(stack: Stack, room: str) -> None:
+    async with start_nodes(stack, [Faults(1, 0), Faults(2, 0), Faults(3, 0)]) as (nodes, frames):
         *writers, purger = nodes
         for node in writers:
             node.share(room)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.parts import Desk, Part, free_ports, start_functions
+from local.parts import Part, Stack, free_ports, start_functions
 from realtime.errors import ApiError
 from realtime.identity.address import client_address
 from realtime.identity.display_names import (
@@ -42,9 +42,9 @@ from realtime.names import (
 )
 from realtime.settings import LOCAL_SECRET, InvalidSettingsError, Settings
 from tests.issuer import AUDIENCE, OwnIssuer
-from tests.people import RELIABLE, Connection, Person
 from tests.service import Service
 from tests.strict import QUIET
+from tests.users import RELIABLE, Connection, User
 
 SECRET = "a secret of thirty-two characters or more, and this one has sixty-five"
 SESSION = "townsquare-session"
@@ -76,8 +76,10 @@ async def test_a_guest_stays_the_same_person_with_the_session() -> None:
     assert (await guests.authenticate(bearer(token))).user_id == first.user_id
 
 
-async def test_a_name_given_twice_makes_two_people(desk: Desk, http: aiohttp.ClientSession) -> None:
-    racing = [Person.enter(http, desk.url, "ann") for _ in range(8)]
+async def test_a_name_given_twice_makes_two_people(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    racing = [User.create(http, stack.url, "ann") for _ in range(8)]
 
     ids = [person.id for person in await asyncio.gather(*racing)]
 
@@ -85,12 +87,12 @@ async def test_a_name_given_twice_makes_two_people(desk: Desk, http: aiohttp.Cli
     assert {display_name(one) for one in ids} == {"ann"}
 
 
-async def test_nobody_enters_under_an_id_that_is_taken(
-    desk: Desk, http: aiohttp.ClientSession
+async def test_no_user_enters_under_an_id_that_is_taken(
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
+    ann = await User.create(http, stack.url, "ann")
 
-    mallory = await Person.enter(http, desk.url, ann.id)
+    mallory = await User.create(http, stack.url, ann.id)
 
     assert mallory.id != ann.id
     assert mallory.id.startswith(f"{ann.id}-")
@@ -171,7 +173,7 @@ async def test_a_wished_name_is_written_in_the_alphabet_of_ids(wish: str, name: 
     assert re.fullmatch(re.escape(name) + "-[a-z2-9]{8}", caller.user_id)
 
 
-def test_newcomers_are_told_apart_by_the_address_that_the_platform_wrote() -> None:
+def test_newcomers_are_reported_apart_by_the_address_that_the_platform_wrote() -> None:
     assert client_address({"x-forwarded-for": "1.2.3.4, 5.6.7.8:4711"}) == "5.6.7.8"
     assert client_address({"x-forwarded-for": "[2001:db8::1]:4711"}) == "2001:db8::"
     assert client_address({"x-forwarded-for": "2001:db8::2"}) == "2001:db8::"
@@ -197,9 +199,9 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_a_name_of_any_script_stays_what_it_is(
-    desk: Desk, http: aiohttp.ClientSession, name: str
+    stack: Stack, http: aiohttp.ClientSession, name: str
 ) -> None:
-    async with http.post(f"{desk.url}/api/negotiate", json={"name": name}) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
         admission = await answer.json()
 
     assert admission["name"] == name
@@ -224,11 +226,11 @@ INVALID_NAMES = [
 
 
 @pytest.mark.parametrize("name", INVALID_NAMES, ids=ascii)
-async def test_a_name_that_nobody_sees_or_that_imitates_the_server_is_refused(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, name: str
+async def test_a_name_that_no_user_sees_or_that_imitates_the_server_is_refused(
+    stack: Stack, http: aiohttp.ClientSession, ann: User, name: str
 ) -> None:
     status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
-    async with http.post(f"{desk.url}/api/negotiate", json={"name": name}) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
         admission = await answer.json()
 
     assert (status, body["error"]["code"]) == (400, "invalid_name")
@@ -243,26 +245,26 @@ def test_the_nearest_valid_name_is_valid(text: str) -> None:
     assert len(name) <= MAX_NAME_CHARACTERS
 
 
-async def test_a_name_travels_with_everything_that_a_user_does(ann: Person, bob: Person) -> None:
+async def test_a_name_travels_with_everything_that_a_user_does(ann: User, bob: User) -> None:
     room = f"room-{time.time_ns()}"
     async with ann.connect(room) as here:
         assert (await bob.ask("PATCH", "/api/me", json={"name": "张伟"}))[0] == 200
         async with bob.connect() as there:
             joined = await there.join(room)
             await there.send("typing", {"room": room})
-            typing = await here.hear(type="typing")
-            came = await here.hear(type="system", user_id=bob.id, event="joined")
+            typing = await here.receive(type="typing")
+            came = await here.receive(type="system", user_id=bob.id, event="joined")
             await there.send("direct", {"to": ann.id, "content": "hello", "id": "1"})
-            await there.say(room, "in the room")
-            said = await here.hear(type="message", content="in the room")
-            written = await here.hear(type="direct_message")
+            await there.send_message(room, "in the room")
+            said = await here.receive(type="message", content="in the room")
+            written = await here.receive(type="direct_message")
 
             assert (await bob.ask("PATCH", "/api/me", json={"name": "Анна"}))[0] == 200
-            renamed = await here.hear(type="system", user_id=bob.id, event="renamed")
+            renamed = await here.receive(type="system", user_id=bob.id, event="renamed")
             users = (await ann.get(f"/api/rooms/{room}/users"))["users"]
             (direct,) = (await ann.get("/api/rooms"))["direct"]
 
-        went = await here.hear(type="system", user_id=bob.id, event="left", within=15)
+        went = await here.receive(type="system", user_id=bob.id, event="left", within=15)
 
     names = {one["user_id"]: one["name"] for one in joined["users"]}
     assert names == {ann.id: "ann", bob.id: "张伟"}
@@ -273,7 +275,7 @@ async def test_a_name_travels_with_everything_that_a_user_does(ann: Person, bob:
     assert direct["name"] == "Анна"
 
 
-async def test_the_caller_reads_and_changes_the_own_profile(ann: Person) -> None:
+async def test_the_caller_reads_and_changes_the_own_profile(ann: User) -> None:
     before = await ann.get("/api/me")
     status, changed = await ann.ask(
         "PATCH", "/api/me", json={"name": "Ann Lee", "status": "away until noon", "colour": 3}
@@ -298,7 +300,7 @@ async def test_the_caller_reads_and_changes_the_own_profile(ann: Person) -> None
 async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) -> None:
     async with http.post(f"{strict.url}/api/negotiate", json={"name": "darn it"}) as answer:
         assert (await answer.json())["error"]["code"] == "moderated"
-    ann = await Person.enter(http, strict.url, "ann")
+    ann = await User.create(http, strict.url, "ann")
 
     status, body = await ann.ask("PATCH", "/api/me", json={"name": "Heck"})
 
@@ -310,7 +312,7 @@ async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) ->
 
 
 async def test_a_session_that_was_signed_out_is_refused_and_its_connections_are_closed(
-    ann: Person, http: aiohttp.ClientSession
+    ann: User, http: aiohttp.ClientSession
 ) -> None:
     admission = await ann.negotiate()
     async with ann.connect("lobby") as tab:
@@ -326,7 +328,7 @@ async def test_a_session_that_was_signed_out_is_refused_and_its_connections_are_
 
 
 async def test_every_instance_knows_that_a_session_was_signed_out(
-    strict: Part, http: aiohttp.ClientSession, ann: Person
+    strict: Part, http: aiohttp.ClientSession, ann: User
 ) -> None:
     headers = {"Authorization": f"Bearer {ann.session}"}
     await ann.ask("DELETE", "/api/me/session")
@@ -335,7 +337,7 @@ async def test_every_instance_knows_that_a_session_was_signed_out(
         assert answer.status == 401
 
 
-async def test_a_renewed_session_is_the_same_session(ann: Person) -> None:
+async def test_a_renewed_session_is_the_same_session(ann: User) -> None:
     first = jwt.decode(ann.session, options={"verify_signature": False})
     renewed = jwt.decode((await ann.negotiate())["session"], options={"verify_signature": False})
 
@@ -344,7 +346,7 @@ async def test_a_renewed_session_is_the_same_session(ann: Person) -> None:
     }
 
 
-def test_a_change_of_the_secret_signs_nobody_out() -> None:
+def test_a_change_of_the_secret_signs_no_user_out() -> None:
     old, new = SECRET, SECRET[::-1]
     token = SessionSigner(old).sign(SessionSigner(old).begin("ann-22222222", "ann"))
 
@@ -547,7 +549,7 @@ async def test_keys_are_looked_up_once_for_many_callers(company: OwnIssuer) -> N
     assert company.asked == 1
 
 
-async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(company: OwnIssuer) -> None:
+async def test_a_new_key_is_found_and_a_withdrawn_one_purged(company: OwnIssuer) -> None:
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     old = company.token()
@@ -560,7 +562,7 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_forgotten(company: OwnIssu
     assert await refusal(issuer.verify(old)) == "unauthenticated"
 
 
-async def test_a_withdrawn_key_is_not_trusted_for_ever(company: OwnIssuer) -> None:
+async def test_a_withdrawn_key_is_not_trusted_forever(company: OwnIssuer) -> None:
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     old = company.token()
@@ -601,7 +603,7 @@ async def test_while_the_issuer_is_away_known_keys_serve_and_it_is_left_in_peace
     assert await new.verify(company.token())
 
 
-async def test_keys_of_somebody_else_are_not_taken(company: OwnIssuer) -> None:
+async def test_keys_of_a_user_else_are_not_taken(company: OwnIssuer) -> None:
     company.name = "https://elsewhere"
 
     asking = Issuer(company.url, AUDIENCE).verify(company.token())
@@ -613,9 +615,9 @@ async def test_keys_of_somebody_else_are_not_taken(company: OwnIssuer) -> None:
 
 
 async def test_a_client_token_holds_no_more_than_it_must(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
+    ann = await User.create(http, stack.url, "ann")
 
     admission = await ann.negotiate(room="lobby", groups=["stocks"])
 
@@ -631,9 +633,9 @@ async def test_a_client_token_holds_no_more_than_it_must(
 
 
 async def test_a_wish_for_a_longer_token_changes_nothing(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    url = f"{desk.url}/api/negotiate?user_id=ann&ttl=1000000000&minutes_to_expire=1000000000"
+    url = f"{stack.url}/api/negotiate?user_id=ann&ttl=1000000000&minutes_to_expire=1000000000"
     async with http.get(url) as answer:
         token = (await answer.json())["token"]
 
@@ -643,28 +645,28 @@ async def test_a_wish_for_a_longer_token_changes_nothing(
 
 
 async def test_the_services_own_commands_open_no_room(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    ann, bob = [await Person.enter(http, desk.url, name) for name in ("ann", "bob")]
+    ann, bob = [await User.create(http, stack.url, name) for name in ("ann", "bob")]
     async with ann.connect("lobby") as tab, bob.connect("lobby") as hearing:
         group = {"group": "room.lobby", "ackId": 900}
         sending = {"type": "sendToGroup", "dataType": "text", "data": "past the webhook", **group}
 
         await tab.command(sending)
-        sent = await tab.hear(type="ack", ackId=900)
+        sent = await tab.receive(type="ack", ackId=900)
         await tab.command({"type": "joinGroup", "group": "room.elsewhere", "ackId": 901})
-        joined = await tab.hear(type="ack", ackId=901)
+        joined = await tab.receive(type="ack", ackId=901)
 
         assert [sent["error"]["name"], joined["error"]["name"]] == ["Forbidden", "Forbidden"]
-        await tab.say("lobby", "through the webhook")
-        await hearing.hear(type="message", content="through the webhook")
-        assert "past the webhook" not in str(hearing.heard)
+        await tab.send_message("lobby", "through the webhook")
+        await hearing.receive(type="message", content="through the webhook")
+        assert "past the webhook" not in str(hearing.received)
 
 
-async def test_a_connection_is_whoever_its_token_names(
-    desk: Desk, http: aiohttp.ClientSession
+async def test_a_connection_is_a_user_who_its_token_names(
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    answered = await Service(http, desk.url).tells(
+    answered = await Service(http, stack.url).send_system_event(
         "connect", {"claims": {"sub": ["bob-22222222"]}}, user="ann-22222222"
     )
 
@@ -715,11 +717,11 @@ def test_a_deployed_app_refuses_settings_that_are_not_safe(
     assert SECRET not in str(refused.value)
 
 
-async def test_an_app_without_a_secret_answers_nobody_and_its_log_says_why(
-    desk: Desk, http: aiohttp.ClientSession
+async def test_an_app_without_a_secret_answers_no_user_and_its_log_sends_why(
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     (port,) = free_ports(1)
-    app = start_functions(port, desk.environment | QUIET | {"SESSION_SECRET": ""})
+    app = start_functions(port, stack.environment | QUIET | {"SESSION_SECRET": ""})
     try:
         await asyncio.to_thread(app.wait)
         statuses = []

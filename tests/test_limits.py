@@ -11,10 +11,9 @@ import aiohttp
 import pytest
 
 from events.rejections import MAX_REJECTIONS_PER_MINUTE
-from local.parts import Desk, Part
+from local.parts import Part, Stack
 from realtime.errors import ApiError
 from realtime.rate_limit import MAX_BUCKETS, RateLimiter
-from tests.people import Person
 from tests.service import Service, new_connection
 from tests.strict import (
     CONNECTIONS_PER_USER,
@@ -25,6 +24,7 @@ from tests.strict import (
     MESSAGES_AT_ONCE,
     NEGOTIATES_AT_ONCE,
 )
+from tests.users import User
 
 A_SECOND = 1000
 
@@ -56,7 +56,7 @@ def spent(limit: RateLimiter, person: str = "ann") -> int | None:
     return None
 
 
-def test_a_refusal_says_that_trying_again_helps(clock: Clock) -> None:
+def test_a_refusal_sends_that_trying_again_helps(clock: Clock) -> None:
     limit = RateLimiter("messages", 6, clock=clock)
     limit.acquire("ann")
 
@@ -108,7 +108,7 @@ def test_trying_in_vain_costs_nothing_more(clock: Clock) -> None:
     assert waits[10:] == [A_SECOND + 1] * 90
 
 
-def test_everybody_has_their_own(clock: Clock) -> None:
+def test_every_user_has_their_own(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
     while spent(limit, "ann") is None:
         pass
@@ -134,12 +134,12 @@ def test_a_crowd_of_new_names_cannot_fill_the_memory(clock: Clock) -> None:
     assert time.perf_counter() - begin < 2
 
 
-async def test_who_says_too_much_is_told_when_to_go_on(service: Service) -> None:
+async def test_who_sends_too_much_is_reported_when_to_go_on(service: Service) -> None:
     numbers = itertools.count()
 
     async def say(user: str) -> tuple[str | None, int | None]:
         said = {"room": "limits", "content": "hello", "id": str(next(numbers))}
-        answered = await service.says("message", said, user=user, rooms=["limits"])
+        answered = await service.send_event("message", said, user=user, rooms=["limits"])
         refusal = answered.json or {}
         return refusal.get("code"), refusal.get("retry_after_ms")
 
@@ -157,7 +157,7 @@ async def test_who_says_too_much_is_told_when_to_go_on(service: Service) -> None
 
 async def test_who_joins_too_often_waits(service: Service) -> None:
     async def join(user: str) -> str | None:
-        return (await service.says("join", {"room": "limits"}, user=user)).code
+        return (await service.send_event("join", {"room": "limits"}, user=user)).code
 
     first = [await join("ann-33333333") for _ in range(JOINS_AT_ONCE)]
 
@@ -169,7 +169,7 @@ async def test_who_joins_too_often_waits(service: Service) -> None:
 async def test_who_reads_too_often_waits(service: Service) -> None:
     read = {"to": "bob-22222222", "seq": 0}
 
-    codes = [(await service.says("read", read, user="ann-44444444")).code for _ in range(40)]
+    codes = [(await service.send_event("read", read, user="ann-44444444")).code for _ in range(40)]
 
     assert codes[0] == "not_in_room"
     assert codes[-1] == "rate_limited"
@@ -195,10 +195,10 @@ async def test_an_address_lets_a_school_in_and_has_a_limit(
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 async def test_another_sites_page_gets_no_new_guest_without_asking(
-    desk: Desk, http: aiohttp.ClientSession, site: str
+    stack: Stack, http: aiohttp.ClientSession, site: str
 ) -> None:
     headers = {"Sec-Fetch-Site": site}
-    url = f"{desk.url}/api/negotiate"
+    url = f"{stack.url}/api/negotiate"
 
     async def ask(method: str, **options: Any) -> int:
         sent = headers | options.pop("headers", {})
@@ -208,7 +208,7 @@ async def test_another_sites_page_gets_no_new_guest_without_asking(
     assert await ask("GET") == 403
     assert await ask("POST", data=b"{}", headers={"Content-Type": "text/plain"}) == 403
     assert await ask("POST", json={}) == 200  # only after the browser has asked for permission
-    ann = await Person.enter(http, desk.url, "ann")
+    ann = await User.create(http, stack.url, "ann")
     assert await ask("GET", headers={"Authorization": f"Bearer {ann.session}"}) == 200
 
 
@@ -216,18 +216,18 @@ async def test_another_sites_page_gets_no_new_guest_without_asking(
 
 
 async def test_a_user_has_a_limited_number_of_connections(
-    strict: Part, http: aiohttp.ClientSession, desk: Desk
+    strict: Part, http: aiohttp.ClientSession, stack: Stack
 ) -> None:
-    """The service delivers events to the desk's app: this one sees the same connections."""
-    ann = await Person.enter(http, desk.url, "ann")
+    """The service delivers events to the stack's app: this one sees the same connections."""
+    ann = await User.create(http, stack.url, "ann")
     service = Service(http, strict.url, KEY)
 
     async with AsyncExitStack() as tabs:
         for _ in range(CONNECTIONS_PER_USER - 1):
             await tabs.enter_async_context(ann.connect())
-        last = await service.tells("connect", user=ann.id)
-        refused = await service.tells("connect", user=ann.id)
-        other = await service.tells("connect", user="bob-55555555")
+        last = await service.send_system_event("connect", user=ann.id)
+        refused = await service.send_system_event("connect", user=ann.id)
+        other = await service.send_system_event("connect", user="bob-55555555")
 
     assert (last.status, other.status) == (200, 200)
     assert (refused.status, refused.code) == (429, "too_many_connections")
@@ -235,7 +235,10 @@ async def test_a_user_has_a_limited_number_of_connections(
 
 async def test_connections_that_come_at_once_are_limited_too(service: Service) -> None:
     answers = await asyncio.gather(
-        *(service.tells("connect", user="ann-55555555") for _ in range(CONNECTS_AT_ONCE))
+        *(
+            service.send_system_event("connect", user="ann-55555555")
+            for _ in range(CONNECTS_AT_ONCE)
+        )
     )
 
     assert sum(one.status == 200 for one in answers) == CONNECTIONS_PER_USER
@@ -248,11 +251,11 @@ async def test_connections_that_come_at_once_are_limited_too(service: Service) -
 async def test_a_connection_that_has_ended_makes_room_for_another(service: Service) -> None:
     connections = [new_connection() for _ in range(CONNECTIONS_PER_USER)]
     for one in connections:
-        await service.tells("connect", user="ann-66666666", connection=one)
+        await service.send_system_event("connect", user="ann-66666666", connection=one)
 
-    before = await service.tells("connect", user="ann-66666666")
-    await service.tells("disconnected", user="ann-66666666", connection=connections[0])
-    after = await service.tells("connect", user="ann-66666666")
+    before = await service.send_system_event("connect", user="ann-66666666")
+    await service.send_system_event("disconnected", user="ann-66666666", connection=connections[0])
+    after = await service.send_system_event("connect", user="ann-66666666")
 
     assert (before.status, after.status) == (429, 200)
 
@@ -260,8 +263,10 @@ async def test_a_connection_that_has_ended_makes_room_for_another(service: Servi
 async def test_who_connects_too_often_waits(service: Service) -> None:
     async def connect() -> str | None:
         connection = new_connection()
-        answer = await service.tells("connect", user="ann-77777777", connection=connection)
-        await service.tells("disconnected", user="ann-77777777", connection=connection)
+        answer = await service.send_system_event(
+            "connect", user="ann-77777777", connection=connection
+        )
+        await service.send_system_event("disconnected", user="ann-77777777", connection=connection)
         return answer.code
 
     codes = [await connect() for _ in range(3 * CONNECTS_AT_ONCE)]
@@ -283,7 +288,7 @@ async def test_who_connects_too_often_waits(service: Service) -> None:
     ],
 )
 async def test_a_connection_whose_events_are_rejected_again_and_again_is_closed(
-    ann: Person, bob: Person, room: str, event: str, data: dict[str, Any]
+    ann: User, bob: User, room: str, event: str, data: dict[str, Any]
 ) -> None:
     data = {name: room if value == "ROOM" else value for name, value in data.items()}
     async with ann.connect(room) as rejected, bob.connect(room) as other:
@@ -297,8 +302,8 @@ async def test_a_connection_whose_events_are_rejected_again_and_again_is_closed(
         sending.cancel()
         with contextlib.suppress(asyncio.CancelledError, ConnectionError):
             await sending
-        await other.say(room, "still here")
-        assert len(rejected.heard) > MAX_REJECTIONS_PER_MINUTE
+        await other.send_message(room, "still here")
+        assert len(rejected.received) > MAX_REJECTIONS_PER_MINUTE
 
 
 async def test_who_has_a_session_is_counted_by_it_and_not_by_the_address(

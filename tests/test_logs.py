@@ -1,6 +1,6 @@
 """Logs: what happened can be read in them, and what people say and hold cannot.
 
-Beside these tests, the fixture `desk` looks through all that was logged in the whole run.
+Beside these tests, the fixture `stack` looks through all that was logged in the whole run.
 """
 
 import asyncio
@@ -8,56 +8,58 @@ import json
 
 import aiohttp
 
-from local.parts import ACCESS_KEY, Desk
+from local.parts import ACCESS_KEY, Stack
 from tests import logs
-from tests.people import Person
 from tests.service import Service, event_headers, new_connection, signature
 from tests.strict import KEY
+from tests.users import User
 
 SAID = "a sentence that is nobody's business"
 
 
-async def logged(desk: Desk, text: str) -> None:
+async def logged(stack: Stack, text: str) -> None:
     """The app has logged this."""
-    await asyncio.to_thread(desk.functions.hear, lambda line: text in line)
+    await asyncio.to_thread(stack.functions.hear, lambda line: text in line)
 
 
 async def test_a_refusal_is_logged_without_what_was_refused(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
-    logs.keep_private(SAID)
+    ann = await User.create(http, stack.url, "ann")
+    logs.add_private_texts(SAID)
     forged = event_headers("message", user=ann.id, rooms=["lobby"])
     forged["ce-signature"] = signature(new_connection())
     body = json.dumps({"room": "lobby", "content": SAID, "id": SAID}).encode()
 
-    await Service(http, desk.url, KEY).call("POST", forged, body)
-    await Service(http, desk.url, KEY).says("message", {"content": SAID, "id": SAID}, user=ann.id)
-    await Service(http, desk.url).call("OPTIONS", {"WebHook-Request-Origin": ann.session})
+    await Service(http, stack.url, KEY).call("POST", forged, body)
+    await Service(http, stack.url, KEY).send_event(
+        "message", {"content": SAID, "id": SAID}, user=ann.id
+    )
+    await Service(http, stack.url).call("OPTIONS", {"WebHook-Request-Origin": ann.session})
     await ann.ask("GET", f"/api/rooms/{SAID}/history")
     await ann.ask("POST", "/api/negotiate", data=SAID)
 
-    await logged(desk, "event rejected: wrong signature")
-    await logged(desk, "handshake rejected: the origin is not localhost")
-    assert logs.leaks(logs.lines) == []
+    await logged(stack, "event rejected: wrong signature")
+    await logged(stack, "handshake rejected: the origin is not localhost")
+    assert logs.find_leaks(logs.lines) == []
 
 
-async def test_what_was_said_and_heard_is_in_no_log(
-    desk: Desk, http: aiohttp.ClientSession
+async def test_what_was_sent_and_received_is_in_no_log(
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    ann, bob = [await Person.enter(http, desk.url, name) for name in ("ann", "bob")]
+    ann, bob = [await User.create(http, stack.url, name) for name in ("ann", "bob")]
 
     async with ann.connect("lobby") as speaking, bob.connect("lobby") as hearing:
-        await speaking.say("lobby", SAID)
-        await hearing.hear(type="message", content=SAID)
+        await speaking.send_message("lobby", SAID)
+        await hearing.receive(type="message", content=SAID)
 
-    assert logs.leaks(logs.lines) == []
+    assert logs.find_leaks(logs.lines) == []
 
 
 def test_the_search_would_find_them() -> None:
-    logs.keep_private(SAID)
+    logs.add_private_texts(SAID)
 
-    found = logs.leaks(["all is well", f"connecting with {ACCESS_KEY}", f"kept: {SAID}"])
+    found = logs.find_leaks(["all is well", f"connecting with {ACCESS_KEY}", f"stored: {SAID}"])
 
     assert sorted(found) == ["ABCDEF… (44 characters)", f"a sent… ({len(SAID)} characters)"]
     assert SAID not in str(found)

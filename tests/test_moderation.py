@@ -1,4 +1,4 @@
-"""A step of one's own before a message is kept: it decides, and its failures are decided upon."""
+"""A step of one's own before a message is stored: it decides, and its failures are decided upon."""
 
 import asyncio
 import logging
@@ -82,7 +82,7 @@ async def test_the_example_of_the_document_refuses_words(
 
     async def say(content: str) -> tuple[str | None, str | None]:
         said = {"room": room, "content": content, "id": uuid.uuid4().hex}
-        answered = await service.says("message", said, user="carol-22222222", rooms=[room])
+        answered = await service.send_event("message", said, user="carol-22222222", rooms=[room])
         return answered.code, (answered.json or {}).get("message")
 
     assert made.status == 200
@@ -96,6 +96,8 @@ async def test_a_direct_message_is_looked_at_too(strict: Part, http: aiohttp.Cli
     met = await http.post(url, json={"content": "welcome"}, headers=key)
     said = {"to": "dave-22222222", "content": "darn", "id": "1"}
 
-    answered = await Service(http, strict.url, KEY).says("direct", said, user="carol-22222222")
+    answered = await Service(http, strict.url, KEY).send_event(
+        "direct", said, user="carol-22222222"
+    )
 
     assert (met.status, answered.code) == (200, "moderated")

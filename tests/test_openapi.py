@@ -15,15 +15,15 @@ from schemathesis import GenerationMode, checks
 from yarl import URL
 
 import function_app  # noqa: F401 - declares all functions
-from local.parts import ROOT, Desk, Part
+from local.parts import ROOT, Part, Stack
 from pages import openapi
 from pages.schemas import is_self_explanatory
 from realtime.errors import ERROR_CODES
 from realtime.http import MAX_BODY_BYTES, Access, Endpoint, endpoints
 from realtime.identity.sessions import SessionSigner
 from realtime.settings import LOCAL_SECRET
-from tests.people import Person
 from tests.strict import BANNED_USER, KEY, NEGOTIATES_AT_ONCE
+from tests.users import User
 
 CHECKS = (
     checks.not_a_server_error,
@@ -37,8 +37,8 @@ Case = tuple[str, str, dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
-def document(desk: Desk) -> Document:
-    answer = httpx.get(f"{desk.url}/api/openapi.json").raise_for_status()
+def document(stack: Stack) -> Document:
+    answer = httpx.get(f"{stack.url}/api/openapi.json").raise_for_status()
     return dict(answer.json())
 
 
@@ -105,13 +105,13 @@ SUCCESSES: list[Case] = [
 
 
 async def test_every_operation_answers_as_documented(
-    desk: Desk, ann: Person, http: aiohttp.ClientSession, document: Document
+    stack: Stack, ann: User, http: aiohttp.ClientSession, document: Document
 ) -> None:
     called = set()
     for method, path, options in SUCCESSES:
         headers = {"Authorization": f"Bearer {ann.session}", **options.get("headers", {})}
         sent = {**options, "headers": headers}
-        async with http.request(method, desk.url + path, **sent) as answer:
+        async with http.request(method, stack.url + path, **sent) as answer:
             operation = find_operation(document, method, path)
             called.add(operation["operationId"])
             assert answer.status in {200, 204}, await answer.text()
@@ -309,17 +309,17 @@ class Provoker:
 
 
 async def test_every_declared_error_is_provoked_and_is_as_documented(
-    desk: Desk, strict: Part, http: aiohttp.ClientSession, ann: Person, document: Document
+    stack: Stack, strict: Part, http: aiohttp.ClientSession, ann: User, document: Document
 ) -> None:
-    await _store_used_id(desk, http)
-    eve = await _enter_banned(desk, http)
-    flo = await Person.enter(http, desk.url, "flo")
+    await _store_used_id(stack, http)
+    eve = await _enter_banned(stack, http)
+    flo = await User.create(http, stack.url, "flo")
     provoker = Provoker(http, document)
 
     for code, method, path, options in ERRORS:
-        await provoker.provoke(code, method, desk.url + path, ann.session, **options)
+        await provoker.provoke(code, method, stack.url + path, ann.session, **options)
     for one, method in _operations():
-        url = desk.url + example_path(one)
+        url = stack.url + example_path(one)
         for code in parse_errors(one, method):
             await provoker.provoke(code, method, url, ann.session, **PARSE_ERRORS[code])
         for code, session in {"unauthenticated": "forged", "banned": eve.session}.items():
@@ -358,30 +358,30 @@ def _declared() -> set[tuple[str, str]]:
     return declared - every_string_is_valid - without_body
 
 
-async def _enter_banned(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    eve = await Person.enter(http, desk.url, "eve")
-    async with http.put(f"{desk.url}/api/users/{eve.id}/ban") as answer:
+async def _enter_banned(stack: Stack, http: aiohttp.ClientSession) -> User:
+    eve = await User.create(http, stack.url, "eve")
+    async with http.put(f"{stack.url}/api/users/{eve.id}/ban") as answer:
         assert answer.status == 200
     return eve
 
 
-async def _store_used_id(desk: Desk, http: aiohttp.ClientSession) -> None:
+async def _store_used_id(stack: Stack, http: aiohttp.ClientSession) -> None:
     """Messages with the id of CONFLICT, changed messages, and a private room without members."""
     for target in ("/api/rooms/errors", "/api/users/bob-1"):
         first = {**CONFLICT, "content": "the first"}
-        async with http.post(f"{desk.url}{target}/message", json=first) as answer:
+        async with http.post(f"{stack.url}{target}/message", json=first) as answer:
             assert answer.status == 200, await answer.text()
     room = CHANGED.removesuffix("s")
     for content, message_id in (("helo", "used"), ("gone", "gone")):
         message = {"content": content, "id": message_id}
-        async with http.post(desk.url + room, json=message) as answer:
+        async with http.post(stack.url + room, json=message) as answer:
             assert answer.status == 200, await answer.text()
-    async with http.patch(f"{desk.url}{CHANGED}/1", json={**EDIT, "revision": 0}) as answer:
+    async with http.patch(f"{stack.url}{CHANGED}/1", json={**EDIT, "revision": 0}) as answer:
         assert answer.status == 200, await answer.text()
-    async with http.delete(f"{desk.url}{CHANGED}/2") as answer:
+    async with http.delete(f"{stack.url}{CHANGED}/2") as answer:
         assert answer.status == 200, await answer.text()
     private = {"private": True}
-    async with http.put(f"{desk.url}/api/rooms/errors-private", json=private) as answer:
+    async with http.put(f"{stack.url}/api/rooms/errors-private", json=private) as answer:
         assert answer.status == 200
 
 
@@ -462,8 +462,8 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
 
 
 @pytest.fixture(scope="module")
-def session(desk: Desk) -> str:
-    entered = httpx.post(f"{desk.url}/api/negotiate", json={"user_id": "eve"})
+def session(stack: Stack) -> str:
+    entered = httpx.post(f"{stack.url}/api/negotiate", json={"user_id": "eve"})
     return str(entered.raise_for_status().json()["session"])
 
 
@@ -485,7 +485,7 @@ RANDOM_REQUESTS = [
 
 @pytest.mark.parametrize(("method", "path", "mode"), RANDOM_REQUESTS)
 def test_a_random_request_is_answered_as_documented(
-    method: str, path: str, mode: GenerationMode, desk: Desk, session: str
+    method: str, path: str, mode: GenerationMode, stack: Stack, session: str
 ) -> None:
     headers = {"Authorization": f"Bearer {session}"}
 
@@ -498,6 +498,6 @@ def test_a_random_request_is_answered_as_documented(
     )
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def send(case: schemathesis.Case) -> None:
-        case.call_and_validate(base_url=desk.url, checks=CHECKS, headers=headers)
+        case.call_and_validate(base_url=stack.url, checks=CHECKS, headers=headers)
 
     send()

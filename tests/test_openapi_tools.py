@@ -13,7 +13,7 @@ from types import ModuleType
 import httpx
 import pytest
 
-from local.parts import ROOT, Desk, node
+from local.parts import ROOT, Stack, node
 
 TOOLS = ROOT / "tests/openapi"
 REDOCLY = TOOLS / "node_modules/@redocly/cli/bin/cli.js"
@@ -60,10 +60,10 @@ CLASSES = {
 
 
 @pytest.fixture(scope="module")
-def document_file(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def document_file(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The document as the running app serves it."""
     file = tmp_path_factory.mktemp("document") / "openapi.json"
-    file.write_text(httpx.get(f"{desk.url}/api/openapi.json").raise_for_status().text, "utf-8")
+    file.write_text(httpx.get(f"{stack.url}/api/openapi.json").raise_for_status().text, "utf-8")
     return file
 
 
@@ -100,16 +100,16 @@ def test_a_generated_client_has_sensible_names(client_package: ModuleType) -> No
 
 
 def test_a_generated_client_talks_to_the_app(
-    client_package: ModuleType, desk: Desk, room: str
+    client_package: ModuleType, stack: Stack, room: str
 ) -> None:
     def call(module: str) -> ModuleType:
         return importlib.import_module(f"{PACKAGE}.api.{module}")
 
     models = importlib.import_module(f"{PACKAGE}.models")
-    anyone = client_package.Client(base_url=desk.url)
+    anyone = client_package.Client(base_url=stack.url)
     request = models.NegotiateRequest(user_id="ann", room=room)
     entered = call("public.negotiate_post").sync(client=anyone, body=request)
-    ann = client_package.AuthenticatedClient(base_url=desk.url, token=entered.session)
+    ann = client_package.AuthenticatedClient(base_url=stack.url, token=entered.session)
 
     text = models.ServerMessageRequest(content="good morning", from_="school")
     sent = call("server.room_message").sync(room, client=ann, body=text)

@@ -6,9 +6,9 @@ import aiohttp
 import jwt
 import pytest
 
-from local.parts import Desk, Part
-from tests.people import Person
+from local.parts import Part, Stack
 from tests.strict import KEY
+from tests.users import User
 
 
 async def mint(
@@ -22,35 +22,35 @@ async def mint(
         return answer.status, await answer.json() if answer.content_type != "text/plain" else {}
 
 
-async def enter(http: aiohttp.ClientSession, url: str, user_id: str, **body: Any) -> Person:
+async def enter(http: aiohttp.ClientSession, url: str, user_id: str, **body: Any) -> User:
     """A user for whom a server vouches."""
     status, minted = await mint(http, url, user_id, **body)
     assert status == 200, minted
-    return Person(http, url, {**minted, "token": minted["session"]})
+    return User(http, url, {**minted, "token": minted["session"]})
 
 
 @pytest.fixture
-async def olivia(desk: Desk, http: aiohttp.ClientSession) -> Person:
-    return await enter(http, desk.url, "olivia", operator=True)
+async def olivia(stack: Stack, http: aiohttp.ClientSession) -> User:
+    return await enter(http, stack.url, "olivia", operator=True)
 
 
 async def test_a_server_vouches_for_its_own_users(
-    desk: Desk, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
-    carol = await enter(http, desk.url, "customer_4711", name="Carol Müller")
+    carol = await enter(http, stack.url, "customer_4711", name="Carol Müller")
 
     async with carol.connect(room) as tab:
-        await tab.say(room, "hello")
-        said = await tab.hear(type="message")
+        await tab.send_message(room, "hello")
+        said = await tab.receive(type="message")
 
     assert (said["from"], said["name"]) == ("customer_4711", "Carol Müller")
     assert not (await carol.get("/api/me"))["operator"]
 
 
-async def test_a_minted_session_lasts_as_long_as_the_server_said(
-    desk: Desk, http: aiohttp.ClientSession
+async def test_a_minted_session_lasts_as_long_as_the_server_sent(
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    _, minted = await mint(http, desk.url, "short", hours=1)
+    _, minted = await mint(http, stack.url, "short", hours=1)
 
     claims = jwt.decode(minted["session"], options={"verify_signature": False})
     assert claims["exp"] - claims["began"] == 3600
@@ -67,15 +67,15 @@ async def test_a_minted_session_lasts_as_long_as_the_server_said(
     ],
 )
 async def test_a_session_that_makes_no_sense_is_not_minted(
-    desk: Desk, http: aiohttp.ClientSession, user_id: str, body: dict[str, Any], code: str
+    stack: Stack, http: aiohttp.ClientSession, user_id: str, body: dict[str, Any], code: str
 ) -> None:
-    status, said = await mint(http, desk.url, user_id, **body)
+    status, said = await mint(http, stack.url, user_id, **body)
 
     assert (status, said["error"]["code"]) == (400, code)
 
 
 async def test_acts_are_recorded_with_who_what_and_when(
-    desk: Desk, http: aiohttp.ClientSession, olivia: Person, ann: Person, room: str
+    stack: Stack, http: aiohttp.ClientSession, olivia: User, ann: User, room: str
 ) -> None:
     status, said = await olivia.ask("PUT", f"/api/operator/users/{ann.id}/ban")
     assert (status, said) == (200, {"user_id": ann.id, "banned": True})
@@ -90,7 +90,7 @@ async def test_acts_are_recorded_with_who_what_and_when(
         ("DELETE", f"/api/rooms/{room}/messages/1", None),
         ("POST", f"/api/publish?group=room.{room}", text),
     ):
-        async with http.request(method, desk.url + path, json=body) as answer:
+        async with http.request(method, stack.url + path, json=body) as answer:
             assert answer.status == 200, await answer.text()
 
     acts = (await olivia.get("/api/audit?limit=9"))["acts"]
@@ -109,7 +109,7 @@ async def test_acts_are_recorded_with_who_what_and_when(
     assert "must not be recorded" not in str(acts)
 
 
-async def test_the_audit_log_comes_in_pages(olivia: Person) -> None:
+async def test_the_audit_log_comes_in_pages(olivia: User) -> None:
     for _ in range(4):
         await olivia.ask("DELETE", "/api/operator/users/nobody-22222222/ban")
     whole = (await olivia.get("/api/audit?limit=4"))["acts"]
@@ -122,7 +122,7 @@ async def test_the_audit_log_comes_in_pages(olivia: Person) -> None:
     assert pages == whole
 
 
-async def test_only_operators_administer_without_a_key(ann: Person, bob: Person) -> None:
+async def test_only_operators_administer_without_a_key(ann: User, bob: User) -> None:
     answers = [
         await ann.ask("GET", "/api/audit"),
         await ann.ask("PUT", f"/api/operator/users/{bob.id}/ban"),
@@ -133,7 +133,7 @@ async def test_only_operators_administer_without_a_key(ann: Person, bob: Person)
 
 
 async def test_no_session_is_minted_without_the_key(
-    strict: Part, http: aiohttp.ClientSession, ann: Person
+    strict: Part, http: aiohttp.ClientSession, ann: User
 ) -> None:
     url = f"{strict.url}/api/users/olivia/session"
     headers = {"Authorization": f"Bearer {ann.session}"}
@@ -143,12 +143,12 @@ async def test_no_session_is_minted_without_the_key(
 
 @pytest.mark.parametrize("name", ["Mallory Adams", "MALLORY ADAMS", "M\u0430llory Ad\u0430ms"])
 async def test_no_guest_has_a_name_that_looks_like_that_of_a_vouched_user(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, name: str
+    stack: Stack, http: aiohttp.ClientSession, ann: User, name: str
 ) -> None:
-    await mint(http, desk.url, "employee_1", name="Mallory Adams")
+    await mint(http, stack.url, "employee_1", name="Mallory Adams")
 
     status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
-    async with http.post(f"{desk.url}/api/negotiate", json={"name": name}) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
         negotiated = answer.status, (await answer.json())["error"]["code"]
 
     assert (status, body["error"]["code"]) == (409, "name_taken")

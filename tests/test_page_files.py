@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import pytest
 
-from local.parts import Desk
+from local.parts import Stack
 from pages.health import REPORT_CACHE_SECONDS, Health, HealthReport
 
 FILES = [
@@ -29,30 +29,30 @@ async def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
 
 
 @pytest.mark.parametrize("path", FILES)
-async def test_a_file_is_sent_packed_and_not_twice(desk: Desk, path: str) -> None:
-    status, plain, _ = await fetch(desk.url + path, **{"Accept-Encoding": "identity"})
+async def test_a_file_is_sent_packed_and_not_twice(stack: Stack, path: str) -> None:
+    status, plain, _ = await fetch(stack.url + path, **{"Accept-Encoding": "identity"})
     assert status == 200
 
-    status, packed, headers = await fetch(desk.url + path, **{"Accept-Encoding": "br, gzip"})
+    status, packed, headers = await fetch(stack.url + path, **{"Accept-Encoding": "br, gzip"})
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert len(packed) < len(plain)
 
-    status, again, _ = await fetch(desk.url + path, **{"If-None-Match": headers["etag"]})
+    status, again, _ = await fetch(stack.url + path, **{"If-None-Match": headers["etag"]})
     assert (status, again) == (304, b"")
 
 
 @pytest.mark.parametrize(
     "name", ["function_app.py", "..%2Fhost.json", "%2e%2e%2fhost.json", "app.js%00", "nothing.js"]
 )
-async def test_no_other_file_of_the_app_is_sent(desk: Desk, name: str) -> None:
-    status, body, _ = await fetch(f"{desk.url}/assets/{name}")
+async def test_no_other_file_of_the_app_is_sent(stack: Stack, name: str) -> None:
+    status, body, _ = await fetch(f"{stack.url}/assets/{name}")
 
     assert status == (400 if "%00" in name else 404)  # the host itself refuses a NUL
     assert b"version" not in body
 
 
-async def test_the_page_allows_itself_little(desk: Desk) -> None:
-    _, _, headers = await fetch(desk.url)
+async def test_the_page_allows_itself_little(stack: Stack) -> None:
+    _, _, headers = await fetch(stack.url)
 
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -61,10 +61,10 @@ async def test_the_page_allows_itself_little(desk: Desk) -> None:
     assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
 
 
-async def test_the_app_says_whether_all_is_well(desk: Desk, http: aiohttp.ClientSession) -> None:
-    async with http.get(f"{desk.url}/api/health") as answer:
+async def test_the_app_sends_whether_all_is_well(stack: Stack, http: aiohttp.ClientSession) -> None:
+    async with http.get(f"{stack.url}/api/health") as answer:
         seen_by_strangers = await answer.json()
-    async with http.get(f"{desk.url}/api/health/details") as answer:
+    async with http.get(f"{stack.url}/api/health/details") as answer:
         report = await answer.json()
 
     assert seen_by_strangers == {"status": "ok"}

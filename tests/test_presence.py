@@ -8,31 +8,31 @@ from contextlib import AsyncExitStack
 import aiohttp
 from webpubsub_emulator import Handler, Settings, serve
 
-from local.parts import HUB, Desk, free_ports, start_functions
+from local.parts import HUB, Stack, free_ports, start_functions
 from realtime.azure.web_pubsub import MAX_PAGE_CONNECTIONS
 from realtime.names import room_group
 from tests.instances import Instance, instance
-from tests.people import PLAIN, Connection, Frame, Person
+from tests.users import PLAIN, Connection, Frame, User
 
 RELOAD_GRACE = 5.0
 
 
-def announced(connection: Connection, person: Person) -> list[str]:
+def announced(connection: Connection, person: User) -> list[str]:
     """What a connection was told about somebody so far."""
     return [
         frame["event"]
-        for frame in connection.heard
+        for frame in connection.received
         if frame.get("type") == "system" and frame.get("user_id") == person.id
     ]
 
 
 async def settled(connection: Connection, room: str) -> None:
     """All that was announced before has arrived: the service keeps the order of one sender."""
-    await connection.say(room, marker := uuid.uuid4().hex)
-    await connection.hear(type="message", content=marker)
+    await connection.send_message(room, marker := uuid.uuid4().hex)
+    await connection.receive(type="message", content=marker)
 
 
-async def present(person: Person, room: str) -> dict[str, int]:
+async def present(person: User, room: str) -> dict[str, int]:
     users = (await person.get(f"/api/rooms/{room}/users"))["users"]
     return {user["user_id"]: user["connections"] for user in users}
 
@@ -40,13 +40,13 @@ async def present(person: Person, room: str) -> dict[str, int]:
 # --- told once ------------------------------------------------------------------------------
 
 
-async def test_a_room_is_told_when_somebody_comes_and_goes(
-    ann: Person, bob: Person, room: str
+async def test_a_room_is_reported_when_a_user_comes_and_goes(
+    ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
-        came = await here.hear(type="system", user_id=bob.id)
+        came = await here.receive(type="system", user_id=bob.id)
         await there.send("leave", {"room": room})
-        went = await here.hear(type="system", user_id=bob.id)
+        went = await here.receive(type="system", user_id=bob.id)
 
         assert came == {
             "type": "system",
@@ -61,7 +61,7 @@ async def test_a_room_is_told_when_somebody_comes_and_goes(
 
 
 async def test_three_tabs_two_closed_and_one_reloaded_are_no_news(
-    ann: Person, bob: Person, room: str
+    ann: User, bob: User, room: str
 ) -> None:
     """One person, three tabs: only the first arrival is told."""
     async with ann.connect(room) as here, AsyncExitStack() as tabs:
@@ -79,12 +79,12 @@ async def test_three_tabs_two_closed_and_one_reloaded_are_no_news(
             assert await present(ann, room) == {ann.id: 1, bob.id: 1}
 
 
-async def test_a_person_is_gone_when_the_last_tab_is(ann: Person, bob: Person, room: str) -> None:
+async def test_a_person_is_gone_when_the_last_tab_is(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here:
         async with bob.connect(room, subprotocol=PLAIN), bob.connect(room, subprotocol=PLAIN):
-            await here.hear(type="system", user_id=bob.id, event="joined")
+            await here.receive(type="system", user_id=bob.id, event="joined")
 
-        await here.hear(type="system", user_id=bob.id, event="left", within=RELOAD_GRACE + 5)
+        await here.receive(type="system", user_id=bob.id, event="left", within=RELOAD_GRACE + 5)
         await settled(here, room)
 
         assert announced(here, bob) == ["joined", "left"]
@@ -92,15 +92,15 @@ async def test_a_person_is_gone_when_the_last_tab_is(ann: Person, bob: Person, r
 
 
 async def test_who_is_negotiated_into_a_room_is_announced_without_join(
-    ann: Person, bob: Person, room: str
+    ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here, bob.connect(room=room):
-        await here.hear(type="system", user_id=bob.id, event="joined")
+        await here.receive(type="system", user_id=bob.id, event="joined")
 
         assert await present(ann, room) == {ann.id: 1, bob.id: 1}
 
 
-async def test_joining_twice_is_answered_and_told_once(ann: Person, bob: Person, room: str) -> None:
+async def test_joining_twice_is_answered_and_reported_once(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
         again = await there.join(room)
         await settled(here, room)
@@ -110,24 +110,24 @@ async def test_joining_twice_is_answered_and_told_once(ann: Person, bob: Person,
 
 
 async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
-    desk: Desk, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     """No close frame, as when a browser is killed: the service waits (here 1 s), then we do."""
     (port,) = free_ports(1)
     handler = Handler(f"http://localhost:{port}/api/pubsub/events")
     async with serve(settings=Settings({HUB: (handler,)}), recovery_timeout=1.0) as service:
         environment = {"WEBPUBSUB_CONNECTION_STRING": service.connection_string}
-        host = start_functions(port, {**desk.environment, **environment})
+        host = start_functions(port, {**stack.environment, **environment})
         try:
             await asyncio.to_thread(host.wait)
-            ann = await Person.enter(http, host.url, "ann")
-            bob = await Person.enter(http, host.url, "bob")
+            ann = await User.create(http, host.url, "ann")
+            bob = await User.create(http, host.url, "bob")
             async with ann.connect(room) as here, bob.connect(room):
-                await here.hear(type="system", user_id=bob.id, event="joined")
+                await here.receive(type="system", user_id=bob.id, event="joined")
 
                 service.drop_connections(user_id=bob.id)
 
-                await here.hear(type="system", user_id=bob.id, event="left", within=15)
+                await here.receive(type="system", user_id=bob.id, event="left", within=15)
                 assert await present(ann, room) == {ann.id: 1}
         finally:
             await asyncio.to_thread(host.stop)
@@ -136,27 +136,29 @@ async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
 # --- lost, doubled, late events ---------------------------------------------------------------
 
 
-async def test_what_a_lost_event_left_wrong_is_settled_by_the_timer(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, one: Instance, room: str
+async def test_what_a_lost_event_left_wrong_is_reconciled_by_the_timer(
+    stack: Stack, http: aiohttp.ClientSession, ann: User, one: Instance, room: str
 ) -> None:
-    """Somebody was announced, and nobody ever heard that they went."""
+    """Somebody was announced, and nobody ever received that they went."""
     async with ann.connect(room) as here:
         roster = await one.presence.roster(room)
         await one.presence.announce_joined(room, "ghost-123", roster)
-        await here.hear(type="system", user_id="ghost-123", event="joined")
+        await here.receive(type="system", user_id="ghost-123", event="joined")
 
-        url = f"{desk.url}/admin/functions/reconcile_presence"
+        url = f"{stack.url}/admin/functions/reconcile_presence"
         async with http.post(url, json={}) as answer:
             assert answer.status == 202
 
-        await here.hear(type="system", user_id="ghost-123", event="left", within=RELOAD_GRACE + 5)
+        await here.receive(
+            type="system", user_id="ghost-123", event="left", within=RELOAD_GRACE + 5
+        )
 
 
 async def test_who_was_never_announced_is_announced_by_the_timer(
-    ann: Person, one: Instance, room: str
+    ann: User, one: Instance, room: str
 ) -> None:
     async with ann.connect(room) as here:
-        await here.hear(type="system", user_id=ann.id, event="joined")
+        await here.receive(type="system", user_id=ann.id, event="joined")
         await one.hub.add_user_to_group(room_group(room + "-x"), ann.id)
         table = one.tables.open("presence")
         await table.delete_entity(room, ann.id)
@@ -164,14 +166,14 @@ async def test_who_was_never_announced_is_announced_by_the_timer(
 
         await one.presence.reconcile()
 
-        await here.hear(type="system", user_id=ann.id, event="joined")
-        await here.hear(type="system", user_id="ghost-123", event="left")
+        await here.receive(type="system", user_id=ann.id, event="joined")
+        await here.receive(type="system", user_id="ghost-123", event="left")
 
 
-async def test_arrivals_and_departures_told_from_two_instances_are_told_once(
-    desk: Desk, ann: Person, one: Instance, room: str
+async def test_arrivals_and_departures_reported_from_two_instances_are_reported_once(
+    stack: Stack, ann: User, one: Instance, room: str
 ) -> None:
-    async with ann.connect(room) as here, instance(desk) as other:
+    async with ann.connect(room) as here, instance(stack) as other:
         roster = await one.presence.roster(room)
         both = (one.presence, other.presence) * 3
 
@@ -179,7 +181,7 @@ async def test_arrivals_and_departures_told_from_two_instances_are_told_once(
         await asyncio.gather(*(each.announce_left(room, "ghost-123") for each in both))
         await settled(here, room)
 
-        told = [f["event"] for f in here.heard if f.get("user_id") == "ghost-123"]
+        told = [f["event"] for f in here.received if f.get("user_id") == "ghost-123"]
         assert told == ["joined", "left"]
 
 
@@ -187,9 +189,9 @@ async def test_arrivals_and_departures_told_from_two_instances_are_told_once(
 
 
 async def test_a_crowded_room_is_counted_rightly_and_not_announced(
-    desk: Desk, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
-    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+    async with serve() as service, instance(stack, hub=service.connection_string) as one:
         crowd = await asyncio.gather(
             *(
                 connected(one, http, f"fan{number:03}", room)
@@ -206,16 +208,16 @@ async def test_a_crowded_room_is_counted_rightly_and_not_announced(
         assert (len(first), len(rest)) == (MAX_PAGE_CONNECTIONS, 30)
         assert {one.user_id for one in [*first, *rest]} == set(roster.users)
         await one.hub.send_to_group(room_group(room), {"type": "end"})
-        await crowd[0].hear(type="end")
-        assert [frame for frame in crowd[0].heard if frame.get("event") == "joined"] == []
+        await crowd[0].receive(type="end")
+        assert [frame for frame in crowd[0].received if frame.get("event") == "joined"] == []
         await asyncio.gather(*(each.close() for each in crowd))
 
 
 async def test_a_crowd_at_the_door_shares_listings(
-    desk: Desk, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     """Fifty ask at once who is there: one listing runs, and one more for who came meanwhile."""
-    async with serve() as service, instance(desk, hub=service.connection_string) as one:
+    async with serve() as service, instance(stack, hub=service.connection_string) as one:
         await connected(one, http, "fan", room)
         listings = 0
         listed = one.hub.list_connections
@@ -241,7 +243,7 @@ async def connected(one: Instance, http: aiohttp.ClientSession, user: str, room:
 # --- limits ---------------------------------------------------------------------------------
 
 
-async def test_a_connection_is_in_fifty_rooms_at_most(ann: Person, room: str) -> None:
+async def test_a_connection_is_in_fifty_rooms_at_most(ann: User, room: str) -> None:
     async with ann.connect() as here:
         for number in range(50):
             await here.join(f"{room}-{number}")
@@ -249,20 +251,20 @@ async def test_a_connection_is_in_fifty_rooms_at_most(ann: Person, room: str) ->
         refused = await here.join(f"{room}-50")
 
         assert refused["code"] == "too_many_rooms"
-        await here.say(f"{room}-0", "still here")
-        await here.say(f"{room}-49", "and here")
+        await here.send_message(f"{room}-0", "still here")
+        await here.send_message(f"{room}-49", "and here")
         assert (await here.join(f"{room}-7"))["type"] == "joined"
 
 
-async def test_leaving_a_room_one_is_not_in_is_refused(ann: Person, room: str) -> None:
+async def test_leaving_a_room_one_is_not_in_is_refused(ann: User, room: str) -> None:
     async with ann.connect(room) as here:
-        refused = await here.refused("leave", {"room": "elsewhere"})
+        refused = await here.send_rejected("leave", {"room": "elsewhere"})
 
         assert refused["code"] == "not_in_room"
-        await here.say(room, "still here")
+        await here.send_message(room, "still here")
 
 
-async def test_whether_somebody_is_online_is_asked_of_the_service(ann: Person, bob: Person) -> None:
+async def test_whether_a_user_is_online_is_asked_of_the_service(ann: User, bob: User) -> None:
     async def online() -> bool:
         answer: Frame = await ann.get(f"/api/users/{bob.id}/online")
         return bool(answer["online"])

@@ -11,18 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from webpubsub_emulator import serve
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.names import room_group
 from tests.instances import Instance, instance
-from tests.people import PLAIN, Connection
+from tests.users import PLAIN, Connection
 
 
 class Step(NamedTuple):
-    """A connection comes or goes; one of two instances hears of it so many times."""
+    """A connection comes or goes; one of two instances receives of it so many times."""
 
     who: str
     comes: bool
-    heard: int
+    received: int
     at: int
 
 
@@ -31,7 +31,7 @@ STEPS = st.lists(
         Step,
         who=st.sampled_from(["ann", "bob"]),
         comes=st.booleans(),
-        heard=st.integers(0, 2),
+        received=st.integers(0, 2),
         at=st.integers(0, 1),
     ),
     max_size=12,
@@ -50,7 +50,7 @@ async def go(one: Instance, connection: Connection) -> None:
         pass
 
 
-async def hear(one: Instance, room: str, step: Step) -> None:
+async def receive(one: Instance, room: str, step: Step) -> None:
     """What the app does when it is told of a step."""
     if not step.comes:
         return await one.presence.announce_left(room, step.who)
@@ -60,32 +60,32 @@ async def hear(one: Instance, room: str, step: Step) -> None:
     return None
 
 
-async def play(desk: Desk, steps: Sequence[Step]) -> None:
+async def play(stack: Stack, steps: Sequence[Step]) -> None:
     room = f"room-{uuid4().hex}"
     tabs: defaultdict[str, list[Connection]] = defaultdict(list)
     async with (
         aiohttp.ClientSession() as http,
         serve() as service,
-        instance(desk, hub=service.connection_string) as first,
-        instance(desk, hub=service.connection_string) as second,
+        instance(stack, hub=service.connection_string) as first,
+        instance(stack, hub=service.connection_string) as second,
     ):
         watcher = await come(first, http, room, "watcher")
-        await hear(first, room, Step("watcher", comes=True, heard=1, at=0))
+        await receive(first, room, Step("watcher", comes=True, received=1, at=0))
         for step in steps:
             if step.comes:
                 tabs[step.who].append(await come(first, http, room, step.who))
             elif tabs[step.who]:
                 await go(first, tabs[step.who].pop())
             at = (first, second)[step.at]
-            await asyncio.gather(*(hear(at, room, step) for _ in range(step.heard)))
+            await asyncio.gather(*(receive(at, room, step) for _ in range(step.received)))
         await second.presence.reconcile()
 
         here = {who for who, open_tabs in tabs.items() if open_tabs}
         assert set((await first.presence.roster(room)).users) == here | {"watcher"}
         await first.hub.send_to_group(room_group(room), {"type": "end"})
-        await watcher.hear(type="end")
+        await watcher.receive(type="end")
         for who in ("ann", "bob"):
-            told = [frame["event"] for frame in watcher.heard if frame.get("user_id") == who]
+            told = [frame["event"] for frame in watcher.received if frame.get("user_id") == who]
             assert told == ["joined", "left"] * (len(told) // 2) + ["joined"] * (who in here)
         for connection in [watcher, *tabs["ann"], *tabs["bob"]]:
             await connection.close()
@@ -96,6 +96,6 @@ async def play(desk: Desk, steps: Sequence[Step]) -> None:
 )
 @given(steps=STEPS)
 def test_presence_ends_right_and_alternates_between_joined_and_left(
-    desk: Desk, steps: Sequence[Step]
+    stack: Stack, steps: Sequence[Step]
 ) -> None:
-    asyncio.run(play(desk, steps))
+    asyncio.run(play(stack, steps))

@@ -9,21 +9,21 @@ from typing import Any
 import aiohttp
 import pytest
 
-from local.parts import Desk, Part
+from local.parts import Part, Stack
 from realtime.rooms.access import RoomAccess
 from realtime.users.memberships import Memberships
 from tests.instances import Instance, instance
-from tests.people import RELIABLE, Connection, Person
 from tests.service import Service
 from tests.strict import KEY
+from tests.users import RELIABLE, Connection, User
 
 ROUNDS = 12
 RACES = 40
 
 
 @pytest.fixture
-async def own(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
+async def own(stack: Stack) -> AsyncIterator[Instance]:
+    async with instance(stack) as made:
         yield made
 
 
@@ -41,40 +41,40 @@ class Operator:
             assert answer.status == 200, await answer.text()
             return await answer.json()
 
-    async def close(self, room: str, *members: Person) -> str:
+    async def close(self, room: str, *members: User) -> str:
         """Make a room private, with these members."""
         for person in members:
             await self.admit(room, person)
         await self.ask("PUT", room, {"private": True})
         return room
 
-    async def admit(self, room: str, person: Person) -> None:
+    async def admit(self, room: str, person: User) -> None:
         await self.ask("PUT", f"{room}/members/{person.id}")
 
-    async def expel(self, room: str, person: Person) -> None:
+    async def expel(self, room: str, person: User) -> None:
         await self.ask("DELETE", f"{room}/members/{person.id}")
 
 
 @pytest.fixture
-def operator(desk: Desk, http: aiohttp.ClientSession) -> Operator:
-    return Operator(http, desk.url)
+def operator(stack: Stack, http: aiohttp.ClientSession) -> Operator:
+    return Operator(http, stack.url)
 
 
 async def test_members_talk_and_list_their_room(
-    ann: Person, bob: Person, operator: Operator, room: str
+    ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann, bob)
 
     async with ann.connect(room=room) as speaking, bob.connect(room) as hearing:
         assert (await speaking.join(room))["type"] == "joined"
-        await speaking.say(room, "only among us")
-        await hearing.hear(type="message", content="only among us")
+        await speaking.send_message(room, "only among us")
+        await hearing.receive(type="message", content="only among us")
 
     (listed,) = (await ann.get("/api/rooms"))["rooms"]
     assert (listed["room"], listed["private"], listed["head"]) == (room, True, 1)
 
 
-async def tried(person: Person, room: str) -> dict[str, Any]:
+async def tried(person: User, room: str) -> dict[str, Any]:
     """What somebody gets who tries every way into a room."""
     status, body = await person.ask("POST", "/api/negotiate", json={"room": room})
     found: dict[str, Any] = {"negotiate": (status, body)}
@@ -83,19 +83,21 @@ async def tried(person: Person, room: str) -> dict[str, Any]:
         found[path] = await person.ask("GET", f"/api/rooms/{room}/{path}")
     async with person.connect() as tab:
         found["join"] = await tab.join(room)
-        found["read"] = await tab.refused("read", {"room": room, "seq": 0})
-        found["say"] = await tab.refused("message", {"room": room, "content": "hi", "id": "1"})
-        found["typing"] = await tab.refused("typing", {"room": room})
+        found["read"] = await tab.send_rejected("read", {"room": room, "seq": 0})
+        found["say"] = await tab.send_rejected(
+            "message", {"room": room, "content": "hi", "id": "1"}
+        )
+        found["typing"] = await tab.send_rejected("typing", {"room": room})
     found["list"] = await person.get("/api/rooms")
     return found
 
 
 async def test_a_stranger_gets_in_by_no_way(
-    ann: Person, bob: Person, operator: Operator, room: str
+    ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
     async with ann.connect(room) as tab:
-        await tab.say(room, "bob must not see this")
+        await tab.send_message(room, "bob must not see this")
 
         found = await tried(bob, room)
         assert "bob must not see this" not in str(found)
@@ -110,14 +112,14 @@ async def test_a_stranger_gets_in_by_no_way(
 async def test_where_rooms_are_listed_a_private_one_looks_like_none(
     strict: Part, http: aiohttp.ClientSession, operator: Operator, room: str
 ) -> None:
-    ann = await Person.enter(http, strict.url, "ann")
+    ann = await User.create(http, strict.url, "ann")
     missing = f"room-{uuid.uuid4().hex}"
     await operator.close(room)
 
     found = [
         str(await ann.ask("POST", "/api/negotiate", json={"room": name}))
         + str([await ann.ask("GET", f"/api/rooms/{name}/{path}") for path in ("history", "users")])
-        + str((await Service(http, strict.url, KEY).says("join", {"room": name})).json)
+        + str((await Service(http, strict.url, KEY).send_event("join", {"room": name})).json)
         for name in (room, missing)
     ]
 
@@ -128,47 +130,47 @@ async def test_where_rooms_are_listed_a_private_one_looks_like_none(
 async def test_where_rooms_are_listed_one_that_is_made_is_open_to_all(
     strict: Part, http: aiohttp.ClientSession, room: str
 ) -> None:
-    ann = await Person.enter(http, strict.url, "ann")
+    ann = await User.create(http, strict.url, "ann")
     await Operator(http, strict.url).ask("PUT", room, {"private": False})
 
     assert (await ann.negotiate(room=room))["room"] == room
 
 
-async def test_who_is_expelled_hears_and_says_nothing_more_at_once(
-    ann: Person, bob: Person, operator: Operator, room: str
+async def test_who_is_expelled_receives_and_sends_nothing_more_at_once(
+    ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann, bob)
     async with ann.connect(room) as speaking, bob.connect(room) as first, bob.connect(room) as tab:
-        await first.say(room, "still here")
+        await first.send_message(room, "still here")
 
         await operator.expel(room, bob)
-        await speaking.say(room, "now that bob has gone")
-        said = await tab.refused("message", {"room": room, "content": "am I?", "id": "1"})
-        typed = await tab.refused("typing", {"room": room})
-        read = await tab.refused("read", {"room": room, "seq": 1})
+        await speaking.send_message(room, "now that bob has gone")
+        said = await tab.send_rejected("message", {"room": room, "content": "am I?", "id": "1"})
+        typed = await tab.send_rejected("typing", {"room": room})
+        read = await tab.send_rejected("read", {"room": room, "seq": 1})
 
         assert {one["code"] for one in (said, typed, read)} == {"unknown_room"}
-        assert "now that bob has gone" not in str(first.heard + tab.heard)
-        assert (await speaking.hear(type="system", event="left"))["user_id"] == bob.id
+        assert "now that bob has gone" not in str(first.received + tab.received)
+        assert (await speaking.receive(type="system", event="left"))["user_id"] == bob.id
     assert (await bob.get("/api/rooms"))["rooms"] == []
 
 
 async def test_every_instance_knows_at_once_who_was_expelled(
-    strict: Part, http: aiohttp.ClientSession, ann: Person, operator: Operator, room: str
+    strict: Part, http: aiohttp.ClientSession, ann: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
     elsewhere = Service(http, strict.url, KEY)
     said = {"room": room, "content": "hello", "id": "1"}
-    before = await elsewhere.says("message", said, user=ann.id, rooms=[room])
+    before = await elsewhere.send_event("message", said, user=ann.id, rooms=[room])
 
     await operator.expel(room, ann)
-    after = await elsewhere.says("message", said | {"id": "2"}, user=ann.id, rooms=[room])
+    after = await elsewhere.send_event("message", said | {"id": "2"}, user=ann.id, rooms=[room])
 
     assert (before.code, after.code) == (None, "unknown_room")
 
 
 async def test_an_old_token_opens_no_room_that_one_was_expelled_from(
-    http: aiohttp.ClientSession, ann: Person, operator: Operator, room: str
+    http: aiohttp.ClientSession, ann: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
     admission = await ann.negotiate(room=room)
@@ -181,7 +183,7 @@ async def test_an_old_token_opens_no_room_that_one_was_expelled_from(
 
 
 async def test_who_joins_while_being_expelled_does_not_stay(
-    ann: Person, bob: Person, operator: Operator, own: Instance, room: str
+    ann: User, bob: User, operator: Operator, own: Instance, room: str
 ) -> None:
     await operator.close(room, ann, bob)
     async with ann.connect() as tab:
@@ -195,7 +197,7 @@ async def test_who_joins_while_being_expelled_does_not_stay(
 
 
 async def test_who_joins_while_another_instance_closes_the_room_does_not_stay(
-    strict: Part, http: aiohttp.ClientSession, ann: Person, bob: Person, own: Instance
+    strict: Part, http: aiohttp.ClientSession, ann: User, bob: User, own: Instance
 ) -> None:
     elsewhere = Operator(http, strict.url)
     random = Random(1)
@@ -219,14 +221,14 @@ async def test_who_joins_while_another_instance_closes_the_room_does_not_stay(
 
 
 async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
-    desk: Desk, http: aiohttp.ClientSession, ann: Person, operator: Operator, own: Instance
+    stack: Stack, http: aiohttp.ClientSession, ann: User, operator: Operator, own: Instance
 ) -> None:
     room = await operator.close(f"room-{uuid.uuid4().hex}", ann)
     async with ann.connect(room=room) as tab:
         # As on another instance that has not yet found a connection to put out.
         await RoomAccess(own.tables, listed=False).remove_member(room, ann.id)
 
-        told = await Service(http, desk.url).tells(
+        told = await Service(http, stack.url).send_system_event(
             "connected", user=ann.id, connection=tab.id, rooms=[room]
         )
 
@@ -235,31 +237,31 @@ async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
 
 
 async def test_a_room_that_is_closed_is_empty_of_strangers(
-    ann: Person, bob: Person, operator: Operator, room: str
+    ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     async with ann.connect(room) as staying, bob.connect(room) as going:
-        await going.say(room, "open to all")
+        await going.send_message(room, "open to all")
 
         await operator.close(room, ann)
-        await staying.say(room, "now among ourselves")
-        said = await going.refused("message", {"room": room, "content": "me too", "id": "1"})
+        await staying.send_message(room, "now among ourselves")
+        said = await going.send_rejected("message", {"room": room, "content": "me too", "id": "1"})
 
         assert said["code"] == "unknown_room"
-        assert "now among ourselves" not in str(going.heard)
+        assert "now among ourselves" not in str(going.received)
     assert (await bob.ask("GET", f"/api/rooms/{room}/history"))[0] == 404
 
 
-async def test_who_has_left_says_nothing_more(ann: Person, room: str) -> None:
+async def test_who_has_left_sends_nothing_more(ann: User, room: str) -> None:
     async with ann.connect(room) as tab:
         await tab.send("leave", {"room": room})
 
-        said = await tab.refused("message", {"room": room, "content": "hello", "id": "1"})
+        said = await tab.send_rejected("message", {"room": room, "content": "hello", "id": "1"})
 
     assert said["code"] == "not_in_room"
 
 
 async def test_a_room_can_be_opened_again(
-    ann: Person, bob: Person, operator: Operator, room: str
+    ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
 
@@ -273,10 +275,10 @@ INJECTIONS = ["x' or PartitionKey ne 'x", "x' or true or '", "' or '1' eq '1", "
 
 @pytest.mark.parametrize("name", INJECTIONS)
 async def test_below_all_checks_a_name_is_still_only_a_name(
-    own: Instance, ann: Person, name: str
+    own: Instance, ann: User, name: str
 ) -> None:
     async with ann.connect("lobby") as tab:
-        await tab.say("lobby", "there is something to find")
+        await tab.send_message("lobby", "there is something to find")
     memberships, access = Memberships(own.tables), RoomAccess(own.tables, listed=True)
 
     assert (await own.history.read_page(name)).messages == []

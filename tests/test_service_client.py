@@ -139,7 +139,7 @@ async def test_a_token_that_is_refused_is_not_used_again(clock: Clock) -> None:
     assert kept == accepted
 
 
-def test_a_bounded_number_of_tokens_is_kept_and_those_used_last(clock: Clock) -> None:
+def test_a_bounded_number_of_tokens_is_stored_and_those_used_last(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
 
     def sign(number: int) -> str:

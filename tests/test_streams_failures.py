@@ -28,9 +28,9 @@ from tests.stream_hosts import (
 
 
 @pytest.fixture
-async def start_host(desk: Any) -> AsyncIterator[Callable[..., Host]]:
+async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
     """Start another instance."""
-    async with start_hosts(desk) as start:
+    async with start_hosts(stack) as start:
         yield start
 
 
@@ -51,9 +51,9 @@ class FailingHub(Hub):
 
 
 @pytest.fixture
-async def failing_hub(desk: Any) -> AsyncIterator[FailingHub]:
+async def failing_hub(stack: Any) -> AsyncIterator[FailingHub]:
     client = WebPubSubServiceClient.from_connection_string(
-        desk.webpubsub_connection_string, hub="streams"
+        stack.webpubsub_connection_string, hub="streams"
     )
     async with client:
         yield FailingHub(client, "streams", "", [])

@@ -37,7 +37,7 @@ def copy_app(to: Path) -> Path:
 
 
 @pytest.fixture
-async def app(desk: Any, tmp_path: Path) -> AsyncIterator[str]:
+async def app(stack: Any, tmp_path: Path) -> AsyncIterator[str]:
     """The address of the app with the documented stream and a broken file."""
     copy_app(tmp_path)
     (tmp_path / "producers" / "dice.py").write_text(example(), "utf-8")
@@ -45,8 +45,8 @@ async def app(desk: Any, tmp_path: Path) -> AsyncIterator[str]:
     port = free_port()
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
-        "TABLES_CONNECTION_STRING": desk.tables_connection_string,
-        "WEBPUBSUB_CONNECTION_STRING": desk.webpubsub_connection_string,
+        "TABLES_CONNECTION_STRING": stack.tables_connection_string,
+        "WEBPUBSUB_CONNECTION_STRING": stack.webpubsub_connection_string,
         "WEBPUBSUB_HUB": "dice",
         "SESSION_SECRET": "only-for-this-test-only-for-this-test",
         "STOCKS_SCHEDULE": "* * * * * *",

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.errors import ApiError
 from realtime.streams.definition import Stale, Stream
 from realtime.streams.history import SPANS_SECONDS
@@ -28,8 +28,8 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-async def start_host(desk: Any) -> AsyncIterator[Callable[..., Host]]:
-    async with start_hosts(desk) as start:
+async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
+    async with start_hosts(stack) as start:
         yield start
 
 
@@ -162,7 +162,7 @@ async def test_large_frames_make_the_answer_coarser_and_not_larger(host: Host) -
     assert len(found.points) == 60
 
 
-# --- how long it is kept --------------------------------------------------------------------
+# --- how long it is stored --------------------------------------------------------------------
 
 
 async def test_the_purge_keeps_hours_in_full_and_days_in_5_minutes(host: Host) -> None:
@@ -205,9 +205,9 @@ async def test_the_purge_keeps_hours_in_full_and_days_in_5_minutes(host: Host) -
     ],
 )
 async def test_a_wrong_query_gets_a_sentence(
-    desk: Desk, http: aiohttp.ClientSession, query: str
+    stack: Stack, http: aiohttp.ClientSession, query: str
 ) -> None:
-    async with http.get(f"{desk.url}/api/streams/weather/history?{query}") as answer:
+    async with http.get(f"{stack.url}/api/streams/weather/history?{query}") as answer:
         body = await answer.json()
 
     assert answer.status == 400
@@ -215,7 +215,7 @@ async def test_a_wrong_query_gets_a_sentence(
 
 
 async def test_the_history_of_an_unknown_stream_is_not_found(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    async with http.get(f"{desk.url}/api/streams/no-such-stream/history") as answer:
+    async with http.get(f"{stack.url}/api/streams/no-such-stream/history") as answer:
         assert answer.status == 404

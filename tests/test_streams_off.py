@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from local.parts import Desk, Part, free_ports, start_functions
+from local.parts import Part, Stack, free_ports, start_functions
 from realtime.streams.definition import StreamInfo
 from realtime.streams.store import StreamStore
 from tests.instances import Instance
@@ -14,10 +14,10 @@ from tests.strict import QUIET
 
 
 @pytest.fixture
-async def app(desk: Desk, request: pytest.FixtureRequest) -> AsyncIterator[Part]:
+async def app(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Part]:
     (port,) = free_ports(1)
     environment = {
-        **desk.environment,
+        **stack.environment,
         **QUIET,
         "WEATHER_SCHEDULE": "* * * * * *",
         "STREAMS_OFF": request.param,

@@ -8,18 +8,18 @@ from typing import Any
 import aiohttp
 import pytest
 
-from local.parts import Desk, Part, free_ports, start_functions
+from local.parts import Part, Stack, free_ports, start_functions
 from tests.strict import KEY, QUIET
 
 TOLD_EVERYWHERE_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
-def second(desk: Desk) -> Any:
+def second(stack: Stack) -> Any:
     """A second instance, which asks for function keys."""
     (port,) = free_ports(1)
     options = ("--enable-auth", "--key", KEY)
-    part = start_functions(port, {**desk.environment, **QUIET}, options=options)
+    part = start_functions(port, {**stack.environment, **QUIET}, options=options)
     try:
         part.wait()
         yield part
@@ -52,8 +52,8 @@ class Server:
 
 
 @pytest.fixture
-async def server(desk: Desk, http: aiohttp.ClientSession) -> Server:
-    return Server(http, desk.url)
+async def server(stack: Stack, http: aiohttp.ClientSession) -> Server:
+    return Server(http, stack.url)
 
 
 async def receive_frames(

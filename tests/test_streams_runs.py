@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.errors import ApiError
 from realtime.messages import Frame
 from realtime.streams.clock import StreamClock
@@ -36,8 +36,8 @@ FIRST_TICK = int(NOW.timestamp())
 
 
 @pytest.fixture
-async def start_host(desk: Any) -> AsyncIterator[Callable[..., Host]]:
-    async with start_hosts(desk) as start:
+async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
+    async with start_hosts(stack) as start:
         yield start
 
 
@@ -315,9 +315,9 @@ async def test_the_timer_takes_over_from_a_subscribers_run(
 
 
 async def test_a_client_that_connects_to_the_app_receives_each_tick_from_the_start(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    async with http.get(f"{desk.url}/api/negotiate?groups=metrics") as answer:
+    async with http.get(f"{stack.url}/api/negotiate?groups=metrics") as answer:
         url = (await answer.json())["url"]
     async with http.ws_connect(url, protocols=["json.webpubsub.azure.v1"]) as socket:
         listener = Listener(socket)

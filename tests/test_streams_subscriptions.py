@@ -17,9 +17,9 @@ from tests.stream_hosts import (
 
 
 @pytest.fixture
-async def start_host(desk: Any) -> AsyncIterator[Callable[..., Host]]:
+async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
     """Start another instance."""
-    async with start_hosts(desk) as start:
+    async with start_hosts(stack) as start:
         yield start
 
 

@@ -27,9 +27,9 @@ from tests.stream_hosts import (
 
 
 @pytest.fixture
-async def start_host(desk: Any) -> AsyncIterator[Callable[..., Host]]:
+async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
     """Start another instance."""
-    async with start_hosts(desk) as start:
+    async with start_hosts(stack) as start:
         yield start
 
 
@@ -226,10 +226,10 @@ async def losing_answers(connection_string: str) -> AsyncIterator[tuple[str, lis
 
 
 async def test_a_tick_is_published_once_if_the_response_to_its_write_is_lost(
-    desk: Any, start_host: Callable[..., Host]
+    stack: Any, start_host: Callable[..., Host]
 ) -> None:
     stream = make_stream()
-    async with losing_answers(desk.tables_connection_string) as (tables, lost):
+    async with losing_answers(stack.tables_connection_string) as (tables, lost):
         host = start_host(tables=tables)
         async with listening(host, "ann", stream.group) as ann:
             await host.run_tick(stream, NOW)

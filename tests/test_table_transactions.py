@@ -168,7 +168,7 @@ def test_what_is_written_reads_back_as_what_the_sdk_writes(
     etags=st.lists(st.none() | st.just("W/\"datetime'2026-11-21T14%3A26%3A21.5Z'\""), min_size=8),
     deleted=st.lists(KEYS, max_size=3, unique=True),
 )
-def test_the_request_says_what_the_sdk_says(
+def test_the_request_sends_what_the_sdk_says(
     batch: dict[str, Any], etags: list[str | None], deleted: list[str]
 ) -> None:
     operations: list[Operation] = []

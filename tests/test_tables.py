@@ -8,21 +8,21 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables.aio import TableServiceClient
 
-from local.parts import Desk
+from local.parts import Stack
 from realtime.azure.operations import Insert
 from realtime.azure.tables import Tables, connect_tables
 from realtime.settings import Settings
 
 
 @pytest.fixture
-async def service(desk: Desk) -> AsyncIterator[TableServiceClient]:
-    async with TableServiceClient.from_connection_string(desk.tables_connection_string) as service:
+async def service(stack: Stack) -> AsyncIterator[TableServiceClient]:
+    async with TableServiceClient.from_connection_string(stack.tables_connection_string) as service:
         yield service
 
 
 @pytest.fixture
-async def tables(desk: Desk) -> AsyncIterator[Tables]:
-    settings = Settings(tables_connection_string=desk.tables_connection_string)
+async def tables(stack: Stack) -> AsyncIterator[Tables]:
+    settings = Settings(tables_connection_string=stack.tables_connection_string)
     tables = connect_tables(settings)
     yield tables
     await tables.close()

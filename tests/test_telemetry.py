@@ -124,7 +124,7 @@ def test_a_commit_is_linked_to_every_event_that_it_keeps(told):
     assert [link.context for link in told.spans()["commit"].links] == [ann, bob]
 
 
-def test_every_metric_can_be_told(told):
+def test_every_metric_can_be_reported(told):
     for name, metric in telemetry.METRICS.items():
         tell = telemetry.record if metric.kind == "histogram" else telemetry.increment
         tell(name, 1)
@@ -133,7 +133,7 @@ def test_every_metric_can_be_told(told):
 
 
 @pytest.mark.usefixtures("configured")
-def test_where_nobody_asked_nothing_is_imported_and_almost_no_time_is_spent():
+def test_where_no_user_asked_nothing_is_imported_and_almost_no_time_is_spent():
     program = (
         "import sys; from realtime import process; from realtime.azure import telemetry;"
         "process.start();"
@@ -157,7 +157,7 @@ def test_the_requests_of_the_sdks_are_not_logged_line_by_line():
 
 
 @pytest.mark.usefixtures("configured")
-def test_application_insights_is_told_once_it_is_named(monkeypatch):
+def test_application_insights_is_reported_once_it_is_named(monkeypatch):
     """The real exporter is set up in a process of its own: it may be set up only once."""
     program = (
         "from realtime import process; from realtime.azure import telemetry;"
@@ -185,8 +185,8 @@ def test_application_insights_is_told_once_it_is_named(monkeypatch):
 # --- told by the app itself -------------------------------------------------------------------
 
 
-async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, desk):
-    async with instance(desk) as one:
+async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, stack):
+    async with instance(stack) as one:
         with telemetry.span("event", event="message"):
             await one.appender.append("traced", MessageDraft("ann-1", "first", content="hello"))
 
@@ -195,22 +195,22 @@ async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, 
     assert len({span.context.trace_id for span in spans.values()}) == 1
 
 
-async def test_what_is_kept_and_what_is_sent_again_are_counted(told, desk):
-    async with instance(desk) as one:
+async def test_what_is_stored_and_what_is_sent_again_are_counted(told, stack):
+    async with instance(stack) as one:
         drafts = [MessageDraft("ann-1", f"n{number}", content="hello") for number in range(5)]
         await asyncio.gather(*(one.appender.append("counted", draft) for draft in drafts))
         await one.appender.append("counted", drafts[0])
 
-    (kept,) = told.points("townsquare.messages.stored")
+    (stored,) = told.points("townsquare.messages.stored")
     (repeated,) = told.points("townsquare.messages.duplicates")
     (size,) = told.points("townsquare.commit.size")
     (publish,) = told.points("townsquare.publish.duration")
-    assert (kept.value, repeated.value, size.sum) == (5, 1, 5)
+    assert (stored.value, repeated.value, size.sum) == (5, 1, 5)
     assert publish.count == size.count + 1
 
 
-async def test_two_instances_that_write_one_room_count_their_conflicts(told, desk):
-    async with instance(desk) as one, instance(desk) as other:
+async def test_two_instances_that_write_one_room_count_their_conflicts(told, stack):
+    async with instance(stack) as one, instance(stack) as other:
         await one.appender.append("raced", MessageDraft("ann-1", "zero", content="hello"))
         await other.appender.append("raced", MessageDraft("bob-1", "zero", content="hello"))
         await one.appender.append("raced", MessageDraft("ann-1", "one", content="hello"))

@@ -237,12 +237,16 @@ async def test_without_any_response_every_city_is_listed_as_stale(
 UNUSABLE_RESPONSES = {
     "429": provider.fails(429),
     "500": provider.fails(500),
-    "an error with status 200": provider.says({"error": True, "reason": "limit exceeded"}),
-    "another error with status 200": provider.says({"error": {"code": 2007, "message": "quota"}}),
-    "an empty object": provider.says({}),
-    "an empty list": provider.says([]),
-    "text where numbers belong": provider.says({"current": {"temp_c": "warm", "time": "now"}}),
-    "a time beyond all calendars": provider.says(
+    "an error with status 200": provider.respond_with({"error": True, "reason": "limit exceeded"}),
+    "another error with status 200": provider.respond_with(
+        {"error": {"code": 2007, "message": "quota"}}
+    ),
+    "an empty object": provider.respond_with({}),
+    "an empty list": provider.respond_with([]),
+    "text where numbers belong": provider.respond_with(
+        {"current": {"temp_c": "warm", "time": "now"}}
+    ),
+    "a time beyond all calendars": provider.respond_with(
         {"current": {"temp_c": 1, "temperature_2m": 1, "time": 1e18, "last_updated_epoch": 1e18}}
     ),
     "html": provider.sends_html,

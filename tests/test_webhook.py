@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from events.cloudevents import CloudEvent, parse_event
 from events.duplicates import MAX_CACHE_BYTES, OUTCOME_CACHE_SECONDS, DuplicateFilter
 from events.webhook import WebhookResponse
-from local.parts import ACCESS_KEY, Desk, free_ports, start_functions
+from local.parts import ACCESS_KEY, Stack, free_ports, start_functions
 from realtime.azure.web_pubsub import connect_hub
 from realtime.http import MAX_BODY_BYTES
 from realtime.rooms.presence import GRACE_SECONDS
@@ -27,9 +27,9 @@ from realtime.settings import Settings
 from tests import logs
 from tests.instances import Instance, instance
 from tests.issuer import AUDIENCE, OwnIssuer
-from tests.people import Person
 from tests.service import Service, event_headers, new_connection, signature
 from tests.strict import QUIET
+from tests.users import User
 
 QUICK = 2.0
 """How many seconds any answer may take, on a busy machine; a trace or a retry would take more."""
@@ -38,13 +38,13 @@ OTHER_KEY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH"
 
 
 @pytest.fixture
-def service(desk: Desk, http: aiohttp.ClientSession) -> Service:
-    return Service(http, desk.url)
+def service(stack: Stack, http: aiohttp.ClientSession) -> Service:
+    return Service(http, stack.url)
 
 
 @pytest.fixture
-async def own(desk: Desk) -> AsyncIterator[Instance]:
-    async with instance(desk) as made:
+async def own(stack: Stack) -> AsyncIterator[Instance]:
+    async with instance(stack) as made:
         yield made
 
 
@@ -57,7 +57,7 @@ def message(room: str, content: str = "hello") -> dict[str, str]:
     return {"room": room, "content": content, "id": uuid.uuid4().hex}
 
 
-async def kept(own: Instance, room: str) -> int:
+async def stored(own: Instance, room: str) -> int:
     """How many messages a room has."""
     return (await own.logs.read_head(room)).seq
 
@@ -108,7 +108,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
-async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_kept(
+async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_stored(
     service: Service, own: Instance, room: str, forge: Any
 ) -> None:
     headers = event_headers("message", connection=new_connection(), rooms=[room])
@@ -118,7 +118,7 @@ async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_kept(
     answered = await service.call("POST", headers, json.dumps(message(room)).encode())
 
     assert (answered.status, answered.code) == (401, "unauthenticated")
-    assert await kept(own, room) == 0
+    assert await stored(own, room) == 0
 
 
 def holds(key: str, offered: str, connection: str) -> bool:
@@ -155,11 +155,11 @@ async def company() -> AsyncIterator[OwnIssuer]:
 
 
 @pytest.fixture
-async def keyless(desk: Desk, company: OwnIssuer) -> AsyncIterator[str]:
+async def keyless(stack: Stack, company: OwnIssuer) -> AsyncIterator[str]:
     """The address of an app that has no access key, as in Azure."""
     environment = (
         QUIET
-        | desk.environment
+        | stack.environment
         | {
             "WEBPUBSUB_CONNECTION_STRING": "",
             "WEBPUBSUB_ENDPOINT": "https://localhost",
@@ -246,7 +246,7 @@ USERS = ["", "a:b", "x' or PartitionKey ne 'x", "ann\u202e", "a" * 8000, "../.."
 async def test_an_id_that_cannot_be_one_of_ours_is_nobody(
     service: Service, event: str, user: str
 ) -> None:
-    answered = await service.tells(event, user=user)
+    answered = await service.send_system_event(event, user=user)
 
     assert answered.status in {400, 401}
 
@@ -261,7 +261,7 @@ async def test_an_event_of_another_time_is_refused_to_its_sender(
     answered = await service.call("POST", headers, json.dumps(message(room)).encode())
 
     assert (answered.status, answered.code) == (200, "stale_event")
-    assert await kept(own, room) == 0
+    assert await stored(own, room) == 0
 
 
 async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
@@ -276,7 +276,7 @@ async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
     answers.append(await deliver())
 
     assert {(one.status, one.body) for one in answers} == {(204, b"")}
-    assert await kept(own, room) == 1
+    assert await stored(own, room) == 1
 
 
 async def outcome_of(size: int) -> WebhookResponse:
@@ -347,7 +347,7 @@ async def test_a_rejected_event_is_checked_again_when_it_is_delivered_again(
     stored = await service.call("POST", headers | state, body)
 
     assert (rejected.code, stored.status) == ("not_in_room", 204)
-    assert await kept(own, room) == 1
+    assert await stored(own, room) == 1
 
 
 async def test_disconnected_is_answered_at_once(service: Service, room: str) -> None:
@@ -355,7 +355,10 @@ async def test_disconnected_is_answered_at_once(service: Service, room: str) -> 
     begin = time.monotonic()
 
     answers = await asyncio.gather(
-        *(service.tells("disconnected", {"reason": ""}, rooms=[room]) for _ in range(40))
+        *(
+            service.send_system_event("disconnected", {"reason": ""}, rooms=[room])
+            for _ in range(40)
+        )
     )
 
     assert {one.status for one in answers} == {204}
@@ -369,14 +372,14 @@ async def test_the_same_id_on_another_connection_is_another_event(
         headers = event_headers("message", rooms=[room]) | {"ce-id": "1"}
         await service.call("POST", headers, json.dumps(message(room)).encode())
 
-    assert await kept(own, room) == 2
+    assert await stored(own, room) == 2
 
 
 async def test_goodbyes_out_of_turn_do_no_harm(service: Service) -> None:
     connection = new_connection()
 
     answers = [
-        await service.tells(event, {"reason": "gone"}, connection=connection)
+        await service.send_system_event(event, {"reason": "gone"}, connection=connection)
         for event in ("disconnected", "disconnected", "connected", "disconnected")
     ]
 
@@ -419,12 +422,12 @@ async def test_what_is_not_a_message_is_refused_to_its_sender(
 ) -> None:
     body = body.replace(b"lobby", room.encode())
 
-    answered = await service.says("message", body, rooms=[room])
+    answered = await service.send_event("message", body, rooms=[room])
 
     assert (answered.status, answered.code) == (200, code)
     assert answered.json["type"] == "error"
     assert answered.json["event"] == "message"
-    assert await kept(own, room) == 0
+    assert await stored(own, room) == 0
 
 
 @pytest.mark.parametrize(
@@ -451,23 +454,25 @@ async def test_what_is_not_a_message_is_refused_to_its_sender(
         ("direct", {"to": "ann-22222222:bob", "content": "hello", "id": "1"}, "invalid_user"),
     ],
 )
-async def test_what_may_not_be_said_is_refused_to_its_sender(
+async def test_what_may_not_be_sent_is_refused_to_its_sender(
     service: Service, own: Instance, room: str, event: str, data: dict[str, Any], code: str
 ) -> None:
-    answered = await service.says(event, {"room": room} | data, rooms=[room])
+    answered = await service.send_event(event, {"room": room} | data, rooms=[room])
 
     assert (answered.status, answered.code) == (200, code)
-    assert await kept(own, room) == 0
+    assert await stored(own, room) == 0
 
 
-async def test_a_text_of_the_longest_length_is_kept_as_it_is(
+async def test_a_text_of_the_longest_length_is_stored_as_it_is(
     service: Service, own: Instance, room: str
 ) -> None:
     longest = "\U0001f600" * 2000
     verbatim = ["<img src=x onerror=alert(1)>", "</script>", "[x](javascript:1)", "\u202eabc"]
 
     for text in (longest, *verbatim):
-        assert (await service.says("message", message(room, text), rooms=[room])).status == 204
+        assert (
+            await service.send_event("message", message(room, text), rooms=[room])
+        ).status == 204
 
     entries = (await own.history.read_page(room)).messages
     assert [entry.content for entry in entries] == [longest, *verbatim]
@@ -478,7 +483,7 @@ async def test_what_only_the_server_decides_cannot_be_sent_along(
 ) -> None:
     forged = {"from": "bob-22222222", "seq": 99, "timestamp": "1970-01-01", "epoch": "x"}
 
-    await service.says("message", message(room) | forged, user="ann-22222222", rooms=[room])
+    await service.send_event("message", message(room) | forged, user="ann-22222222", rooms=[room])
 
     (entry,) = (await own.history.read_page(room)).messages
     assert (entry.sender, entry.seq, entry.timestamp[:2]) == ("ann-22222222", 1, "20")
@@ -490,7 +495,7 @@ async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refu
     said = message(room)
 
     async def say(user: str, **changes: str) -> str | None:
-        return (await service.says("message", said | changes, user=user, rooms=[room])).code
+        return (await service.send_event("message", said | changes, user=user, rooms=[room])).code
 
     codes = [
         await say("ann-22222222"),
@@ -500,13 +505,13 @@ async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refu
     ]
 
     assert codes == [None, None, "id_conflict", None]
-    assert await kept(own, room) == 2
+    assert await stored(own, room) == 2
 
 
 async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service) -> None:
     body = json.dumps(message("lobby", "x" * MAX_BODY_BYTES)).encode()
 
-    signed = await service.says("message", body, rooms=["lobby"])
+    signed = await service.send_event("message", body, rooms=["lobby"])
     system = await service.call("POST", event_headers("connect", system=True), body)
     unsigned = await service.call(
         "POST", event_headers("message") | {"ce-signature": "sha256=0"}, body
@@ -517,13 +522,15 @@ async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service
     assert (unsigned.status, unsigned.code) == (401, "unauthenticated")
 
 
-async def test_only_json_is_understood(desk: Desk, http: aiohttp.ClientSession, room: str) -> None:
-    ann = await Person.enter(http, desk.url, "ann")
+async def test_only_json_is_understood(
+    stack: Stack, http: aiohttp.ClientSession, room: str
+) -> None:
+    ann = await User.create(http, stack.url, "ann")
     async with ann.connect(room) as tab:
-        refused = await tab.refused("message", "hello", "text")
+        refused = await tab.send_rejected("message", "hello", "text")
 
         assert refused["code"] == "invalid_request"
-        await tab.say(room, "the connection is still there")
+        await tab.send_message(room, "the connection is still there")
 
 
 # --- anything at all ----------------------------------------------------------------------------
@@ -544,13 +551,13 @@ HEADERS = st.dictionaries(
 )
 
 
-async def test_whatever_a_browser_says_it_hears_why_not(service: Service) -> None:
+async def test_whatever_a_browser_sends_it_receives_why_not(service: Service) -> None:
     loop = asyncio.get_running_loop()
 
     @settings(max_examples=150, deadline=None)
     @given(event=EVENTS, body=BODIES)
     def check(event: str, body: bytes) -> None:
-        saying = service.says(event, body, user="fuzz-2", rooms=["fuzz"])
+        saying = service.send_event(event, body, user="fuzz-2", rooms=["fuzz"])
         answered = asyncio.run_coroutine_threadsafe(saying, loop).result(QUICK)
 
         assert answered.status in {200, 204} or (event == "" and answered.status == 400)

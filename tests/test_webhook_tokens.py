@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 
-from local.parts import Desk, free_ports, start_functions
+from local.parts import Stack, free_ports, start_functions
 from tests import logs
 from tests.issuer import OwnIssuer
 from tests.service import Service, event_headers
@@ -25,12 +25,12 @@ async def versions() -> AsyncIterator[list[OwnIssuer]]:
 
 @pytest.fixture
 async def service(
-    desk: Desk, versions: list[OwnIssuer], http: aiohttp.ClientSession
+    stack: Stack, versions: list[OwnIssuer], http: aiohttp.ClientSession
 ) -> AsyncIterator[Service]:
     """Sends events to an app without an access key, with the settings of infra/settings.bicep."""
     environment = {
         **QUIET,
-        **desk.environment,
+        **stack.environment,
         "WEBPUBSUB_CONNECTION_STRING": "",
         "WEBPUBSUB_ENDPOINT": "https://localhost",
         "WEBHOOK_ISSUER": ",".join(one.url for one in versions),

@@ -1,4 +1,4 @@
-"""People for the tests: each negotiates, connects and hears, as a browser does."""
+"""People for the tests: each negotiates, connects and receives, as a browser does."""
 
 import asyncio
 import itertools
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.logs import keep_private
+from tests.logs import add_private_texts
 
 SECOND = 1.0
 """The unit of all deadlines; a slow machine may stretch it."""
@@ -20,7 +20,7 @@ RELIABLE = "json.reliable.webpubsub.azure.v1"
 Frame = dict[str, Any]
 
 
-class Person:
+class User:
     """Somebody with a session, who may connect several times and ask over HTTP."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, admission: dict[str, Any]) -> None:
@@ -28,10 +28,10 @@ class Person:
         self._url = url
         self.id: str = admission["user_id"]
         self.session: str = admission["session"]
-        keep_private(self.id, self.session, admission["token"])
+        add_private_texts(self.id, self.session, admission["token"])
 
     @classmethod
-    async def enter(cls, http: aiohttp.ClientSession, url: str, name: str) -> Self:
+    async def create(cls, http: aiohttp.ClientSession, url: str, name: str) -> Self:
         async with http.post(f"{url}/api/negotiate", json={"user_id": name}) as answer:
             assert answer.status == 200, await answer.text()
             return cls(http, url, await answer.json())
@@ -55,7 +55,7 @@ class Person:
     async def negotiate(self, **wish: Any) -> Any:
         status, body = await self.ask("POST", "/api/negotiate", json=wish)
         assert status == 200, body
-        keep_private(body["token"], body["session"])
+        add_private_texts(body["token"], body["session"])
         return body
 
     @asynccontextmanager
@@ -74,13 +74,13 @@ class Person:
 
 
 class Connection:
-    """One WebSocket; what it hears can be waited for, in any order."""
+    """One WebSocket; what it receives can be waited for, in any order."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._acks = itertools.count(1)
         self._news = asyncio.Condition()
-        self.heard: list[Frame] = []
+        self.received: list[Frame] = []
         self._taken: set[int] = set()
         self.id = ""
         self.token = ""
@@ -89,7 +89,7 @@ class Connection:
     @classmethod
     async def open(cls, http: aiohttp.ClientSession, url: str, subprotocol: str) -> Self:
         connection = cls(await http.ws_connect(url, protocols=[subprotocol]))
-        hello = await connection.hear(event="connected")
+        hello = await connection.receive(event="connected")
         connection.id = hello["connectionId"]
         connection.token = hello.get("reconnectionToken", "")
         return connection
@@ -102,36 +102,36 @@ class Connection:
                 last = max(last, sequence)
                 await self._socket.send_json({"type": "sequenceAck", "sequenceId": last})
             async with self._news:
-                self.heard.append(frame["data"] if frame["type"] == "message" else frame)
+                self.received.append(frame["data"] if frame["type"] == "message" else frame)
                 self._news.notify_all()
 
-    async def hear(self, within: float = 10, **what: Any) -> Frame:
+    async def receive(self, within: float = 10, **what: Any) -> Frame:
         """The next frame, not waited for before, whose members are these."""
-        return await self.hear_one(
+        return await self.receive_where(
             lambda frame: all(frame.get(name) == value for name, value in what.items()),
             within=within,
             what=what,
         )
 
-    async def hear_one(
+    async def receive_where(
         self, fits: Callable[[Frame], bool], *, within: float = 10, what: object = "a frame"
     ) -> Frame:
         """The next frame, not waited for before, that fits."""
 
         def found() -> int | None:
-            fresh = (n for n in range(len(self.heard)) if n not in self._taken)
-            return next((n for n in fresh if fits(self.heard[n])), None)
+            fresh = (n for n in range(len(self.received)) if n not in self._taken)
+            return next((n for n in fresh if fits(self.received[n])), None)
 
         async with self._news:
             try:
                 async with asyncio.timeout(within * SECOND):
                     await self._news.wait_for(lambda: found() is not None)
             except TimeoutError:
-                raise AssertionError(f"expected {what}, heard {self.heard[-20:]}") from None
+                raise AssertionError(f"expected {what}, received {self.received[-20:]}") from None
             place = found()
             assert place is not None
             self._taken.add(place)
-            return self.heard[place]
+            return self.received[place]
 
     async def send(self, event: str, data: Any, data_type: str = "json") -> Frame:
         """Send an event; the service's ack for it."""
@@ -139,7 +139,7 @@ class Connection:
         await self._socket.send_json(
             {"type": "event", "event": event, "ackId": ack, "dataType": data_type, "data": data}
         )
-        return await self.hear(type="ack", ackId=ack, within=30)
+        return await self.receive(type="ack", ackId=ack, within=30)
 
     async def command(self, frame: Frame) -> None:
         """Send a frame of the service's own protocol, as it is."""
@@ -147,28 +147,28 @@ class Connection:
 
     async def join(self, room: str, **position: Any) -> Frame:
         await self.send("join", {"room": room, **position})
-        return await self.hear_one(
+        return await self.receive_where(
             lambda frame: frame["type"] in {"joined", "error"} and frame.get("room") == room,
             what=f"joined {room}",
         )
 
-    async def say(self, room: str, content: str, client_id: str = "") -> str:
+    async def send_message(self, room: str, content: str, client_id: str = "") -> str:
         """Say something and wait for the acknowledgement; the message's id."""
         client_id = client_id or uuid.uuid4().hex
-        keep_private(content)
+        add_private_texts(content)
         ack = await self.send("message", {"room": room, "content": content, "id": client_id})
         assert ack["success"], ack
         return client_id
 
-    async def refused(self, event: str, data: Any, data_type: str = "json") -> Frame:
+    async def send_rejected(self, event: str, data: Any, data_type: str = "json") -> Frame:
         """Send an event that is refused; the refusal."""
         await self.send(event, data, data_type)
-        return await self.hear(type="error", event=event)
+        return await self.receive(type="error", event=event)
 
     def texts(self, room: str) -> list[tuple[int, str]]:
-        """Every message heard of a room so far, as it came: seq and content."""
+        """Every message received of a room so far, as it came: seq and content."""
         found = []
-        for frame in self.heard:
+        for frame in self.received:
             if frame.get("type") == "message" and frame["room"] == room:
                 found.append((frame["seq"], frame["content"]))
             if frame.get("type") == "messages" and frame["room"] == room:

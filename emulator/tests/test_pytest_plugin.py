@@ -182,7 +182,7 @@ FAILING_START = """
 import pytest
 from webpubsub_emulator.testing import EmulatorProcess
 
-def test_a_failed_start_says_why():
+def test_a_failed_start_sends_why():
     with pytest.raises(RuntimeError, match="at least 32 bytes"):
         EmulatorProcess(["--access-key", "short"])
 """

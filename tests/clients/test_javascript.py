@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.parts import ROOT, Desk, node
+from local.parts import ROOT, Stack, node
 
 PACKAGE = ROOT / "clients/javascript"
 SCRIPTS = sorted((PACKAGE / "test").glob("*.test.mjs"))
@@ -24,8 +24,8 @@ def tools() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_the_package_passes_its_own_tests(desk: Desk, script: Path) -> None:
-    environment = {**os.environ, "TOWNSQUARE_URL": desk.url}
+def test_the_package_passes_its_own_tests(stack: Stack, script: Path) -> None:
+    environment = {**os.environ, "TOWNSQUARE_URL": stack.url}
     done = subprocess.run(
         [node(), "--test", "--test-force-exit", script],
         capture_output=True,

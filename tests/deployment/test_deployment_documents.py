@@ -96,7 +96,7 @@ def find_command_errors(lines: list[str]) -> list[str]:
     return errors
 
 
-def test_the_deployer_has_the_role_for_every_command_in_the_documents():
+def test_the_deployer_has_the_role_forevery_command_in_the_documents():
     assert find_command_errors(ALL_COMMANDS) == []
     assert any("az keyvault secret set" in line for line in ALL_COMMANDS)
 

@@ -144,8 +144,8 @@ async def test_the_environment_of_another_app_is_not_used(deployment):
     assert {state for _, state, _ in results} == {"skipped"}
 
 
-async def test_streams_that_tick_are_well(desk, http: aiohttp.ClientSession):
-    check, _, says = await check_streams(http, desk.url)
+async def test_streams_that_tick_are_well(stack, http: aiohttp.ClientSession):
+    check, _, says = await check_streams(http, stack.url)
 
     assert check == "streams"
     assert "stream" in says

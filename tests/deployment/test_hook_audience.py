@@ -21,7 +21,7 @@ def azure(tmp_path) -> Iterator[tuple[Azure, dict[str, str]]]:
         yield stand_in, {**environment, **ENVIRONMENT}
 
 
-def test_the_registration_is_for_this_directory_and_kept_in_the_environment(azure, tmp_path):
+def test_the_registration_is_for_this_directory_and_stored_in_the_environment(azure, tmp_path):
     stand_in, environment = azure
 
     result = run_hook("register_audience", tmp_path, environment)
@@ -61,7 +61,7 @@ def test_a_second_run_makes_nothing(azure, tmp_path):
     assert stand_in.applications[NAME]["appId"] == "app-1"
 
 
-def test_whoever_may_not_register_applications_learns_what_to_do(azure, tmp_path):
+def test_a_user_who_may_not_register_applications_learns_what_to_do(azure, tmp_path):
     stand_in, environment = azure
     stand_in.may_register = False
 
@@ -87,7 +87,7 @@ def test_down_removes_what_the_hook_made(azure, tmp_path):
     assert "env set WEBHOOK_AUDIENCE  --environment try" in stand_in.said
 
 
-def test_down_leaves_a_registration_that_somebody_else_made(azure, tmp_path):
+def test_down_leaves_a_registration_that_a_user_else_made(azure, tmp_path):
     stand_in, environment = azure
     stand_in.applications["theirs"] = {"id": "object", "appId": "app"}
 

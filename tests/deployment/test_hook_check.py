@@ -73,7 +73,7 @@ def test_values_are_checked_before_there_is_a_subscription(azure):
     assert (wrong.code, right.code) == (1, 0)
 
 
-def test_an_expired_login_is_told(azure):
+def test_an_expired_login_is_reported(azure):
     (azure[0].folder / "signed-out").touch()
 
     result = check(azure)
@@ -92,7 +92,7 @@ def test_a_login_of_another_tenant_is_exchanged(azure):
     assert f"--tenant-id {TENANT}" in stand_in.said
 
 
-def test_a_subscription_out_of_reach_is_told(azure):
+def test_a_subscription_out_of_reach_is_reported(azure):
     result = check(azure, AZURE_SUBSCRIPTION_ID="33333333-3333-4333-8333-333333333333")
 
     assert result.code == 1
@@ -109,7 +109,7 @@ ACCESS_ADMINISTRATOR = {
 }
 
 
-def test_missing_rights_are_told_with_the_roles_that_give_them(azure):
+def test_missing_rights_are_reported_with_the_roles_that_give_them(azure):
     azure[0].permissions = [CONTRIBUTOR]
 
     result = check(azure)
@@ -126,7 +126,7 @@ def test_two_roles_that_complete_each_other_suffice(azure):
     assert check(azure).code == 0
 
 
-def test_a_region_without_web_pubsub_is_told_with_those_that_have_it(azure):
+def test_a_region_without_web_pubsub_is_reported_with_those_that_have_it(azure):
     result = check(azure, AZURE_LOCATION="westcentralus")
 
     assert result.code == 1
@@ -134,7 +134,7 @@ def test_a_region_without_web_pubsub_is_told_with_those_that_have_it(azure):
     assert "eastus, westeurope" in result.output
 
 
-def test_a_group_of_somebody_else_is_not_used(azure):
+def test_a_group_of_a_user_else_is_not_used(azure):
     azure[0].groups["rg-try"] = {"tags": {"azd-env-name": "other"}}
 
     result = check(azure)
@@ -150,7 +150,7 @@ def test_the_group_of_this_environment_is_used_again(azure):
     assert check(azure).code == 0
 
 
-def test_a_deleted_vault_that_holds_the_name_is_told(azure):
+def test_a_deleted_vault_that_holds_the_name_is_reported(azure):
     azure[0].deleted_vaults = ["kv-taken"]
 
     result = check(azure)

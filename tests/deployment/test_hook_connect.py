@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.parts import Desk, Part, free_ports, start_functions, start_webpubsub
+from local.parts import Part, Stack, free_ports, start_functions, start_webpubsub
 from tests.deployment.arm_calls import find_unknown
 from tests.deployment.azure_stand_in import APP, HUB, KEY, SERVICE, Azure, azure_stand_in
 from tests.deployment.hook_runner import HookResult, run_hook
@@ -16,10 +16,10 @@ AUDIENCE = "api://an-application"
 
 
 @pytest.fixture(scope="module")
-def guarded(desk: Desk) -> Iterator[Part]:
+def guarded(stack: Stack) -> Iterator[Part]:
     """The app behind function keys, as Azure runs it."""
     (port,) = free_ports(1)
-    app = start_functions(port, desk.environment, options=["--enable-auth", "--key", KEY])
+    app = start_functions(port, stack.environment, options=["--enable-auth", "--key", KEY])
     try:
         app.wait()
         yield app
@@ -28,7 +28,7 @@ def guarded(desk: Desk) -> Iterator[Part]:
 
 
 @pytest.fixture
-def azure(desk: Desk, guarded: Part, tmp_path: Path) -> Iterator[tuple[Azure, dict[str, str]]]:
+def azure(stack: Stack, guarded: Part, tmp_path: Path) -> Iterator[tuple[Azure, dict[str, str]]]:
     with azure_stand_in(tmp_path, guarded.url) as (stand_in, environment):
         yield (
             stand_in,
@@ -36,7 +36,7 @@ def azure(desk: Desk, guarded: Part, tmp_path: Path) -> Iterator[tuple[Azure, di
                 **environment,
                 "APP_ID": APP,
                 "WEBPUBSUB_ID": SERVICE,
-                "WEBPUBSUB_ENDPOINT": desk.webpubsub_url,
+                "WEBPUBSUB_ENDPOINT": stack.webpubsub_url,
                 "WEBHOOK_AUDIENCE": AUDIENCE,
             },
         )
@@ -106,7 +106,7 @@ def test_a_new_function_key_reaches_the_hub(connect, azure):
     assert "code=a%2Bkey" in stand_in.hub["eventHandlers"][0]["urlTemplate"]
 
 
-def test_a_hub_that_was_deleted_is_told(connect, azure):
+def test_a_hub_that_was_deleted_is_reported(connect, azure):
     azure[0].hub = None
 
     result = connect(HOOK_TIMEOUT_SECONDS="10")
@@ -124,7 +124,7 @@ def test_other_properties_of_the_hub_stay(connect, azure):
     assert azure[0].hub["webSocketKeepAliveIntervalInSeconds"] == 30
 
 
-def test_a_handler_that_somebody_set_by_hand_is_not_replaced(connect, azure):
+def test_a_handler_that_a_user_set_by_hand_is_not_replaced(connect, azure):
     stand_in, _ = azure
     stand_in.hub["eventHandlers"] = [{"urlTemplate": "https://theirs.example/events"}]
 
@@ -150,7 +150,7 @@ def test_an_unread_vault_reference_is_refreshed(connect, azure):
     assert stand_in.count("POST .*/restart$") == 0
 
 
-def test_an_app_that_stays_unhealthy_is_restarted_once_and_then_told(connect, azure):
+def test_an_app_that_stays_unhealthy_is_restarted_once_and_then_reported(connect, azure):
     stand_in, _ = azure
     stand_in.app_url = f"http://127.0.0.1:{free_ports(1)[0]}"
 
@@ -163,12 +163,12 @@ def test_an_app_that_stays_unhealthy_is_restarted_once_and_then_told(connect, az
     assert stand_in.count(f"PUT {HUB}") == 0
 
 
-def test_an_app_that_does_not_reach_its_tables_says_so(connect, azure, desk):
+def test_an_app_that_does_not_reach_its_tables_sends_so(connect, azure, stack):
     (port, nowhere) = free_ports(2)
-    by_key = desk.environment["TABLES_CONNECTION_STRING"].replace(
-        desk.tables.url, f"http://127.0.0.1:{nowhere}"
+    by_key = stack.environment["TABLES_CONNECTION_STRING"].replace(
+        stack.tables.url, f"http://127.0.0.1:{nowhere}"
     )
-    environment = {**desk.environment, "TABLES_CONNECTION_STRING": by_key}
+    environment = {**stack.environment, "TABLES_CONNECTION_STRING": by_key}
     app = start_functions(port, environment, options=["--enable-auth", "--key", KEY])
     try:
         app.wait()
@@ -205,7 +205,7 @@ def test_an_app_of_another_service_is_not_connected(connect, azure):
     assert azure[0].count(f"PUT {HUB}") == 0
 
 
-def test_events_that_do_not_arrive_are_told(connect, azure, desk, tmp_path):
+def test_events_that_do_not_arrive_are_reported(connect, azure, stack, tmp_path):
     """The hub of this service has a handler that nobody answers."""
     ports = free_ports(3)
     handler = {"UrlTemplate": f"http://localhost:{ports[2]}/", "SystemEvents": ["connect"]}
@@ -213,10 +213,10 @@ def test_events_that_do_not_arrive_are_told(connect, azure, desk, tmp_path):
     file = tmp_path / "webpubsub.json"
     file.write_text(json.dumps({"WebPubSub": {"Hubs": hubs}}))
     service = start_webpubsub(ports[0], file)
-    by_key = desk.environment["WEBPUBSUB_CONNECTION_STRING"].replace(
-        desk.webpubsub_url, service.url
+    by_key = stack.environment["WEBPUBSUB_CONNECTION_STRING"].replace(
+        stack.webpubsub_url, service.url
     )
-    environment = {**desk.environment, "WEBPUBSUB_CONNECTION_STRING": by_key}
+    environment = {**stack.environment, "WEBPUBSUB_CONNECTION_STRING": by_key}
     options = ["--enable-auth", "--key", KEY]
     app = start_functions(ports[1], environment, options=options)
     try:
@@ -234,14 +234,14 @@ def test_events_that_do_not_arrive_are_told(connect, azure, desk, tmp_path):
     assert "its `connect` event failed" in result.output
 
 
-def test_without_guests_the_hook_says_what_is_not_proved(connect):
+def test_without_guests_the_hook_sends_what_is_not_proved(connect):
     result = connect(IDENTITY="oidc")
 
     assert result.code == 0, result.output
     assert "nothing has proved that events arrive" in result.output
 
 
-def test_a_hook_that_runs_too_early_says_what_to_do(connect):
+def test_a_hook_that_runs_too_early_sends_what_to_do(connect):
     result = connect(APP_ID="")
 
     assert result.code == 1

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from local.parts import ROOT, Desk, free_ports, start_functions
+from local.parts import ROOT, Stack, free_ports, start_functions
 from tests.deployment.packing import READINGS, pack
 
 APP = {"function_app.py", "host.json", "requirements.txt"}
@@ -135,8 +135,8 @@ def test_a_reading_without_negation_finds_the_old_mistake(tmp_path):
     assert "web/dist/index.html" not in packed["as exclusions"]
 
 
-def test_the_package_runs_by_itself(package, desk):
-    host = start_functions(free_ports(1)[0], deployed(desk), app=package)
+def test_the_package_runs_by_itself(package, stack):
+    host = start_functions(free_ports(1)[0], deployed(stack), app=package)
     try:
         host.wait()
 
@@ -146,10 +146,10 @@ def test_the_package_runs_by_itself(package, desk):
         host.stop()
 
 
-def deployed(desk: Desk) -> dict[str, str]:
+def deployed(stack: Stack) -> dict[str, str]:
     """What the platform gives the app: application settings and no local.settings.json."""
     example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
-    return {**example, **desk.environment}
+    return {**example, **stack.environment}
 
 
 def status(url: str) -> int:
@@ -189,7 +189,7 @@ WITH_TELEMETRY = {
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not {"CI", "CLOUD"} & set(os.environ), reason="slow: make test CLOUD=1")
-def test_the_package_runs_on_its_own_requirements_alone(dirty_tree, desk, tmp_path):
+def test_the_package_runs_on_its_own_requirements_alone(dirty_tree, stack, tmp_path):
     folder = tmp_path / "package"
     pack(dirty_tree, folder, READINGS["like git"])
     venv.create(tmp_path / "venv", with_pip=True)
@@ -201,7 +201,7 @@ def test_the_package_runs_on_its_own_requirements_alone(dirty_tree, desk, tmp_pa
         [python, "-c", textwrap.dedent(ALONE)],
         cwd=folder,
         env={
-            **deployed(desk), **WITH_TELEMETRY,
+            **deployed(stack), **WITH_TELEMETRY,
             "PATH": os.environ["PATH"], "PYTHONNOUSERSITE": "1",
         },
         capture_output=True, text=True, check=False,

@@ -14,7 +14,7 @@ from tests.deployment.bicep import INFRA, File, read
 from tests.deployment.through_rights import refused, start_proxy
 
 THROUGH = [
-    "test_barred.py", "test_conversation.py", "test_departures.py", "test_history.py",
+    "test_bans.py", "test_conversation.py", "test_departures.py", "test_history.py",
     "test_openapi.py", "test_presence.py", "test_private_rooms.py", "test_streams_history.py",
     "test_streams_subscriptions.py", "test_streams_ticks.py",
 ]  # fmt: skip
@@ -41,14 +41,14 @@ def test_the_app_needs_no_more_than_its_roles():
     assert "through 2 proxies; refused: []" in done.stdout
 
 
-def client_through(desk, *roles: str):
-    proxy = start_proxy("tables", desk.tables.url, *roles)
-    settings = environment_of(desk.webpubsub_url, proxy.url)["TABLES_CONNECTION_STRING"]
+def client_through(stack, *roles: str):
+    proxy = start_proxy("tables", stack.tables.url, *roles)
+    settings = environment_of(stack.webpubsub_url, proxy.url)["TABLES_CONNECTION_STRING"]
     return proxy, TableServiceClient.from_connection_string(settings, retry_total=0)
 
 
-def test_the_proxy_refuses_what_the_roles_do_not_give(desk):
-    proxy, service = client_through(desk)
+def test_the_proxy_refuses_what_the_roles_do_not_give(stack):
+    proxy, service = client_through(stack)
     try:
         with service, pytest.raises(HttpResponseError) as error:
             service.get_service_properties()
@@ -59,11 +59,11 @@ def test_the_proxy_refuses_what_the_roles_do_not_give(desk):
     assert refused(proxy) == ["refused: read table service properties"]
 
 
-def test_a_reader_may_read_and_not_write(desk):
+def test_a_reader_may_read_and_not_write(stack):
     reader = next(key for key, role in rights.ROLES.items() if role.name.endswith("Data Reader"))
-    proxy, service = client_through(desk, reader)
+    proxy, service = client_through(stack, reader)
     row = {"PartitionKey": "a", "RowKey": "b"}
-    with TableServiceClient.from_connection_string(desk.tables_connection_string) as owner:
+    with TableServiceClient.from_connection_string(stack.tables_connection_string) as owner:
         owner.create_table_if_not_exists("streams")
     try:
         with service:

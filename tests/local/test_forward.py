@@ -12,23 +12,23 @@ import aiohttp
 import pytest
 
 from local.forward import codespace_url, start_forwarder
-from local.parts import ACCESS_KEY, ROOT, Desk, Part, Ports, free_ports, start_functions
+from local.parts import ACCESS_KEY, ROOT, Part, Ports, Stack, free_ports, start_functions
 from realtime.azure.web_pubsub import connect_hub
 from realtime.settings import InvalidSettingsError, Settings
 from tests.browser import find_browser, start_playwright
-from tests.people import RELIABLE, SECOND, Connection
+from tests.users import RELIABLE, SECOND, Connection
 
 START_TIMEOUT_SECONDS = 60 * SECOND
 
 
 @pytest.fixture
-async def public(desk: Desk) -> AsyncIterator[tuple[str, Part]]:
+async def public(stack: Stack) -> AsyncIterator[tuple[str, Part]]:
     """The public address, and an instance of the app that is configured for it."""
     port, app_port = free_ports(2)
     url = f"http://localhost:{port}"
-    settings = {**desk.environment, "WEBPUBSUB_CLIENT_ENDPOINT": url}
+    settings = {**stack.environment, "WEBPUBSUB_CLIENT_ENDPOINT": url}
     app = start_functions(app_port, settings)
-    runner = await start_forwarder(port, app.url, desk.webpubsub_url, url)
+    runner = await start_forwarder(port, app.url, stack.webpubsub_url, url)
     try:
         app.wait()
         yield url, app
@@ -79,13 +79,13 @@ async def test_the_client_endpoint_replaces_the_host_of_the_url_only() -> None:
 
 
 async def test_a_forwarded_header_does_not_decide_where_clients_connect(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     forged = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
 
-    async with http.post(f"{desk.url}/api/negotiate", headers=forged) as answer:
+    async with http.post(f"{stack.url}/api/negotiate", headers=forged) as answer:
         url = (await answer.json())["url"]
-    async with http.get(desk.url, headers=forged) as page:
+    async with http.get(stack.url, headers=forged) as page:
         policy = page.headers["Content-Security-Policy"]
 
     assert "evil" not in url + policy
@@ -111,11 +111,11 @@ async def test_a_client_connects_through_the_public_address(
 
 
 async def test_pages_of_the_public_address_may_call_and_no_others(
-    desk: Desk, http: aiohttp.ClientSession
+    stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     (port,) = free_ports(1)
     codespace = "https://fuzzy-tree-4j9-7070.app.github.dev"
-    runner = await start_forwarder(port, desk.url, desk.webpubsub_url, codespace)
+    runner = await start_forwarder(port, stack.url, stack.webpubsub_url, codespace)
     try:
         for origin, allowed in ((codespace, True), ("https://elsewhere.example", False)):
             url = f"http://localhost:{port}/api/negotiate"

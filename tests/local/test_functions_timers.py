@@ -107,24 +107,24 @@ async def test_a_status_file_that_cannot_be_read_is_written_anew(
     ticks: Ticks, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for content in ("", "{", "[]", '{"Last": 1}', '{"Last": "x", "Next": "y", "LastUpdated": ""}'):
-        kept = tmp_path / "status.json"
-        kept.write_text(content)
+        stored = tmp_path / "status.json"
+        stored.write_text(content)
         caplog.clear()
-        task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=kept).run())
+        task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=stored).run())
         await asyncio.sleep(0)
         await stop(task)
 
-        assert set(json.loads(kept.read_text())) == {"Last", "Next", "LastUpdated"}
+        assert set(json.loads(stored.read_text())) == {"Last", "Next", "LastUpdated"}
         assert "cannot be read" in caplog.text
 
 
 async def test_a_folder_that_cannot_be_written_does_not_stop_the_timer(
     ticks: Ticks, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    kept = tmp_path / "not a folder"
-    kept.write_text("")
+    stored = tmp_path / "not a folder"
+    stored.write_text("")
     ticks.clock.jump(59.5)
-    task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=kept / "status.json").run())
+    task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=stored / "status.json").run())
     await ticks.next()
     await stop(task)
 
@@ -146,14 +146,14 @@ async def test_a_slow_run_is_followed_by_one_late_run(ticks: Ticks) -> None:
 async def test_a_fast_schedule_has_no_status_and_is_never_past_due(
     ticks: Ticks, tmp_path: Path
 ) -> None:
-    kept = tmp_path / "status.json"
-    first = asyncio.create_task(timer(ticks, "*/5 * * * * *", kept_in=kept).run())
+    stored = tmp_path / "status.json"
+    first = asyncio.create_task(timer(ticks, "*/5 * * * * *", kept_in=stored).run())
     ticks.clock.jump(4.9)
     run = await ticks.next()
     await stop(first)
 
     assert (run["ScheduleStatus"], run["IsPastDue"]) == (None, False)
-    assert not kept.exists()
+    assert not stored.exists()
 
 
 async def test_after_downtime_a_monitored_timer_is_past_due_once(
@@ -175,13 +175,13 @@ async def test_after_downtime_a_monitored_timer_is_past_due_once(
 
 
 async def test_a_changed_schedule_has_missed_nothing(ticks: Ticks, tmp_path: Path) -> None:
-    kept = tmp_path / "status.json"
-    before = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=kept).run())
+    stored = tmp_path / "status.json"
+    before = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=stored).run())
     await asyncio.sleep(0)
     await stop(before)
     ticks.clock.jump(3600)
 
-    after = asyncio.create_task(timer(ticks, "0 30 * * * *", kept_in=kept).run())
+    after = asyncio.create_task(timer(ticks, "0 30 * * * *", kept_in=stored).run())
     ticks.clock.jump(1799)
     run = await ticks.next()
     await stop(after)
@@ -221,7 +221,7 @@ def returning(timer: func.TimerRequest) -> str:
 def test_after_a_failed_run_the_next_one_comes(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE, settings={"Values": {"WHEN": "* * * * * *"}})
     with hosted(app) as part:
-        lines = part.hear(lambda line: "] tick" in line, count=2)
+        lines = part.receive(lambda line: "] tick" in line, count=2)
 
         assert all(line.endswith("tick False {'AdjustForDST': True}") for line in lines)
         assert "RuntimeError: the first tick fails" in part.output
@@ -233,7 +233,7 @@ def test_a_timer_can_be_run_with_an_admin_request(tmp_path: Path) -> None:
         admin = f"{part.url}/admin/functions"
 
         assert httpx.post(f"{admin}/yearly", json={}).status_code == 202
-        part.hear(lambda line: line.endswith("yearly has run"))
+        part.receive(lambda line: line.endswith("yearly has run"))
         assert httpx.post(f"{admin}/no-such-timer", json={}).status_code == 404
         assert httpx.post(f"{admin}/yearly", content=b"[]").status_code == 400
         assert httpx.get(f"{admin}/yearly").json()["name"] == "yearly"

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from local.other_parts import FUNCTIONS_HOST, WEBPUBSUB_EMULATOR, UnsupportedOptionError
-from local.parts import EMULATOR_SOURCE, Ports, start_desk, start_functions, start_webpubsub
+from local.parts import EMULATOR_SOURCE, Ports, start_functions, start_stack, start_webpubsub
 from local.ports import free_ports
 from local.process import ROOT, PartError
 from tests.local.small_app import write_app
@@ -26,20 +26,20 @@ def _other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_other_parts")
 def test_the_whole_product_runs_on_other_parts(tmp_path: Path) -> None:
     settings = {"WEATHER_SCHEDULE": "0 0 0 1 1 *"}
-    desk = start_desk(Ports.free(), tmp_path, keep=False, settings=settings)
+    stack = start_stack(Ports.free(), tmp_path, keep=False, settings=settings)
     try:
-        desk.wait()
-        health = httpx.get(f"{desk.url}/api/health").json()
-        negotiated = httpx.post(f"{desk.url}/api/negotiate", json={"user_id": "ann"}).json()
+        stack.wait()
+        health = httpx.get(f"{stack.url}/api/health").json()
+        negotiated = httpx.post(f"{stack.url}/api/negotiate", json={"user_id": "ann"}).json()
 
         assert health["status"] == "ok"
-        assert negotiated["url"].startswith(desk.webpubsub_url.replace("http", "ws"))
-        assert "BlobEndpoint=http://127.0.0.1:" in desk.environment["AzureWebJobsStorage"]
-        assert len(desk.parts) == 4
-        assert desk.blobs is not None
-        assert desk.blobs.answers()
+        assert negotiated["url"].startswith(stack.webpubsub_url.replace("http", "ws"))
+        assert "BlobEndpoint=http://127.0.0.1:" in stack.environment["AzureWebJobsStorage"]
+        assert len(stack.parts) == 4
+        assert stack.blobs is not None
+        assert stack.blobs.answers()
     finally:
-        desk.stop()
+        stack.stop()
 
 
 @pytest.mark.usefixtures("_other_parts")

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from local.parts import Desk, Ports, start_functions, start_tables
+from local.parts import Ports, Stack, start_functions, start_tables
 from local.ports import free_ports, is_taken
 from local.process import ROOT, PartError
 
@@ -116,9 +116,9 @@ def test_it_stops_everything(start: Callable[..., Command], number: signal.Signa
 
 
 def test_a_taken_port_is_named_before_anything_starts(
-    desk: Desk, start: Callable[..., Command]
+    stack: Stack, start: Callable[..., Command]
 ) -> None:
-    taken = int(desk.tables.address.split(":")[1])
+    taken = int(stack.tables.address.split(":")[1])
     functions, webpubsub = free_ports(2)
 
     code, printed = start(Ports(functions, webpubsub, taken)).ended()
@@ -143,7 +143,7 @@ def test_a_part_that_dies_is_named_and_the_others_stop(start: Callable[..., Comm
     assert not is_taken(command.ports.webpubsub)
 
 
-def test_a_part_that_cannot_start_says_why(start: Callable[..., Command], tmp_path: Path) -> None:
+def test_a_part_that_cannot_start_sends_why(start: Callable[..., Command], tmp_path: Path) -> None:
     (tmp_path / "tables").write_text("a file, where a folder is needed")
 
     code, printed = start().ended()
@@ -171,9 +171,9 @@ def test_messages_survive_a_restart(start: Callable[..., Command]) -> None:
     assert [message["content"] for message in history["messages"]] == ["hello"]
 
 
-def test_a_killed_part_starts_again_at_its_address(desk: Desk) -> None:
+def test_a_killed_part_starts_again_at_its_address(stack: Stack) -> None:
     [port] = free_ports(1)
-    second = start_functions(port, desk.environment)
+    second = start_functions(port, stack.environment)
     second.wait()
 
     second.kill()
@@ -240,8 +240,8 @@ def test_no_part_outlives_a_killed_parent(start: Callable[..., Command]) -> None
     assert not any(is_taken(port) for port in vars(command.ports).values())
 
 
-def test_a_killed_part_takes_its_children_with_it(desk: Desk) -> None:
-    part = start_functions(free_ports(1)[0], desk.environment)
+def test_a_killed_part_takes_its_children_with_it(stack: Stack) -> None:
+    part = start_functions(free_ports(1)[0], stack.environment)
     part.wait()
     processes = psutil.Process(part.process.pid).children(recursive=True)
 

@@ -1,4 +1,4 @@
-"""A browser in front of the desk: `ann = await enter("ann")`."""
+"""A browser in front of the stack: `ann = await enter("ann")`."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ViewportSize, expect
 
-from local.parts import ROOT, Desk, node
+from local.parts import ROOT, Stack, node
 from tests.browser import find_browser, start_playwright
 from tests.page.user import WITHIN, User
 
@@ -44,7 +44,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def enter(browser: Browser, desk: Desk, room: str) -> AsyncIterator[Enter]:
+async def enter(browser: Browser, stack: Stack, room: str) -> AsyncIterator[Enter]:
     """Opens the page for a user with a browser of their own, in the test's room.
 
     At the end nobody's console may have complained: no error, no broken security policy.
@@ -57,7 +57,7 @@ async def enter(browser: Browser, desk: Desk, room: str) -> AsyncIterator[Enter]
     ) -> User:
         context = await browser.new_context(**{"viewport": WIDE, **browser_traits})
         contexts.append(context)
-        user = await User.open_page(context, f"{desk.url}/?room={room}{query}", clock=clock)
+        user = await User.open_page(context, f"{stack.url}/?room={room}{query}", clock=clock)
         users.append(user)
         await user.join_as(name)
         return user
@@ -75,12 +75,12 @@ def room() -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def post(desk: Desk) -> AsyncIterator[Post]:
+async def post(stack: Stack) -> AsyncIterator[Post]:
     """A server that posts to the app: `await post("/api/publish", {...})`."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
 
         async def post(path: str, body: dict[str, Any]) -> Any:
-            async with http.post(f"{desk.url}{path}", json=body) as answer:
+            async with http.post(f"{stack.url}{path}", json=body) as answer:
                 assert answer.status == 200, await answer.text()
                 return await answer.json()
 

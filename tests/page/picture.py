@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from playwright.async_api import Browser, ViewportSize, expect
 
-from local.parts import ROOT, Desk, Ports, node, start_desk
+from local.parts import ROOT, Ports, Stack, node, start_stack
 from tests.browser import install_browser, start_playwright
 from tests.page.user import User
 
@@ -90,22 +90,22 @@ async def main() -> None:
     if (installed := install_browser()) is None:
         sys.exit("There is no browser to take the picture with.")
     with tempfile.TemporaryDirectory() as data:
-        desk = start_desk(Ports.free(), Path(data), keep=False, settings=SETTINGS)
+        stack = start_stack(Ports.free(), Path(data), keep=False, settings=SETTINGS)
         try:
-            desk.wait()
+            stack.wait()
             async with start_playwright() as playwright:
                 browser = await playwright.chromium.launch(**installed.launch_options())
-                film = await record(browser, desk)
+                film = await record(browser, stack)
                 await browser.close()
         finally:
-            desk.stop()
+            stack.stop()
     film.save()
     seconds = sum(film.durations) / 1000
     print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1024} KB, {seconds:.0f} s")
 
 
-async def record(browser: Browser, desk: Desk) -> Film:
-    ann, bob = await enter(browser, desk, "Ann"), await enter(browser, desk, "Bob")
+async def record(browser: Browser, stack: Stack) -> Film:
+    ann, bob = await enter(browser, stack, "Ann"), await enter(browser, stack, "Bob")
     film = Film(ann, bob, "Two windows in one room")
     await film.shoot(900)
     await film.write(ann, "Good morning! Who brings the tables?")
@@ -137,9 +137,9 @@ async def record(browser: Browser, desk: Desk) -> Film:
     return film
 
 
-async def enter(browser: Browser, desk: Desk, name: str) -> User:
+async def enter(browser: Browser, stack: Stack, name: str) -> User:
     context = await browser.new_context(viewport=SIZE, color_scheme="light")
-    user = await User.open_page(context, desk.url)
+    user = await User.open_page(context, stack.url)
     await user.join_as(name)
     return user
 

@@ -28,7 +28,7 @@ class Forwarder:
             request.method, url, headers={**headers, **(added or {})}, data=body
         ) as response:
             content = await response.read()
-            kept = {
+            stored = {
                 name: response.headers[name]
                 for name in ("Content-Security-Policy", "ETag")
                 if name in response.headers
@@ -37,7 +37,7 @@ class Forwarder:
                 status=response.status,
                 body=content,
                 content_type=response.content_type,
-                headers=kept,
+                headers=stored,
             )
 
 

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Response, expect
 
-from local.parts import Desk
+from local.parts import Stack
 from pages import openapi
 from tests.page.user import WITHIN
 
@@ -42,18 +42,18 @@ class Reference:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def reference(browser: Browser, desk: Desk) -> AsyncIterator[Reference]:
+async def reference(browser: Browser, stack: Stack) -> AsyncIterator[Reference]:
     context = await browser.new_context()
     reference = Reference(await context.new_page())
     reference.page.set_default_timeout(2 * WITHIN)
-    answer = await reference.page.goto(f"{desk.url}/api/docs")
+    answer = await reference.page.goto(f"{stack.url}/api/docs")
     assert answer is not None
     assert "unsafe" not in answer.headers["content-security-policy"]
     await expect(reference.page.locator(".opblock").first).to_be_visible(timeout=2 * WITHIN)
     yield reference
     await context.close()
     assert reference.reports == []
-    assert [url for url in reference.urls if not url.startswith((desk.url, "data:"))] == []
+    assert [url for url in reference.urls if not url.startswith((stack.url, "data:"))] == []
 
 
 async def test_every_operation_is_shown_under_its_tag(reference: Reference) -> None:
@@ -80,9 +80,9 @@ async def test_an_operation_can_be_tried_out(reference: Reference) -> None:
     await expect(reference.page.locator(".live-responses-table")).to_contain_text("user_id")
 
 
-async def test_a_session_can_be_given_and_is_sent(reference: Reference, desk: Desk) -> None:
+async def test_a_session_can_be_given_and_is_sent(reference: Reference, stack: Stack) -> None:
     entered = await reference.page.request.post(
-        f"{desk.url}/api/negotiate", data={"user_id": "bob"}
+        f"{stack.url}/api/negotiate", data={"user_id": "bob"}
     )
     session = (await entered.json())["session"]
     await reference.page.get_by_role("button", name="Authorize").first.click()

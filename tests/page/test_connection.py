@@ -7,7 +7,7 @@ import pytest
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 from playwright.async_api import expect
 
-from local.parts import HUB, Desk
+from local.parts import HUB, Stack
 from tests.page.conftest import Enter
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,10 +43,10 @@ async def test_a_new_connection_fetches_what_was_missed_and_shows_how_much(enter
     await bob.sees("one", "two", "three", "four")
 
 
-async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, desk: Desk) -> None:
+async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, stack: Stack) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
-    async with _service(desk) as service:
+    async with _service(stack) as service:
         await service.close_all_connections()
     await ann.sends("Still here")
 
@@ -54,17 +54,17 @@ async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, desk
     await ann.sees("Still here")
 
 
-async def test_a_restarted_hub_is_found_again(enter: Enter, desk: Desk) -> None:
+async def test_a_restarted_hub_is_found_again(enter: Enter, stack: Stack) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("before")
     await bob.sees("before")
 
-    desk.webpubsub.kill()
+    stack.webpubsub.kill()
     await ann.has_state("Reconnecting")
     await ann.sends("during")
     await ann.screenshot("reconnecting")
-    desk.webpubsub.start()
-    await asyncio.to_thread(desk.webpubsub.wait)
+    stack.webpubsub.start()
+    await asyncio.to_thread(stack.webpubsub.wait)
 
     await ann.is_live()
     await bob.is_live()
@@ -75,7 +75,7 @@ async def test_a_restarted_hub_is_found_again(enter: Enter, desk: Desk) -> None:
 
 
 async def test_a_page_that_slept_notices_that_its_connection_is_dead(enter: Enter) -> None:
-    """A computer that sleeps hears no close: its socket looks open, and nothing comes any more."""
+    """A computer that sleeps receives no close: its socket looks open, and nothing arrives."""
     ann, bob = await gather(enter("ann", clock=True), enter("bob"))
     await ann.silences_network()
     await bob.sends("While you slept")
@@ -122,5 +122,5 @@ async def test_debug_shows_frames_and_the_connection(enter: Enter, room: str) ->
     await ann.screenshot("debug")
 
 
-def _service(desk: Desk) -> WebPubSubServiceClient:
-    return WebPubSubServiceClient.from_connection_string(desk.webpubsub_connection_string, hub=HUB)
+def _service(stack: Stack) -> WebPubSubServiceClient:
+    return WebPubSubServiceClient.from_connection_string(stack.webpubsub_connection_string, hub=HUB)

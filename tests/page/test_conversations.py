@@ -23,7 +23,7 @@ async def test_two_people_talk(enter: Enter) -> None:
     await ann.screenshot("two-people-talk")
 
 
-async def test_someone_who_comes_late_sees_what_was_said(enter: Enter) -> None:
+async def test_someone_who_comes_late_sees_what_was_sent(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("first")
     await bob.sees("first")
@@ -35,7 +35,7 @@ async def test_someone_who_comes_late_sees_what_was_said(enter: Enter) -> None:
     await cleo.sees("first", "second")
 
 
-async def test_an_own_message_is_shown_at_once_and_marked_until_it_is_kept(enter: Enter) -> None:
+async def test_an_own_message_is_shown_at_once_and_marked_until_it_is_stored(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.page.context.set_offline(offline=True)
     await ann.page.evaluate("window.dispatchEvent(new Event('offline'))")
@@ -62,7 +62,7 @@ async def test_people_see_who_is_here_and_who_comes_and_goes(enter: Enter) -> No
     await expect(ann.page.locator("#room-people")).to_have_text("1 person online")
 
 
-async def test_somebody_who_types_is_seen_typing(enter: Enter) -> None:
+async def test_a_user_who_types_is_seen_typing(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
     await bob.page.locator("#message-input").press_sequentially("Hm")

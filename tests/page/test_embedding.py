@@ -13,7 +13,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from local.parts import ROOT, Desk, node
+from local.parts import ROOT, Stack, node
 from tests.page.conftest import Enter, Post
 from tests.page.site import Forwarder, serve
 from tests.page.test_look import find_violations
@@ -49,12 +49,12 @@ class Site(Forwarder):
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def open_page(browser: Browser, desk: Desk) -> AsyncIterator[OpenPage]:
+async def open_page(browser: Browser, stack: Stack) -> AsyncIterator[OpenPage]:
     """Opens a page of somebody else's site. At the end its console has no errors."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
     async with aiohttp.ClientSession() as client:
-        site = Site(desk.url, client)
+        site = Site(stack.url, client)
 
         async def open_page(
             html: str, *, script: str = "", query: str = "", **options: Any

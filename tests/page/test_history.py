@@ -55,7 +55,7 @@ async def test_a_long_history_is_read_upwards_without_a_jump(
     await expect(ann.texts.last).to_have_text(str(MANY))
 
 
-async def test_who_reads_back_stays_there_when_something_new_is_said(
+async def test_who_reads_back_stays_there_when_something_new_is_sent(
     enter: Enter, post: Post, room: str
 ) -> None:
     await write_messages(post, room, 60)

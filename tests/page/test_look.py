@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from local.parts import ROOT, Desk
+from local.parts import ROOT, Stack
 from tests.page.conftest import WIDE, Enter, Post
 from tests.page.user import User
 
@@ -49,9 +49,9 @@ async def test_nothing_overflows_and_axe_finds_nothing_serious(
         assert await find_violations(ann.page) == []
 
 
-async def test_the_name_form_is_accessible_and_enter_joins(browser: Browser, desk: Desk) -> None:
+async def test_the_name_form_is_accessible_and_enter_joins(browser: Browser, stack: Stack) -> None:
     context = await browser.new_context(viewport=WIDE, bypass_csp=True)
-    ann = await User.open_page(context, desk.url)
+    ann = await User.open_page(context, stack.url)
     await expect(ann.page.get_by_label("Your name")).to_be_focused()
     await expect(ann.page.get_by_label("Your name")).not_to_have_value("")
     await ann.screenshot("name-form")
@@ -86,7 +86,7 @@ async def test_who_wants_no_motion_gets_none(enter: Enter) -> None:
     assert moving == 0
 
 
-async def test_news_is_said_to_those_who_listen(enter: Enter, post: Post, room: str) -> None:
+async def test_news_is_sent_to_those_who_listen(enter: Enter, post: Post, room: str) -> None:
     ann = await enter("ann")
 
     await post(f"/api/rooms/{room}/message", {"from": "bob", "content": "Can you hear this?"})
@@ -98,7 +98,7 @@ async def test_news_is_said_to_those_who_listen(enter: Enter, post: Post, room: 
     await expect(ann.page.get_by_role("status").filter(has_text="Live")).to_be_visible()
 
 
-async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) -> None:
+async def test_the_page_is_light_and_soon_there(browser: Browser, stack: Stack) -> None:
     dist = ROOT / "web/dist"
     document = (dist / "index.html").read_text()
     named = set(re.findall(r'(?:href|src)="/assets/([^"]+)"', document))
@@ -109,7 +109,7 @@ async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) ->
     context = await browser.new_context(viewport=WIDE)
     elsewhere: list[str] = []
     context.on("request", lambda request: elsewhere.append(request.url))
-    ann = await User.open_page(context, desk.url)
+    ann = await User.open_page(context, stack.url)
     await ann.join_as("ann")
 
     await ann.page.reload()
@@ -119,7 +119,7 @@ async def test_the_page_is_light_and_soon_there(browser: Browser, desk: Desk) ->
     # From the reload to a connection with its room: 0.4 s on two busy cores; more is allowed here.
     usable = await ann.page.evaluate("performance.now()")
     assert usable < 3_000
-    assert [url for url in elsewhere if not url.startswith((desk.url, "data:"))] == []
+    assert [url for url in elsewhere if not url.startswith((stack.url, "data:"))] == []
     await context.close()
 
 

@@ -6,7 +6,7 @@ from asyncio import gather
 import pytest
 from playwright.async_api import Locator, expect
 
-from local.parts import Desk
+from local.parts import Stack
 from tests.page.conftest import Enter, Post
 from tests.page.test_history import write_messages
 from tests.page.user import User
@@ -40,13 +40,13 @@ async def test_a_link_to_a_message_can_be_copied_and_leads_to_it(
     await ann.screenshot("linked-message")
 
 
-async def test_a_link_that_leads_nowhere_shows_it(enter: Enter, desk: Desk, room: str) -> None:
+async def test_a_link_that_leads_nowhere_shows_it(enter: Enter, stack: Stack, room: str) -> None:
     ann = await enter("ann")
     await ann.sends("the only message")
 
-    await ann.page.goto(f"{desk.url}/?room={room}&seq=41")
+    await ann.page.goto(f"{stack.url}/?room={room}&seq=41")
     await ann.is_notified("This message doesn\u2019t exist or is no longer stored.")
-    await ann.page.goto(f"{desk.url}/?room=two%20words")
+    await ann.page.goto(f"{stack.url}/?room=two%20words")
     await ann.is_notified("This link doesn\u2019t lead to a room.")
 
     await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
@@ -157,7 +157,7 @@ async def choose(user: User, row: Locator, item: str) -> None:
     await user.page.get_by_role("menuitem", name=item).click()
 
 
-async def test_own_messages_are_edited_and_deleted_and_everybody_reacts(enter: Enter) -> None:
+async def test_own_messages_are_edited_and_deleted_and_every_user_reacts(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("frist")
     await bob.sees("frist")

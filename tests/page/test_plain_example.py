@@ -5,34 +5,34 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from local.parts import ROOT, Desk, node
-from tests.people import SECOND
+from local.parts import ROOT, Stack, node
+from tests.users import SECOND
 
 EXAMPLE = ROOT / "web/examples/plain.mjs"
 
 
-async def test_the_plain_client_joins_speaks_and_hears(desk: Desk) -> None:
-    async with running(desk, "ann", "Hello from ann") as lines:
+async def test_the_plain_client_joins_speaks_and_hears(stack: Stack) -> None:
+    async with running(stack, "ann", "Hello from ann") as lines:
         assert re.match(r"I am ann-\w+. \d+ messages so far", await next_with("I am", lines))
         assert await next_with("Hello from ann", lines)
         assert await next_with("prices:", lines)
         assert re.search(r"price: \d", await next_with("price: ", lines))
 
 
-async def test_two_plain_clients_hear_each_other(desk: Desk) -> None:
-    async with running(desk, "ann", "ann is here") as ann:
+async def test_two_plain_clients_receive_each_other(stack: Stack) -> None:
+    async with running(stack, "ann", "ann is here") as ann:
         await next_with("ann is here", ann)
-        async with running(desk, "bob", "bob came too") as bob:
+        async with running(stack, "bob", "bob came too") as bob:
             await next_with("bob came too", bob)
 
             assert re.match("#\\d+ bob-", await next_with("bob came too", ann))
 
 
 @asynccontextmanager
-async def running(desk: Desk, name: str, text: str) -> AsyncIterator[asyncio.StreamReader]:
+async def running(stack: Stack, name: str, text: str) -> AsyncIterator[asyncio.StreamReader]:
     """The example as a process; its output, line by line."""
     process = await asyncio.create_subprocess_exec(
-        node(), EXAMPLE, desk.url, name, text, stdout=asyncio.subprocess.PIPE
+        node(), EXAMPLE, stack.url, name, text, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, expect
 
-from local.parts import Desk, Ports, start_desk
+from local.parts import Ports, Stack, start_stack
 from tests.page.conftest import WIDE, Enter
 from tests.page.user import User
 
@@ -16,29 +16,29 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture(scope="module")
-def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A desk on which a user may send two messages a second, and twenty at once."""
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack on which a user may send two messages a second, and twenty at once."""
     settings = {"MESSAGES_PER_MINUTE": "120", "WEATHER_SCHEDULE": "0 0 0 1 1 *"}
     folder = tmp_path_factory.mktemp("limited")
-    desk = start_desk(Ports.free(), folder, keep=False, settings=settings)
+    stack = start_stack(Ports.free(), folder, keep=False, settings=settings)
     try:
-        desk.wait()
-        yield desk
+        stack.wait()
+        yield stack
     finally:
-        desk.stop()
+        stack.stop()
 
 
-async def call(desk: Desk, method: str, path: str, body: Any = None) -> None:
+async def call(stack: Stack, method: str, path: str, body: Any = None) -> None:
     async with (
         aiohttp.ClientSession() as http,
-        http.request(method, f"{desk.url}{path}", json=body) as response,
+        http.request(method, f"{stack.url}{path}", json=body) as response,
     ):
         assert response.status == 200, await response.text()
 
 
-async def test_a_private_room_shows_it_and_opens_on_admission(enter: Enter, desk: Desk) -> None:
+async def test_a_private_room_shows_it_and_opens_on_admission(enter: Enter, stack: Stack) -> None:
     private = f"private-{uuid.uuid4().hex[:8]}"
-    await call(desk, "PUT", f"/api/rooms/{private}", {"private": True})
+    await call(stack, "PUT", f"/api/rooms/{private}", {"private": True})
     ann = await enter("ann")
     await ann.page.fill("#join-name", private)
     await ann.page.press("#join-name", "Enter")
@@ -47,25 +47,25 @@ async def test_a_private_room_shows_it_and_opens_on_admission(enter: Enter, desk
     await expect(top).to_have_text("This room doesn\u2019t exist or is private.")
     await expect(ann.page.locator("#message-input")).to_be_disabled()
     await ann.screenshot("private-room")
-    await call(desk, "PUT", f"/api/rooms/{private}/members/{await ann.user_id()}")
+    await call(stack, "PUT", f"/api/rooms/{private}/members/{await ann.user_id()}")
 
     await expect(top).to_have_text("No messages yet. Say hello!", timeout=30_000)
     await ann.sends("I am in")
     await ann.sees("I am in")
 
 
-async def test_who_is_removed_from_a_room_is_notified(enter: Enter, desk: Desk) -> None:
+async def test_who_is_removed_from_a_room_is_notified(enter: Enter, stack: Stack) -> None:
     private = f"private-{uuid.uuid4().hex[:8]}"
-    await call(desk, "PUT", f"/api/rooms/{private}", {"private": True})
+    await call(stack, "PUT", f"/api/rooms/{private}", {"private": True})
     ann = await enter("ann")
     member = f"/api/rooms/{private}/members/{await ann.user_id()}"
-    await call(desk, "PUT", member)
+    await call(stack, "PUT", member)
     await ann.opens_room(private)
     await ann.sends("Here")
     await ann.sees("Here")
     await expect(ann.page.locator(".msg.pending")).to_have_count(0)
 
-    await call(desk, "DELETE", member)
+    await call(stack, "DELETE", member)
     await ann.sends("Still here?")
 
     top = ann.page.locator("#log-top")
@@ -73,24 +73,26 @@ async def test_who_is_removed_from_a_room_is_notified(enter: Enter, desk: Desk) 
     await expect(ann.page.locator(".msg.failed")).to_contain_text("Not sent.")
 
 
-async def test_a_banned_user_is_notified_and_offered_nothing_else(enter: Enter, desk: Desk) -> None:
+async def test_a_banned_user_is_notified_and_offered_nothing_else(
+    enter: Enter, stack: Stack
+) -> None:
     ann = await enter("ann")
     user_id = await ann.user_id()
 
-    await call(desk, "PUT", f"/api/users/{user_id}/ban")
+    await call(stack, "PUT", f"/api/users/{user_id}/ban")
 
     alert = ann.page.get_by_role("alert").filter(has_text="You don\u2019t have access")
     await expect(alert).to_be_visible(timeout=30_000)
     await expect(ann.page.locator("#app")).to_be_hidden()
     await ann.screenshot("banned")
-    await call(desk, "DELETE", f"/api/users/{user_id}/ban")
+    await call(stack, "DELETE", f"/api/users/{user_id}/ban")
     await ann.page.reload()
     await ann.is_live()
     assert await ann.user_id() == user_id
 
 
 async def test_who_sends_too_fast_reads_one_line_and_everything_is_sent(
-    browser: Browser, limited: Desk
+    browser: Browser, limited: Stack
 ) -> None:
     context = await browser.new_context(viewport=WIDE)
     ann = await User.open_page(context, limited.url)
@@ -110,7 +112,7 @@ async def test_who_sends_too_fast_reads_one_line_and_everything_is_sent(
     await context.close()
 
 
-async def test_a_text_that_is_too_long_is_kept_and_not_sent(enter: Enter) -> None:
+async def test_a_text_that_is_too_long_is_stored_and_not_sent(enter: Enter) -> None:
     ann = await enter("ann")
     text = "x" * 5_000
 
@@ -152,9 +154,9 @@ async def test_signing_out_in_one_tab_signs_out_the_other(enter: Enter) -> None:
     await expect(second.page.locator("#name-error")).to_have_text("You signed out in another tab.")
 
 
-async def test_a_message_to_an_unknown_user_shows_it(enter: Enter, desk: Desk) -> None:
+async def test_a_message_to_an_unknown_user_shows_it(enter: Enter, stack: Stack) -> None:
     ann = await enter("ann")
-    await ann.page.goto(f"{desk.url}/?user=nobody-000000")
+    await ann.page.goto(f"{stack.url}/?user=nobody-000000")
 
     await ann.sends("Hello?")
 

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 
 from tests.page.conftest import Enter, Post
 from tests.page.user import WITHIN, User
-from tests.people import SECOND
+from tests.users import SECOND
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -93,7 +93,7 @@ async def test_a_handshake_without_an_answer_does_not_block_the_next_one(enter: 
     await ann.silences_network(new_sockets=True)
     await ann.has_state("Reconnecting")
 
-    await ann.page.wait_for_timeout(2_000)  # a new handshake has begun and hears nothing
+    await ann.page.wait_for_timeout(2_000)  # a new handshake has begun and receives nothing
     await ann.restores_network(after_long=True)
 
     await expect(ann.page.locator("#state")).to_have_text("Live", timeout=25_000 * SECOND)

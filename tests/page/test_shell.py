@@ -7,13 +7,13 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, expect
 
-from local.parts import Desk
+from local.parts import Stack
 from tests.page.conftest import WIDE, Enter, Post
 from tests.page.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# A headless browser shows no notifications; these are kept instead.
+# A headless browser shows no notifications; these are stored instead.
 NOTIFICATIONS = """() => {
 window.shown = [];
 window.Notification = class {
@@ -30,12 +30,12 @@ HIDE = """() => {
 
 
 async def test_the_name_is_asked_for_before_any_script_has_run(
-    browser: Browser, desk: Desk
+    browser: Browser, stack: Stack
 ) -> None:
     context = await browser.new_context(viewport=WIDE, java_script_enabled=False)
     page = await context.new_page()
 
-    await page.goto(desk.url)
+    await page.goto(stack.url)
 
     await expect(page.get_by_label("Your name")).to_be_visible()
     await expect(page.locator("#app")).to_be_hidden()
@@ -59,10 +59,10 @@ async def test_a_known_user_never_sees_the_name_form(enter: Enter) -> None:
     assert await ann.page.evaluate("window.formWasSeen") is False
 
 
-async def test_it_can_be_installed(browser: Browser, desk: Desk) -> None:
+async def test_it_can_be_installed(browser: Browser, stack: Stack) -> None:
     context = await browser.new_context(viewport=WIDE)
     page = await context.new_page()
-    await page.goto(desk.url)
+    await page.goto(stack.url)
     session = await context.new_cdp_session(page)
 
     manifest = await session.send("Page.getAppManifest")
@@ -72,7 +72,7 @@ async def test_it_can_be_installed(browser: Browser, desk: Desk) -> None:
     assert (content["name"], content["display"]) == ("Townsquare", "standalone")
     async with aiohttp.ClientSession() as http:
         for path in ["/favicon.ico", *(icon["src"] for icon in content["icons"])]:
-            async with http.get(f"{desk.url}{path}") as response:
+            async with http.get(f"{stack.url}{path}") as response:
                 assert response.status == 200, path
                 assert response.content_type.startswith("image/")
     properties = "[...document.querySelectorAll('meta[property]')].map((one) => one.content)"

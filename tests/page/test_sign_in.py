@@ -14,7 +14,7 @@ import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from local.parts import Desk, Part, free_ports, start_functions
+from local.parts import Part, Stack, free_ports, start_functions
 from tests.issuer import OwnIssuer
 from tests.page.conftest import WIDE
 from tests.page.site import Forwarder, serve
@@ -33,17 +33,17 @@ PRINCIPAL = {
 CORS = {"Access-Control-Allow-Origin": "*"}
 
 
-def start_app(desk: Desk, **settings: str) -> Part:
+def start_app(stack: Stack, **settings: str) -> Part:
     """One more instance of the app, with another way of identifying its users."""
     (port,) = free_ports(1)
-    part = start_functions(port, {**desk.environment, **QUIET, **settings})
+    part = start_functions(port, {**stack.environment, **QUIET, **settings})
     part.wait()
     return part
 
 
 @pytest.fixture(scope="module")
-def easyauth(desk: Desk) -> Iterator[Part]:
-    part = start_app(desk, IDENTITY="easyauth", WEBSITE_AUTH_ENABLED="true")
+def easyauth(stack: Stack) -> Iterator[Part]:
+    part = start_app(stack, IDENTITY="easyauth", WEBSITE_AUTH_ENABLED="true")
     yield part
     part.stop()
 
@@ -150,9 +150,9 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def app(desk: Desk, issuer: SigningIssuer) -> AsyncIterator[Part]:
+async def app(stack: Stack, issuer: SigningIssuer) -> AsyncIterator[Part]:
     settings = {"OIDC_ISSUER": issuer.url, "OIDC_AUDIENCE": CLIENT_ID, "OIDC_CLIENT_ID": CLIENT_ID}
-    part = start_app(desk, IDENTITY="oidc", **settings)
+    part = start_app(stack, IDENTITY="oidc", **settings)
     issuer.app_url = part.url
     yield part
     part.stop()

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
-from tests.people import SECOND
+from tests.users import SECOND
 
 OUTPUT = Path(__file__).parent.parent / "output"
 NETWORK = Path(__file__).parent / "network.js"
@@ -15,7 +15,7 @@ WITHIN = 10_000 * SECOND
 
 
 class User:
-    """One tab. The errors of its console are kept in `console_errors`."""
+    """One tab. The errors of its console are stored in `console_errors`."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -107,5 +107,5 @@ class User:
 
     async def user_id(self) -> str:
         """Who they are, as the page keeps it in this browser."""
-        kept = await self.page.evaluate("localStorage.getItem('townsquare.session')")
-        return str(json.loads(kept)["user_id"])
+        stored = await self.page.evaluate("localStorage.getItem('townsquare.session')")
+        return str(json.loads(stored)["user_id"])

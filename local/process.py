@@ -101,7 +101,7 @@ class Part:
         self.process.wait()
         _tell_guard(f"-{self.process.pid}")
 
-    def receive(
+    def wait_for_output(
         self, wanted: Callable[[str], bool], count: int = 1, seconds: float = START_TIMEOUT_SECONDS
     ) -> list[str]:
         """The wanted lines of the output, once there are `count` of them. Raises PartError."""

@@ -188,11 +188,11 @@ def prices(**symbols: Any) -> Data:
 @asynccontextmanager
 async def start_hosts(stack: Any) -> AsyncIterator[Callable[..., Host]]:
     """A function that starts instances; all are closed at the end."""
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as exit_stack:
 
         def start(**options: Any) -> Host:
             host = Host(stack, **options)
-            stack.push_async_callback(host.close)
+            exit_stack.push_async_callback(host.close)
             return host
 
         yield start

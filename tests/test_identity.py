@@ -729,7 +729,9 @@ async def test_an_app_without_a_secret_answers_no_user_and_its_log_sends_why(
             async with http.get(app.url + path) as answer:
                 statuses.append(answer.status)
                 assert "SESSION_SECRET" not in await answer.text()
-        await asyncio.to_thread(app.hear, lambda line: "SESSION_SECRET is missing" in line)
+        await asyncio.to_thread(
+            app.wait_for_output, lambda line: "SESSION_SECRET is missing" in line
+        )
     finally:
         app.stop()
 

@@ -19,7 +19,7 @@ SAID = "a sentence that is nobody's business"
 
 async def logged(stack: Stack, text: str) -> None:
     """The app has logged this."""
-    await asyncio.to_thread(stack.functions.hear, lambda line: text in line)
+    await asyncio.to_thread(stack.functions.wait_for_output, lambda line: text in line)
 
 
 async def test_a_refusal_is_logged_without_what_was_refused(

@@ -57,7 +57,7 @@ def message(room: str, content: str = "hello") -> dict[str, str]:
     return {"room": room, "content": content, "id": uuid.uuid4().hex}
 
 
-async def stored(own: Instance, room: str) -> int:
+async def count_stored(own: Instance, room: str) -> int:
     """How many messages a room has."""
     return (await own.logs.read_head(room)).seq
 
@@ -118,7 +118,7 @@ async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_stored(
     answered = await service.call("POST", headers, json.dumps(message(room)).encode())
 
     assert (answered.status, answered.code) == (401, "unauthenticated")
-    assert await stored(own, room) == 0
+    assert await count_stored(own, room) == 0
 
 
 def holds(key: str, offered: str, connection: str) -> bool:
@@ -261,7 +261,7 @@ async def test_an_event_of_another_time_is_refused_to_its_sender(
     answered = await service.call("POST", headers, json.dumps(message(room)).encode())
 
     assert (answered.status, answered.code) == (200, "stale_event")
-    assert await stored(own, room) == 0
+    assert await count_stored(own, room) == 0
 
 
 async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
@@ -276,7 +276,7 @@ async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
     answers.append(await deliver())
 
     assert {(one.status, one.body) for one in answers} == {(204, b"")}
-    assert await stored(own, room) == 1
+    assert await count_stored(own, room) == 1
 
 
 async def outcome_of(size: int) -> WebhookResponse:
@@ -347,7 +347,7 @@ async def test_a_rejected_event_is_checked_again_when_it_is_delivered_again(
     stored = await service.call("POST", headers | state, body)
 
     assert (rejected.code, stored.status) == ("not_in_room", 204)
-    assert await stored(own, room) == 1
+    assert await count_stored(own, room) == 1
 
 
 async def test_disconnected_is_answered_at_once(service: Service, room: str) -> None:
@@ -372,7 +372,7 @@ async def test_the_same_id_on_another_connection_is_another_event(
         headers = event_headers("message", rooms=[room]) | {"ce-id": "1"}
         await service.call("POST", headers, json.dumps(message(room)).encode())
 
-    assert await stored(own, room) == 2
+    assert await count_stored(own, room) == 2
 
 
 async def test_goodbyes_out_of_turn_do_no_harm(service: Service) -> None:
@@ -427,7 +427,7 @@ async def test_what_is_not_a_message_is_refused_to_its_sender(
     assert (answered.status, answered.code) == (200, code)
     assert answered.json["type"] == "error"
     assert answered.json["event"] == "message"
-    assert await stored(own, room) == 0
+    assert await count_stored(own, room) == 0
 
 
 @pytest.mark.parametrize(
@@ -460,7 +460,7 @@ async def test_what_may_not_be_sent_is_refused_to_its_sender(
     answered = await service.send_event(event, {"room": room} | data, rooms=[room])
 
     assert (answered.status, answered.code) == (200, code)
-    assert await stored(own, room) == 0
+    assert await count_stored(own, room) == 0
 
 
 async def test_a_text_of_the_longest_length_is_stored_as_it_is(
@@ -505,7 +505,7 @@ async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refu
     ]
 
     assert codes == [None, None, "id_conflict", None]
-    assert await stored(own, room) == 2
+    assert await count_stored(own, room) == 2
 
 
 async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service) -> None:

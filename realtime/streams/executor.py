@@ -65,7 +65,7 @@ class StreamExecutor:
         self._runner = runner
         self._clock = clock
         self._last_ticks: dict[str, datetime] = {}
-        self._ticks_in_progress: dict[str, datetime] = {}
+        self._ticks_in_progress: list[datetime] = []
 
     async def run_minute(self, streams: Iterable[Stream]) -> None:
         """Run the streams that have subscribers until the next minute begins."""
@@ -142,14 +142,14 @@ class StreamExecutor:
         self, stream: Stream, state: StreamState, now: datetime, lease_end: float
     ) -> StreamState | None:
         """The new state, or None if another run has taken over. A failed tick is logged."""
-        self._ticks_in_progress[stream.name] = now
+        self._ticks_in_progress.append(now)
         try:
             written = await self._runner.make_tick(stream, state, now, lease_end)
         except Exception as error:  # noqa: BLE001 - the next tick is made whatever happened
             self._runner.log_state(stream, describe_error(error))
             written = await self._read_own_state(stream, state)
         finally:
-            del self._ticks_in_progress[stream.name]
+            self._ticks_in_progress.remove(now)
         self._last_ticks[stream.name] = now
         return written
 
@@ -169,7 +169,7 @@ class StreamExecutor:
         if stream.interval_seconds > FAST_INTERVAL_SECONDS:
             return False
         await self._clock.sleep_until(end - timedelta(seconds=HANDOVER_SECONDS))
-        return any(started < end for started in self._ticks_in_progress.values())
+        return any(started < end for started in self._ticks_in_progress)
 
     async def _has_subscribers(self, stream: Stream) -> bool:
         return stream.always or await self._hub.group_exists(stream.group)

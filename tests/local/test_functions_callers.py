@@ -109,7 +109,7 @@ def test_each_level_wants_its_key(tmp_path: Path) -> None:
 
 def test_the_printed_master_key_opens_what_admins_may_call(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, SOURCE), options=["--enable-auth"]) as part:
-        [line] = part.receive(lambda line: line.startswith("Master key: "))
+        [line] = part.wait_for_output(lambda line: line.startswith("Master key: "))
         headers = {"x-functions-key": line.removeprefix("Master key: ")}
 
         assert httpx.get(f"{part.url}/api/masters", headers=headers).text == "masters"

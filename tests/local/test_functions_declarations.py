@@ -28,7 +28,7 @@ async def good(req: func.HttpRequest) -> func.HttpResponse:
 )
 def test_a_function_in_error_leaves_the_others(tmp_path: Path, source: str, problem: str) -> None:
     with hosted(write_app(tmp_path, f"{GOOD}\n{source}")) as part:
-        [line] = part.receive(lambda line: "is in error" in line)
+        [line] = part.wait_for_output(lambda line: "is in error" in line)
         admin = f"{part.url}/admin/functions"
 
         assert httpx.get(f"{part.url}/api/good").text == "good"
@@ -54,7 +54,9 @@ def test_of_two_functions_with_one_route_the_second_is_in_error(tmp_path: Path) 
         return func.HttpResponse("third")
     """
     with hosted(write_app(tmp_path, source)) as part:
-        part.receive(lambda line: "The function second is in error" in line and "first" in line)
+        part.wait_for_output(
+            lambda line: "The function second is in error" in line and "first" in line
+        )
 
         assert httpx.post(f"{part.url}/api/same/1").text == "first"
         assert httpx.put(f"{part.url}/api/same/1").status_code == 404

@@ -182,7 +182,7 @@ def test_an_exception_is_an_empty_500_and_one_log_entry(host: Part, browser: htt
     reply = browser.get("/broken?whom=ann")
 
     assert (reply.status_code, reply.content) == (500, b"")
-    host.receive(lambda line: line == "RuntimeError: details about ann")
+    host.wait_for_output(lambda line: line == "RuntimeError: details about ann")
     assert len([line for line in host.output if "the function broken failed" in line]) == 1
 
 
@@ -271,7 +271,7 @@ def test_without_auth_no_function_requires_a_key(tmp_path: Path) -> None:
 
 def test_a_generated_key_is_printed(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, KEYED), options=["--enable-auth"]) as part:
-        [line] = part.receive(lambda line: line.startswith("Function key: "))
+        [line] = part.wait_for_output(lambda line: line.startswith("Function key: "))
         key = line.removeprefix("Function key: ")
 
         assert httpx.get(f"{part.url}/api/locked", params={"code": key}).text == "locked"
@@ -352,7 +352,7 @@ def test_running_requests_are_answered_before_the_host_stops(tmp_path: Path) -> 
     with hosted(write_app(tmp_path, slow)) as part, httpx.Client() as client:
         with ThreadPoolExecutor() as threads:
             reply = threads.submit(client.get, f"{part.url}/api/slow")
-            part.receive(lambda line: line.endswith("started"))
+            part.wait_for_output(lambda line: line.endswith("started"))
             part.stop()
 
             assert reply.result().text == "finished"

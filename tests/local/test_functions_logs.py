@@ -61,7 +61,7 @@ def test_a_line_outside_a_running_invocation_is_marked(tmp_path: Path) -> None:
             "thread": True, "callback": True, "task after": True, "sync": False, "timer": False,
         }  # fmt: skip
         for name, is_lost in wanted.items():
-            line = part.receive(lambda line, name=name: line.endswith(f"line: {name}"))[0]
+            line = part.wait_for_output(lambda line, name=name: line.endswith(f"line: {name}"))[0]
             assert (LOST in line) is is_lost, line
 
 
@@ -84,7 +84,7 @@ def test_the_log_levels_of_host_json_apply(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, LEVELS, host=host)) as part:
         httpx.get(f"{part.url}/api/quiet")
         httpx.get(f"{part.url}/api/usual")
-        part.receive(lambda line: line.endswith("line: info of usual"))
+        part.wait_for_output(lambda line: line.endswith("line: info of usual"))
 
         printed = [line.rpartition("line: ")[2] for line in part.output if "line: " in line]
         assert printed == ["warning of quiet", "info of usual"]

@@ -105,7 +105,7 @@ def test_every_ignored_key_of_host_json_is_named(tmp_path: Path) -> None:
         "logging": {"logLevel": {}, "applicationInsights": {}},
     }
     with hosted(write_app(tmp_path, ENVIRONMENT, host=host)) as part:
-        [line] = part.receive(lambda line: "Ignored settings" in line)
+        [line] = part.wait_for_output(lambda line: "Ignored settings" in line)
 
         assert line == (
             "Ignored settings of host.json: singleton, extensions.http.hsts, extensions.queues, "

@@ -62,7 +62,7 @@ def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path)
     ):
         before = client.get("/hello").text
         waiting = [threads.submit(client.get, "/wait?seconds=60") for _ in range(3)]
-        part.receive(is_waiting, count=3)
+        part.wait_for_output(is_waiting, count=3)
 
         died = client.get("/die")
         after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
@@ -71,7 +71,7 @@ def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path)
         assert [one.result().status_code for one in waiting] == [500, 500, 500]
         assert after.status_code == 200
         assert after.text != before
-        part.receive(lambda line: "ended with code 3; 4 requests got a 500" in line)
+        part.wait_for_output(lambda line: "ended with code 3; 4 requests got a 500" in line)
 
 
 def test_an_idle_connection_is_closed_without_an_answer(tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_an_idle_connection_is_closed_without_an_answer(tmp_path: Path) -> None:
 def test_timers_go_on_in_the_next_worker(tmp_path: Path) -> None:
     with hosted(write_app(tmp_path, SOURCE)) as part:
         for _ in range(2):
-            ticks = len(part.receive(lambda line: "tick at" in line))
+            ticks = len(part.wait_for_output(lambda line: "tick at" in line))
             httpx.get(f"{part.url}/api/die")
-            part.receive(lambda line: "tick at" in line, count=ticks + 2)
+            part.wait_for_output(lambda line: "tick at" in line, count=ticks + 2)
 
 
 @pytest.mark.parametrize("route", ["wait", "block"])
@@ -100,7 +100,7 @@ def test_a_function_past_its_timeout_ends_the_worker(tmp_path: Path, route: str)
         after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
 
         assert (answer.status_code, after.status_code) == (500, 200)
-        part.receive(lambda line: f"exceeded by function {route}" in line)
+        part.wait_for_output(lambda line: f"exceeded by function {route}" in line)
 
 
 def test_a_quick_function_is_left_alone_by_the_timeout(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, number: int) -> None:
         kill_worker(part, number)
 
         assert httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS).status_code == 200
-        part.receive(lambda line: f"ended with code {-number}" in line)
+        part.wait_for_output(lambda line: f"ended with code {-number}" in line)
 
 
 def test_a_connection_that_cannot_be_held_is_left_to_the_worker() -> None:

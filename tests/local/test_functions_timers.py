@@ -221,7 +221,7 @@ def returning(timer: func.TimerRequest) -> str:
 def test_after_a_failed_run_the_next_one_comes(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE, settings={"Values": {"WHEN": "* * * * * *"}})
     with hosted(app) as part:
-        lines = part.receive(lambda line: "] tick" in line, count=2)
+        lines = part.wait_for_output(lambda line: "] tick" in line, count=2)
 
         assert all(line.endswith("tick False {'AdjustForDST': True}") for line in lines)
         assert "RuntimeError: the first tick fails" in part.output
@@ -233,7 +233,7 @@ def test_a_timer_can_be_run_with_an_admin_request(tmp_path: Path) -> None:
         admin = f"{part.url}/admin/functions"
 
         assert httpx.post(f"{admin}/yearly", json={}).status_code == 202
-        part.receive(lambda line: line.endswith("yearly has run"))
+        part.wait_for_output(lambda line: line.endswith("yearly has run"))
         assert httpx.post(f"{admin}/no-such-timer", json={}).status_code == 404
         assert httpx.post(f"{admin}/yearly", content=b"[]").status_code == 400
         assert httpx.get(f"{admin}/yearly").json()["name"] == "yearly"

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack on which a user may send two messages a second, and twenty at once."""
-    settings = {"MESSAGES_PER_MINUTE": "120", "WEATHER_SCHEDULE": "0 0 0 1 1 *"}
+    """A stack on which a user may send one message a second, and ten at once."""
+    settings = {"MESSAGES_PER_MINUTE": "60", "WEATHER_SCHEDULE": "0 0 0 1 1 *"}
     folder = tmp_path_factory.mktemp("limited")
     stack = start_stack(Ports.free(), folder, keep=False, settings=settings)
     try:

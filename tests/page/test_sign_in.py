@@ -76,7 +76,7 @@ async def test_the_platform_signs_in_and_out(context: BrowserContext, easyauth: 
             await expect(page.locator("#name-form")).to_be_hidden()
 
             await page.get_by_role("button", name="Sign in").click()
-            await is_live_as(page, "ann")
+            await is_live_as(page, "Ann")
             await expect(page.locator("#room-title")).to_have_text("#market")
 
             await sign_out(page)

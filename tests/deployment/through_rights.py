@@ -22,7 +22,7 @@ def start_proxy(service: str, target: str, *roles: str) -> Part:
     command = [sys.executable, "-m", "tests.deployment.rights_proxy", service, str(port), target]
     proxy = Part(f"rights of {service}", f"http://localhost:{port}", "/", [*command, *roles])
     proxy.start()
-    proxy.receive(lambda line: line == "ready")
+    proxy.wait_for_output(lambda line: line == "ready")
     return proxy
 
 

@@ -72,7 +72,7 @@ SUCCESSES: list[Case] = [
     ("POST", "/api/streams/weather/subscribe", {}),
     ("POST", "/api/streams/weather/unsubscribe", {}),
     ("GET", "/api/streams/weather/history", {"params": {"points": "10"}}),
-    ("PUT", "/api/streams/tide", {"json": {"title": "Tide"}}),
+    ("PUT", "/api/streams/tide", {"json": {"title": "Tide of the walk"}}),
     ("POST", "/api/streams/tide", {"json": {"data": {"metres": 1.5}}}),
     ("POST", "/api/rooms/walk/message", {"json": MESSAGE}),
     ("POST", "/api/users/bob-1/message", {"json": MESSAGE}),

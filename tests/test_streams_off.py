@@ -54,7 +54,7 @@ async def test_it_is_listed_as_off_and_has_no_ticks(
     assert await store.read(weather) == before
 
     tide = f"{app.url}/api/streams/tide-off"
-    async with http.put(tide, json={"title": "Tide"}) as answer:
+    async with http.put(tide, json={"title": "Tide that is off"}) as answer:
         assert (await answer.json())["off"]
     async with http.post(tide, json={"data": {}}) as answer:
         assert answer.status == 409

@@ -77,7 +77,7 @@ async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
 ) -> None:
     async with http.get(f"{second.url}/api/streams") as answer:
         assert name not in {one["name"] for one in (await answer.json())["streams"]}
-    status, defined = await server.call("PUT", name, {"title": "Tide", "fresh_seconds": 30})
+    status, defined = await server.call("PUT", name, {"title": f"Tide {name}", "fresh_seconds": 30})
     started = time.monotonic()
     assert (status, defined["group"], defined["interval_seconds"]) == (200, name, 30)
 
@@ -107,7 +107,7 @@ async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
 async def test_a_batch_of_100_frames_is_delivered_in_order_and_recorded(
     server: Server, http: aiohttp.ClientSession, name: str
 ) -> None:
-    await server.call("PUT", name, {"title": "Tide"})
+    await server.call("PUT", name, {"title": f"Tide {name}"})
     url = (await negotiate(http, server.url, name))["url"]
     async with http.ws_connect(url, protocols=["json.webpubsub.azure.v1"]) as socket:
         await socket.receive_json()
@@ -126,7 +126,7 @@ async def test_a_batch_of_100_frames_is_delivered_in_order_and_recorded(
 async def test_frames_of_two_servers_at_the_same_time_are_all_kept(
     server: Server, second: Part, http: aiohttp.ClientSession, name: str
 ) -> None:
-    await server.call("PUT", name, {"title": "Tide", "always": True})
+    await server.call("PUT", name, {"title": f"Tide {name}", "always": True})
     other = Server(http, second.url)
     async with asyncio.timeout(30):
         while (await other.call("GET", name))[0] != 200:
@@ -146,12 +146,14 @@ async def test_frames_of_two_servers_at_the_same_time_are_all_kept(
 async def test_a_stream_keeps_its_group_and_shares_it_with_no_other(
     server: Server, name: str
 ) -> None:
-    assert (await server.call("PUT", name, {"title": "Tide", "group": f"g-{name}"}))[0] == 200
+    assert (await server.call("PUT", name, {"title": f"Tide {name}", "group": f"g-{name}"}))[
+        0
+    ] == 200
     same = {"title": "Low tide", "group": f"g-{name}"}
     status, changed = await server.call("PUT", name, same)
     assert (status, changed["title"]) == (200, "Low tide")
 
-    other = await server.code("PUT", name, {"title": "Tide", "group": f"h-{name}"})
+    other = await server.code("PUT", name, {"title": f"Tide {name}", "group": f"h-{name}"})
     assert other == (409, "group_in_use")
     twin = await server.code("PUT", f"{name}-2", {"title": "T", "group": f"g-{name}"})
     assert twin == (409, "group_in_use")
@@ -178,7 +180,7 @@ async def test_a_stream_keeps_its_group_and_shares_it_with_no_other(
 async def test_a_wrong_push_writes_nothing(
     server: Server, name: str, body: Any, expected: tuple[int, str]
 ) -> None:
-    await server.call("PUT", name, {"title": "Tide", "always": True})
+    await server.call("PUT", name, {"title": f"Tide {name}", "always": True})
 
     assert await server.code("POST", name, body) == expected
 
@@ -207,7 +209,7 @@ async def test_without_a_key_nothing_is_defined_or_pushed(
     second: Part, http: aiohttp.ClientSession, name: str
 ) -> None:
     url = f"{second.url}/api/streams/{name}"
-    async with http.put(url, json={"title": "Tide"}) as answer:
+    async with http.put(url, json={"title": "Tide without a key"}) as answer:
         assert answer.status == 401
     async with http.post(url, json={"data": {}}) as answer:
         assert answer.status == 401

@@ -90,7 +90,7 @@ test("starting anew forgets the old log", () => {
   assert.equal(log.hasGap, false);
 });
 
-test("what came while the newest page was on its way is kept", () => {
+test("entries that arrive while the newest page is being read stay in the log", () => {
   const log = started(1, 3);
   log.expectPage();
   log.receive("e1", [entry(4), entry(5)]);
@@ -101,7 +101,7 @@ test("what came while the newest page was on its way is kept", () => {
   assert.deepEqual(seqs(log.entries), [2, 3, 4, 5]);
 });
 
-test("what came before the first page is kept when it continues the page", () => {
+test("entries that arrive before the first page stay in the log when they continue it", () => {
   const log = new MessageLog();
   log.expectPage();
   log.receive("e1", [entry(3)]);

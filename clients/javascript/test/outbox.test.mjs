@@ -70,7 +70,7 @@ test("a connection that is back before the loss is noticed does not leave a mess
   assert.deepEqual(states(outbox), ["sent"]);
 });
 
-test("a message that is never acknowledged is sent for ever, at least every 30 s", async () => {
+test("a message without an acknowledgement is sent again without a limit, at least every 30 s", async () => {
   const clock = new FakeClock();
   const times = [];
   const outbox = makeOutbox(

@@ -7,7 +7,16 @@ import aiohttp
 import pytest
 
 from local.other_parts import UnsupportedOptionError
-from local.parts import ACCESS_KEY, Part, Ports, Stack, start_stack
+from local.parts import (
+    ACCESS_KEY,
+    Part,
+    Ports,
+    Stack,
+    environment_of,
+    free_ports,
+    start_stack,
+    start_tables,
+)
 from tests import logs
 from tests.instances import Instance, instance
 from tests.strict import start_strict
@@ -58,6 +67,21 @@ def strict(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     try:
         part.wait()
         yield part
+    finally:
+        part.stop()
+
+
+@pytest.fixture(scope="session")
+def separate_tables() -> Iterator[str]:
+    """The connection string of tables that the stack's timers do not reach.
+
+    Presence that a test stores for a service of its own belongs here: the stack's reconciling timer
+    would find its connections missing in the stack's service, and remove it.
+    """
+    part = start_tables(*free_ports(1))
+    try:
+        part.wait()
+        yield environment_of("", part.url)["TABLES_CONNECTION_STRING"]
     finally:
         part.stop()
 

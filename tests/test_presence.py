@@ -110,13 +110,16 @@ async def test_joining_twice_is_answered_and_reported_once(ann: User, bob: User,
 
 
 async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
-    stack: Stack, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
     """No close frame, as when a browser is killed: the service waits (here 1 s), then we do."""
     (port,) = free_ports(1)
     handler = Handler(f"http://localhost:{port}/api/pubsub/events")
     async with serve(settings=Settings({HUB: (handler,)}), recovery_timeout=1.0) as service:
-        environment = {"WEBPUBSUB_CONNECTION_STRING": service.connection_string}
+        environment = {
+            "WEBPUBSUB_CONNECTION_STRING": service.connection_string,
+            "TABLES_CONNECTION_STRING": separate_tables,
+        }
         host = start_functions(port, {**stack.environment, **environment})
         try:
             await asyncio.to_thread(host.wait)
@@ -189,9 +192,12 @@ async def test_arrivals_and_departures_reported_from_two_instances_are_reported_
 
 
 async def test_a_crowded_room_is_counted_rightly_and_not_announced(
-    stack: Stack, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
-    async with serve() as service, instance(stack, hub=service.connection_string) as one:
+    async with (
+        serve() as service,
+        instance(stack, tables=separate_tables, hub=service.connection_string) as one,
+    ):
         crowd = await asyncio.gather(
             *(
                 connected(one, http, f"fan{number:03}", room)
@@ -214,10 +220,13 @@ async def test_a_crowded_room_is_counted_rightly_and_not_announced(
 
 
 async def test_a_crowd_at_the_door_shares_listings(
-    stack: Stack, http: aiohttp.ClientSession, room: str
+    stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
     """Fifty ask at once who is there: one listing runs, and one more for who came meanwhile."""
-    async with serve() as service, instance(stack, hub=service.connection_string) as one:
+    async with (
+        serve() as service,
+        instance(stack, tables=separate_tables, hub=service.connection_string) as one,
+    ):
         await connected(one, http, "fan", room)
         listings = 0
         listed = one.hub.list_connections

@@ -60,14 +60,14 @@ async def receive(one: Instance, room: str, step: Step) -> None:
     return None
 
 
-async def play(stack: Stack, steps: Sequence[Step]) -> None:
+async def play(stack: Stack, tables: str, steps: Sequence[Step]) -> None:
     room = f"room-{uuid4().hex}"
     tabs: defaultdict[str, list[Connection]] = defaultdict(list)
     async with (
         aiohttp.ClientSession() as http,
         serve() as service,
-        instance(stack, hub=service.connection_string) as first,
-        instance(stack, hub=service.connection_string) as second,
+        instance(stack, tables=tables, hub=service.connection_string) as first,
+        instance(stack, tables=tables, hub=service.connection_string) as second,
     ):
         watcher = await come(first, http, room, "watcher")
         await receive(first, room, Step("watcher", comes=True, received=1, at=0))
@@ -96,6 +96,6 @@ async def play(stack: Stack, steps: Sequence[Step]) -> None:
 )
 @given(steps=STEPS)
 def test_presence_ends_right_and_alternates_between_joined_and_left(
-    stack: Stack, steps: Sequence[Step]
+    stack: Stack, separate_tables: str, steps: Sequence[Step]
 ) -> None:
-    asyncio.run(play(stack, steps))
+    asyncio.run(play(stack, separate_tables, steps))

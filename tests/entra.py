@@ -35,9 +35,9 @@ TESTS = (
     "tests/test_metrics.py",
     "tests/test_presence.py",
     "tests/test_private_rooms.py",
-    "tests/test_streams_status.py",
-    "tests/test_streams_subscriptions.py",
-    "tests/test_streams_ticks.py",
+    "tests/streams/test_status.py",
+    "tests/streams/test_subscriptions.py",
+    "tests/streams/test_ticks.py",
     "tests/entra_checks.py",
 )
 """Those that reach the app through the emulator; others sign events with the access key."""

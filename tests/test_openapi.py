@@ -149,8 +149,8 @@ NOT_PROVOKED = {
     "forbidden": "needs App Service Authentication or another author: test_identity, test_changes",
     "edit_expired": "needs an old message: test_changes",
     "too_many_reactions": "needs twenty reactions: test_changes",
-    "stream_off": "needs STREAMS_OFF: test_streams_off",
-    "too_many_streams": "needs 200 streams: test_streams_history",
+    "stream_off": "needs STREAMS_OFF: tests/streams/test_off.py",
+    "too_many_streams": "needs 200 streams: tests/streams/test_history.py",
 }
 
 PARSE_ERRORS: dict[str, dict[str, Any]] = {

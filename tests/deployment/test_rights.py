@@ -15,8 +15,8 @@ from tests.deployment.through_rights import refused, start_proxy
 
 THROUGH = [
     "test_bans.py", "test_conversation.py", "test_departures.py", "test_history.py",
-    "test_openapi.py", "test_presence.py", "test_private_rooms.py", "test_streams_history.py",
-    "test_streams_subscriptions.py", "test_streams_ticks.py",
+    "test_openapi.py", "test_presence.py", "test_private_rooms.py", "streams/test_history.py",
+    "streams/test_subscriptions.py", "streams/test_ticks.py",
 ]  # fmt: skip
 """The tests that let the app do everything that it does to tables and Web PubSub."""
 

@@ -7,7 +7,7 @@ import pytest
 from realtime.ncrontab import shortest_interval
 from realtime.settings import InvalidSettingsError
 from realtime.streams.definition import Stream, registry
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     count,
     make_stream,
 )

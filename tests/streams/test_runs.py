@@ -1,9 +1,8 @@
 """Which invocation makes the ticks of a stream, and how one hands over to the next."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import aiohttp
 import pytest
@@ -17,7 +16,7 @@ from realtime.streams.executor import RunOutcome
 from realtime.streams.runs import Run, new_subscriber_run, new_timer_run
 from realtime.streams.self_call import SelfCaller
 from realtime.streams.subscriber_runs import SubscriberRuns
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     DEADLINE_SECONDS,
     NOW,
     SECOND,
@@ -27,23 +26,11 @@ from tests.stream_hosts import (
     count,
     listening,
     make_stream,
-    start_hosts,
     wait_until_empty,
 )
 
 MINUTE = timedelta(minutes=1)
 FIRST_TICK = int(NOW.timestamp())
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 class CountingProducer:

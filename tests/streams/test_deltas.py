@@ -1,14 +1,10 @@
 """Delta frames."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any
-
-import pytest
 
 from realtime.streams.definition import Data, Stale
 from realtime.streams.status import read_latest
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     NOW,
     SECOND,
     Host,
@@ -16,20 +12,7 @@ from tests.stream_hosts import (
     listening,
     make_stream,
     prices,
-    start_hosts,
 )
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    """Start another instance."""
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 async def test_a_delta_has_only_the_changes_and_the_stored_frame_has_all(host: Host) -> None:

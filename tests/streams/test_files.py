@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 DEADLINE = 40
 
 

@@ -13,7 +13,7 @@ from realtime.azure.web_pubsub import Hub
 from realtime.messages import Frame
 from realtime.streams.definition import Data, Stale
 from realtime.streams.status import read_latest
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     DEADLINE_SECONDS,
     NOW,
     SECOND,
@@ -23,20 +23,7 @@ from tests.stream_hosts import (
     listening,
     make_stream,
     prices,
-    start_hosts,
 )
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    """Start another instance."""
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 class FailingHub(Hub):
@@ -103,7 +90,7 @@ async def test_one_line_is_logged_when_a_stream_starts_to_fail_and_one_when_it_w
 
     lines = [one.getMessage() for one in caplog.records if one.name.startswith("realtime")]
     assert len(lines) == 3
-    assert lines[0].startswith(f"The stream {stream.name} fails: RuntimeError in stream_hosts.py")
+    assert lines[0].startswith(f"The stream {stream.name} fails: RuntimeError in hosts.py")
     assert lines[1] == f"The stream {stream.name} works again."
     assert "s3cret" not in caplog.text
 

@@ -1,6 +1,5 @@
 """The history of a stream: what is recorded, how it is thinned and when it is removed."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -13,7 +12,7 @@ from realtime.errors import ApiError
 from realtime.streams.definition import Stale, Stream
 from realtime.streams.history import SPANS_SECONDS
 from realtime.streams.pushed import NewFrame, PushedStream, PushedStreams
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     NOW,
     SECOND,
     Host,
@@ -21,21 +20,9 @@ from tests.stream_hosts import (
     in_turn,
     listening,
     make_stream,
-    start_hosts,
 )
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 async def read_counts(host: Host, stream: Stream, seconds: int, points: int = 1000) -> list[int]:

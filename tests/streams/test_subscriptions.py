@@ -1,31 +1,17 @@
 """Subscriptions of users to streams."""
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from realtime.streams.definition import Stream, registry
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     NOW,
     Host,
     listening,
     make_stream,
-    start_hosts,
 )
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    """Start another instance."""
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from realtime.messages import Frame
 from realtime.streams.definition import Data, Stream
 from realtime.streams.executor import RunOutcome
 from realtime.streams.status import read_latest
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     NOW,
     SECOND,
     Host,
@@ -21,21 +21,8 @@ from tests.stream_hosts import (
     count,
     listening,
     make_stream,
-    start_hosts,
     wait_until_empty,
 )
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    """Start another instance."""
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 async def test_a_tick_is_delivered_to_all_subscribers(host: Host) -> None:

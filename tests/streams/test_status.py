@@ -1,36 +1,22 @@
 """The last frame and the status of a stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from realtime.azure.tables import Table, Tables
 from realtime.streams.status import read_latest, read_status
 from realtime.streams.store import StreamStore
-from tests.stream_hosts import (
+from tests.streams.hosts import (
     NOW,
     SECOND,
     Host,
     in_turn,
     listening,
     make_stream,
-    start_hosts,
 )
-
-
-@pytest.fixture
-async def start_host(stack: Any) -> AsyncIterator[Callable[..., Host]]:
-    """Start another instance."""
-    async with start_hosts(stack) as start:
-        yield start
-
-
-@pytest.fixture
-def host(start_host: Callable[..., Host]) -> Host:
-    return start_host()
 
 
 async def test_concurrent_callers_share_one_read_of_the_last_frame(

@@ -1,0 +1,1 @@
+"""The streams: definition, ticks, runs, frames, subscriptions, history."""

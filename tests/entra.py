@@ -43,8 +43,8 @@ TESTS = (
 """Those that reach the app through the emulator; others sign events with the access key."""
 
 SIGNED_BY_THE_TEST = (
-    "test_every_instance_knows_at_once_who_was_expelled",
-    "test_who_was_expelled_between_connect_and_connected_does_not_stay",
+    "test_a_member_removal_applies_at_once_on_every_instance",
+    "test_a_member_removed_between_connect_and_connected_is_removed_from_the_room",
 )
 """Tests among them that send events of their own with the signature of the access key."""
 

@@ -17,7 +17,7 @@ async def test_the_app_issues_tokens_for_an_https_service(
     assert issued["url"].startswith(stack.webpubsub_url.replace("https", "wss"))
 
 
-async def test_an_event_that_is_signed_with_the_key_but_has_no_token_is_refused(
+async def test_an_event_signed_with_the_key_and_without_a_token_is_rejected(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     answer = await Service(http, stack.url).call("POST", event_headers("typing"), b"{}")

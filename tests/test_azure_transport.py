@@ -57,7 +57,7 @@ PROXY = "http://proxy:8"
         ({"HTTP_PROXY": PROXY, "no_proxy": "127.0.0.1"}, "http://127.0.0.1:1/account", False),
     ],
 )
-def test_the_environment_sends_whether_there_is_a_proxy(
+def test_proxy_variables_of_the_environment_decide_whether_a_proxy_is_used(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], endpoint: str, *, used: bool
 ) -> None:
     for name, value in environment.items():
@@ -78,7 +78,7 @@ async def test_a_request_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch)
     assert base64.b64decode(sent) == b"ann:secret"
 
 
-async def test_without_a_proxy_requests_go_straight_to_the_service() -> None:
+async def test_requests_without_a_proxy_are_sent_to_the_service_directly() -> None:
     async with (
         stand_in(lambda: web.Response(text="service")) as server,
         connect(server.url) as send,
@@ -88,7 +88,7 @@ async def test_without_a_proxy_requests_go_straight_to_the_service() -> None:
     assert (response.text(), server.requests[0].raw_path) == ("service", "/path")
 
 
-async def test_a_connection_is_used_again() -> None:
+async def test_a_connection_is_reused() -> None:
     async with stand_in(web.Response) as server, connect(server.url) as send:
         for _ in range(3):
             await send("POST")
@@ -96,7 +96,7 @@ async def test_a_connection_is_used_again() -> None:
         assert len(set(map(id, server.connections))) == 1
 
 
-async def test_an_idle_connection_to_a_local_server_is_left_before_azurite_closes_it() -> None:
+async def test_an_idle_local_connection_is_closed_before_azurite_closes_it() -> None:
     (port,) = free_ports(1)
     azurite = start_tables(port)
     try:
@@ -118,7 +118,7 @@ async def test_an_idle_connection_to_a_local_server_is_left_before_azurite_close
         assert len(set(map(id, server.connections))) == 2
 
 
-async def test_a_request_does_not_meet_a_connection_that_the_server_has_closed() -> None:
+async def test_a_request_does_not_use_a_connection_that_the_server_closed() -> None:
     """The server closes after each answer, and says nothing of it."""
 
     def close_after() -> web.Response:
@@ -133,7 +133,7 @@ async def test_a_request_does_not_meet_a_connection_that_the_server_has_closed()
         assert len(server.requests) == 5
 
 
-async def test_a_client_that_was_closed_stays_closed() -> None:
+async def test_a_closed_client_sends_no_request() -> None:
     async with stand_in(web.Response) as server:
         async with connect(server.url) as send:
             await send()
@@ -141,6 +141,6 @@ async def test_a_client_that_was_closed_stays_closed() -> None:
             await send()
 
 
-async def test_a_client_that_was_never_used_can_be_closed() -> None:
+async def test_an_unused_client_can_be_closed() -> None:
     async with connect(f"http://127.0.0.1:1/{TABLES_ACCOUNT}"):
         pass

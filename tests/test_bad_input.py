@@ -71,7 +71,7 @@ def reached(access: Access) -> list[Any]:
 @pytest.mark.parametrize(
     "proof", [None, "Bearer ", "Bearer nonsense", "Basic YW5uOmFubg==", "\xe9"]
 )
-async def test_without_a_session_nothing_is_answered(
+async def test_a_request_without_a_valid_session_is_unauthenticated(
     stack: Stack, http: aiohttp.ClientSession, method: str, path: str, proof: str | None
 ) -> None:
     headers = {} if proof is None else {"Authorization": proof}
@@ -82,7 +82,7 @@ async def test_without_a_session_nothing_is_answered(
 
 @pytest.mark.parametrize(("method", "path"), reached(Access.SERVER))
 @pytest.mark.parametrize("key", [None, "", "another"])
-async def test_without_the_key_no_server_function_is_reached(
+async def test_a_server_function_without_the_key_is_unauthorized(
     strict: Part, http: aiohttp.ClientSession, method: str, path: str, key: str | None
 ) -> None:
     headers = {} if key is None else {"x-functions-key": key}
@@ -90,14 +90,16 @@ async def test_without_the_key_no_server_function_is_reached(
     assert await ask(http, method, strict.url + path, headers=headers, data=b"{}") == (401, None)
 
 
-async def test_a_persons_session_is_no_key(strict: Part, http: aiohttp.ClientSession) -> None:
+async def test_a_user_session_is_not_accepted_as_a_key(
+    strict: Part, http: aiohttp.ClientSession
+) -> None:
     ann = await User.create(http, strict.url, "ann")
 
     assert (await ann.ask("POST", "/api/publish", json={}))[0] == 401
     assert (await ann.ask("POST", f"/api/publish?code={KEY}", json={}))[0] == 200
 
 
-async def test_principal_headers_are_nothing_where_guests_come_in(
+async def test_principal_headers_are_ignored_with_guest_identity(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     forged = {"X-MS-CLIENT-PRINCIPAL-ID": "4711", "X-MS-CLIENT-PRINCIPAL-NAME": "bob"}
@@ -118,7 +120,7 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=lambda name: ascii(name)[:24])
-async def test_a_name_that_cannot_be_is_refused_everywhere(ann: User, name: str | bytes) -> None:
+async def test_an_invalid_name_is_rejected_by_every_function(ann: User, name: str | bytes) -> None:
     part = quote(name, safe="")
 
     async def code(method: str, path: str, **options: Any) -> tuple[int, str | None]:
@@ -143,7 +145,7 @@ async def test_a_name_that_cannot_be_is_refused_everywhere(ann: User, name: str 
 
 
 @pytest.mark.parametrize("path", ["a/b", "../x", "..%2fx", "a%2fb"])
-async def test_a_slash_leads_nowhere(ann: User, path: str) -> None:
+async def test_a_slash_in_a_room_name_is_rejected(ann: User, path: str) -> None:
     status, _ = await ann.ask("GET", f"/api/rooms/{path}/history")
 
     assert status in {400, 404}
@@ -152,7 +154,7 @@ async def test_a_slash_leads_nowhere(ann: User, path: str) -> None:
 @pytest.mark.parametrize(
     "file", ["..%2fhost.json", "%2e%2e%2fhost.json", "host.json", "a%00.js", "a" * 300 + ".js", "."]
 )
-async def test_the_page_gives_no_other_file(
+async def test_a_path_outside_the_assets_is_not_served(
     stack: Stack, http: aiohttp.ClientSession, file: str
 ) -> None:
     status, _ = await ask(http, "GET", f"{stack.url}/assets/{file}")
@@ -182,7 +184,7 @@ BAD_SPANS = [
 
 @pytest.mark.parametrize(("query", "code"), BAD_SPANS)
 @pytest.mark.parametrize("of", ["rooms/lobby", "direct/bob-22222222"])
-async def test_a_part_of_a_history_that_cannot_be_is_refused(
+async def test_an_invalid_history_range_is_rejected(
     ann: User, of: str, query: str, code: str
 ) -> None:
     status, said = await ann.ask("GET", f"/api/{of}/history?{query}")
@@ -207,7 +209,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize(("body", "code"), BAD_BODIES.values(), ids=BAD_BODIES)
-async def test_a_body_that_cannot_be_read_is_refused(
+async def test_an_invalid_body_is_rejected_and_nothing_is_stored(
     stack: Stack, http: aiohttp.ClientSession, own: Instance, body: bytes, code: str
 ) -> None:
     room = f"room-{uuid.uuid4().hex}"
@@ -222,7 +224,7 @@ async def test_a_body_that_cannot_be_read_is_refused(
     assert (await own.logs.read_head(room)).seq == 0
 
 
-async def test_bytes_that_are_no_text_are_refused(
+async def test_a_body_that_is_not_utf8_is_rejected(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     body = b'{"user_id": "\xff", "content": "\xff"}'
@@ -231,7 +233,7 @@ async def test_bytes_that_are_no_text_are_refused(
         assert await ask(http, "POST", f"{stack.url}/api/{path}", data=body) == (400, "bad_json")
 
 
-async def test_of_a_field_given_twice_the_last_one_counts(
+async def test_the_last_value_of_a_repeated_field_is_used(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     body = b'{"room": "a:b", "room": "lobby"}'
@@ -240,7 +242,7 @@ async def test_of_a_field_given_twice_the_last_one_counts(
 
 
 @pytest.mark.parametrize("path", ["negotiate", "rooms/lobby/message", "publish"])
-async def test_a_body_over_the_limit_is_refused(
+async def test_a_body_above_the_size_limit_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, path: str
 ) -> None:
     body = json.dumps({"content": "x" * MAX_BODY_BYTES}).encode()
@@ -248,7 +250,7 @@ async def test_a_body_over_the_limit_is_refused(
     assert await ask(http, "POST", f"{stack.url}/api/{path}", data=body) == (413, "too_large")
 
 
-async def test_a_manual_publish_is_one_object_to_one_audience(
+async def test_publish_requires_one_object_and_one_target(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     url = f"{stack.url}/api/publish"
@@ -259,7 +261,7 @@ async def test_a_manual_publish_is_one_object_to_one_audience(
 
 
 @pytest.mark.parametrize("depth", [50, 200, 500, 800, 900, 950, 980, 1000])
-async def test_a_deep_object_is_published_or_refused(
+async def test_a_deeply_nested_object_is_published_or_rejected(
     stack: Stack, http: aiohttp.ClientSession, depth: int
 ) -> None:
     body = b'{"deep":' + b"[" * depth + b"]" * depth + b"}"
@@ -270,7 +272,7 @@ async def test_a_deep_object_is_published_or_refused(
 
 
 @pytest.mark.parametrize("target", ["?user=fuzz-22222222", "?group=fuzz", ""])
-async def test_at_no_depth_does_publishing_fail(
+async def test_publishing_fails_at_no_nesting_depth(
     stack: Stack, http: aiohttp.ClientSession, target: str
 ) -> None:
     """Where the encoder gives up depends on the stack, so the depths around it are all tried."""
@@ -317,7 +319,7 @@ POST = b"POST /api/negotiate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
     ],
     ids=lambda rest: rest.partition(b"\r\n\r\n")[0].decode(),
 )
-async def test_a_body_of_a_wrong_length_ends_quickly(stack: Stack, rest: bytes) -> None:
+async def test_a_body_with_a_wrong_length_is_rejected_quickly(stack: Stack, rest: bytes) -> None:
     answer = await raw(stack, POST + rest)
 
     assert re.match(rb"$|HTTP/1.[01] 4", answer)
@@ -338,14 +340,14 @@ async def test_a_body_of_a_wrong_length_ends_quickly(stack: Stack, rest: bytes) 
         ("TRACE", "health"),
     ],
 )
-async def test_by_another_method_there_is_nothing(
+async def test_an_undeclared_method_is_not_found(
     stack: Stack, http: aiohttp.ClientSession, method: str, path: str
 ) -> None:
     assert await ask(http, method, f"{stack.url}/api/{path}") == (404, None)
 
 
 @pytest.mark.parametrize("origin", ["https://elsewhere.com", "null"])
-async def test_another_sites_page_reads_nothing(
+async def test_no_cors_headers_are_sent_to_an_origin_that_is_not_allowed(
     stack: Stack, http: aiohttp.ClientSession, origin: str
 ) -> None:
     headers = {"Origin": origin}
@@ -353,7 +355,7 @@ async def test_another_sites_page_reads_nothing(
         assert not [name for name in answer.headers if name.startswith("Access-Control")]
 
 
-async def test_what_is_asked_for_never_becomes_a_header(
+async def test_a_user_id_with_line_breaks_adds_no_response_header(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     wish = {"user_id": "ann\r\nX-Injected: 1", "groups": ["stocks"]}
@@ -362,7 +364,9 @@ async def test_what_is_asked_for_never_becomes_a_header(
         assert "X-Injected" not in answer.headers
 
 
-async def test_the_page_may_do_only_what_it_must(stack: Stack, http: aiohttp.ClientSession) -> None:
+async def test_the_page_has_a_strict_content_security_policy(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
     async with http.get(stack.url) as answer:
         headers = answer.headers
         rules = dict(
@@ -380,7 +384,7 @@ async def test_the_page_may_do_only_what_it_must(stack: Stack, http: aiohttp.Cli
     assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|javascript:|<style", page)
 
 
-async def test_an_answer_about_a_user_is_stored_by_no_cache(ann: User) -> None:
+async def test_responses_about_a_user_are_not_cacheable(ann: User) -> None:
     async with ann.request("GET", "/api/rooms") as answer:
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -405,7 +409,7 @@ BODIES = st.binary(max_size=100) | st.dictionaries(FIELDS, VALUES).map(
 )
 
 
-async def test_whatever_is_asked_gets_an_answer(ann: User) -> None:
+async def test_random_requests_get_a_documented_status(ann: User) -> None:
     loop = asyncio.get_running_loop()
 
     async def asked(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, str]:

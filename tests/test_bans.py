@@ -25,7 +25,7 @@ async def bar(http: aiohttp.ClientSession, stack: Stack, person: User, method: s
         return await answer.json()
 
 
-async def test_the_connections_of_a_user_banned_are_closed(
+async def test_a_ban_closes_the_connections_of_the_user(
     stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     async with mallory.connect("lobby") as one, mallory.connect() as other:
@@ -35,7 +35,7 @@ async def test_the_connections_of_a_user_banned_are_closed(
         await asyncio.wait_for(asyncio.gather(one.closed(), other.closed()), 10)
 
 
-async def test_a_user_banned_is_refused_everything(
+async def test_a_banned_user_is_rejected_by_every_function(
     stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     await bar(http, stack, mallory)
@@ -50,7 +50,7 @@ async def test_a_user_banned_is_refused_everything(
     assert [(status, body["error"]["code"]) for status, body in answers] == [(403, "banned")] * 4
 
 
-async def test_an_old_token_does_not_let_a_user_banned_in(
+async def test_a_banned_user_cannot_connect_with_an_old_token(
     stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     admission = await mallory.negotiate()
@@ -62,7 +62,7 @@ async def test_an_old_token_does_not_let_a_user_banned_in(
     assert refused.value.status == 403
 
 
-async def test_every_instance_knows_at_once_whom_to_keep_out(
+async def test_a_ban_applies_at_once_on_every_instance(
     stack: Stack, strict: Part, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     elsewhere = Service(http, strict.url, KEY)
@@ -74,7 +74,7 @@ async def test_every_instance_knows_at_once_whom_to_keep_out(
     assert (before.status, after.status) == (200, 403)
 
 
-async def test_who_was_banned_between_connect_and_connected_does_not_stay(
+async def test_a_user_banned_between_connect_and_connected_is_disconnected(
     stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     async with mallory.connect() as tab, instance(stack) as own:
@@ -89,7 +89,7 @@ async def test_who_was_banned_between_connect_and_connected_does_not_stay(
         await asyncio.wait_for(tab.closed(), 10)
 
 
-async def test_a_user_who_may_come_back_can(
+async def test_a_user_can_connect_after_the_ban_is_removed(
     stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     await bar(http, stack, mallory)
@@ -100,7 +100,7 @@ async def test_a_user_who_may_come_back_can(
         await tab.send_message("lobby", "back again")
 
 
-async def test_no_user_writes_to_a_user_banned(
+async def test_a_direct_message_to_a_banned_user_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, mallory: User
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
@@ -115,7 +115,9 @@ async def test_no_user_writes_to_a_user_banned(
     assert to_banned == to_nobody  # the answer does not tell who is banned
 
 
-async def test_the_setting_bars_for_good(strict: Part, http: aiohttp.ClientSession) -> None:
+async def test_the_banned_users_setting_rejects_connections_and_messages(
+    strict: Part, http: aiohttp.ClientSession
+) -> None:
     service = Service(http, strict.url, KEY)
 
     connecting = await service.send_system_event("connect", user=BANNED_USER)

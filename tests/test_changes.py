@@ -102,7 +102,9 @@ async def test_an_edit_that_is_repeated_without_its_id_has_no_second_effect(
     assert (await one.logs.read_head(room)).seq == 2
 
 
-async def test_only_the_author_edits_and_only_for_a_time(one: Instance, room: str) -> None:
+async def test_only_the_author_edits_and_only_within_the_edit_period(
+    one: Instance, room: str
+) -> None:
     one.time = datetime.now(UTC) - timedelta(hours=25)
     await one.appender.append(room, message("yesterday"))
     one.time = None
@@ -117,7 +119,7 @@ async def test_only_the_author_edits_and_only_for_a_time(one: Instance, room: st
 # --- deletes ----------------------------------------------------------------------------------
 
 
-async def test_a_deleted_text_is_gone_from_the_storage_and_a_tombstone_stays(
+async def test_a_delete_removes_the_text_from_storage_and_leaves_a_tombstone(
     one: Instance, room: str
 ) -> None:
     secret, edited = "the secret text", "the edited secret"
@@ -138,7 +140,7 @@ async def test_a_deleted_text_is_gone_from_the_storage_and_a_tombstone_stays(
     assert page.changes[0].content is None
 
 
-async def test_what_is_deleted_cannot_be_changed_again(one: Instance, room: str) -> None:
+async def test_a_deleted_message_cannot_be_changed(one: Instance, room: str) -> None:
     await one.appender.append(room, message("a"))
     await one.appender.append(room, delete(1))
 
@@ -147,7 +149,7 @@ async def test_what_is_deleted_cannot_be_changed_again(one: Instance, room: str)
     assert (await one.logs.read_head(room)).seq == 2
 
 
-async def test_others_delete_only_as_moderators(one: Instance, room: str) -> None:
+async def test_only_the_author_and_moderators_delete_a_message(one: Instance, room: str) -> None:
     await one.appender.append(room, message("a"))
 
     refused = await error_of(one.appender.append(room, delete(1, sender="bob")))
@@ -160,7 +162,7 @@ async def test_others_delete_only_as_moderators(one: Instance, room: str) -> Non
 # --- reactions --------------------------------------------------------------------------------
 
 
-async def test_a_user_has_one_reaction_of_a_kind_and_pages_have_counts_and_own_ones(
+async def test_a_user_reacts_once_with_an_emoji_and_pages_have_counts_and_own_reactions(
     one: Instance, other: Instance, room: str
 ) -> None:
     await one.appender.append(room, message("a"))
@@ -214,7 +216,7 @@ async def test_changes_of_one_commit_are_applied_in_order(one: Instance, room: s
 
 
 @pytest.mark.parametrize("target", [2, 3, 99, 2**53])
-async def test_a_target_that_is_no_message_of_the_log_is_refused(
+async def test_a_change_of_an_unknown_message_is_rejected(
     one: Instance, room: str, target: int
 ) -> None:
     """2 is the seq of an edit; the others are in the future."""
@@ -277,7 +279,7 @@ async def test_changes_reach_every_user_in_the_room_in_order(
     assert changes[1]["count"] == 1
 
 
-async def test_changes_of_a_direct_conversation_reach_both(ann: User, bob: User) -> None:
+async def test_changes_of_a_direct_conversation_reach_both_users(ann: User, bob: User) -> None:
     async with ann.connect() as hers, bob.connect() as his:
         await hers.send("direct", {"to": bob.id, "content": "hi", "id": "1"})
         await his.receive(type="direct_message", content="hi")
@@ -310,7 +312,7 @@ BAD_CHANGES = [
 
 
 @pytest.mark.parametrize(("event", "data", "code"), BAD_CHANGES)
-async def test_a_change_that_is_not_valid_is_refused_and_nothing_is_written(
+async def test_an_invalid_change_is_rejected_and_not_stored(
     ann: User, one: Instance, room: str, event: str, data: dict[str, Any], code: str
 ) -> None:
     async with ann.connect(room) as tab:
@@ -404,7 +406,9 @@ async def test_a_server_edits_deletes_and_reacts(ann: User, room: str) -> None:
 
 
 @pytest.mark.parametrize("seq", ["0", "-1", "x", "1.5", "9" * 30, "\u0661"])
-async def test_a_seq_that_is_no_positive_number_is_refused(ann: User, room: str, seq: str) -> None:
+async def test_a_seq_that_is_not_a_positive_number_is_rejected(
+    ann: User, room: str, seq: str
+) -> None:
     status, answer = await ann.ask("DELETE", f"/api/rooms/{room}/messages/{seq}")
 
     assert (status, answer["error"]["code"]) == (400, "invalid_request")

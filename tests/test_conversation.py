@@ -39,7 +39,7 @@ async def test_a_message_is_stored_before_it_is_acknowledged(ann: User, room: st
         assert (history["head"], history["more"], history["room"]) == (1, False, room)
 
 
-async def test_someone_who_joins_late_sees_what_was_sent(ann: User, bob: User, room: str) -> None:
+async def test_late_joiner_receives_stored_messages(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here:
         for text in ("one", "two", "three"):
             await here.send_message(room, text)
@@ -52,7 +52,7 @@ async def test_someone_who_joins_late_sees_what_was_sent(ann: User, bob: User, r
         assert {user["user_id"] for user in joined["users"]} == {ann.id, bob.id}
 
 
-async def test_who_was_cut_off_gets_exactly_what_was_missed(
+async def test_rejoining_user_receives_exactly_the_missed_messages(
     ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here:
@@ -69,7 +69,7 @@ async def test_who_was_cut_off_gets_exactly_what_was_missed(
         assert [entry["content"] for entry in joined["messages"]] == ["missed one", "missed two"]
 
 
-async def test_what_is_sent_elsewhere_is_not_received(ann: User, bob: User, room: str) -> None:
+async def test_messages_of_other_rooms_are_not_received(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here, bob.connect(f"{room}-next-door") as there:
         await here.send_message(room, "between us")
         await there.send_message(f"{room}-next-door", "all quiet")
@@ -78,7 +78,9 @@ async def test_what_is_sent_elsewhere_is_not_received(ann: User, bob: User, room
         assert there.texts(room) == []
 
 
-async def test_who_has_left_neither_receives_nor_speaks(ann: User, bob: User, room: str) -> None:
+async def test_user_who_left_neither_receives_nor_sends_messages(
+    ann: User, bob: User, room: str
+) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
         await there.send("leave", {"room": room})
         await there.receive(type="left", room=room)
@@ -89,7 +91,7 @@ async def test_who_has_left_neither_receives_nor_speaks(ann: User, bob: User, ro
         assert there.texts(room) == []
 
 
-async def test_a_server_speaks_in_a_room(
+async def test_a_server_sends_a_message_to_a_room(
     stack: Stack, http: aiohttp.ClientSession, ann: User, room: str
 ) -> None:
     body = {"content": "Maintenance at noon.", "from": "operator", "id": "notice-1"}
@@ -106,7 +108,7 @@ async def test_a_server_speaks_in_a_room(
 # --- between two people -------------------------------------------------------------------------
 
 
-async def test_a_direct_message_reaches_every_connection_of_both_and_no_user_else(
+async def test_a_direct_message_reaches_only_the_connections_of_both_users(
     stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User, room: str
 ) -> None:
     eve = await User.create(http, stack.url, "eve")
@@ -127,7 +129,7 @@ async def test_a_direct_message_reaches_every_connection_of_both_and_no_user_els
         assert [frame for frame in outside.received if frame["type"] == "direct_message"] == []
 
 
-async def test_a_conversation_is_read_by_its_two_people_only(
+async def test_only_its_two_users_read_a_direct_conversation(
     stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User
 ) -> None:
     eve = await User.create(http, stack.url, "eve")
@@ -145,7 +147,9 @@ async def test_a_conversation_is_read_by_its_two_people_only(
     assert status == 400
 
 
-async def test_direct_messages_wait_for_who_is_away(ann: User, bob: User) -> None:
+async def test_direct_messages_to_an_offline_user_are_listed_as_unread(
+    ann: User, bob: User
+) -> None:
     async with bob.connect("lobby"):
         pass  # Bob was here once.
     async with ann.connect() as here:
@@ -161,7 +165,9 @@ async def test_direct_messages_wait_for_who_is_away(ann: User, bob: User) -> Non
     ("to", "code"),
     [("self", "direct_to_self"), ("nobody-xyz", "unreachable"), ("a b", "invalid_user")],
 )
-async def test_a_direct_message_needs_a_user_to_receive_it(ann: User, to: str, code: str) -> None:
+async def test_a_direct_message_to_an_invalid_recipient_is_rejected(
+    ann: User, to: str, code: str
+) -> None:
     async with ann.connect() as here:
         whom = ann.id if to == "self" else to
         refused = await here.send_rejected("direct", {"to": whom, "content": "hm", "id": "1"})
@@ -172,7 +178,7 @@ async def test_a_direct_message_needs_a_user_to_receive_it(ann: User, to: str, c
 # --- typing and reading -------------------------------------------------------------------------
 
 
-async def test_typing_is_reported_once_in_three_seconds_and_never_kept(
+async def test_typing_is_published_once_in_three_seconds_and_not_stored(
     ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
@@ -186,7 +192,7 @@ async def test_typing_is_reported_once_in_three_seconds_and_never_kept(
         assert (await ann.get(f"/api/rooms/{room}/history"))["head"] == 1
 
 
-async def test_a_read_mark_is_reported_to_the_other_tabs_and_never_moves_back(
+async def test_a_read_marker_is_published_to_other_tabs_and_never_moves_back(
     ann: User, room: str
 ) -> None:
     async with ann.connect(room) as here, ann.connect(room) as second_tab:
@@ -200,9 +206,7 @@ async def test_a_read_mark_is_reported_to_the_other_tabs_and_never_moves_back(
         assert (standing["head"], standing["read"], standing["unread"]) == (3, 2, 1)
 
 
-async def test_what_is_unread_is_the_same_on_another_device(
-    ann: User, bob: User, room: str
-) -> None:
+async def test_a_read_marker_applies_on_another_device(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here:
         async with bob.connect(room) as there:
             await here.send_message(room, "one")
@@ -228,7 +232,7 @@ async def test_what_is_unread_is_the_same_on_another_device(
     ],
     ids=str,
 )
-async def test_a_read_mark_that_makes_no_sense_is_refused(
+async def test_an_invalid_read_marker_is_rejected(
     ann: User, room: str, data: dict[str, object], code: str
 ) -> None:
     async with ann.connect(room) as here:
@@ -251,7 +255,7 @@ async def test_a_read_marker_is_stored_only_in_a_conversation_of_the_user(
     assert (await ann.get("/api/rooms"))["direct"] == []
 
 
-async def test_conversations_come_in_pages(ann: User, room: str) -> None:
+async def test_the_conversation_list_is_paged(ann: User, room: str) -> None:
     names = [f"{room}-{number}" for number in range(7)]
     async with ann.connect(*names) as here:
         await here.send_message(names[6], "one")
@@ -269,14 +273,16 @@ async def test_conversations_come_in_pages(ann: User, room: str) -> None:
 # --- other clients ------------------------------------------------------------------------------
 
 
-async def test_a_client_without_recovery_talks_as_well(ann: User, room: str) -> None:
+async def test_a_client_without_the_reliable_subprotocol_sends_and_receives(
+    ann: User, room: str
+) -> None:
     async with ann.connect(room, subprotocol=PLAIN) as here:
         await here.send_message(room, "plain")
 
         assert (await here.receive(type="message"))["content"] == "plain"
 
 
-async def test_microsofts_client_talks_in_a_room(ann: User, room: str) -> None:
+async def test_the_microsoft_client_library_sends_and_receives(ann: User, room: str) -> None:
     """azure-messaging-webpubsubclient, as anybody would use it."""
     received: asyncio.Queue[dict[str, object]] = asyncio.Queue()
     spoken = threading.Event()

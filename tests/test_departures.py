@@ -27,7 +27,7 @@ class Clock:
         self.time += seconds
 
 
-async def test_who_is_back_within_the_grace_period_is_not_announced(
+async def test_a_user_who_returns_within_the_grace_period_is_not_announced(
     ann: User, bob: User, one: Instance, room: str
 ) -> None:
     clock = Clock()
@@ -49,7 +49,7 @@ async def test_who_is_back_within_the_grace_period_is_not_announced(
         assert clock.slept == [GRACE]
 
 
-async def test_an_instance_that_was_suspended_announces_when_it_runs_again(
+async def test_a_suspended_instance_announces_departures_when_it_resumes(
     stack: object, ann: User, one: Instance, room: str
 ) -> None:
     """The platform may stop an instance between two invocations, and its clock goes on."""
@@ -73,7 +73,7 @@ async def test_an_instance_that_was_suspended_announces_when_it_runs_again(
         assert sum(one.get("event") == "left" for one in here.received) == 2
 
 
-async def test_departures_that_wait_are_bounded(one: Instance) -> None:
+async def test_the_number_of_waiting_departures_is_bounded(one: Instance) -> None:
     departures = Departures(one.presence, sleep=Clock().sleep)
 
     for number in range(3):

@@ -95,7 +95,7 @@ async def test_a_wrong_setting_is_named_with_what_was_expected(settings, name, v
     assert_failed(finding, problem)
 
 
-async def test_a_connection_string_that_is_none_is_named(stack, settings):
+async def test_an_invalid_connection_string_is_named(stack, settings):
     broken = {"WEBPUBSUB_CONNECTION_STRING": "nonsense", "TABLES_CONNECTION_STRING": "nonsense"}
     found = await findings(stack.url, {**settings, **broken})
 
@@ -127,7 +127,7 @@ async def test_a_wrong_key_of_the_tables_is_named(stack, settings):
     assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "refuse")
 
 
-async def test_an_app_that_is_not_there_is_named():
+async def test_an_unreachable_app_is_named():
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
 
     found = await findings(url)
@@ -161,7 +161,7 @@ async def test_clocks_that_differ_are_named_with_the_difference(app_with_a_fast_
     assert_failed(found["clock"], "differ by 86", "NTP")
 
 
-async def test_what_is_not_our_app_is_named(app_with_a_fast_clock):
+async def test_a_server_that_is_not_the_app_is_named(app_with_a_fast_clock):
     found = await findings(f"{app_with_a_fast_clock}/elsewhere")
 
     assert_failed(found["app"], "/api/health answers 404", "Is http://127.0.0.1", "the app?")
@@ -209,7 +209,7 @@ async def test_a_hub_without_a_handler_is_named(start, tmp_path):
     )
 
 
-async def test_a_hub_whose_handler_leads_nowhere_is_named(start, tmp_path):
+async def test_a_hub_whose_handler_is_unreachable_is_named(start, tmp_path):
     handler = write_event_handlers(tmp_path / "webpubsub.json", free_ports(1)[0])
     hub = start_webpubsub(free_ports(1)[0], handler)
     try:
@@ -272,7 +272,7 @@ async def test_an_app_that_never_answers_is_named(silent_server):
     assert found["conversation"].state == "skipped"
 
 
-async def test_other_parts_asked_by_mistake_are_recognized(stack):
+async def test_the_address_of_another_part_is_recognized(stack):
     tables, hub = await findings(stack.tables.url), await findings(stack.webpubsub.url)
 
     assert_failed(tables["app"], "That is Azurite", "7071")
@@ -280,7 +280,7 @@ async def test_other_parts_asked_by_mistake_are_recognized(stack):
 
 
 @pytest.mark.parametrize("body", ["[]", "7", '"text"', "{}", '{"checks": []}', "[" * 5000])
-async def test_any_other_json_is_not_taken_for_the_app(body):
+async def test_unexpected_json_is_not_accepted_as_the_app(body):
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=body, content_type="application/json")
 
@@ -293,7 +293,7 @@ async def test_any_other_json_is_not_taken_for_the_app(body):
 @pytest.mark.parametrize(
     "answer", ["[]", "{}", '{"url": "nonsense", "user_id": "x", "room": "y"}', "{"]
 )
-async def test_a_strange_answer_of_negotiate_is_a_finding(answer):
+async def test_an_unexpected_negotiate_response_is_a_finding(answer):
     async def respond(request: web.Request) -> web.Response:
         is_health = request.path.startswith("/api/health")
         text = '{"status": "ok"}' if is_health else answer
@@ -307,7 +307,7 @@ async def test_a_strange_answer_of_negotiate_is_a_finding(answer):
     assert not [one for one in found.values() if "The check itself" in one.message], found
 
 
-async def test_of_a_deployed_app_the_streams_and_resources_are_checked_as_well():
+async def test_streams_and_resources_of_a_deployed_app_are_checked():
     streams = {"streams": [{"name": "weather", "active": False, "age_seconds": 700.0}]}
 
     async def respond(request: web.Request) -> web.Response:
@@ -343,14 +343,14 @@ async def served(handler, address: str = "127.0.0.1") -> AsyncIterator[str]:
         (" https://app.azurewebsites.net/ ", "https://app.azurewebsites.net"),
     ],
 )
-def test_an_address_is_understood_as_people_type_it(typed, url):
+def test_an_address_without_a_scheme_is_completed(typed, url):
     assert parse_url(typed) == url
 
 
 @pytest.mark.parametrize(
     "typed", ["", "http://", "ftp://x", "http://x:port", "http://[", "x:99999"]
 )
-def test_what_is_no_address_is_named(typed):
+def test_an_invalid_address_is_named(typed):
     with pytest.raises(CheckFailedError, match="is no address; expected one like"):
         parse_url(typed)
 
@@ -364,7 +364,7 @@ def test_what_is_no_address_is_named(typed):
         ("TABLES_CONECTION_STRING", None),
     ],
 )
-def test_a_misspelled_setting_is_named_with_what_was_meant(settings, name, meant):
+def test_a_misspelled_setting_is_named_with_a_suggestion(settings, name, meant):
     finding, _ = check_settings({**settings, name: "1"})
 
     if meant is None:  # the right one is set as well
@@ -374,7 +374,7 @@ def test_a_misspelled_setting_is_named_with_what_was_meant(settings, name, meant
 
 
 @pytest.mark.parametrize("name", ["FINNHUB", "MY_OWN_KEY", "PYTHON_THREADPOOL_THREAD_COUNT"])
-def test_settings_of_others_are_left_alone(settings, name):
+def test_settings_of_other_tools_are_ignored(settings, name):
     finding, _ = check_settings({**settings, name: "1"})
 
     assert finding.state == "ok", finding

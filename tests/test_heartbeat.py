@@ -17,7 +17,7 @@ async def run_timer(stack: Stack, http: aiohttp.ClientSession) -> None:
         assert answer.status == 202
 
 
-async def test_a_message_that_was_stored_and_never_published_is_noticed(
+async def test_the_head_event_reveals_a_message_that_was_not_published(
     stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User, one: Instance, room: str
 ) -> None:
     """As if the instance had ended between the commit and the publish."""
@@ -36,7 +36,7 @@ async def test_a_message_that_was_stored_and_never_published_is_noticed(
         assert [entry["content"] for entry in page["messages"]] == ["never published"]
 
 
-async def test_there_is_one_event_a_room_and_none_for_empty_rooms(
+async def test_one_head_event_is_published_for_each_room_with_users(
     ann: User, one: Instance, room: str
 ) -> None:
     async with ann.connect(room) as here:

@@ -62,14 +62,14 @@ async def refusal(awaitable: Any) -> str:
 # --- keeping --------------------------------------------------------------------------------
 
 
-async def test_messages_get_the_next_places_in_the_log(one: Instance, room: str) -> None:
+async def test_messages_get_consecutive_seqs(one: Instance, room: str) -> None:
     stored = [await one.appender.append(room, draft(text)) for text in ("a", "b", "c")]
 
     assert [each.seq for each in stored] == [1, 2, 3]
     assert await everything(one, room) == [(1, "a"), (2, "b"), (3, "c")]
 
 
-async def test_what_arrives_during_a_commit_goes_together_in_the_next(
+async def test_messages_that_arrive_during_a_commit_share_the_next_one(
     one: Instance, room: str
 ) -> None:
     drafts = [draft(str(number)) for number in range(1 + 2 * MAX_COMMIT_ENTRIES)]
@@ -81,7 +81,7 @@ async def test_what_arrives_during_a_commit_goes_together_in_the_next(
     assert len(stamps) <= 4  # the first alone or with others, then full batches
 
 
-async def test_two_instances_share_one_order_without_gap_or_repeat(
+async def test_two_instances_write_one_order_without_gaps_or_duplicates(
     one: Instance, other: Instance, room: str
 ) -> None:
     drafts = [draft(f"{number}", sender=f"writer{number % 20}") for number in range(200)]
@@ -96,7 +96,7 @@ async def test_two_instances_share_one_order_without_gap_or_repeat(
     assert log == await everything(other, room)
 
 
-async def test_a_message_sent_again_keeps_its_first_place(
+async def test_a_repeated_message_has_the_seq_of_the_first(
     one: Instance, other: Instance, room: str
 ) -> None:
     said = draft("once")
@@ -109,7 +109,7 @@ async def test_a_message_sent_again_keeps_its_first_place(
     assert await everything(one, room) == [(1, "once"), (2, "between")]
 
 
-async def test_a_message_sent_twice_at_once_is_stored_once(
+async def test_a_message_sent_twice_concurrently_is_stored_once(
     one: Instance, other: Instance, room: str
 ) -> None:
     said = draft("once")
@@ -122,7 +122,7 @@ async def test_a_message_sent_twice_at_once_is_stored_once(
     assert await everything(one, room) == [(1, "once")]
 
 
-async def test_repeats_among_new_messages_do_not_hold_them_up(one: Instance, room: str) -> None:
+async def test_repeated_messages_do_not_delay_new_ones(one: Instance, room: str) -> None:
     said = [draft(str(number)) for number in range(10)]
     await asyncio.gather(*(one.appender.append(room, each) for each in said[::2]))
 
@@ -141,14 +141,14 @@ async def test_an_id_used_again_for_another_text_is_a_conflict(one: Instance, ro
     assert await everything(one, room) == [(1, "one thing")]
 
 
-async def test_the_same_id_of_two_people_names_two_messages(one: Instance, room: str) -> None:
+async def test_the_same_id_of_two_users_is_two_messages(one: Instance, room: str) -> None:
     await one.appender.append(room, draft("ann's", sender="ann", client_id="1"))
     await one.appender.append(room, draft("bob's", sender="bob", client_id="1"))
 
     assert await everything(one, room) == [(1, "ann's"), (2, "bob's")]
 
 
-async def test_a_full_line_is_refused_at_once(
+async def test_a_message_for_a_full_queue_is_rejected_at_once(
     one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draft_queue, "MAX_QUEUE_DRAFTS", 5)
@@ -161,7 +161,7 @@ async def test_a_full_line_is_refused_at_once(
     assert len(await asyncio.gather(*waiting)) == 5
 
 
-async def test_long_messages_are_divided_into_frames_the_service_takes(
+async def test_long_messages_are_split_into_frames_below_the_service_limit(
     one: Instance, room: str
 ) -> None:
     texts = ["\x01" * 4000 for _ in range(60)]
@@ -171,7 +171,7 @@ async def test_long_messages_are_divided_into_frames_the_service_takes(
     assert sorted(each.seq for each in stored) == list(range(1, 61))
 
 
-async def test_time_never_runs_backwards_in_a_log(
+async def test_timestamps_of_a_log_never_decrease(
     one: Instance, other: Instance, room: str
 ) -> None:
     one.time = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)
@@ -189,7 +189,7 @@ async def test_time_never_runs_backwards_in_a_log(
 # --- faults ---------------------------------------------------------------------------------
 
 
-async def test_a_commit_whose_answer_was_lost_is_recognised(stack: Stack, room: str) -> None:
+async def test_a_commit_whose_response_was_lost_is_recognized(stack: Stack, room: str) -> None:
     """The storage has stored the messages, and the app cannot know: it must not keep them twice."""
     async with losing_proxy(stack.tables.url) as proxy:
         way = stack.tables_connection_string.replace(stack.tables.url, proxy.url)
@@ -206,7 +206,7 @@ async def test_a_commit_whose_answer_was_lost_is_recognised(stack: Stack, room: 
             assert [seq for seq, _ in log] == list(range(1, 12))
 
 
-async def test_a_message_that_could_not_be_published_is_published_when_sent_again(
+async def test_an_unpublished_message_is_published_when_it_is_repeated(
     stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
     async with serve() as service, instance(stack, hub=service.connection_string) as one:
@@ -232,7 +232,7 @@ async def until_kept(one: Instance, room: str, said: Draft) -> Stored:
             return await one.appender.append(room, said)
 
 
-async def test_publishing_may_fail_for_ten_seconds(
+async def test_all_messages_are_published_after_a_failure_of_ten_seconds(
     stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
     """Senders try again until they know; then everybody has everything, once and in order."""
@@ -260,7 +260,7 @@ async def test_publishing_may_fail_for_ten_seconds(
         await bob.close()
 
 
-async def test_what_was_published_twice_has_the_same_seq_both_times(
+async def test_a_message_published_twice_has_the_same_seq(
     stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
@@ -273,7 +273,7 @@ async def test_what_was_published_twice_has_the_same_seq_both_times(
         assert received[0] == received[1]
 
 
-async def test_every_acknowledged_message_survives_the_death_of_its_host(
+async def test_acknowledged_messages_survive_a_killed_host(
     stack: Stack, room: str, one: Instance, http: aiohttp.ClientSession
 ) -> None:
     """Killed in the middle of traffic and started again, while the senders try until they know."""
@@ -320,7 +320,7 @@ async def post(http: aiohttp.ClientSession, url: str, body: Any) -> int | None:
 # --- two hosts, many readers ------------------------------------------------------------------
 
 
-async def test_twenty_writers_on_two_hosts_are_received_in_one_order_by_all(
+async def test_all_users_receive_the_messages_of_two_hosts_in_one_order(
     stack: Stack, room: str, one: Instance, http: aiohttp.ClientSession
 ) -> None:
     (port,) = free_ports(1)
@@ -368,7 +368,7 @@ async def said(instance: Instance, room: str, count: int) -> None:
     )
 
 
-async def test_who_comes_back_gets_exactly_what_was_missed(one: Instance, room: str) -> None:
+async def test_read_since_returns_exactly_the_missed_messages(one: Instance, room: str) -> None:
     await said(one, room, 30)
     epoch = (await one.logs.read_head(room)).epoch
 
@@ -378,7 +378,7 @@ async def test_who_comes_back_gets_exactly_what_was_missed(one: Instance, room: 
     assert [entry.seq for entry in page.messages] == list(range(11, 31))
 
 
-async def test_who_missed_nothing_gets_nothing(one: Instance, room: str) -> None:
+async def test_read_since_the_head_returns_no_messages(one: Instance, room: str) -> None:
     await said(one, room, 3)
     epoch = (await one.logs.read_head(room)).epoch
 
@@ -388,7 +388,7 @@ async def test_who_missed_nothing_gets_nothing(one: Instance, room: str) -> None
     assert page.messages == []
 
 
-async def test_who_waited_in_an_empty_room_gets_all_that_came(one: Instance, room: str) -> None:
+async def test_read_since_an_empty_log_returns_all_messages(one: Instance, room: str) -> None:
     empty, _ = await one.history.read_since(room, None, None)
     await said(one, room, 3)
 
@@ -398,7 +398,9 @@ async def test_who_waited_in_an_empty_room_gets_all_that_came(one: Instance, roo
     assert [entry.seq for entry in page.messages] == [1, 2, 3]
 
 
-async def test_too_much_to_tell_is_not_reported_in_part(one: Instance, room: str) -> None:
+async def test_read_since_returns_the_newest_page_when_too_many_are_missed(
+    one: Instance, room: str
+) -> None:
     await said(one, room, 250)
     epoch = (await one.logs.read_head(room)).epoch
 
@@ -409,7 +411,9 @@ async def test_too_much_to_tell_is_not_reported_in_part(one: Instance, room: str
     assert page.more
 
 
-async def test_a_newcomer_gets_the_newest_page(one: Instance, room: str) -> None:
+async def test_read_since_without_a_position_returns_the_newest_page(
+    one: Instance, room: str
+) -> None:
     await said(one, room, 60)
 
     page, recovered = await one.history.read_since(room, None, None)
@@ -418,7 +422,7 @@ async def test_a_newcomer_gets_the_newest_page(one: Instance, room: str) -> None
     assert [entry.seq for entry in page.messages] == list(range(11, 61))
 
 
-async def test_a_log_begun_anew_is_another_epoch(one: Instance, room: str) -> None:
+async def test_a_log_that_was_deleted_begins_a_new_epoch(one: Instance, room: str) -> None:
     await said(one, room, 3)
     before = await one.logs.read_head(room)
     await deleted(one, room)
@@ -431,7 +435,7 @@ async def test_a_log_begun_anew_is_another_epoch(one: Instance, room: str) -> No
     assert [entry.seq for entry in page.messages] == [1, 2, 3, 4, 5]
 
 
-async def test_a_log_deleted_in_part_takes_the_same_messages_again(
+async def test_a_log_without_its_head_stores_the_same_messages_again(
     one: Instance, other: Instance, room: str
 ) -> None:
     """Only the head is gone: what is left of the old log neither shows nor stands in the way."""
@@ -457,7 +461,7 @@ async def deleted(instance: Instance, room: str) -> None:
 # --- pages ----------------------------------------------------------------------------------
 
 
-async def test_pages_lead_through_the_whole_history_both_ways(one: Instance, room: str) -> None:
+async def test_pages_cover_the_whole_history_in_both_directions(one: Instance, room: str) -> None:
     await said(one, room, 57)
 
     back, more, before = [], True, None
@@ -474,7 +478,7 @@ async def test_pages_lead_through_the_whole_history_both_ways(one: Instance, roo
     assert back == forth == list(range(1, 58))
 
 
-async def test_pages_stay_right_while_people_write(one: Instance, room: str) -> None:
+async def test_pages_are_correct_during_concurrent_writes(one: Instance, room: str) -> None:
     await said(one, room, 40)
     writing = asyncio.ensure_future(said(one, room, 150))
 
@@ -491,7 +495,7 @@ async def test_pages_stay_right_while_people_write(one: Instance, room: str) -> 
 @pytest.mark.parametrize(
     "cursor", [{"after": 4}, {"before": 5}, {"before": 2, "after": 1}], ids=str
 )
-async def test_a_cursor_beyond_the_log_is_refused(
+async def test_a_cursor_outside_the_log_is_rejected(
     one: Instance, room: str, cursor: dict[str, int]
 ) -> None:
     await said(one, room, 3)
@@ -510,7 +514,7 @@ async def test_an_empty_room_has_an_empty_history(one: Instance, room: str) -> N
 DAY = timedelta(days=1)
 
 
-async def test_old_messages_are_purged_and_the_log_goes_on(one: Instance, room: str) -> None:
+async def test_old_messages_are_purged_and_seqs_continue(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 120)
     one.time = None
@@ -524,7 +528,9 @@ async def test_old_messages_are_purged_and_the_log_goes_on(one: Instance, room: 
     assert (await one.appender.append(room, draft("newer"))).seq == 122
 
 
-async def test_who_stands_before_what_was_purged_is_reported_so(one: Instance, room: str) -> None:
+async def test_a_position_before_the_purged_messages_is_not_recovered(
+    one: Instance, room: str
+) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 60)
     one.time = None
@@ -539,7 +545,7 @@ async def test_who_stands_before_what_was_purged_is_reported_so(one: Instance, r
     assert (await one.history.read_since(room, 60, epoch))[1]
 
 
-async def test_purging_goes_on_where_it_was_cut_short(one: Instance, room: str) -> None:
+async def test_an_interrupted_purge_continues(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 100)
     one.time = None
@@ -558,7 +564,7 @@ async def test_purging_goes_on_where_it_was_cut_short(one: Instance, room: str) 
     assert left == ["head"], left
 
 
-async def test_people_write_while_the_past_is_purged(one: Instance, room: str) -> None:
+async def test_messages_are_stored_during_a_purge(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
     await said(one, room, 100)
     one.time = None
@@ -572,7 +578,7 @@ async def test_people_write_while_the_past_is_purged(one: Instance, room: str) -
 # --- direct conversations -------------------------------------------------------------------
 
 
-async def test_two_people_share_one_log_from_both_sides(one: Instance) -> None:
+async def test_both_users_of_a_direct_conversation_write_one_log(one: Instance) -> None:
     ann, bob = f"ann-{uuid.uuid4().hex[:8]}", f"bob-{uuid.uuid4().hex[:8]}"
 
     await one.appender.append(direct_log(ann, bob), draft("hi bob", sender=ann))

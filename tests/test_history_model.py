@@ -78,7 +78,7 @@ async def play(stack: Stack, rounds: Sequence[Sequence[tuple[str, str, str, int]
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(rounds=ROUNDS)
-def test_whatever_is_sent_in_whatever_order_is_stored_once(
+def test_random_messages_through_two_instances_are_stored_once(
     stack: Stack, rounds: Sequence[Sequence[tuple[str, str, str, int]]]
 ) -> None:
     asyncio.run(play(stack, rounds))

@@ -257,14 +257,14 @@ async def write_with_faults(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(seed=st.integers(0, 10_000), instances=st.integers(2, 3))
-def test_whatever_the_storage_does_everything_is_stored_once_and_published(
+def test_messages_are_stored_once_and_published_with_storage_faults(
     stack: Stack, seed: int, instances: int
 ) -> None:
     asyncio.run(write_with_faults(stack, seed, 30, instances, rate=0.15))
 
 
 @pytest.mark.parametrize("dies_after", range(14))
-async def test_an_instance_that_dies_after_any_step_costs_nothing(
+async def test_no_message_is_lost_when_an_instance_stops_after_any_step(
     stack: Stack, room: str, dies_after: int
 ) -> None:
     """It stops in the middle of leading or following; the others take over."""
@@ -286,9 +286,7 @@ async def test_an_instance_that_dies_after_any_step_costs_nothing(
         await check(others[0], room, frames, outcomes)
 
 
-async def test_rows_of_the_protocol_that_are_not_usable_are_removed(
-    stack: Stack, room: str
-) -> None:
+async def test_unusable_protocol_rows_are_removed(stack: Stack, room: str) -> None:
     """Half written, of another epoch, of another version, and far too many."""
     async with start_nodes(stack, [Faults(1, 0), Faults(2, 0)]) as (nodes, frames):
         one, other = nodes

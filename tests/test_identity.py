@@ -64,7 +64,7 @@ async def refusal(asking: Any) -> str:
 # --- guests -------------------------------------------------------------------------------------
 
 
-async def test_a_guest_stays_the_same_person_with_the_session() -> None:
+async def test_a_session_keeps_the_id_and_name_of_a_guest() -> None:
     guests = Guest(SessionSigner(SECRET))
     first = await guests.authenticate_or_create({}, "ann")
     assert first.session
@@ -76,7 +76,7 @@ async def test_a_guest_stays_the_same_person_with_the_session() -> None:
     assert (await guests.authenticate(bearer(token))).user_id == first.user_id
 
 
-async def test_a_name_given_twice_makes_two_people(
+async def test_the_same_name_twice_makes_two_users(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     racing = [User.create(http, stack.url, "ann") for _ in range(8)]
@@ -87,7 +87,7 @@ async def test_a_name_given_twice_makes_two_people(
     assert {display_name(one) for one in ids} == {"ann"}
 
 
-async def test_no_user_enters_under_an_id_that_is_taken(
+async def test_a_user_id_that_is_taken_is_not_reused(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
@@ -129,21 +129,21 @@ def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> st
         pytest.param("\udcff\udcfe", id="no text"),
     ],
 )
-async def test_a_session_that_is_not_ours_is_refused(token: str) -> None:
+async def test_an_invalid_session_is_rejected(token: str) -> None:
     assert (
         await refusal(Guest(SessionSigner(SECRET)).authenticate(bearer(token))) == "unauthenticated"
     )
 
 
 @pytest.mark.parametrize("scheme", ["", "Basic ", "bearer", "Token "])
-async def test_a_session_comes_as_a_bearer_token(scheme: str) -> None:
+async def test_a_session_is_accepted_only_as_a_bearer_token(scheme: str) -> None:
     headers = {"authorization": scheme + session()}
 
     assert await refusal(Guest(SessionSigner(SECRET)).authenticate(headers)) == "unauthenticated"
 
 
 @given(st.text() | st.from_regex(r"[a-z]+_[a-f0-9]{16}"))
-def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> None:
+def test_a_guest_id_is_well_formed_and_differs_from_account_ids(name: str) -> None:
     caller = asyncio.run(Guest(SessionSigner(SECRET)).authenticate_or_create({}, name))
 
     assert validate_user_id(caller.user_id) == caller.user_id
@@ -167,13 +167,13 @@ def test_a_guests_id_is_always_well_formed_and_never_an_accounts(name: str) -> N
         ("a" * 100_000, "a" * 40),
     ],
 )
-async def test_a_wished_name_is_written_in_the_alphabet_of_ids(wish: str, name: str) -> None:
+async def test_a_requested_name_is_converted_to_the_characters_of_ids(wish: str, name: str) -> None:
     caller = await Guest(SessionSigner(SECRET)).authenticate_or_create({}, wish)
 
     assert re.fullmatch(re.escape(name) + "-[a-z2-9]{8}", caller.user_id)
 
 
-def test_newcomers_are_reported_apart_by_the_address_that_the_platform_wrote() -> None:
+def test_the_client_address_is_read_from_the_platform_header() -> None:
     assert client_address({"x-forwarded-for": "1.2.3.4, 5.6.7.8:4711"}) == "5.6.7.8"
     assert client_address({"x-forwarded-for": "[2001:db8::1]:4711"}) == "2001:db8::"
     assert client_address({"x-forwarded-for": "2001:db8::2"}) == "2001:db8::"
@@ -198,7 +198,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_name_of_any_script_stays_what_it_is(
+async def test_a_display_name_of_any_script_is_unchanged(
     stack: Stack, http: aiohttp.ClientSession, name: str
 ) -> None:
     async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
@@ -226,7 +226,7 @@ INVALID_NAMES = [
 
 
 @pytest.mark.parametrize("name", INVALID_NAMES, ids=ascii)
-async def test_a_name_that_no_user_sees_or_that_imitates_the_server_is_refused(
+async def test_an_invisible_or_system_like_name_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, ann: User, name: str
 ) -> None:
     status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
@@ -238,14 +238,14 @@ async def test_a_name_that_no_user_sees_or_that_imitates_the_server_is_refused(
 
 
 @given(st.text())
-def test_the_nearest_valid_name_is_valid(text: str) -> None:
+def test_clean_display_name_returns_a_valid_name(text: str) -> None:
     name = clean_display_name(text, "guest")
 
     assert validate_display_name(name) == name
     assert len(name) <= MAX_NAME_CHARACTERS
 
 
-async def test_a_name_travels_with_everything_that_a_user_does(ann: User, bob: User) -> None:
+async def test_every_event_of_a_user_has_the_display_name(ann: User, bob: User) -> None:
     room = f"room-{time.time_ns()}"
     async with ann.connect(room) as here:
         assert (await bob.ask("PATCH", "/api/me", json={"name": "张伟"}))[0] == 200
@@ -275,7 +275,7 @@ async def test_a_name_travels_with_everything_that_a_user_does(ann: User, bob: U
     assert direct["name"] == "Анна"
 
 
-async def test_the_caller_reads_and_changes_the_own_profile(ann: User) -> None:
+async def test_a_user_reads_and_changes_the_own_profile(ann: User) -> None:
     before = await ann.get("/api/me")
     status, changed = await ann.ask(
         "PATCH", "/api/me", json={"name": "Ann Lee", "status": "away until noon", "colour": 3}
@@ -311,7 +311,7 @@ async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) ->
 # --- sessions -----------------------------------------------------------------------------------
 
 
-async def test_a_session_that_was_signed_out_is_refused_and_its_connections_are_closed(
+async def test_signing_out_ends_the_session_and_closes_its_connections(
     ann: User, http: aiohttp.ClientSession
 ) -> None:
     admission = await ann.negotiate()
@@ -327,7 +327,7 @@ async def test_a_session_that_was_signed_out_is_refused_and_its_connections_are_
     assert refused.value.status == 401
 
 
-async def test_every_instance_knows_that_a_session_was_signed_out(
+async def test_a_sign_out_applies_on_every_instance(
     strict: Part, http: aiohttp.ClientSession, ann: User
 ) -> None:
     headers = {"Authorization": f"Bearer {ann.session}"}
@@ -337,7 +337,7 @@ async def test_every_instance_knows_that_a_session_was_signed_out(
         assert answer.status == 401
 
 
-async def test_a_renewed_session_is_the_same_session(ann: User) -> None:
+async def test_a_renewed_session_has_the_same_id(ann: User) -> None:
     first = jwt.decode(ann.session, options={"verify_signature": False})
     renewed = jwt.decode((await ann.negotiate())["session"], options={"verify_signature": False})
 
@@ -346,7 +346,7 @@ async def test_a_renewed_session_is_the_same_session(ann: User) -> None:
     }
 
 
-def test_a_change_of_the_secret_signs_no_user_out() -> None:
+def test_sessions_stay_valid_when_the_secret_is_rotated() -> None:
     old, new = SECRET, SECRET[::-1]
     token = SessionSigner(old).sign(SessionSigner(old).begin("ann-22222222", "ann"))
 
@@ -383,7 +383,7 @@ def test_a_session_ends_after_thirty_days_without_renewal_and_after_180_with() -
         signer().verify(unused)
 
 
-async def test_an_account_without_a_subject_is_nobody(company: OwnIssuer) -> None:
+async def test_a_token_without_a_subject_is_unauthenticated(company: OwnIssuer) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
 
     for subject in ("", " "):
@@ -391,7 +391,7 @@ async def test_an_account_without_a_subject_is_nobody(company: OwnIssuer) -> Non
         assert await refusal(identity.authenticate(bearer(token))) == "unauthenticated"
 
 
-async def test_an_account_keeps_its_id_under_another_name(company: OwnIssuer) -> None:
+async def test_an_account_has_the_same_id_with_another_name(company: OwnIssuer) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
 
     first = await identity.authenticate(bearer(company.token(name="Ann")))
@@ -422,7 +422,7 @@ def behind_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("behind_the_platform")
-async def test_who_is_signed_in_has_one_id_and_another_account_has_another() -> None:
+async def test_each_account_has_one_user_id() -> None:
     ann = await EasyAuth().authenticate(SIGNED_IN)
     again = await EasyAuth().authenticate_or_create(SIGNED_IN, "bob")
     bob = await EasyAuth().authenticate(SIGNED_IN | {"x-ms-client-principal-id": "4712"})
@@ -431,7 +431,7 @@ async def test_who_is_signed_in_has_one_id_and_another_account_has_another() -> 
     assert re.fullmatch(r"user_[0-9a-f]{32}", ann.user_id)
 
 
-async def test_principal_headers_prove_nothing_where_the_platform_does_not_set_them() -> None:
+async def test_principal_headers_are_ignored_outside_app_service() -> None:
     assert await refusal(EasyAuth().authenticate(SIGNED_IN)) == "unauthenticated"
 
 
@@ -452,14 +452,14 @@ async def test_principal_headers_prove_nothing_where_the_platform_does_not_set_t
     ],
     ids=lambda text: text[:12],
 )
-async def test_a_principal_that_cannot_be_read_is_nobody(garbage: str) -> None:
+async def test_an_unreadable_principal_is_unauthenticated(garbage: str) -> None:
     headers = SIGNED_IN | {"x-ms-client-principal": garbage}
 
     assert await refusal(EasyAuth().authenticate(headers)) == "unauthenticated"
 
 
 @pytest.mark.usefixtures("behind_the_platform")
-async def test_another_sites_page_cannot_use_the_cookie() -> None:
+async def test_a_cross_site_request_with_the_cookie_is_forbidden() -> None:
     headers = SIGNED_IN | {"sec-fetch-site": "cross-site"}
 
     assert await refusal(EasyAuth().authenticate(headers)) == "forbidden"
@@ -482,7 +482,7 @@ async def company() -> AsyncIterator[OwnIssuer]:
         yield issuer
 
 
-async def test_a_token_of_the_issuer_is_an_account(company: OwnIssuer) -> None:
+async def test_a_token_of_the_issuer_identifies_an_account(company: OwnIssuer) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
     token = company.token(preferred_username="ann@example.com")
 
@@ -509,7 +509,7 @@ BAD_TOKENS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("changes", BAD_TOKENS.values(), ids=BAD_TOKENS)
-async def test_a_token_that_is_wrong_in_one_thing_is_refused(
+async def test_a_token_with_one_invalid_claim_is_rejected(
     company: OwnIssuer, changes: dict[str, Any]
 ) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
@@ -519,7 +519,7 @@ async def test_a_token_that_is_wrong_in_one_thing_is_refused(
     )
 
 
-async def test_a_published_key_is_no_secret_to_sign_with(company: OwnIssuer) -> None:
+async def test_a_token_signed_with_the_public_key_is_rejected(company: OwnIssuer) -> None:
     identity = OpenIdConnect(company.url, AUDIENCE)
     public = (
         company.keys["first"]
@@ -540,7 +540,7 @@ async def test_a_published_key_is_no_secret_to_sign_with(company: OwnIssuer) -> 
         assert await refusal(identity.authenticate(bearer(token))) == "unauthenticated"
 
 
-async def test_keys_are_looked_up_once_for_many_callers(company: OwnIssuer) -> None:
+async def test_signing_keys_are_fetched_once_for_concurrent_requests(company: OwnIssuer) -> None:
     issuer = Issuer(company.url, AUDIENCE)
     token = company.token()
 
@@ -549,7 +549,9 @@ async def test_keys_are_looked_up_once_for_many_callers(company: OwnIssuer) -> N
     assert company.asked == 1
 
 
-async def test_a_new_key_is_found_and_a_withdrawn_one_purged(company: OwnIssuer) -> None:
+async def test_a_new_signing_key_is_fetched_and_a_withdrawn_one_is_rejected(
+    company: OwnIssuer,
+) -> None:
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     old = company.token()
@@ -562,7 +564,7 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_purged(company: OwnIssuer)
     assert await refusal(issuer.verify(old)) == "unauthenticated"
 
 
-async def test_a_withdrawn_key_is_not_trusted_forever(company: OwnIssuer) -> None:
+async def test_a_withdrawn_key_is_rejected_after_the_cache_time(company: OwnIssuer) -> None:
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     old = company.token()
@@ -574,7 +576,9 @@ async def test_a_withdrawn_key_is_not_trusted_forever(company: OwnIssuer) -> Non
     assert await refusal(issuer.verify(old)) == "unauthenticated"
 
 
-async def test_strangers_cannot_make_us_ask_the_issuer_again_and_again(company: OwnIssuer) -> None:
+async def test_unknown_keys_do_not_cause_repeated_requests_to_the_issuer(
+    company: OwnIssuer,
+) -> None:
     clock = Clock()
     issuer = Issuer(company.url, AUDIENCE, clock)
     unknown = company.token(headers={"kid": "unknown"})
@@ -586,7 +590,7 @@ async def test_strangers_cannot_make_us_ask_the_issuer_again_and_again(company: 
     assert company.asked == 1
 
 
-async def test_while_the_issuer_is_away_known_keys_serve_and_it_is_left_in_peace(
+async def test_cached_keys_are_used_and_requests_pause_while_the_issuer_fails(
     company: OwnIssuer,
 ) -> None:
     clock = Clock()
@@ -603,7 +607,7 @@ async def test_while_the_issuer_is_away_known_keys_serve_and_it_is_left_in_peace
     assert await new.verify(company.token())
 
 
-async def test_keys_of_a_user_else_are_not_taken(company: OwnIssuer) -> None:
+async def test_keys_of_another_issuer_are_not_used(company: OwnIssuer) -> None:
     company.name = "https://elsewhere"
 
     asking = Issuer(company.url, AUDIENCE).verify(company.token())
@@ -614,7 +618,7 @@ async def test_keys_of_a_user_else_are_not_taken(company: OwnIssuer) -> None:
 # --- what a token opens -------------------------------------------------------------------------
 
 
-async def test_a_client_token_holds_no_more_than_it_must(
+async def test_a_client_token_has_only_the_granted_groups_and_roles(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
@@ -632,7 +636,7 @@ async def test_a_client_token_holds_no_more_than_it_must(
     assert all(re.fullmatch(r"webpubsub\.joinLeaveGroup\.[a-z-]+", r) for r in claims["role"])
 
 
-async def test_a_wish_for_a_longer_token_changes_nothing(
+async def test_a_requested_token_lifetime_is_ignored(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     url = f"{stack.url}/api/negotiate?user_id=ann&ttl=1000000000&minutes_to_expire=1000000000"
@@ -644,7 +648,7 @@ async def test_a_wish_for_a_longer_token_changes_nothing(
     assert claims["exp"] - claims["iat"] <= 3600
 
 
-async def test_the_services_own_commands_open_no_room(
+async def test_group_commands_of_clients_are_forbidden(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     ann, bob = [await User.create(http, stack.url, name) for name in ("ann", "bob")]
@@ -663,7 +667,7 @@ async def test_the_services_own_commands_open_no_room(
         assert "past the webhook" not in str(hearing.received)
 
 
-async def test_a_connection_is_a_user_who_its_token_names(
+async def test_a_connect_event_with_another_subject_is_rejected(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     answered = await Service(http, stack.url).send_system_event(
@@ -705,9 +709,7 @@ INCOMPLETE = {
 
 
 @pytest.mark.parametrize(("changes", "sentence"), INCOMPLETE.values(), ids=INCOMPLETE)
-def test_a_deployed_app_refuses_settings_that_are_not_safe(
-    changes: dict[str, str], sentence: str
-) -> None:
+def test_a_deployed_app_rejects_unsafe_settings(changes: dict[str, str], sentence: str) -> None:
     assert Settings.read(COMPLETE)
     with pytest.raises(InvalidSettingsError) as refused:
         Settings.read(COMPLETE | changes)
@@ -717,7 +719,7 @@ def test_a_deployed_app_refuses_settings_that_are_not_safe(
     assert SECRET not in str(refused.value)
 
 
-async def test_an_app_without_a_secret_answers_no_user_and_its_log_sends_why(
+async def test_an_app_without_a_secret_responds_503_and_logs_the_reason(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     (port,) = free_ports(1)

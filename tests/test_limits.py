@@ -56,7 +56,7 @@ def spent(limit: RateLimiter, person: str = "ann") -> int | None:
     return None
 
 
-def test_a_refusal_sends_that_trying_again_helps(clock: Clock) -> None:
+def test_a_rate_limited_error_allows_a_retry(clock: Clock) -> None:
     limit = RateLimiter("messages", 6, clock=clock)
     limit.acquire("ann")
 
@@ -67,7 +67,7 @@ def test_a_refusal_sends_that_trying_again_helps(clock: Clock) -> None:
     assert refused.value.retry
 
 
-def test_ten_at_once_and_then_one_a_second(clock: Clock) -> None:
+def test_a_burst_of_ten_is_allowed_and_then_one_a_second(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
 
     assert [spent(limit) for _ in range(10)] == [None] * 10
@@ -79,7 +79,7 @@ def test_ten_at_once_and_then_one_a_second(clock: Clock) -> None:
     assert spent(limit) is not None
 
 
-def test_after_the_time_it_names_the_next_one_is_allowed(clock: Clock) -> None:
+def test_the_next_request_is_allowed_after_the_returned_wait(clock: Clock) -> None:
     limit = RateLimiter("messages", 7, clock=clock)
     while (wait := spent(limit)) is None:
         pass
@@ -89,7 +89,7 @@ def test_after_the_time_it_names_the_next_one_is_allowed(clock: Clock) -> None:
     assert spent(limit) is None
 
 
-def test_in_a_minute_no_more_than_the_limit_and_what_may_come_at_once(clock: Clock) -> None:
+def test_a_minute_allows_the_limit_plus_the_burst(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
     allowed = 0
 
@@ -100,7 +100,7 @@ def test_in_a_minute_no_more_than_the_limit_and_what_may_come_at_once(clock: Clo
     assert allowed == 10 + 59  # The sixtieth comes with the end of the minute.
 
 
-def test_trying_in_vain_costs_nothing_more(clock: Clock) -> None:
+def test_rejected_requests_do_not_lengthen_the_wait(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
 
     waits = [spent(limit) for _ in range(100)]
@@ -108,7 +108,7 @@ def test_trying_in_vain_costs_nothing_more(clock: Clock) -> None:
     assert waits[10:] == [A_SECOND + 1] * 90
 
 
-def test_every_user_has_their_own(clock: Clock) -> None:
+def test_each_user_has_a_separate_limit(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
     while spent(limit, "ann") is None:
         pass
@@ -116,14 +116,14 @@ def test_every_user_has_their_own(clock: Clock) -> None:
     assert spent(limit, "bob") is None
 
 
-def test_zero_is_no_limit(clock: Clock) -> None:
+def test_zero_disables_the_limit(clock: Clock) -> None:
     limit = RateLimiter("messages", 0, clock=clock)
 
     assert [spent(limit) for _ in range(1000)] == [None] * 1000
     assert limit.try_acquire("ann")
 
 
-def test_a_crowd_of_new_names_cannot_fill_the_memory(clock: Clock) -> None:
+def test_the_number_of_buckets_is_bounded(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
     begin = time.perf_counter()
 
@@ -134,7 +134,7 @@ def test_a_crowd_of_new_names_cannot_fill_the_memory(clock: Clock) -> None:
     assert time.perf_counter() - begin < 2
 
 
-async def test_who_sends_too_much_is_reported_when_to_go_on(service: Service) -> None:
+async def test_a_sender_above_the_limit_receives_the_wait(service: Service) -> None:
     numbers = itertools.count()
 
     async def say(user: str) -> tuple[str | None, int | None]:
@@ -155,7 +155,7 @@ async def test_who_sends_too_much_is_reported_when_to_go_on(service: Service) ->
     assert other != "rate_limited"
 
 
-async def test_who_joins_too_often_waits(service: Service) -> None:
+async def test_joins_above_the_limit_are_rejected(service: Service) -> None:
     async def join(user: str) -> str | None:
         return (await service.send_event("join", {"room": "limits"}, user=user)).code
 
@@ -166,7 +166,7 @@ async def test_who_joins_too_often_waits(service: Service) -> None:
     assert await join("bob-33333333") == "unknown_room"
 
 
-async def test_who_reads_too_often_waits(service: Service) -> None:
+async def test_read_events_above_the_limit_are_rejected(service: Service) -> None:
     read = {"to": "bob-22222222", "seq": 0}
 
     codes = [(await service.send_event("read", read, user="ann-44444444")).code for _ in range(40)]
@@ -175,7 +175,7 @@ async def test_who_reads_too_often_waits(service: Service) -> None:
     assert codes[-1] == "rate_limited"
 
 
-async def test_an_address_lets_a_school_in_and_has_a_limit(
+async def test_guests_of_one_address_are_limited_above_a_burst(
     strict: Part, http: aiohttp.ClientSession
 ) -> None:
     async def enter(address: str) -> tuple[int, int]:
@@ -194,7 +194,7 @@ async def test_an_address_lets_a_school_in_and_has_a_limit(
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-async def test_another_sites_page_gets_no_new_guest_without_asking(
+async def test_a_cross_site_request_without_preflight_creates_no_guest(
     stack: Stack, http: aiohttp.ClientSession, site: str
 ) -> None:
     headers = {"Sec-Fetch-Site": site}
@@ -233,7 +233,7 @@ async def test_a_user_has_a_limited_number_of_connections(
     assert (refused.status, refused.code) == (429, "too_many_connections")
 
 
-async def test_connections_that_come_at_once_are_limited_too(service: Service) -> None:
+async def test_concurrent_connects_are_limited(service: Service) -> None:
     answers = await asyncio.gather(
         *(
             service.send_system_event("connect", user="ann-55555555")
@@ -248,7 +248,7 @@ async def test_connections_that_come_at_once_are_limited_too(service: Service) -
     }
 
 
-async def test_a_connection_that_has_ended_makes_room_for_another(service: Service) -> None:
+async def test_a_closed_connection_frees_its_place(service: Service) -> None:
     connections = [new_connection() for _ in range(CONNECTIONS_PER_USER)]
     for one in connections:
         await service.send_system_event("connect", user="ann-66666666", connection=one)
@@ -260,7 +260,7 @@ async def test_a_connection_that_has_ended_makes_room_for_another(service: Servi
     assert (before.status, after.status) == (429, 200)
 
 
-async def test_who_connects_too_often_waits(service: Service) -> None:
+async def test_connects_above_the_limit_are_rejected(service: Service) -> None:
     async def connect() -> str | None:
         connection = new_connection()
         answer = await service.send_system_event(
@@ -287,7 +287,7 @@ async def test_who_connects_too_often_waits(service: Service) -> None:
         ("typing", {"room": "ROOM"}),
     ],
 )
-async def test_a_connection_whose_events_are_rejected_again_and_again_is_closed(
+async def test_a_connection_with_too_many_rejected_events_is_closed(
     ann: User, bob: User, room: str, event: str, data: dict[str, Any]
 ) -> None:
     data = {name: room if value == "ROOM" else value for name, value in data.items()}
@@ -306,7 +306,7 @@ async def test_a_connection_whose_events_are_rejected_again_and_again_is_closed(
         assert len(rejected.received) > MAX_REJECTIONS_PER_MINUTE
 
 
-async def test_who_has_a_session_is_counted_by_it_and_not_by_the_address(
+async def test_a_request_with_a_session_is_limited_by_user_and_not_by_address(
     strict: Part, http: aiohttp.ClientSession
 ) -> None:
     headers = {"X-Forwarded-For": "192.0.2.3:4711"}

@@ -22,7 +22,7 @@ async def logged(stack: Stack, text: str) -> None:
     await asyncio.to_thread(stack.functions.wait_for_output, lambda line: text in line)
 
 
-async def test_a_refusal_is_logged_without_what_was_refused(
+async def test_a_rejected_event_is_logged_without_its_content(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
@@ -44,9 +44,7 @@ async def test_a_refusal_is_logged_without_what_was_refused(
     assert logs.find_leaks(logs.lines) == []
 
 
-async def test_what_was_sent_and_received_is_in_no_log(
-    stack: Stack, http: aiohttp.ClientSession
-) -> None:
+async def test_messages_are_not_logged(stack: Stack, http: aiohttp.ClientSession) -> None:
     ann, bob = [await User.create(http, stack.url, name) for name in ("ann", "bob")]
 
     async with ann.connect("lobby") as speaking, bob.connect("lobby") as hearing:
@@ -56,7 +54,7 @@ async def test_what_was_sent_and_received_is_in_no_log(
     assert logs.find_leaks(logs.lines) == []
 
 
-def test_the_search_would_find_them() -> None:
+def test_find_leaks_finds_keys_and_messages() -> None:
     logs.add_private_texts(SAID)
 
     found = logs.find_leaks(["all is well", f"connecting with {ACCESS_KEY}", f"stored: {SAID}"])

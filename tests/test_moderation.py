@@ -54,13 +54,13 @@ def takes_nothing() -> None:
     return None
 
 
-async def test_the_moderator_decides() -> None:
+async def test_the_moderation_function_decides() -> None:
     assert await check(agrees) is None
     assert await check(objects) == "moderated"
 
 
 @pytest.mark.parametrize("failing", [breaks, waits, answers_yes, is_no_coroutine, takes_nothing])
-async def test_when_it_fails_or_is_late_the_setting_decides(
+async def test_the_setting_decides_when_moderation_fails_or_times_out(
     failing: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -72,7 +72,7 @@ async def test_when_it_fails_or_is_late_the_setting_decides(
     assert "what nobody should see" not in caplog.text
 
 
-async def test_the_example_of_the_document_refuses_words(
+async def test_the_documented_word_list_rejects_words(
     strict: Part, http: aiohttp.ClientSession
 ) -> None:
     room = f"room-{uuid.uuid4().hex}"
@@ -90,7 +90,7 @@ async def test_the_example_of_the_document_refuses_words(
     assert await say("heckle and darning are fine") == (None, None)
 
 
-async def test_a_direct_message_is_looked_at_too(strict: Part, http: aiohttp.ClientSession) -> None:
+async def test_a_direct_message_is_moderated(strict: Part, http: aiohttp.ClientSession) -> None:
     key = {"x-functions-key": KEY}
     url = f"{strict.url}/api/users/dave-22222222/message"
     met = await http.post(url, json={"content": "welcome"}, headers=key)

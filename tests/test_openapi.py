@@ -104,7 +104,7 @@ SUCCESSES: list[Case] = [
 ]
 
 
-async def test_every_operation_answers_as_documented(
+async def test_every_operation_responds_as_documented(
     stack: Stack, ann: User, http: aiohttp.ClientSession, document: Document
 ) -> None:
     called = set()
@@ -127,7 +127,7 @@ async def test_every_operation_answers_as_documented(
     assert documented - called == {"pubsub_events_post"}  # only Web PubSub can call it
 
 
-def test_the_document_has_every_function_but_those_of_the_pages() -> None:
+def test_the_document_has_every_function_except_the_pages() -> None:
     declared = {(openapi.path(one), method.lower()) for one in endpoints for method in one.methods}
     paths = openapi.document()["paths"]
     documented = {(path, method) for path, item in paths.items() for method in item}
@@ -385,7 +385,7 @@ async def _store_used_id(stack: Stack, http: aiohttp.ClientSession) -> None:
         assert answer.status == 200
 
 
-async def test_a_function_key_is_asked_for_as_documented(
+async def test_a_function_key_is_required_as_documented(
     strict: Part, http: aiohttp.ClientSession, document: Document
 ) -> None:
     for one in openapi.documented_endpoints():
@@ -402,7 +402,7 @@ async def test_a_function_key_is_asked_for_as_documented(
         assert answer.status == 200
 
 
-def test_every_code_that_the_source_raises_has_a_status_and_a_meaning() -> None:
+def test_every_raised_error_code_is_declared() -> None:
     raised = set()
     for folder in ("api", "events", "negotiate", "pages", "producers", "realtime", "timers"):
         for file in (ROOT / folder).rglob("*.py"):
@@ -484,7 +484,7 @@ RANDOM_REQUESTS = [
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), RANDOM_REQUESTS)
-def test_a_random_request_is_answered_as_documented(
+def test_a_random_request_gets_a_documented_response(
     method: str, path: str, mode: GenerationMode, stack: Stack, session: str
 ) -> None:
     headers = {"Authorization": f"Bearer {session}"}

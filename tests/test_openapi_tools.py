@@ -99,7 +99,7 @@ def test_a_generated_client_has_sensible_names(client_package: ModuleType) -> No
     assert [name for name in models.__all__ if any(map(str.isdigit, name))] == []
 
 
-def test_a_generated_client_talks_to_the_app(
+def test_a_generated_client_calls_the_app(
     client_package: ModuleType, stack: Stack, room: str
 ) -> None:
     def call(module: str) -> ModuleType:

@@ -34,7 +34,7 @@ async def olivia(stack: Stack, http: aiohttp.ClientSession) -> User:
     return await enter(http, stack.url, "olivia", operator=True)
 
 
-async def test_a_server_vouches_for_its_own_users(
+async def test_a_server_mints_sessions_for_its_own_users(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     carol = await enter(http, stack.url, "customer_4711", name="Carol Müller")
@@ -47,7 +47,7 @@ async def test_a_server_vouches_for_its_own_users(
     assert not (await carol.get("/api/me"))["operator"]
 
 
-async def test_a_minted_session_lasts_as_long_as_the_server_sent(
+async def test_a_minted_session_has_the_requested_lifetime(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     _, minted = await mint(http, stack.url, "short", hours=1)
@@ -66,7 +66,7 @@ async def test_a_minted_session_lasts_as_long_as_the_server_sent(
         ("carol", {"operator": "yes"}, "invalid_request"),
     ],
 )
-async def test_a_session_that_makes_no_sense_is_not_minted(
+async def test_an_invalid_session_request_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, user_id: str, body: dict[str, Any], code: str
 ) -> None:
     status, said = await mint(http, stack.url, user_id, **body)
@@ -74,7 +74,7 @@ async def test_a_session_that_makes_no_sense_is_not_minted(
     assert (status, said["error"]["code"]) == (400, code)
 
 
-async def test_acts_are_recorded_with_who_what_and_when(
+async def test_operator_actions_are_in_the_audit_log(
     stack: Stack, http: aiohttp.ClientSession, olivia: User, ann: User, room: str
 ) -> None:
     status, said = await olivia.ask("PUT", f"/api/operator/users/{ann.id}/ban")
@@ -109,7 +109,7 @@ async def test_acts_are_recorded_with_who_what_and_when(
     assert "must not be recorded" not in str(acts)
 
 
-async def test_the_audit_log_comes_in_pages(olivia: User) -> None:
+async def test_the_audit_log_is_paged(olivia: User) -> None:
     for _ in range(4):
         await olivia.ask("DELETE", "/api/operator/users/nobody-22222222/ban")
     whole = (await olivia.get("/api/audit?limit=4"))["acts"]
@@ -142,7 +142,7 @@ async def test_no_session_is_minted_without_the_key(
 
 
 @pytest.mark.parametrize("name", ["Mallory Adams", "MALLORY ADAMS", "M\u0430llory Ad\u0430ms"])
-async def test_no_guest_has_a_name_that_looks_like_that_of_a_vouched_user(
+async def test_a_guest_name_like_the_name_of_a_vouched_user_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, ann: User, name: str
 ) -> None:
     await mint(http, stack.url, "employee_1", name="Mallory Adams")

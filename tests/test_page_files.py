@@ -29,7 +29,9 @@ async def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
 
 
 @pytest.mark.parametrize("path", FILES)
-async def test_a_file_is_sent_packed_and_not_twice(stack: Stack, path: str) -> None:
+async def test_a_file_is_compressed_and_not_sent_again_when_unchanged(
+    stack: Stack, path: str
+) -> None:
     status, plain, _ = await fetch(stack.url + path, **{"Accept-Encoding": "identity"})
     assert status == 200
 
@@ -44,14 +46,14 @@ async def test_a_file_is_sent_packed_and_not_twice(stack: Stack, path: str) -> N
 @pytest.mark.parametrize(
     "name", ["function_app.py", "..%2Fhost.json", "%2e%2e%2fhost.json", "app.js%00", "nothing.js"]
 )
-async def test_no_other_file_of_the_app_is_sent(stack: Stack, name: str) -> None:
+async def test_only_asset_files_are_served(stack: Stack, name: str) -> None:
     status, body, _ = await fetch(f"{stack.url}/assets/{name}")
 
     assert status == (400 if "%00" in name else 404)  # the host itself refuses a NUL
     assert b"version" not in body
 
 
-async def test_the_page_allows_itself_little(stack: Stack) -> None:
+async def test_the_page_sends_security_headers(stack: Stack) -> None:
     _, _, headers = await fetch(stack.url)
 
     policy = headers["content-security-policy"]
@@ -61,7 +63,9 @@ async def test_the_page_allows_itself_little(stack: Stack) -> None:
     assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "DENY")
 
 
-async def test_the_app_sends_whether_all_is_well(stack: Stack, http: aiohttp.ClientSession) -> None:
+async def test_health_details_have_the_state_of_each_dependency(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
     async with http.get(f"{stack.url}/api/health") as answer:
         seen_by_strangers = await answer.json()
     async with http.get(f"{stack.url}/api/health/details") as answer:
@@ -73,7 +77,7 @@ async def test_the_app_sends_whether_all_is_well(stack: Stack, http: aiohttp.Cli
     assert set(report["checks"]["streams"]) >= {"stock-prices", "system-metrics", "weather"}
 
 
-async def test_health_asks_storage_at_most_once_in_five_seconds() -> None:
+async def test_health_checks_run_at_most_once_in_five_seconds() -> None:
     time, checks = 1000.0, 0
 
     async def check() -> HealthReport:

@@ -40,9 +40,7 @@ async def present(person: User, room: str) -> dict[str, int]:
 # --- told once ------------------------------------------------------------------------------
 
 
-async def test_a_room_is_reported_when_a_user_comes_and_goes(
-    ann: User, bob: User, room: str
-) -> None:
+async def test_joins_and_leaves_are_published_to_the_room(ann: User, bob: User, room: str) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
         came = await here.receive(type="system", user_id=bob.id)
         await there.send("leave", {"room": room})
@@ -60,7 +58,7 @@ async def test_a_room_is_reported_when_a_user_comes_and_goes(
         assert await present(ann, room) == {ann.id: 1}
 
 
-async def test_three_tabs_two_closed_and_one_reloaded_are_no_news(
+async def test_closing_and_reloading_tabs_is_not_announced_while_one_is_open(
     ann: User, bob: User, room: str
 ) -> None:
     """One person, three tabs: only the first arrival is told."""
@@ -79,7 +77,9 @@ async def test_three_tabs_two_closed_and_one_reloaded_are_no_news(
             assert await present(ann, room) == {ann.id: 1, bob.id: 1}
 
 
-async def test_a_person_is_gone_when_the_last_tab_is(ann: User, bob: User, room: str) -> None:
+async def test_a_user_leaves_when_the_last_connection_closes(
+    ann: User, bob: User, room: str
+) -> None:
     async with ann.connect(room) as here:
         async with bob.connect(room, subprotocol=PLAIN), bob.connect(room, subprotocol=PLAIN):
             await here.receive(type="system", user_id=bob.id, event="joined")
@@ -91,7 +91,7 @@ async def test_a_person_is_gone_when_the_last_tab_is(ann: User, bob: User, room:
         assert await present(ann, room) == {ann.id: 1}
 
 
-async def test_who_is_negotiated_into_a_room_is_announced_without_join(
+async def test_a_user_who_negotiates_a_room_is_announced_without_a_join_event(
     ann: User, bob: User, room: str
 ) -> None:
     async with ann.connect(room) as here, bob.connect(room=room):
@@ -100,7 +100,9 @@ async def test_who_is_negotiated_into_a_room_is_announced_without_join(
         assert await present(ann, room) == {ann.id: 1, bob.id: 1}
 
 
-async def test_joining_twice_is_answered_and_reported_once(ann: User, bob: User, room: str) -> None:
+async def test_a_repeated_join_is_answered_and_announced_once(
+    ann: User, bob: User, room: str
+) -> None:
     async with ann.connect(room) as here, bob.connect(room) as there:
         again = await there.join(room)
         await settled(here, room)
@@ -109,7 +111,7 @@ async def test_joining_twice_is_answered_and_reported_once(ann: User, bob: User,
         assert announced(here, bob) == ["joined"]
 
 
-async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
+async def test_disconnected_user_is_removed_after_the_recovery_timeout(
     stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
     """No close frame, as when a browser is killed: the service waits (here 1 s), then we do."""
@@ -139,7 +141,7 @@ async def test_who_vanishes_is_gone_when_the_service_gives_them_up(
 # --- lost, doubled, late events ---------------------------------------------------------------
 
 
-async def test_what_a_lost_event_left_wrong_is_reconciled_by_the_timer(
+async def test_the_timer_removes_a_user_whose_disconnected_event_was_lost(
     stack: Stack, http: aiohttp.ClientSession, ann: User, one: Instance, room: str
 ) -> None:
     """Somebody was announced, and nobody ever received that they went."""
@@ -157,7 +159,7 @@ async def test_what_a_lost_event_left_wrong_is_reconciled_by_the_timer(
         )
 
 
-async def test_who_was_never_announced_is_announced_by_the_timer(
+async def test_the_timer_announces_a_user_whose_join_was_lost(
     ann: User, one: Instance, room: str
 ) -> None:
     async with ann.connect(room) as here:
@@ -173,7 +175,7 @@ async def test_who_was_never_announced_is_announced_by_the_timer(
         await here.receive(type="system", user_id="ghost-123", event="left")
 
 
-async def test_arrivals_and_departures_reported_from_two_instances_are_reported_once(
+async def test_joins_and_leaves_handled_by_two_instances_are_announced_once(
     stack: Stack, ann: User, one: Instance, room: str
 ) -> None:
     async with ann.connect(room) as here, instance(stack) as other:
@@ -191,7 +193,7 @@ async def test_arrivals_and_departures_reported_from_two_instances_are_reported_
 # --- crowds ---------------------------------------------------------------------------------
 
 
-async def test_a_crowded_room_is_counted_rightly_and_not_announced(
+async def test_a_crowded_room_is_counted_and_not_announced(
     stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
     async with (
@@ -219,7 +221,7 @@ async def test_a_crowded_room_is_counted_rightly_and_not_announced(
         await asyncio.gather(*(each.close() for each in crowd))
 
 
-async def test_a_crowd_at_the_door_shares_listings(
+async def test_concurrent_roster_requests_share_listings(
     stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
     """Fifty ask at once who is there: one listing runs, and one more for who came meanwhile."""
@@ -252,7 +254,7 @@ async def connected(one: Instance, http: aiohttp.ClientSession, user: str, room:
 # --- limits ---------------------------------------------------------------------------------
 
 
-async def test_a_connection_is_in_fifty_rooms_at_most(ann: User, room: str) -> None:
+async def test_a_connection_joins_at_most_fifty_rooms(ann: User, room: str) -> None:
     async with ann.connect() as here:
         for number in range(50):
             await here.join(f"{room}-{number}")
@@ -265,7 +267,7 @@ async def test_a_connection_is_in_fifty_rooms_at_most(ann: User, room: str) -> N
         assert (await here.join(f"{room}-7"))["type"] == "joined"
 
 
-async def test_leaving_a_room_one_is_not_in_is_refused(ann: User, room: str) -> None:
+async def test_leaving_a_room_without_being_in_it_is_rejected(ann: User, room: str) -> None:
     async with ann.connect(room) as here:
         refused = await here.send_rejected("leave", {"room": "elsewhere"})
 
@@ -273,7 +275,7 @@ async def test_leaving_a_room_one_is_not_in_is_refused(ann: User, room: str) -> 
         await here.send_message(room, "still here")
 
 
-async def test_whether_a_user_is_online_is_asked_of_the_service(ann: User, bob: User) -> None:
+async def test_the_online_state_of_a_user_follows_the_service(ann: User, bob: User) -> None:
     async def online() -> bool:
         answer: Frame = await ann.get(f"/api/users/{bob.id}/online")
         return bool(answer["online"])

@@ -95,7 +95,7 @@ async def play(stack: Stack, tables: str, steps: Sequence[Step]) -> None:
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS)
-def test_presence_ends_right_and_alternates_between_joined_and_left(
+def test_presence_is_correct_after_lost_and_repeated_events(
     stack: Stack, separate_tables: str, steps: Sequence[Step]
 ) -> None:
     asyncio.run(play(stack, separate_tables, steps))

@@ -60,7 +60,7 @@ def operator(stack: Stack, http: aiohttp.ClientSession) -> Operator:
     return Operator(http, stack.url)
 
 
-async def test_members_talk_and_list_their_room(
+async def test_members_send_messages_and_list_their_private_room(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann, bob)
@@ -92,7 +92,7 @@ async def tried(person: User, room: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_stranger_gets_in_by_no_way(
+async def test_a_user_who_is_not_a_member_has_no_access(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
@@ -109,7 +109,7 @@ async def test_a_stranger_gets_in_by_no_way(
     assert found["list"]["rooms"] == []
 
 
-async def test_where_rooms_are_listed_a_private_one_looks_like_none(
+async def test_a_private_room_and_a_missing_room_get_the_same_response(
     strict: Part, http: aiohttp.ClientSession, operator: Operator, room: str
 ) -> None:
     ann = await User.create(http, strict.url, "ann")
@@ -127,7 +127,7 @@ async def test_where_rooms_are_listed_a_private_one_looks_like_none(
     assert "unknown_room" in found[0]
 
 
-async def test_where_rooms_are_listed_one_that_is_made_is_open_to_all(
+async def test_a_created_room_is_open_to_all_with_listed_rooms(
     strict: Part, http: aiohttp.ClientSession, room: str
 ) -> None:
     ann = await User.create(http, strict.url, "ann")
@@ -136,7 +136,7 @@ async def test_where_rooms_are_listed_one_that_is_made_is_open_to_all(
     assert (await ann.negotiate(room=room))["room"] == room
 
 
-async def test_who_is_expelled_receives_and_sends_nothing_more_at_once(
+async def test_a_removed_member_receives_and_sends_nothing_at_once(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann, bob)
@@ -155,7 +155,7 @@ async def test_who_is_expelled_receives_and_sends_nothing_more_at_once(
     assert (await bob.get("/api/rooms"))["rooms"] == []
 
 
-async def test_every_instance_knows_at_once_who_was_expelled(
+async def test_a_member_removal_applies_at_once_on_every_instance(
     strict: Part, http: aiohttp.ClientSession, ann: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
@@ -169,7 +169,7 @@ async def test_every_instance_knows_at_once_who_was_expelled(
     assert (before.code, after.code) == (None, "unknown_room")
 
 
-async def test_an_old_token_opens_no_room_that_one_was_expelled_from(
+async def test_a_removed_member_cannot_connect_to_the_room_with_an_old_token(
     http: aiohttp.ClientSession, ann: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
@@ -182,7 +182,7 @@ async def test_an_old_token_opens_no_room_that_one_was_expelled_from(
     assert refused.value.status == 404
 
 
-async def test_who_joins_while_being_expelled_does_not_stay(
+async def test_a_join_during_the_removal_of_the_member_does_not_last(
     ann: User, bob: User, operator: Operator, own: Instance, room: str
 ) -> None:
     await operator.close(room, ann, bob)
@@ -196,7 +196,7 @@ async def test_who_joins_while_being_expelled_does_not_stay(
             assert ann.id not in (await own.presence.roster(room)).users
 
 
-async def test_who_joins_while_another_instance_closes_the_room_does_not_stay(
+async def test_a_join_while_another_instance_makes_the_room_private_does_not_last(
     strict: Part, http: aiohttp.ClientSession, ann: User, bob: User, own: Instance
 ) -> None:
     elsewhere = Operator(http, strict.url)
@@ -220,7 +220,7 @@ async def test_who_joins_while_another_instance_closes_the_room_does_not_stay(
     assert left_in == [False] * RACES
 
 
-async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
+async def test_a_member_removed_between_connect_and_connected_is_removed_from_the_room(
     stack: Stack, http: aiohttp.ClientSession, ann: User, operator: Operator, own: Instance
 ) -> None:
     room = await operator.close(f"room-{uuid.uuid4().hex}", ann)
@@ -236,7 +236,7 @@ async def test_who_was_expelled_between_connect_and_connected_does_not_stay(
         assert (await own.presence.roster(room)).users == {}
 
 
-async def test_a_room_that_is_closed_is_empty_of_strangers(
+async def test_making_a_room_private_removes_users_who_are_not_members(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     async with ann.connect(room) as staying, bob.connect(room) as going:
@@ -251,7 +251,7 @@ async def test_a_room_that_is_closed_is_empty_of_strangers(
     assert (await bob.ask("GET", f"/api/rooms/{room}/history"))[0] == 404
 
 
-async def test_who_has_left_sends_nothing_more(ann: User, room: str) -> None:
+async def test_a_user_who_left_cannot_send_messages(ann: User, room: str) -> None:
     async with ann.connect(room) as tab:
         await tab.send("leave", {"room": room})
 
@@ -260,7 +260,7 @@ async def test_who_has_left_sends_nothing_more(ann: User, room: str) -> None:
     assert said["code"] == "not_in_room"
 
 
-async def test_a_room_can_be_opened_again(
+async def test_a_private_room_can_be_made_public_again(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
     await operator.close(room, ann)
@@ -274,7 +274,7 @@ INJECTIONS = ["x' or PartitionKey ne 'x", "x' or true or '", "' or '1' eq '1", "
 
 
 @pytest.mark.parametrize("name", INJECTIONS)
-async def test_below_all_checks_a_name_is_still_only_a_name(
+async def test_names_are_query_parameters_and_not_filter_text(
     own: Instance, ann: User, name: str
 ) -> None:
     async with ann.connect("lobby") as tab:

@@ -102,7 +102,7 @@ async def test_a_user_receives_on_every_connection() -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "ü", "50%", "a=b&c", "{endpoint}", "🎉", "a'b", "a+b"])
-async def test_odd_names_reach_the_group_and_the_user_of_that_name(name: str) -> None:
+async def test_names_with_special_characters_are_encoded(name: str) -> None:
     async with (
         serve(access_key=KEY) as service,
         connect(service.endpoint) as (publisher, client),
@@ -119,7 +119,7 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3
 
 @settings(max_examples=30, deadline=None)
 @given(name=NAMES, message=st.dictionaries(NAMES, st.none() | st.integers() | NAMES, max_size=4))
-def test_a_request_is_what_the_sdk_sends(name: str, message: dict[str, Any]) -> None:
+def test_a_request_equals_the_request_of_the_sdk(name: str, message: dict[str, Any]) -> None:
     async def send() -> StandIn:
         body = msgspec.json.encode(message)
         async with (
@@ -146,7 +146,7 @@ def test_a_request_is_what_the_sdk_sends(name: str, message: dict[str, Any]) -> 
         assert json.loads(server.bodies[place]) == json.loads(server.bodies[place + 1]) == message
 
 
-async def test_a_lost_answer_is_made_good_once() -> None:
+async def test_a_request_is_retried_once_after_a_lost_response() -> None:
     async with (
         stand_in(lambda: None, lambda: web.Response(status=202)) as server,
         connect(server.url) as (publisher, _),
@@ -156,7 +156,7 @@ async def test_a_lost_answer_is_made_good_once() -> None:
     assert server.bodies == [b'{"seq": 1}'] * 2
 
 
-async def test_a_service_that_answers_nothing_is_an_error() -> None:
+async def test_a_service_without_responses_is_an_error() -> None:
     async with stand_in(lambda: None) as server, connect(server.url) as (publisher, _):
         with pytest.raises(AzureError):
             await publisher.send_to_group("room.a", b"{}")
@@ -176,7 +176,7 @@ async def test_a_service_that_answers_nothing_is_an_error() -> None:
         (302, HttpResponseError),
     ],
 )
-async def test_a_refusal_is_an_error_with_its_status(
+async def test_an_error_response_raises_an_error_with_its_status(
     status: int, error: type[HttpResponseError]
 ) -> None:
     async with (
@@ -190,7 +190,7 @@ async def test_a_refusal_is_an_error_with_its_status(
     assert len(server.requests) == 1
 
 
-async def test_a_busy_service_is_asked_again_when_it_says() -> None:
+async def test_a_request_is_retried_after_the_retry_after_time() -> None:
     def busy() -> web.Response:
         return web.Response(status=429, headers={"Retry-After": "1"})
 

@@ -68,7 +68,7 @@ def claims(token: str, audience: str, key: str = KEYS[0]) -> dict[str, Any]:
     )
 
 
-async def test_a_token_is_for_the_address_without_its_query(clock: Clock) -> None:
+async def test_the_audience_of_a_token_is_the_url_without_its_query(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:
         token = await send("/api/hubs/live/groups/a%20b/:send?api-version=1")
@@ -77,7 +77,7 @@ async def test_a_token_is_for_the_address_without_its_query(clock: Clock) -> Non
     assert claims(token, url) == {"aud": url, "exp": int(clock.now) + TOKEN_SECONDS}
 
 
-async def test_a_token_is_used_until_its_last_minute(clock: Clock) -> None:
+async def test_a_token_is_reused_until_its_last_minute(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:
         first = await send()
@@ -101,7 +101,7 @@ async def test_no_token_is_sent_after_its_expiry_even_when_the_clock_jumps(clock
             assert claims(token, f"{server.url}/api/hubs/live/:send")["exp"] > clock.now
 
 
-async def test_each_address_has_a_token_of_its_own(clock: Clock) -> None:
+async def test_each_url_has_its_own_token(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     paths = [f"/api/hubs/live/{target}:send" for target in ("", "groups/a/", "groups/A/")]
     async with stand_in(web.Response) as server, sender(server, policy) as send:
@@ -111,7 +111,7 @@ async def test_each_address_has_a_token_of_its_own(clock: Clock) -> None:
             assert claims(token, server.url + path)
 
 
-async def test_a_key_that_is_replaced_signs_the_next_request(clock: Clock) -> None:
+async def test_a_replaced_key_signs_the_next_request(clock: Clock) -> None:
     credential = AzureKeyCredential(KEYS[0])
     policy = ServiceTokenPolicy(credential, now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:
@@ -124,7 +124,7 @@ async def test_a_key_that_is_replaced_signs_the_next_request(clock: Clock) -> No
     assert claims(second, url, KEYS[1])
 
 
-async def test_a_token_that_is_refused_is_not_used_again(clock: Clock) -> None:
+async def test_a_rejected_token_is_not_reused(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with (
         stand_in(lambda: web.Response(status=401), web.Response) as server,
@@ -139,7 +139,7 @@ async def test_a_token_that_is_refused_is_not_used_again(clock: Clock) -> None:
     assert kept == accepted
 
 
-def test_a_bounded_number_of_tokens_is_stored_and_those_used_last(clock: Clock) -> None:
+def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
 
     def sign(number: int) -> str:
@@ -208,7 +208,7 @@ def test_a_connection_string_without_a_part_is_refused_without_showing_the_key(t
     assert "=k" not in str(raised.value)
 
 
-async def test_a_managed_identity_asks_for_its_token_once(tmp_path: Any) -> None:
+async def test_a_managed_identity_token_is_requested_once(tmp_path: Any) -> None:
     certificate, trusted = make_certificate(tmp_path)
     identity = ManagedIdentity()
 
@@ -226,7 +226,9 @@ async def test_a_managed_identity_asks_for_its_token_once(tmp_path: Any) -> None
     assert {request.headers["Authorization"] for request in server.requests} == {"Bearer the-token"}
 
 
-async def test_no_request_for_a_name_changes_what_its_token_is_for(clock: Clock) -> None:
+async def test_special_characters_in_a_name_do_not_change_the_audience_of_a_token(
+    clock: Clock,
+) -> None:
     """A name with a question mark or a slash stays one part of the address."""
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:

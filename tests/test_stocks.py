@@ -199,7 +199,7 @@ async def test_between_two_calls_the_last_quote_is_repeated_with_its_age(
     assert len(market.calls) == 1
 
 
-async def test_more_symbols_than_fit_into_one_call_take_turns(
+async def test_symbols_that_exceed_one_call_are_requested_in_rotation(
     market: Provider, client: httpx.AsyncClient
 ) -> None:
     names = [f"S{number}" for number in range(12)]

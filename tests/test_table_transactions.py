@@ -137,7 +137,7 @@ def comparable(entity: dict[str, Any]) -> dict[str, Any]:
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(partition=KEYS, batch=BATCHES)
-def test_what_is_written_reads_back_as_what_the_sdk_writes(
+def test_written_rows_equal_the_rows_written_by_the_sdk(
     azurite: str, partition: str, batch: dict[str, Any]
 ) -> None:
     operations: list[Operation] = [
@@ -168,7 +168,7 @@ def test_what_is_written_reads_back_as_what_the_sdk_writes(
     etags=st.lists(st.none() | st.just("W/\"datetime'2026-11-21T14%3A26%3A21.5Z'\""), min_size=8),
     deleted=st.lists(KEYS, max_size=3, unique=True),
 )
-def test_the_request_sends_what_the_sdk_says(
+def test_a_batch_request_equals_the_request_of_the_sdk(
     batch: dict[str, Any], etags: list[str | None], deleted: list[str]
 ) -> None:
     operations: list[Operation] = []
@@ -235,7 +235,7 @@ def implied_type(value: Any) -> str:
     return {str: "Edm.String", bool: "Edm.Boolean", int: "Edm.Int32"}[type(value)]
 
 
-async def test_a_datetime_that_was_read_keeps_all_its_digits(azurite: str) -> None:
+async def test_a_datetime_keeps_its_precision_when_written_back(azurite: str) -> None:
     async with connect(azurite) as (ours, service):
         table = await service.create_table(new_name())
         value = EntityProperty("2026-11-21T14:26:21.1234567Z", EdmType.DATETIME)
@@ -247,7 +247,7 @@ async def test_a_datetime_that_was_read_keeps_all_its_digits(azurite: str) -> No
         assert again["at"].tables_service_value == "2026-11-21T14:26:21.1234567Z"
 
 
-async def test_each_operation_does_what_it_says(azurite: str) -> None:
+async def test_each_operation_has_its_documented_effect(azurite: str) -> None:
     async with connect(azurite) as (ours, service):
         table = await service.create_table(new_name())
 
@@ -307,7 +307,7 @@ async def test_a_full_transaction_of_large_rows_is_written(azurite: str) -> None
     ],
     ids=["none", "101", "two partitions", "short name", "odd name", "etag", "no etag", "4 MiB"],
 )
-async def test_what_can_never_be_sent_is_refused_with_the_reason(
+async def test_an_invalid_transaction_is_rejected_with_the_reason(
     table: str, operations: list[Operation], reason: str
 ) -> None:
     async with connect("http://127.0.0.1:1") as (ours, _):
@@ -326,7 +326,7 @@ async def test_what_can_never_be_sent_is_refused_with_the_reason(
     ],
     ids=["no row key", "number as key", "33 bits", "65 bits", "list"],
 )
-async def test_a_row_that_cannot_be_stored_is_refused(entity: dict[str, Any]) -> None:
+async def test_an_invalid_row_is_rejected(entity: dict[str, Any]) -> None:
     async with connect("http://127.0.0.1:1") as (ours, _):
         with pytest.raises(TypeError):
             await ours.submit("history", [Insert(entity)])
@@ -357,7 +357,7 @@ NEW = {"PartitionKey": "room", "RowKey": "new"}
         ([Insert(NEW), Insert({**ROW, "text": "x" * 33_000})], 400, 1, "PropertyValueTooLarge"),
     ],
 )  # fmt: skip
-async def test_an_operation_that_fails_is_named_as_by_the_sdk_and_nothing_is_written(
+async def test_a_failed_operation_raises_the_error_of_the_sdk_and_writes_nothing(
     azurite: str, operations: list[Operation], status: int, index: int, code: str
 ) -> None:
     async with connect(azurite) as (ours, service):
@@ -374,7 +374,7 @@ async def test_an_operation_that_fails_is_named_as_by_the_sdk_and_nothing_is_wri
         assert [row async for row in table.list_entities()] == [ROW]
 
 
-async def test_a_missing_table_is_named_as_by_the_sdk(azurite: str) -> None:
+async def test_a_missing_table_raises_the_error_of_the_sdk(azurite: str) -> None:
     async with connect(azurite) as (ours, service):
         with pytest.raises(TableTransactionError) as raised:
             await ours.submit("missing", [Insert(ROW)])
@@ -386,7 +386,7 @@ async def test_a_missing_table_is_named_as_by_the_sdk(azurite: str) -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-async def test_a_transaction_that_the_server_finds_too_large_is_named_so(*, inside: bool) -> None:
+async def test_a_transaction_that_is_too_large_raises_request_too_large(*, inside: bool) -> None:
     code = (
         '{"odata.error":{"code":"RequestBodyTooLarge","message":{"lang":"en-US","value":"0:Big."}}}'
     )
@@ -399,7 +399,7 @@ async def test_a_transaction_that_the_server_finds_too_large_is_named_so(*, insi
     assert (error.status_code, error.index, error.error_code) == (413, 0, "RequestBodyTooLarge")
 
 
-async def test_an_error_and_the_log_hold_nothing_of_the_rows_and_no_signature(
+async def test_errors_and_logs_contain_no_row_values_and_no_signature(
     azurite: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -482,7 +482,7 @@ async def test_a_wrong_key_is_an_authentication_error(azurite: str) -> None:
     assert raised.value.status_code == 403
 
 
-async def test_a_key_that_is_replaced_signs_the_next_request(azurite: str) -> None:
+async def test_a_replaced_key_signs_the_next_request(azurite: str) -> None:
     key = AzureNamedKeyCredential(TABLES_ACCOUNT, base64.b64encode(b"another").decode())
     async with connect(azurite) as (_, service):
         table = await service.create_table(new_name())
@@ -519,7 +519,7 @@ async def test_a_shared_access_signature_is_accepted(azurite: str, place: str) -
     assert etag
 
 
-async def test_a_managed_identity_sends_its_token_and_asks_for_it_once(tmp_path: Path) -> None:
+async def test_a_managed_identity_token_is_sent_and_requested_once(tmp_path: Path) -> None:
     certificate, trusted = make_certificate(tmp_path)
     identity = ManagedIdentity()
     async with stand_in(answer_created, certificate=certificate) as server:
@@ -536,7 +536,7 @@ async def test_a_managed_identity_sends_its_token_and_asks_for_it_once(tmp_path:
         assert request.headers["x-ms-date"]
 
 
-async def test_a_token_never_travels_without_tls() -> None:
+async def test_a_token_is_never_sent_without_tls() -> None:
     async with stand_in(answer_created) as server:
         client = TransactionClient(server.url, ManagedIdentity())
         with pytest.raises(ServiceRequestError):
@@ -549,7 +549,7 @@ async def test_a_token_never_travels_without_tls() -> None:
 # --- answers that are lost, late or not what they should be -------------------------------------
 
 
-async def test_a_lost_answer_is_an_error_and_the_request_is_not_sent_again() -> None:
+async def test_a_lost_response_is_an_error_and_the_request_is_not_retried() -> None:
     async with stand_in(lambda: None) as server, connect(server.url) as (ours, _):
         with pytest.raises((ServiceRequestError, ServiceResponseError)):
             await ours.submit("history", [Insert(ROW)])
@@ -557,7 +557,7 @@ async def test_a_lost_answer_is_an_error_and_the_request_is_not_sent_again() -> 
     assert len(server.requests) == 1
 
 
-async def test_half_an_answer_is_an_error() -> None:
+async def test_a_truncated_response_is_an_error() -> None:
     async def half() -> None:
         whole = answer_created()
         whole.content_length = 4_000
@@ -593,7 +593,7 @@ WHOLE = answer_created().body.decode()
     ids=["type", "no boundary", "boundary", "no end", "empty", "json", "no http", "no part", "200",
          "302"],
 )  # fmt: skip
-async def test_an_answer_that_is_none_is_an_error(made: Any) -> None:
+async def test_an_invalid_response_is_an_error(made: Any) -> None:
     async with stand_in(made) as server, connect(server.url) as (ours, _):
         with pytest.raises(AzureError):
             await ours.submit("history", [Insert(ROW)])
@@ -601,7 +601,7 @@ async def test_an_answer_that_is_none_is_an_error(made: Any) -> None:
     assert len(server.requests) == 1
 
 
-async def test_an_answer_for_fewer_operations_is_an_error() -> None:
+async def test_a_response_for_fewer_operations_is_an_error() -> None:
     async with stand_in(answer_created) as server, connect(server.url) as (ours, _):
         with pytest.raises(ServiceResponseError, match="2 operations, its answer has 1"):
             await ours.submit("history", [Insert(ROW), Insert(NEW)])
@@ -620,7 +620,7 @@ async def test_an_error_outside_of_the_change_set_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_transaction_that_was_refused_is_sent_again_when_the_service_says(
+async def test_a_throttled_transaction_is_retried_after_the_retry_after_time(
     status: int,
 ) -> None:
     def busy() -> web.Response:
@@ -650,7 +650,7 @@ async def test_a_service_that_stays_busy_is_an_error_after_some_attempts() -> No
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-async def test_a_failure_that_may_have_committed_is_not_sent_again(status: int) -> None:
+async def test_a_transaction_that_may_have_committed_is_not_retried(status: int) -> None:
     def fail() -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "0"})
 
@@ -662,14 +662,14 @@ async def test_a_failure_that_may_have_committed_is_not_sent_again(status: int) 
     assert len(server.requests) == 1
 
 
-async def test_a_server_that_is_not_there_is_an_error() -> None:
+async def test_an_unreachable_server_is_an_error() -> None:
     (port,) = free_ports(1)
     async with connect(f"http://127.0.0.1:{port}") as (ours, _):
         with pytest.raises(ServiceRequestError):
             await ours.submit("history", [Insert(ROW)])
 
 
-async def test_a_deadline_of_the_caller_ends_the_request() -> None:
+async def test_the_deadline_of_the_caller_ends_the_request() -> None:
     forever = asyncio.Event()
 
     async def hang() -> None:

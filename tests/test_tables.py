@@ -73,7 +73,7 @@ async def test_reads_of_a_table_that_does_not_exist_find_nothing(tables: Tables)
         await table.get_entity("p", "1")
 
 
-async def test_a_ping_reads_each_table_and_needs_no_right_beyond_rows(
+async def test_a_ping_reads_each_table_and_needs_only_row_permissions(
     tables: Tables, service: TableServiceClient
 ) -> None:
     await service.delete_table("presence")

@@ -68,7 +68,7 @@ def configured(monkeypatch):
     process.start.cache_clear()
 
 
-def test_a_count_adds_up_for_each_code(told):
+def test_a_counter_is_summed_by_code(told):
     telemetry.increment("townsquare.errors", code="busy")
     telemetry.increment("townsquare.errors", 2, code="rate_limited")
     telemetry.increment("townsquare.errors", code="busy")
@@ -77,7 +77,7 @@ def test_a_count_adds_up_for_each_code(told):
     assert counted == {"busy": 2, "rate_limited": 2}
 
 
-def test_a_block_is_timed_even_when_it_fails(told):
+def test_a_duration_is_recorded_when_the_block_fails(told):
     with (
         pytest.raises(RuntimeError),
         telemetry.measure_duration("townsquare.event.duration", event="message"),
@@ -90,7 +90,7 @@ def test_a_block_is_timed_even_when_it_fails(told):
     assert point.explicit_bounds == telemetry.DURATION_BUCKETS_SECONDS
 
 
-def test_the_size_of_commits_is_spread_over_the_buckets_that_matter(told):
+def test_commit_sizes_have_their_own_histogram_buckets(told):
     for size in (1, 1, 49):
         telemetry.record("townsquare.commit.size", size)
 
@@ -99,7 +99,7 @@ def test_the_size_of_commits_is_spread_over_the_buckets_that_matter(told):
     assert point.bucket_counts[0] == 2
 
 
-async def test_what_a_task_does_belongs_to_the_event_that_started_it(told):
+async def test_the_span_of_a_task_is_a_child_of_the_event_span(told):
     async def commit() -> None:
         with telemetry.span("commit"):
             await asyncio.sleep(0)
@@ -112,7 +112,7 @@ async def test_what_a_task_does_belongs_to_the_event_that_started_it(told):
     assert spans["event"].attributes["event"] == "message"
 
 
-def test_a_commit_is_linked_to_every_event_that_it_keeps(told):
+def test_a_commit_span_links_the_events_of_its_messages(told):
     with telemetry.span("ann says"):
         ann = telemetry.current_span()
     with telemetry.span("bob says"):
@@ -133,7 +133,7 @@ def test_every_metric_can_be_reported(told):
 
 
 @pytest.mark.usefixtures("configured")
-def test_where_no_user_asked_nothing_is_imported_and_almost_no_time_is_spent():
+def test_disabled_telemetry_imports_nothing_and_takes_almost_no_time():
     program = (
         "import sys; from realtime import process; from realtime.azure import telemetry;"
         "process.start();"
@@ -149,7 +149,7 @@ def test_where_no_user_asked_nothing_is_imported_and_almost_no_time_is_spent():
 
 
 @pytest.mark.usefixtures("configured")
-def test_the_requests_of_the_sdks_are_not_logged_line_by_line():
+def test_requests_of_the_sdks_are_not_logged():
     process.start()
 
     policy = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
@@ -157,7 +157,7 @@ def test_the_requests_of_the_sdks_are_not_logged_line_by_line():
 
 
 @pytest.mark.usefixtures("configured")
-def test_application_insights_is_reported_once_it_is_named(monkeypatch):
+def test_a_connection_string_enables_application_insights(monkeypatch):
     """The real exporter is set up in a process of its own: it may be set up only once."""
     program = (
         "from realtime import process; from realtime.azure import telemetry;"
@@ -185,7 +185,7 @@ def test_application_insights_is_reported_once_it_is_named(monkeypatch):
 # --- told by the app itself -------------------------------------------------------------------
 
 
-async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, stack):
+async def test_the_spans_of_a_message_have_one_trace_id(told, stack):
     async with instance(stack) as one:
         with telemetry.span("event", event="message"):
             await one.appender.append("traced", MessageDraft("ann-1", "first", content="hello"))
@@ -195,7 +195,7 @@ async def test_a_message_is_one_trace_from_its_event_to_what_is_published(told, 
     assert len({span.context.trace_id for span in spans.values()}) == 1
 
 
-async def test_what_is_stored_and_what_is_sent_again_are_counted(told, stack):
+async def test_stored_and_repeated_messages_are_counted(told, stack):
     async with instance(stack) as one:
         drafts = [MessageDraft("ann-1", f"n{number}", content="hello") for number in range(5)]
         await asyncio.gather(*(one.appender.append("counted", draft) for draft in drafts))

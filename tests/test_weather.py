@@ -298,7 +298,7 @@ async def test_a_redirect_to_another_host_is_not_followed(
         assert other.calls == []
 
 
-async def test_the_provider_client_follows_no_redirect_either(sky: Provider) -> None:
+async def test_the_provider_client_follows_no_redirect(sky: Provider) -> None:
     async with provider.serving() as other:
         sky.answers = {"/": provider.redirects_to(other.base)}
 

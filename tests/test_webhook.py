@@ -68,7 +68,7 @@ async def count_stored(own: Instance, room: str) -> int:
 @pytest.mark.parametrize(
     "origin", ["localhost", "LOCALHOST", "replica.example.com, localhost", "localhost,other"]
 )
-async def test_our_own_service_may_send_events(service: Service, origin: str) -> None:
+async def test_the_handshake_accepts_the_own_service(service: Service, origin: str) -> None:
     answered = await service.call("OPTIONS", {"WebHook-Request-Origin": origin})
 
     assert answered.status == 204
@@ -76,7 +76,7 @@ async def test_our_own_service_may_send_events(service: Service, origin: str) ->
 
 
 @pytest.mark.parametrize("origin", ["elsewhere.com", "localhost.elsewhere.com", "*", ",", "", None])
-async def test_no_other_service_may(service: Service, origin: str | None) -> None:
+async def test_the_handshake_rejects_other_services(service: Service, origin: str | None) -> None:
     headers = {} if origin is None else {"WebHook-Request-Origin": origin}
 
     answered = await service.call("OPTIONS", headers)
@@ -108,7 +108,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
-async def test_what_our_service_has_not_signed_is_refused_and_nothing_is_stored(
+async def test_an_event_with_a_wrong_signature_is_rejected_and_not_stored(
     service: Service, own: Instance, room: str, forge: Any
 ) -> None:
     headers = event_headers("message", connection=new_connection(), rooms=[room])
@@ -129,7 +129,7 @@ def holds(key: str, offered: str, connection: str) -> bool:
     )
 
 
-async def test_either_of_the_services_two_keys_is_enough() -> None:
+async def test_a_signature_with_either_key_is_accepted() -> None:
     one = new_connection()
     both = signature(one, ACCESS_KEY, OTHER_KEY)
 
@@ -138,7 +138,7 @@ async def test_either_of_the_services_two_keys_is_enough() -> None:
     assert holds(OTHER_KEY, both.replace(",", " , ").upper(), one)
 
 
-async def test_while_a_key_is_exchanged_the_old_one_holds_until_it_is_gone() -> None:
+async def test_the_old_key_is_accepted_until_it_is_replaced() -> None:
     one, newest = new_connection(), OTHER_KEY[::-1]
 
     assert holds(ACCESS_KEY, signature(one, OTHER_KEY, ACCESS_KEY), one)
@@ -187,7 +187,7 @@ async def knock(service: Service, token: str | None) -> tuple[int, str | None]:
     return answered.status, answered.code
 
 
-async def test_without_a_key_the_services_token_is_what_counts(
+async def test_an_app_without_a_key_requires_the_service_token(
     keyless: str, company: OwnIssuer, http: aiohttp.ClientSession
 ) -> None:
     service = Service(http, keyless)
@@ -228,7 +228,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("changes", MALFORMED.values(), ids=MALFORMED)
-async def test_a_signed_event_that_is_malformed_is_refused(
+async def test_a_malformed_signed_event_is_rejected(
     service: Service, changes: dict[str, str]
 ) -> None:
     headers = event_headers("message") | changes
@@ -243,7 +243,7 @@ USERS = ["", "a:b", "x' or PartitionKey ne 'x", "ann\u202e", "a" * 8000, "../.."
 
 @pytest.mark.parametrize("user", USERS, ids=lambda text: text[:8])
 @pytest.mark.parametrize("event", ["connect", "connected", "disconnected"])
-async def test_an_id_that_cannot_be_one_of_ours_is_nobody(
+async def test_a_system_event_with_an_invalid_user_id_is_rejected(
     service: Service, event: str, user: str
 ) -> None:
     answered = await service.send_system_event(event, user=user)
@@ -252,7 +252,7 @@ async def test_an_id_that_cannot_be_one_of_ours_is_nobody(
 
 
 @pytest.mark.parametrize("minutes", [-10, 10, -(10**8)])
-async def test_an_event_of_another_time_is_refused_to_its_sender(
+async def test_an_event_with_an_old_or_future_time_is_rejected(
     service: Service, own: Instance, room: str, minutes: int
 ) -> None:
     moment = max(LONG_AGO, datetime.now(UTC) + timedelta(minutes=minutes))
@@ -264,7 +264,7 @@ async def test_an_event_of_another_time_is_refused_to_its_sender(
     assert await count_stored(own, room) == 0
 
 
-async def test_an_event_delivered_twice_has_one_effect_and_one_answer(
+async def test_an_event_delivered_twice_has_one_effect_and_one_response(
     service: Service, own: Instance, room: str
 ) -> None:
     headers = event_headers("message", rooms=[room])
@@ -291,7 +291,7 @@ def event(number: int, connection: str = "a connection") -> CloudEvent:
 
 @given(st.lists(st.integers(0, 3_000_000), min_size=20, max_size=120))
 @settings(max_examples=20, deadline=None)
-def test_outcomes_of_all_sizes_take_a_bounded_number_of_bytes(sizes: list[int]) -> None:
+def test_the_duplicate_filter_is_bounded_for_responses_of_any_size(sizes: list[int]) -> None:
     async def handle_all() -> None:
         filter_ = DuplicateFilter()
         for number, size in enumerate(sizes):
@@ -307,7 +307,7 @@ def test_outcomes_of_all_sizes_take_a_bounded_number_of_bytes(sizes: list[int]) 
     assert current < MAX_CACHE_BYTES + 4 * 1024 * 1024
 
 
-async def test_many_small_outcomes_take_a_bounded_number_of_bytes() -> None:
+async def test_the_duplicate_filter_is_bounded_for_many_small_responses() -> None:
     filter_ = DuplicateFilter()
 
     for number in range(20_000):
@@ -316,7 +316,7 @@ async def test_many_small_outcomes_take_a_bounded_number_of_bytes() -> None:
     assert 0 < filter_.cached_bytes <= MAX_CACHE_BYTES
 
 
-async def test_an_outcome_is_dropped_when_the_service_repeats_it_no_more() -> None:
+async def test_a_cached_response_expires() -> None:
     time = 1000.0
     filter_ = DuplicateFilter(clock=lambda: time)
     handled = 0
@@ -350,7 +350,9 @@ async def test_a_rejected_event_is_checked_again_when_it_is_delivered_again(
     assert await count_stored(own, room) == 1
 
 
-async def test_disconnected_is_answered_at_once(service: Service, room: str) -> None:
+async def test_disconnected_events_are_answered_without_waiting_for_the_grace_period(
+    service: Service, room: str
+) -> None:
     """More departures at once than an instance handles requests at the same time."""
     begin = time.monotonic()
 
@@ -375,7 +377,7 @@ async def test_the_same_id_on_another_connection_is_another_event(
     assert await count_stored(own, room) == 2
 
 
-async def test_goodbyes_out_of_turn_do_no_harm(service: Service) -> None:
+async def test_connection_events_out_of_order_are_accepted(service: Service) -> None:
     connection = new_connection()
 
     answers = [
@@ -417,7 +419,7 @@ BAD_SHAPE = {
     [pytest.param(body, "bad_json", id=name) for name, body in BAD_JSON.items()]
     + [pytest.param(body, "invalid_request", id=name) for name, body in BAD_SHAPE.items()],
 )
-async def test_what_is_not_a_message_is_refused_to_its_sender(
+async def test_an_invalid_message_is_rejected_to_its_sender(
     service: Service, own: Instance, room: str, body: bytes, code: str
 ) -> None:
     body = body.replace(b"lobby", room.encode())
@@ -454,7 +456,7 @@ async def test_what_is_not_a_message_is_refused_to_its_sender(
         ("direct", {"to": "ann-22222222:bob", "content": "hello", "id": "1"}, "invalid_user"),
     ],
 )
-async def test_what_may_not_be_sent_is_refused_to_its_sender(
+async def test_an_event_that_is_not_allowed_is_rejected_to_its_sender(
     service: Service, own: Instance, room: str, event: str, data: dict[str, Any], code: str
 ) -> None:
     answered = await service.send_event(event, {"room": room} | data, rooms=[room])
@@ -463,7 +465,7 @@ async def test_what_may_not_be_sent_is_refused_to_its_sender(
     assert await count_stored(own, room) == 0
 
 
-async def test_a_text_of_the_longest_length_is_stored_as_it_is(
+async def test_a_message_of_the_maximum_length_is_stored_unchanged(
     service: Service, own: Instance, room: str
 ) -> None:
     longest = "\U0001f600" * 2000
@@ -478,7 +480,7 @@ async def test_a_text_of_the_longest_length_is_stored_as_it_is(
     assert [entry.content for entry in entries] == [longest, *verbatim]
 
 
-async def test_what_only_the_server_decides_cannot_be_sent_along(
+async def test_server_fields_in_a_message_are_ignored(
     service: Service, own: Instance, room: str
 ) -> None:
     forged = {"from": "bob-22222222", "seq": 99, "timestamp": "1970-01-01", "epoch": "x"}
@@ -489,7 +491,7 @@ async def test_what_only_the_server_decides_cannot_be_sent_along(
     assert (entry.sender, entry.seq, entry.timestamp[:2]) == ("ann-22222222", 1, "20")
 
 
-async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refused(
+async def test_a_repeated_message_is_stored_once_and_another_text_with_its_id_is_rejected(
     service: Service, own: Instance, room: str
 ) -> None:
     said = message(room)
@@ -508,7 +510,7 @@ async def test_a_message_sent_again_is_the_same_and_another_under_its_id_is_refu
     assert await count_stored(own, room) == 2
 
 
-async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service) -> None:
+async def test_an_event_above_the_size_limit_is_rejected_to_its_sender(service: Service) -> None:
     body = json.dumps(message("lobby", "x" * MAX_BODY_BYTES)).encode()
 
     signed = await service.send_event("message", body, rooms=["lobby"])
@@ -522,7 +524,7 @@ async def test_an_event_over_the_limit_is_refused_to_its_sender(service: Service
     assert (unsigned.status, unsigned.code) == (401, "unauthenticated")
 
 
-async def test_only_json_is_understood(
+async def test_a_text_event_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
@@ -551,7 +553,7 @@ HEADERS = st.dictionaries(
 )
 
 
-async def test_whatever_a_browser_sends_it_receives_why_not(service: Service) -> None:
+async def test_random_events_get_an_error_message(service: Service) -> None:
     loop = asyncio.get_running_loop()
 
     @settings(max_examples=150, deadline=None)
@@ -566,7 +568,7 @@ async def test_whatever_a_browser_sends_it_receives_why_not(service: Service) ->
     await asyncio.to_thread(check)
 
 
-async def test_whatever_a_stranger_sends_is_refused(service: Service) -> None:
+async def test_random_unsigned_requests_are_rejected(service: Service) -> None:
     loop = asyncio.get_running_loop()
     unsigned = event_headers("message", rooms=["fuzz"])
     unsigned["ce-signature"] = signature(new_connection())

@@ -8,6 +8,7 @@
 #   make check    lint, formatting and types        make fix    what can be fixed automatically
 #   make audit    look up known vulnerabilities of what is deployed
 #   make sbom     list what is deployed, with all its dependencies: .local/sbom.json (CycloneDX)
+#   make lock     resolve requirements.in into requirements.txt; ARGS=--upgrade takes new versions
 #   make clean    remove what was installed, built and stored
 #
 # Options go into ARGS: make start ARGS='--data memory', make test ARGS='-k history'
@@ -30,7 +31,7 @@ RIVAL := benchmarks/js/node_modules/.package-lock.json
 QUIETLY := --no-audit --no-fund --loglevel=error
 OFFLINE := { echo 'The installation failed. Is this machine online?'; exit 1; }
 
-.PHONY: start test bench doctor picture check fix audit sbom clean
+.PHONY: start test bench doctor picture check fix audit sbom lock clean
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
@@ -75,6 +76,11 @@ audit: $(AUDIT)/pip-audit $(DEPLOYED)/installed
 sbom: $(AUDIT)/pip-audit $(DEPLOYED)/installed
 	$(AUDIT)/cyclonedx-py environment --output-file .local/sbom.json $(DEPLOYED)/bin/python
 
+# For every platform and every Python from 3.11 on, with the hashes of all files of each version.
+lock: $(AUDIT)/pip-audit
+	UV_CUSTOM_COMPILE_COMMAND='make lock' $(AUDIT)/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --output-file requirements.txt requirements.in $(ARGS)
+
 $(AUDIT)/pip-audit: local/requirements-audit.txt
 	@$(PYTHON) -m venv .local/audit
 	@$(AUDIT)/python -m pip install --quiet --disable-pip-version-check -r $< || $(OFFLINE)
@@ -92,7 +98,7 @@ clean:
 	rm -rf emulator/tests/javascript/node_modules emulator/dist tests/openapi/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
-$(PACKAGES): requirements.txt requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml
+$(PACKAGES): requirements.txt requirements.in requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { \
 		echo 'There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python'; \
 		exit 1; }
@@ -102,6 +108,8 @@ $(PACKAGES): requirements.txt requirements-dev.txt tests/requirements-oracle.txt
 	@echo 'Installing the Python packages, and Node with them (about a minute, once) ...'
 	@$(PYTHON) -m venv $(VENV) || { \
 		echo 'This Python cannot make a venv. On Debian: apt-get install python3-venv'; exit 1; }
+	@# Twice: where one requirement has a hash, pip demands one of all, and a folder has none.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt || $(OFFLINE)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt || $(OFFLINE)
 	@touch $@
 

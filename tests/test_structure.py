@@ -83,7 +83,7 @@ def test_the_top_level_has_only_known_entries() -> None:
         "benchmarks", "docs", "examples",
     }  # fmt: skip
     documents = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE"}
-    tools = {"Makefile", "pyproject.toml", "requirements-dev.txt", "azure.yaml"}
+    tools = {"Makefile", "pyproject.toml", "requirements.in", "requirements-dev.txt", "azure.yaml"}
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
     ).stdout.split()

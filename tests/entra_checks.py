@@ -14,7 +14,9 @@ async def test_the_app_issues_tokens_for_an_https_service(
 
     issued = await ann.negotiate()
 
-    assert issued["url"].startswith(stack.webpubsub_url.replace("https", "wss"))
+    address = issued["url"].partition("/client/")[0]
+    assert address.startswith("wss://")
+    assert f"Endpoint={address.replace('wss', 'https')};" in stack.webpubsub_connection_string
 
 
 async def test_an_event_signed_with_the_key_and_without_a_token_is_rejected(

@@ -4,13 +4,17 @@
     python -m tests.deployment.rights_proxy webpubsub LISTEN_PORT TARGET_URL [ROLE_ID ...]
 
 Without role ids the roles are those of infra/storage.bicep and infra/webpubsub.bicep. A refused
-operation is printed as `refused: <operation>`; WebSocket connections are passed on.
+operation is printed as `refused: <operation>`; WebSocket connections are passed on. For a target
+with https the proxy serves https too, with the certificate in the folder $ENTRA_TESTS_FOLDER.
 """
 
 import asyncio
 import contextlib
+import os
+import ssl
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -40,7 +44,8 @@ class RightsProxy:
         ) as self._client:
             runner = web.ServerRunner(web.Server(self._answer))
             await runner.setup()
-            await web.TCPSite(runner, "localhost", port).start()
+            tls = _load_certificate() if self._target.startswith("https:") else None
+            await web.TCPSite(runner, "localhost", port, ssl_context=tls).start()
             print("ready", flush=True)
             await asyncio.Event().wait()
 
@@ -96,6 +101,13 @@ class RightsProxy:
     def _url(self, request: web.BaseRequest) -> URL:
         """The address to the letter: requests are signed over it."""
         return URL(self._target + request.raw_path, encoded=True)
+
+
+def _load_certificate() -> ssl.SSLContext:
+    folder = Path(os.environ["ENTRA_TESTS_FOLDER"])
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return context
 
 
 WebSocket = aiohttp.ClientWebSocketResponse | web.WebSocketResponse

@@ -2,7 +2,7 @@
 
     pytest -p tests.deployment.through_rights tests/test_history.py
 
-The run fails if an operation was refused.
+The last test of a run has an error if an operation was refused.
 """
 
 import sys
@@ -20,7 +20,8 @@ def start_proxy(service: str, target: str, *roles: str) -> Part:
     """A proxy on a free port, with the roles of infra/ unless others are named."""
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "tests.deployment.rights_proxy", service, str(port), target]
-    proxy = Part(f"rights of {service}", f"http://localhost:{port}", "/", [*command, *roles])
+    scheme = target.partition(":")[0]
+    proxy = Part(f"rights of {service}", f"{scheme}://localhost:{port}", "/", [*command, *roles])
     proxy.start()
     proxy.wait_for_output(lambda line: line == "ready")
     return proxy
@@ -42,12 +43,12 @@ def pytest_configure() -> None:
     parts.environment_of = through_proxies
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+@pytest.fixture(scope="session", autouse=True)
+def no_operation_refused() -> Iterator[None]:
+    """Fails at the end of a run in which the roles refused an operation."""
     yield
     lines = [line for proxy in proxies for line in refused(proxy)]
     for proxy in proxies:
         proxy.stop()
-    print(f"\nthrough {len(proxies)} proxies; refused: {lines}")
-    if lines:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    assert proxies, "no test reached the app through the proxies"
+    assert lines == []

@@ -2,6 +2,7 @@
 
 from api import (
     bans,
+    connections,
     history,
     me,
     members,
@@ -13,12 +14,14 @@ from api import (
     room_messages,
     rooms,
     streams,
+    subscriptions,
 )
 from api.blueprint import bp
 
 __all__ = [
     "bans",
     "bp",
+    "connections",
     "history",
     "me",
     "members",
@@ -30,4 +33,5 @@ __all__ = [
     "room_messages",
     "rooms",
     "streams",
+    "subscriptions",
 ]

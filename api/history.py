@@ -8,9 +8,8 @@ from msgspec import Meta, Struct
 from api.authorization import authorize_room
 from api.blueprint import bp
 from realtime.http import Access, endpoint
-from realtime.identity.caller import Caller
 from realtime.messages import Change, Entry
-from realtime.names import direct_log, validate_user_id
+from realtime.names import direct_log, validate_room, validate_user_id
 from realtime.rooms.history import DEFAULT_PAGE_ENTRIES, MAX_PAGE_ENTRIES, Page, history
 from realtime.users.caller import authenticate
 
@@ -51,7 +50,20 @@ class HistoryPage(Struct, frozen=True, omit_defaults=True):
 async def room_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryPage:
     """Get a page of a room's history."""
     room, caller = await authorize_room(req)
-    return _make_page(await _read_page(room, query, caller), room=room)
+    return _make_page(await _read_page(room, query, caller.user_id), room=room)
+
+
+@endpoint(
+    bp,
+    "GET",
+    "api/server/rooms/{room}/history",
+    Access.SERVER,
+    errors="invalid_room invalid_cursor",
+)
+async def server_room_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryPage:
+    """Get a page of any room's history by key; a room without messages has an empty one."""
+    room = validate_room(req.route_params["room"])
+    return _make_page(await _read_page(room, query), room=room)
 
 
 @endpoint(
@@ -65,13 +77,13 @@ async def direct_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryP
     """Get a page of the caller's conversation with one user."""
     caller = await authenticate(req.headers)
     user_id = validate_user_id(req.route_params["user_id"])
-    page = await _read_page(direct_log(caller.user_id, user_id), query, caller)
+    page = await _read_page(direct_log(caller.user_id, user_id), query, caller.user_id)
     return _make_page(page, user_id=user_id)
 
 
-async def _read_page(log: str, query: HistoryQuery, caller: Caller) -> Page:
+async def _read_page(log: str, query: HistoryQuery, reader: str = "") -> Page:
     return await history().read_page(
-        log, query.limit, before=query.before, after=query.after, reader=caller.user_id
+        log, query.limit, before=query.before, after=query.after, reader=reader
     )
 
 

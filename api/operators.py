@@ -6,6 +6,7 @@ from typing import Annotated
 import azure.functions as func
 from msgspec import Meta, Struct
 
+from api.authorization import authenticate_operator
 from api.bans import BanResponse, change_ban
 from api.blueprint import bp
 from realtime.errors import ApiError
@@ -18,7 +19,6 @@ from realtime.messages import format_timestamp
 from realtime.names import validate_user_id
 from realtime.settings import settings
 from realtime.users.audit import audit_log, record_act
-from realtime.users.caller import authenticate
 
 MAX_PAGE_ACTS = 100
 
@@ -91,7 +91,17 @@ class AuditPage(Struct, frozen=True):
 @endpoint(bp, "GET", "api/audit", Access.SESSION)
 async def audit_list(req: func.HttpRequest, query: AuditQuery) -> AuditPage:
     """List what operators and key holders have done, newest first. For operators."""
-    await _authenticate_operator(req)
+    await authenticate_operator(req)
+    return await _read_acts(query)
+
+
+@endpoint(bp, "GET", "api/server/audit", Access.SERVER)
+async def server_audit(req: func.HttpRequest, query: AuditQuery) -> AuditPage:
+    """List the same by key."""
+    return await _read_acts(query)
+
+
+async def _read_acts(query: AuditQuery) -> AuditPage:
     acts = await audit_log().list_page(query.limit, query.after)
     return AuditPage(
         [AuditEntry(one.key, one.timestamp, one.actor, one.action, one.target) for one in acts]
@@ -103,12 +113,5 @@ async def audit_list(req: func.HttpRequest, query: AuditQuery) -> AuditPage:
 )
 async def operator_ban(req: func.HttpRequest) -> BanResponse:
     """Ban a user, or remove the ban, with an operator's session in place of a function key."""
-    await _authenticate_operator(req)
+    await authenticate_operator(req)
     return await change_ban(req)
-
-
-async def _authenticate_operator(req: func.HttpRequest) -> None:
-    """Raises ApiError for everybody but operators."""
-    caller = await authenticate(req.headers)
-    if caller.session is None or not caller.session.operator:
-        raise ApiError("forbidden", "Only operators may do this.")

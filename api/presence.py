@@ -8,7 +8,7 @@ from api.blueprint import bp
 from realtime.azure.web_pubsub import hub
 from realtime.http import Access, endpoint
 from realtime.messages import RoomUser
-from realtime.names import validate_user_id
+from realtime.names import validate_room, validate_user_id
 from realtime.rooms.presence import presence
 from realtime.users.caller import authenticate
 
@@ -31,6 +31,16 @@ class RoomUsers(Struct, frozen=True):
 async def room_users(req: func.HttpRequest, query: PageQuery) -> RoomUsers:
     """List the users who are in a room now, up to 200 a page, by user id."""
     room, _ = await authorize_room(req)
+    return await _read_roster(room, query)
+
+
+@endpoint(bp, "GET", "api/server/rooms/{room}/users", Access.SERVER, errors="invalid_room")
+async def server_room_users(req: func.HttpRequest, query: PageQuery) -> RoomUsers:
+    """List the users who are in any room now, by key."""
+    return await _read_roster(validate_room(req.route_params["room"]), query)
+
+
+async def _read_roster(room: str, query: PageQuery) -> RoomUsers:
     roster = await presence().roster(room)
     return RoomUsers(room, roster.page(query.after), len(roster.users))
 
@@ -44,5 +54,15 @@ class OnlineResponse(Struct, frozen=True):
 async def user_online(req: func.HttpRequest) -> OnlineResponse:
     """Get whether a user is connected."""
     await authenticate(req.headers)
+    return await _find_user(req)
+
+
+@endpoint(bp, "GET", "api/server/users/{user_id}/online", Access.SERVER, errors="invalid_user")
+async def server_user_online(req: func.HttpRequest) -> OnlineResponse:
+    """Get whether a user is connected, by key."""
+    return await _find_user(req)
+
+
+async def _find_user(req: func.HttpRequest) -> OnlineResponse:
     user_id = validate_user_id(req.route_params["user_id"])
     return OnlineResponse(user_id, await hub().user_exists(user_id))

@@ -27,6 +27,7 @@ EXAMPLES: dict[str, Any] = {
     "age_seconds": 0.4,
     "before": 41,
     "code": "rate_limited",
+    "connection_id": "Yk6bS4mvTZ-Wc7GkS1dGqA2e8a1f02K",
     "connections": 1,
     "content": "Good morning",
     "count": 1,

@@ -94,6 +94,14 @@ SUCCESSES: list[Case] = [
     ("GET", "/api/me", {}),
     ("POST", "/api/users/alice/session", {"json": {"name": "Alice"}}),
     ("GET", "/api/audit", {"headers": OPERATOR}),
+    ("GET", "/api/server/audit", {"params": {"limit": "10"}}),
+    ("GET", "/api/server/rooms/walk/history", {"params": {"limit": "10"}}),
+    ("GET", "/api/server/rooms/walk/users", {}),
+    ("GET", "/api/server/users/bob-1/online", {}),
+    ("GET", "/api/users/bob-1/subscriptions", {}),
+    ("GET", "/api/operator/users/bob-1/subscriptions", {"headers": OPERATOR}),
+    ("GET", "/api/connections/none", {}),
+    ("GET", "/api/operator/connections/none", {"headers": OPERATOR}),
     ("PUT", "/api/operator/users/bob-1/ban", {"headers": OPERATOR}),
     ("DELETE", "/api/operator/users/bob-1/ban", {"headers": OPERATOR}),
     ("PATCH", "/api/me", {"json": {"name": "Ann Lee", "status": "away", "colour": 3}}),
@@ -185,6 +193,16 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_user", "PUT", "/api/operator/users/-/ban", {"headers": OPERATOR}),
     ("invalid_user", "DELETE", "/api/operator/users/-/ban", {"headers": OPERATOR}),
     ("invalid_request", "GET", "/api/audit", {"params": {"limit": "0"}, "headers": OPERATOR}),
+    ("invalid_request", "GET", "/api/server/audit", {"params": {"limit": "0"}}),
+    ("invalid_room", "GET", "/api/server/rooms/-/history", {}),
+    ("invalid_cursor", "GET", "/api/server/rooms/errors/history", {"params": {"after": "7"}}),
+    ("invalid_request", "GET", "/api/server/rooms/errors/history", {"params": {"limit": "0"}}),
+    ("invalid_room", "GET", "/api/server/rooms/-/users", {}),
+    ("invalid_user", "GET", "/api/server/users/-/online", {}),
+    ("invalid_user", "GET", "/api/users/-/subscriptions", {}),
+    ("invalid_user", "GET", "/api/operator/users/-/subscriptions", {"headers": OPERATOR}),
+    ("invalid_request", "GET", "/api/connections/a.b", {}),
+    ("invalid_request", "GET", "/api/operator/connections/a.b", {"headers": OPERATOR}),
     ("invalid_user", "POST", "/api/users/-/session", {"json": {"name": "Alice"}}),
     ("invalid_name", "POST", "/api/users/alice/session", {"json": {"name": "system"}}),
     ("invalid_user", "DELETE", "/api/users/-/ban", {}),
@@ -269,7 +287,13 @@ def parse_errors(one: Endpoint, method: str) -> list[str]:
 
 
 def example_path(one: Endpoint) -> str:
-    values = {"room": "errors", "user_id": "bob-1", "name": "weather", "seq": "1"}
+    values = {
+        "room": "errors",
+        "user_id": "bob-1",
+        "name": "weather",
+        "seq": "1",
+        "connection_id": "none",
+    }
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], openapi.path(one))
 
 
@@ -343,7 +367,10 @@ def _operations() -> list[tuple[Endpoint, str]]:
 
 def _declared() -> set[tuple[str, str]]:
     """The declared errors without those that no request alone can provoke."""
-    every_string_is_valid = {("room_users", "invalid_request")}
+    every_string_is_valid = {
+        ("room_users", "invalid_request"),
+        ("server_room_users", "invalid_request"),
+    }
     without_body = {
         (openapi.operation_id(one, method), code)
         for one, method in _operations()

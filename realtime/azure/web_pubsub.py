@@ -145,6 +145,9 @@ class Hub:
         """Whether the user has a connection."""
         return bool(await self._client.user_exists(user_id))
 
+    async def connection_exists(self, connection_id: str) -> bool:
+        return bool(await self._client.connection_exists(connection_id))
+
     async def close_connection(self, connection_id: str, reason: str) -> None:
         await self._client.close_connection(connection_id, reason=reason)
 

@@ -38,13 +38,17 @@ class Subscriptions:
 
     async def list_groups(self, user_id: str) -> list[str]:
         """The groups of the streams to which a user has subscribed."""
+        return [one.group for one in await self.list_streams(user_id)]
+
+    async def list_streams(self, user_id: str) -> list[StreamInfo]:
+        """The streams to which a user has subscribed, by name, as far as they exist."""
         table = self._tables.open("subscriptions")
         rows = table.query_entities(
             "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
         )
         names = [row["RowKey"] async for row in rows]
         streams = await self._list_streams() if names else {}
-        return [streams[name].group for name in names if name in streams]
+        return [streams[name] for name in names if name in streams]
 
 
 def _row(user_id: str, stream: StreamInfo) -> Row:

@@ -19,6 +19,10 @@ param insightsConnectionString string
 param settings object
 param authenticationClientId string
 
+// The platform answers the CORS questions of browsers; the app sends no CORS headers.
+var origins = map(split(settings.ALLOWED_ORIGINS, ','), origin => trim(origin))
+var allowedOrigins = filter(origins, origin => !empty(origin))
+
 resource plan 'Microsoft.Web/serverfarms@2025-05-01' = {
   name: 'plan-${name}'
   location: location
@@ -42,7 +46,10 @@ resource app 'Microsoft.Web/sites@2025-05-01' = {
     httpsOnly: true
     keyVaultReferenceIdentity: identityId
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
-    siteConfig: { minTlsVersion: '1.2' }
+    siteConfig: {
+      minTlsVersion: '1.2'
+      cors: { allowedOrigins: allowedOrigins, supportCredentials: false }
+    }
     functionAppConfig: {
       runtime: { name: 'python', version: '3.13' }
       deployment: {

@@ -22,7 +22,7 @@ from realtime.http import Access, endpoint, parse_body
 from realtime.identity import identity_provider, session_signer
 from realtime.identity.address import client_address
 from realtime.identity.caller import Caller
-from realtime.identity.origin import is_from_other_site
+from realtime.identity.origin import check_origin, is_from_other_site
 from realtime.identity.profiles import profiles
 from realtime.identity.reserved_names import reserved_names
 from realtime.identity.revocations import revocations
@@ -30,7 +30,7 @@ from realtime.identity.sessions import Session, rename_session
 from realtime.messages import Frame, format_timestamp
 from realtime.rate_limit import RateLimiter
 from realtime.rooms.access import room_access
-from realtime.settings import settings
+from realtime.settings import settings, split_list
 from realtime.streams.definition import StreamInfo, registry
 from realtime.streams.pushed import list_streams
 from realtime.streams.status import read_latest
@@ -72,6 +72,7 @@ class NegotiateResponse(Struct, frozen=True):
 )
 async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     """Get a client access token for one user, a room and streams."""
+    check_origin(req.headers, split_list(settings().allowed_origins))
     request = _parse(req)
     room = requested_room(request)
     streams = requested_streams(request, (await list_streams()).values())
@@ -101,8 +102,8 @@ def _parse(req: func.HttpRequest) -> NegotiateRequest:
 def _check_new_guest(headers: Mapping[str, str]) -> None:
     """Limit the new guests of an address. Raises ApiError.
 
-    Another site's page gets a new guest only if the platform's CORS settings allow that site: the
-    content type makes a browser ask first (fetch.spec.whatwg.org, "CORS-preflight request").
+    A page of an allowed origin gets a new guest only if the platform's CORS settings allow it, too:
+    the content type makes a browser ask first (fetch.spec.whatwg.org, "CORS-preflight request").
     """
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if is_from_other_site(headers) and content_type != "application/json":

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -87,15 +88,21 @@ def read_page(settings: Settings) -> File | None:
     return _make_file(file.content.replace(b'data-identity="guest"', attributes.encode()), ".html")
 
 
-def content_security_policy(hub: str = "", issuer: str = "") -> str:
-    """The policy of a page: the app's own files, and the hub and the issuer at these URLs."""
+def content_security_policy(
+    hub: str = "", issuer: str = "", embedding_origins: Iterable[str] = ()
+) -> str:
+    """The policy of a page: the app's own files, and the hub and the issuer at these URLs.
+
+    Pages of `embedding_origins` may show the page in a frame.
+    """
     addresses = ["'self'", *(["ws" + hub.removeprefix("http")] if hub else [])]
     if issuer:
         parts = urlsplit(issuer)
         addresses.append(f"{parts.scheme}://{parts.netloc}")
     connections = " ".join(addresses)
+    ancestors = " ".join(embedding_origins) or "'none'"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src {connections}; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        f"frame-ancestors {ancestors}"
     )

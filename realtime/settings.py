@@ -45,6 +45,9 @@ class Settings:
     session_secret_previous: str = _setting(
         "", "guest: the secret before; its sessions stay valid."
     )
+    allowed_origins: str = _setting(
+        "", "Sites whose pages may embed the app and call it, https://…, separated by commas."
+    )
     webhook_issuer: str = _setting(
         "", "Managed identity: issuers of Web PubSub's Entra tokens, separated by commas."
     )
@@ -114,6 +117,11 @@ class Settings:
             "the webhook verifies tokens of this issuer, for this audience, of this subject",
         )
         self._check_identity(in_azure=in_azure)
+        for origin in split_list(self.allowed_origins):
+            _require(
+                re.fullmatch(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?", origin),
+                f"ALLOWED_ORIGINS has {origin!r}; expected https://host or https://host:port each",
+            )
         _require_one_of("ROOMS", self.rooms, "open", "listed")
         _require_one_of("MODERATE_FAILURE", self.moderate_failure, "refuse", "pass")
         _require_one_of(

@@ -26,6 +26,7 @@ from tests.users import User
 SETTINGS = {
     "METRICS_SCHEDULE": "* * * * * *",  # a first tick is soon there
     "WEATHER_SCHEDULE": "0 0 0 1 1 *",  # no test asks the world for its weather
+    "ALLOWED_ORIGINS": "",  # tests/page/test_cross_origin.py has an instance with some
     # Tests are faster than people; the limits themselves are tested on a host of their own.
     "MESSAGES_PER_MINUTE": "60000",
     "JOINS_PER_MINUTE": "60000",

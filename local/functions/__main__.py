@@ -9,12 +9,13 @@ import os
 import secrets
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import local.functions
 from local.functions.errors import LoadError
 from local.functions.host_json import read_host_settings
-from local.functions.local_settings import read_local_settings
+from local.functions.local_settings import parse_origins, read_local_settings
 from local.functions.supervisor import Lifeline, Supervisor
 
 BACKLOG = 1024
@@ -26,6 +27,8 @@ def main() -> None:
     try:
         host, settings = read_host_settings(given.app), read_local_settings(given.app)
         address, port = given.address or settings.address, given.port or settings.port
+        if given.cors is not None:
+            settings = replace(settings, cors_origins=parse_origins(given.cors))
         if given.data is not None:
             given.data.mkdir(parents=True, exist_ok=True)
         listener = listen(address, port)
@@ -84,6 +87,11 @@ def parse_arguments() -> argparse.Namespace:
         "--address", help="where to listen; default: Host.LocalHttpAddress, else 127.0.0.1"
     )
     parser.add_argument("--port", type=int, help="default: Host.LocalHttpPort, else 7071")
+    parser.add_argument(
+        "--cors",
+        metavar="ORIGINS",
+        help="origins whose pages may call, separated by commas; default: Host.CORS",
+    )
     parser.add_argument(
         "--data",
         type=_folder,

@@ -41,9 +41,14 @@ def read_local_settings(app: Path) -> LocalSettings:
     return LocalSettings(
         address=_expect(host, "LocalHttpAddress", str, DEFAULT_ADDRESS, "an address"),
         port=_expect(host, "LocalHttpPort", int, DEFAULT_PORT, "a number"),
-        cors_origins=frozenset(one.strip().rstrip("/") for one in origins.split(",")) - {""},
+        cors_origins=parse_origins(origins),
         cors_credentials=_expect(host, "CORSCredentials", bool, None, "true or false"),
     )
+
+
+def parse_origins(text: str) -> frozenset[str]:
+    """The origins of a list that is separated by commas."""
+    return frozenset(one.strip().rstrip("/") for one in text.split(",")) - {""}
 
 
 def _app_settings(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ SEEDED = {
         "properties.disableLocalAuthentication does not exist",
     ),
     "property in the wrong place": (
-        "app", "siteConfig: { minTlsVersion: '1.2' }", "minTlsVersion: '1.2'",
+        "app", "siteConfig: {", "minTlsVersion: '1.2'\n    siteConfig: {",
         "properties.minTlsVersion does not exist",
     ),
     "read-only property": (

@@ -36,6 +36,8 @@ export class TownsquareElement extends HTMLElement {
   getSession = null;
   /** @type {import("./client.js").Client|null} */
   client = null;
+  /** Why there is no connection, as far as it is known. @type {Error|null} */
+  error = null;
   #key = "";
   /** @type {(() => void)[]} */
   #stops = [];
@@ -93,6 +95,10 @@ export class TownsquareElement extends HTMLElement {
     entry.users += 1;
     clients.set(this.#key, entry);
     this.client = entry.client;
+    this.error = null;
+    this.listen(entry.client, "state", (/** @type {string} */ _, /** @type {Error} */ error) => {
+      this.error = error ?? null;
+    });
     this.start();
   }
 }

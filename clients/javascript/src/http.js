@@ -31,6 +31,16 @@ export class NetworkError extends Error {
   }
 }
 
+/** The server answers, but lets no page of this origin read the answer (CORS). */
+export class OriginError extends NetworkError {
+  /** @param {string} origin */
+  constructor(origin) {
+    super();
+    this.name = "OriginError";
+    this.message = `Pages of ${origin} may not call this app: see its setting ALLOWED_ORIGINS.`;
+  }
+}
+
 export class HttpClient {
   /**
    * @param {string} url the app's address; empty for the page's own origin
@@ -58,11 +68,20 @@ export class HttpClient {
       headers,
       body: body && JSON.stringify(body),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-    }).catch(() => {
-      throw new NetworkError();
+    }).catch(async () => {
+      throw (await this.#findRefusedOrigin()) ?? new NetworkError();
     });
     const answer = await response.json().catch(() => ({}));
     if (!response.ok) throw new ApiError(response.status, answer.error);
     return answer;
+  }
+
+  /** A browser does not say why a request failed: one whose answer nobody reads needs no permission. */
+  async #findRefusedOrigin() {
+    const own = globalThis.location?.origin;
+    if (!own || new URL(this.url || own, own).origin === own) return null;
+    const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
+    const answer = fetch(`${this.url}/api/health`, { mode: "no-cors", signal });
+    return answer.then(() => new OriginError(own)).catch(() => null);
   }
 }

@@ -7,6 +7,6 @@
 //     await lobby.send("Hello!");
 export { connect, Client } from "./client.js";
 export { NotConnectedError } from "./connection.js";
-export { ApiError, NetworkError } from "./http.js";
+export { ApiError, NetworkError, OriginError } from "./http.js";
 export { MAX_PENDING_MESSAGES, OutboxFullError } from "./outbox.js";
 export { isRoomName } from "./room.js";

@@ -1,5 +1,6 @@
 // <townsquare-room room="lobby">: a room to read and write in, in any page.
 import { TownsquareElement, createElement, displayName } from "./element.js";
+import { OriginError } from "./http.js";
 
 const MAX_CHARACTERS = 4_000;
 const MAX_ROWS = 200;
@@ -123,6 +124,7 @@ export class RoomElement extends TownsquareElement {
   #describeTop(/** @type {import("./room.js").Room} */ room, /** @type {string} */ state) {
     if (room.error) return this.texts.noAccess;
     if (state === "closed") return this.texts.failed;
+    if (this.error instanceof OriginError) return this.error.message;
     if (!room.log.isStarted) return this.texts.loading;
     return room.entries.length || room.pending.length ? "" : this.texts.empty;
   }

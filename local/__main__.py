@@ -22,6 +22,7 @@ from pathlib import Path
 from local.forward import codespace_url
 from local.functions.errors import LoadError
 from local.functions.json_files import read_json_object
+from local.other_parts import WEBPUBSUB_EMULATOR
 from local.parts import Ports, start_forwarder, start_stack, stop_all
 from local.ports import is_taken
 from local.process import ROOT, Part, PartError
@@ -112,6 +113,8 @@ def run(ports: Ports, data: Path, public_url: str | None, public_port: int, *, k
         for part in parts:
             part.wait()
             print(f"{part.name} is ready at {part.url}", flush=True)
+        if WEBPUBSUB_EMULATOR not in os.environ:
+            print(f"The traffic of Web PubSub is shown at {stack.webpubsub_url}/viewer", flush=True)
         seconds = time.monotonic() - began
         print(f"\nReady in {seconds:.1f} s. Open {public_url or stack.url}/\n", flush=True)
         watch(parts)

@@ -100,6 +100,8 @@ def test_it_starts_within_ten_seconds_and_prints_the_address(
     assert httpx.get(f"{address}api/health").json()["status"] == "ok"
     printed = "".join(command.printed)
     assert all(f"{part} is ready at " in printed for part in ("Table Storage", "Web PubSub"))
+    [viewer] = re.findall(r"shown at (\S+/viewer)", printed)
+    assert httpx.get(viewer).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -15,6 +15,7 @@ from api import (
     rooms,
     streams,
     subscriptions,
+    user_data,
 )
 from api.blueprint import bp
 
@@ -34,4 +35,5 @@ __all__ = [
     "rooms",
     "streams",
     "subscriptions",
+    "user_data",
 ]

@@ -1,5 +1,6 @@
 """Messages that a server sends: stored in the history, then published."""
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -10,6 +11,7 @@ from api.blueprint import bp
 from realtime.contents import encode_meta, validate_mentions
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
+from realtime.identity.deletions import deletions
 from realtime.messages import validate_content
 from realtime.names import direct_log, validate_message_id, validate_room, validate_user_id
 from realtime.requests import Seq
@@ -55,7 +57,7 @@ class MessageAccepted(Struct, frozen=True, omit_defaults=True):
 
 SENDING_ERRORS = (
     "invalid_user invalid_id empty_content content_too_long meta_too_large unknown_message "
-    "id_conflict busy"
+    "id_conflict user_deleted busy"
 )
 
 
@@ -70,6 +72,7 @@ async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     """Send a message to a room; the response follows its storage and publish."""
     room = validate_room(req.route_params["room"])
     draft = body.to_draft()
+    await deletions().check(draft.sender)
     await _record_sender(req, draft.sender, room)
     stored = await appender().append(room, draft)
     return MessageAccepted("sent", stored.seq, draft.id, room=room)
@@ -88,6 +91,7 @@ async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     draft = body.to_draft()
     if draft.sender == user_id:
         raise ApiError("direct_to_self", "Sender and recipient are the same user.")
+    await asyncio.gather(deletions().check(draft.sender), deletions().check_now(user_id))
     await _record_sender(req, draft.sender, user_id)
     await memberships().add_direct(draft.sender, user_id)
     stored = await appender().append(direct_log(draft.sender, user_id), draft)

@@ -12,6 +12,7 @@ from api.blueprint import bp
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
 from realtime.identity import session_signer
+from realtime.identity.deletions import deletions
 from realtime.identity.display_names import MAX_NAME_CHARACTERS, validate_display_name
 from realtime.identity.reserved_names import reserved_names
 from realtime.identity.sessions import SLIDING_DAYS
@@ -46,7 +47,7 @@ class SessionResponse(Struct, frozen=True):
     "POST",
     "api/users/{user_id}/session",
     Access.SERVER,
-    errors="invalid_user invalid_name",
+    errors="invalid_user invalid_name user_deleted",
 )
 async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionResponse:
     """Mint a session for a user id of the server's choice: its own users, bots and operators."""
@@ -54,6 +55,7 @@ async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionRe
     name = validate_display_name(body.name)
     if settings().identity != "guest":
         raise ApiError("invalid_request", "Sessions are minted where IDENTITY is guest.")
+    await deletions().check_now(user_id)
     await record_act(req.headers, "mint operator" if body.operator else "mint", user_id)
     await reserved_names().add(name, user_id)
     session = session_signer().begin(user_id, name, vouched=True, operator=body.operator)

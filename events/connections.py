@@ -1,10 +1,13 @@
 """Handlers of the system events: connect, connected, disconnected."""
 
+import asyncio
+
 from events.client import Client
 from events.limits import event_limits
 from events.rooms import remove_without_access
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
+from realtime.identity.deletions import deletions
 from realtime.identity.profiles import profiles
 from realtime.identity.revocations import revocations
 from realtime.names import decode_display_name, display_name, session_of_group, user_group
@@ -24,7 +27,7 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     of the user. Raises ApiError.
     """
     event_limits().connects.acquire(client.user_id)
-    await bans().check_now(client.user_id)
+    await asyncio.gather(bans().check_now(client.user_id), _check_not_deleted(client))
     await user_connections().admit(client.user_id, client.connection)
     for session_id in filter(None, map(session_of_group, groups)):
         await revocations().check_now(client.user_id, session_id)
@@ -44,17 +47,24 @@ async def connected(client: Client) -> None:
     Checks bans and rooms once more: a ban during the handshake could not close the connection.
     """
     try:
-        await bans().check_now(client.user_id)
+        await asyncio.gather(bans().check_now(client.user_id), _check_not_deleted(client))
         for room in client.rooms:
             await remove_without_access(client, room)
     except ApiError as error:
-        if error.code == "banned":
-            await hub().close_user_connections(client.user_id, "banned")
+        if error.code in {"banned", "unauthenticated"}:
+            await hub().close_user_connections(client.user_id, error.code)
         return
     for room in client.rooms:
         roster = await presence().roster(room)
         if client.user_id in roster.users:
             await presence().announce_joined(room, client.user_id, roster)
+
+
+async def _check_not_deleted(client: Client) -> None:
+    try:
+        await deletions().check_now(client.user_id)
+    except ApiError as error:
+        raise ApiError("unauthenticated", error.message) from None
 
 
 async def disconnected(client: Client) -> None:

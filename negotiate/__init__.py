@@ -36,6 +36,7 @@ from realtime.streams.pushed import list_streams
 from realtime.streams.status import read_latest
 from realtime.streams.store import stream_store
 from realtime.users.bans import bans
+from realtime.users.caller import check_not_deleted
 from realtime.users.moderation import moderate
 
 GUEST_JITTER_SECONDS = 5.0
@@ -87,6 +88,7 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
         _user_limiter().acquire(caller.user_id)
         if caller.session:
             await revocations().check_now(caller.user_id, caller.session.id)
+        await check_not_deleted(caller, now=True)
     await bans().check(caller.user_id)
     if room:
         await room_access().check_cached(room, caller.user_id)

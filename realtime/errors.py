@@ -41,6 +41,7 @@ ERROR_CODES = {
     "conflict": ErrorCode(409, "The message was edited; `revision` is the present one."),
     "too_many_reactions": ErrorCode(409, "The message has too many different reactions."),
     "message_deleted": ErrorCode(410, "The message is deleted."),
+    "user_deleted": ErrorCode(410, "The user is deleted; the id is not given again."),
     "name_taken": ErrorCode(409, "The display name looks like that of another user."),
     "id_conflict": ErrorCode(409, "The id was used for a message with another content."),
     "stream_has_producer": ErrorCode(409, "A producer of the app makes this stream."),

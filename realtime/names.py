@@ -12,6 +12,9 @@ from realtime.errors import ApiError
 NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 """The alphabet and length of room names and user ids."""
 
+DELETED_USER = "deleted"
+"""The sender of tombstones whose author is deleted; no user has this id."""
+
 _NAME = re.compile(NAME_PATTERN)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ROOM_GROUP_PREFIX = "room."

@@ -105,6 +105,10 @@ SUCCESSES: list[Case] = [
     ("PUT", "/api/operator/users/bob-1/ban", {"headers": OPERATOR}),
     ("DELETE", "/api/operator/users/bob-1/ban", {"headers": OPERATOR}),
     ("PATCH", "/api/me", {"json": {"name": "Ann Lee", "status": "away", "colour": 3}}),
+    ("GET", "/api/users/bob-1/export", {"headers": OPERATOR}),
+    ("GET", "/api/server/users/bob-1/export", {}),
+    ("DELETE", "/api/users/gone-1", {"headers": OPERATOR}),
+    ("DELETE", "/api/server/users/gone-2", {}),
     ("GET", "/api/health", {}),
     ("GET", "/api/health/details", {}),
     ("OPTIONS", "/api/pubsub/events", {"headers": {"WebHook-Request-Origin": "localhost"}}),
@@ -277,6 +281,23 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_room", "PATCH", "/api/rooms/-/messages/1", {"json": EDIT}),
     ("invalid_room", "DELETE", "/api/rooms/-/messages/1", {}),
     ("invalid_room", "POST", "/api/rooms/-/messages/1/reactions", {"json": REACTION}),
+    ("invalid_user", "GET", "/api/users/-/export", {"headers": OPERATOR}),
+    ("invalid_user", "GET", "/api/server/users/-/export", {}),
+    ("invalid_user", "DELETE", "/api/users/-", {"headers": OPERATOR}),
+    ("invalid_user", "DELETE", "/api/server/users/system", {}),
+    *(
+        ("invalid_cursor", "GET", f"/api{way}/users/bob-1/export",
+         {"params": {"after": "?"}, "headers": OPERATOR})
+        for way in ("", "/server")
+    ),
+    *(
+        ("invalid_request", "GET", f"/api{way}/users/bob-1/export",
+         {"params": {"after": "x" * 513}, "headers": OPERATOR})
+        for way in ("", "/server")
+    ),
+    ("user_deleted", "POST", "/api/users/gone-1/session", {"json": {"name": "Gone"}}),
+    ("user_deleted", "POST", "/api/users/gone-1/message", {"json": MESSAGE}),
+    ("user_deleted", "POST", "/api/rooms/walk/message", {"json": {**MESSAGE, "from": "gone-1"}}),
     ("direct_to_self", "POST", "/api/users/bob-1/message", {"json": {**MESSAGE, "from": "bob-1"}}),
 ]  # fmt: skip
 
@@ -354,6 +375,8 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
         url = f"{strict.url}/api/negotiate"
         await provoker.provoke_limit(method, url, flo.session)
     await provoker.provoke_limit("PATCH", f"{strict.url}/api/me", flo.session, json={})
+    path = f"{stack.url}/api/users/{flo.id}/export"
+    await provoker.provoke_limit("GET", path, flo.session)
 
     webhook = {("pubsub_events_options", "invalid_request")}
     assert provoker.provoked - webhook == _declared()
@@ -406,6 +429,8 @@ async def _store_used_id(stack: Stack, http: aiohttp.ClientSession) -> None:
     async with http.patch(f"{stack.url}{CHANGED}/1", json={**EDIT, "revision": 0}) as answer:
         assert answer.status == 200, await answer.text()
     async with http.delete(f"{stack.url}{CHANGED}/2") as answer:
+        assert answer.status == 200, await answer.text()
+    async with http.delete(f"{stack.url}/api/server/users/gone-1") as answer:
         assert answer.status == 200, await answer.text()
     private = {"private": True}
     async with http.put(f"{stack.url}/api/rooms/errors-private", json=private) as answer:

@@ -15,6 +15,7 @@ TOP_LEVEL_PACKAGES = ("negotiate", "events", "api", "pages", "producers", "timer
 LAYERS = [
     ["function_app"],
     list(TOP_LEVEL_PACKAGES),
+    ["realtime.user_data"],
     ["realtime.rooms", "realtime.users", "realtime.streams", "realtime.providers"],
     ["realtime.identity", "realtime.http", "realtime.timer", "realtime.rate_limit"],
     ["realtime.process"],

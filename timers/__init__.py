@@ -4,6 +4,7 @@ import logging
 from datetime import UTC, datetime
 
 import azure.functions as func
+from azure.core.exceptions import AzureError
 
 from realtime.azure.web_pubsub import hub
 from realtime.rooms.heartbeat import publish_heads
@@ -13,6 +14,7 @@ from realtime.rooms.retention import purge
 from realtime.settings import settings
 from realtime.streams.purge import purge_stream_histories
 from realtime.timer import timer_function
+from realtime.user_data.deletion import continue_deletions
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,14 @@ bp = func.Blueprint()
 
 
 async def reconcile_presence() -> None:
-    """Publish the notices that lost events have left out, and the position of each room's log."""
+    """Publish the notices that lost events have left out, and the position of each room's log.
+
+    Goes on with the deletions of users, too: a timer of its own would run on its own instance.
+    """
+    try:
+        await continue_deletions()
+    except AzureError as error:
+        log.warning("the deletions of users go on in a minute: %s", type(error).__name__)
     found = await presence().reconcile()
     if found.corrections:
         log.info("presence: %d corrections", found.corrections)

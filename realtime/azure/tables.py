@@ -19,7 +19,9 @@ T = TypeVar("T")
 
 TABLE_NAMES = (
     "audit",
+    "authors",
     "bans",
+    "deletions",
     "history",
     "logs",
     "memberships",

@@ -93,6 +93,10 @@ class Profiles:
         await self._tables.open("profiles").upsert_entity(row, mode=UpdateMode.REPLACE)
         self._remember(user_id, profile)
 
+    async def remove(self, user_id: str) -> None:
+        await self._tables.open("profiles").delete_entity(user_id, _ROW_KEY)
+        self._cached.pop(user_id, None)
+
     def _remember(self, user_id: str, profile: Profile) -> Profile:
         self._cached[user_id] = profile
         return profile

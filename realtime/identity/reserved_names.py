@@ -30,6 +30,13 @@ class ReservedNames:
         if owners - {user_id} and user_id not in owners:
             raise ApiError("name_taken", "This name looks like another user's; choose another.")
 
+    async def remove_all(self, user_id: str) -> None:
+        """Remove all names of a user. Reads the whole table: it has no index by user."""
+        table = self._tables.open("names")
+        rows = table.query_entities("RowKey eq @user", parameters={"user": user_id})
+        for partition in [row["PartitionKey"] async for row in rows]:
+            await table.delete_entity(partition, user_id)
+
 
 def _partition(name: str) -> str:
     return hashlib.sha256(make_skeleton(name).encode()).hexdigest()[:32]

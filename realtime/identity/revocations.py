@@ -49,6 +49,13 @@ class Revocations:
         await self._tables.open("revocations").upsert_entity(row)
         self._valid.pop((session.user_id, session.id), None)
 
+    async def remove_all(self, user_id: str) -> None:
+        """Remove the rows of a user whose sessions are all refused."""
+        table = self._tables.open("revocations")
+        rows = table.query_entities("PartitionKey eq @user", parameters={"user": user_id})
+        for session_id in [row["RowKey"] async for row in rows]:
+            await table.delete_entity(user_id, session_id)
+
 
 @cache
 def revocations() -> Revocations:

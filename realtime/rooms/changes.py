@@ -15,6 +15,7 @@ import msgspec
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
+from realtime.names import DELETED_USER
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.log_rows import (
     Head,
@@ -147,10 +148,10 @@ class _Step:
         tombstone = Entry(
             entry.seq,
             entry.id,
-            entry.sender,
+            DELETED_USER if draft.anonymous else entry.sender,
             "",
             entry.timestamp,
-            name=entry.name,
+            name="" if draft.anonymous else entry.name,
             reply_to=entry.reply_to,
             revision=entry.revision + 1,
             edited=self.timestamp,

@@ -34,10 +34,12 @@ class EditDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", ta
 
 
 class DeleteDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", tag="delete"):
-    """`moderator`: the sender may delete messages of other users."""
+    """`moderator`: the sender may delete messages of other users. `anonymous`: the tombstone does
+    not name the author."""
 
     target: int = 0
     moderator: bool = False
+    anonymous: bool = False
 
 
 class ReactionDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", tag="reaction"):

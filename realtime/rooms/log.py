@@ -77,7 +77,7 @@ class LogStore:
         self._tables = tables
         self._edit_seconds = edit_seconds
         self._heads: LRUCache[str, Head] = LRUCache(MAX_CACHED_HEADS)
-        self._index = LogIndex(tables)
+        self.index = LogIndex(tables)
         self.instance = secrets.token_hex(4)
         """Identifies this process as the writer of a head."""
 
@@ -156,8 +156,8 @@ class LogStore:
 
     async def insert_queue_row(self, name: str, key: str, epoch: str, drafts: list[Draft]) -> None:
         """Insert drafts for the next commit of any instance. A repeated insert has no effect."""
-        row = encode_queue_row(name, key, epoch, drafts)
-        await self._table().upsert_entity(row)
+        await self.index.add(name, drafts)
+        await self._table().upsert_entity(encode_queue_row(name, key, epoch, drafts))
 
     # --- commits ----------------------------------------------------------------------------
 
@@ -181,8 +181,7 @@ class LogStore:
         """
         everything = [*drafts, *(draft for row in queue for draft in row.drafts)]
         unique, outcomes = remove_repetitions(everything)
-        if not head.etag:
-            await self._index.add(name)
+        await self.index.add(name, everything, is_new=not head.etag)
         while True:
             plan = await self._plan(name, head, [d for d in unique if d not in outcomes], now)
             new_head = replace(
@@ -256,10 +255,6 @@ class LogStore:
                 found[draft] = seq if row["digest"] == digest_of(draft) else id_conflict()
         return found
 
-    def list_names(self) -> AsyncIterator[str]:
-        """The names of all logs."""
-        return self._index.list_names()
-
     # --- rows -------------------------------------------------------------------------------
 
     async def query_rows(
@@ -282,6 +277,10 @@ class LogStore:
                 await self._table().submit([Delete(name, key) for key in some])
             except TableTransactionError:  # A row is missing: an earlier run was interrupted.
                 await asyncio.gather(*(self._table().delete_entity(name, key) for key in some))
+
+    async def replace_row(self, row: Row, etag: str) -> None:
+        """Replace a row that has this etag. Raises TableTransactionError."""
+        await self._table().submit([Replace(row, etag)])
 
 
 class _AlreadyStoredError(Exception):

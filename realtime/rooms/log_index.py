@@ -1,8 +1,10 @@
-"""The names of all logs: the table `logs`, one row a log."""
+"""The names of all logs: the table `logs`, one row a log. With it the authors of each log."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from realtime.azure.tables import Tables
+from realtime.rooms.authors import Authors
+from realtime.rooms.drafts import Draft
 
 PARTITION = "logs"
 
@@ -12,9 +14,14 @@ class LogIndex:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self.authors = Authors(tables)
 
-    async def add(self, name: str) -> None:
-        """List a log. This comes before its first commit, so that retention finds it."""
+    async def add(self, name: str, drafts: Iterable[Draft], *, is_new: bool = False) -> None:
+        """List a log and its authors. This comes before what it lists: retention finds the log, and
+        the deletion of a user finds the author."""
+        await self.authors.add(name, {draft.sender for draft in drafts})
+        if not is_new:
+            return
         table = self._tables.open("logs")
         await table.upsert_entity({"PartitionKey": PARTITION, "RowKey": name})
 

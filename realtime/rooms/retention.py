@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from realtime.azure.tables import Row
 from realtime.messages import format_timestamp
+from realtime.names import DELETED_USER
+from realtime.rooms.author_entries import find_entries
 from realtime.rooms.log import ConflictError, LogStore
 from realtime.rooms.log_rows import Head, id_key, seq_of
 
@@ -35,7 +38,7 @@ async def purge(
     limit = format_timestamp(now - timedelta(days=days))
     deadline = clock() + timeout_seconds
     removed = 0
-    unfinished = [name async for name in logs.list_names()]
+    unfinished = [name async for name in logs.index.list_names()]
     while unfinished:
         further = []
         for name in unfinished:
@@ -53,16 +56,20 @@ async def purge(
 async def _purge_log(logs: LogStore, name: str, limit: str) -> tuple[int, bool]:
     """One turn of a log: how many entries were removed, and whether none is left."""
     removed = 0
+    senders: set[str] = set()
+    finished = False
     for _ in range(TURN_BATCHES):
         rows = await _read_oldest(logs, name)
         old = [row for row in rows if row["timestamp"] < limit]
-        if not old:
-            return removed, True
-        await _remove(logs, name, old)
+        if old:
+            await _remove(logs, name, old)
         removed += len(old)
-        if len(old) < BATCH_ENTRIES:
-            return removed, True
-    return removed, False
+        senders |= {row["sender"] for row in old}
+        finished = len(old) < BATCH_ENTRIES
+        if finished:
+            break
+    await logs.index.authors.remove_unused(name, senders, partial(find_entries, logs, name))
+    return removed, finished
 
 
 async def _read_oldest(logs: LogStore, name: str) -> list[Row]:
@@ -77,8 +84,10 @@ async def _read_oldest(logs: LogStore, name: str) -> list[Row]:
 async def _remove(logs: LogStore, name: str, rows: list[Row]) -> None:
     """Updates `first` in the head before it deletes, so that no reader finds a gap."""
     await _raise_first(logs, name, rows)
-    keys = [key for row in rows for key in (id_key(row["sender"], row["id"]), row["RowKey"])]
-    if any("reactions" in row for row in rows):
+    keys = [row["RowKey"] for row in rows]
+    # The entries of a deleted user have no rows `i:` any more.
+    keys += [id_key(row["sender"], row["id"]) for row in rows if row["sender"] != DELETED_USER]
+    if any("reactions" in row or "deleted" in row for row in rows):
         low, high = (f"r:{seq_of(row):019}" for row in (rows[0], rows[-1]))
         keys += [row["RowKey"] async for row in logs.query_rows(name, f"{low}:", f"{high};")]
     await logs.delete_rows(name, keys)

@@ -42,13 +42,22 @@ class Subscriptions:
 
     async def list_streams(self, user_id: str) -> list[StreamInfo]:
         """The streams to which a user has subscribed, by name, as far as they exist."""
-        table = self._tables.open("subscriptions")
-        rows = table.query_entities(
-            "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
-        )
-        names = [row["RowKey"] async for row in rows]
+        names = await self.list_names(user_id)
         streams = await self._list_streams() if names else {}
         return [streams[name] for name in names if name in streams]
+
+    async def list_names(self, user_id: str) -> list[str]:
+        """The names of the streams to which a user has subscribed, also of those that are gone."""
+        rows = self._tables.open("subscriptions").query_entities(
+            "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
+        )
+        return [row["RowKey"] async for row in rows]
+
+    async def remove_all(self, user_id: str) -> None:
+        """Remove all subscriptions of a user who has no connections."""
+        table = self._tables.open("subscriptions")
+        for name in await self.list_names(user_id):
+            await table.delete_entity(user_id, name)
 
 
 def _row(user_id: str, stream: StreamInfo) -> Row:

@@ -13,6 +13,7 @@ from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
 from realtime.identity import session_signer
 from realtime.identity.caller import bearer_token
+from realtime.identity.deletions import deletions
 from realtime.identity.revocations import revocations
 from realtime.messages import format_timestamp
 from realtime.settings import settings
@@ -92,6 +93,7 @@ async def find_operator(headers: Mapping[str, str]) -> str | None:
     try:
         session = session_signer().verify(bearer_token(headers))
         await revocations().check(session)
+        await deletions().check(session.user_id)
         await bans().check(session.user_id)
     except ApiError:
         return None

@@ -15,6 +15,7 @@ from azure.data.tables import UpdateMode
 from cachetools import LRUCache
 
 from realtime.azure.tables import Row, Tables, tables
+from realtime.concurrency import gather_limited
 
 Kind = Literal["room", "direct"]
 
@@ -79,6 +80,15 @@ class Memberships:
     async def remove(self, user_id: str, kind: Kind, name: str) -> None:
         table = self._tables.open("memberships")
         await table.delete_entity(user_id, f"{kind}:{name}")
+
+    async def remove_all(self, user_id: str) -> None:
+        """Remove all memberships of a user who cannot get new ones."""
+        table = self._tables.open("memberships")
+        rows = table.query_entities(
+            "PartitionKey eq @user", parameters={"user": user_id}, select=["RowKey"]
+        )
+        keys = [row["RowKey"] async for row in rows]
+        await gather_limited(table.delete_entity(user_id, key) for key in keys)
 
     async def find(self, user_id: str, kind: Kind, name: str) -> Membership | None:
         table = self._tables.open("memberships")

@@ -1,0 +1,1 @@
+"""What is stored about one user, in all tables: its export and its deletion."""

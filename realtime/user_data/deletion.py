@@ -1,0 +1,129 @@
+"""Deletes a user: what the user has written becomes tombstones, and all rows about the user go.
+
+The deletion is marked first, so that nobody gets the id or a session of it any more. Then follow
+steps that can all be repeated: an interrupted deletion goes on with the next call or the timer. It
+is finished SETTLE_SECONDS after its beginning at the earliest, because an instance may still store
+what the user has sent before.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from azure.core.exceptions import AzureError
+
+from realtime.azure.web_pubsub import hub
+from realtime.errors import ApiError
+from realtime.identity.deletions import Deletion, deletions
+from realtime.identity.profiles import profiles
+from realtime.identity.reserved_names import reserved_names
+from realtime.identity.revocations import revocations
+from realtime.rooms.erasure import erasure
+from realtime.rooms.log import logs
+from realtime.rooms.presence import presence
+from realtime.streams.subscriptions import subscriptions
+from realtime.users.bans import bans
+from realtime.users.memberships import memberships
+
+SETTLE_SECONDS = 120.0
+"""A message of a user may be committed until then: 5 s after the ban an instance has read it, a
+commit is retried for 30 s, and a draft may wait in a queue row for 60 s."""
+
+REQUEST_TIMEOUT_SECONDS = 20.0
+"""How long a request works on a deletion; the timer does the rest."""
+
+TIMER_TIMEOUT_SECONDS = 120.0
+
+MAX_PAGE_MEMBERSHIPS = 100
+
+log = logging.getLogger(__name__)
+
+Clock = Callable[[], float]
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def begin_deletion(user_id: str, now: Callable[[], datetime] = _utc_now) -> Deletion:
+    """Mark a user as deleted and close the connections, on every instance at once.
+
+    The ban reaches what reads the list of bans only. It is removed when the deletion is finished.
+    """
+    found = await deletions().begin(user_id, now())
+    if found.pending:
+        await bans().add(user_id)
+        await hub().close_user_connections(user_id, "deleted")
+    return found
+
+
+async def continue_deletion(
+    user_id: str,
+    *,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    now: Callable[[], datetime] = _utc_now,
+    clock: Clock = time.monotonic,
+) -> Deletion:
+    """Go on with a deletion for a limited time; returns how it stands."""
+    found = await begin_deletion(user_id, now)
+    if not found.pending:
+        return found
+    deadline = clock() + timeout_seconds
+    is_last = (now() - found.began).total_seconds() >= SETTLE_SECONDS
+    names = [name async for name in logs().index.authors.list_logs(user_id)]
+    for name in names:
+        if not await _erase_log(name, user_id, lambda: clock() >= deadline):
+            return found
+        is_last = is_last and await erasure().remove_queued(name, user_id)
+    await _remove_rows(user_id)
+    if is_last:
+        for name in names:
+            await logs().index.authors.remove(user_id, name)
+        await bans().remove(user_id)
+        await deletions().finish(user_id)
+    return await deletions().find(user_id) or found
+
+
+async def continue_deletions(timeout_seconds: float = TIMER_TIMEOUT_SECONDS) -> None:
+    """Go on with all deletions; one that fails does not stop the others."""
+    pending = [user_id async for user_id in deletions().list_pending()]
+    deadline = time.monotonic() + timeout_seconds
+    for user_id in pending:
+        if (left := deadline - time.monotonic()) <= 0:
+            return
+        try:
+            await continue_deletion(user_id, timeout_seconds=left)
+        except (ApiError, AzureError) as error:
+            log.warning("a deletion goes on in a minute: %s", type(error).__name__)
+
+
+async def _erase_log(name: str, user_id: str, is_over: Callable[[], bool]) -> bool:
+    """Whether nothing of the user is left in a log."""
+    while await erasure().erase_page(name, user_id):
+        if is_over():
+            return False
+    return True
+
+
+async def _remove_rows(user_id: str) -> None:
+    """Remove what is stored about the user beside the logs."""
+    await _leave_rooms(user_id)
+    await asyncio.gather(
+        memberships().remove_all(user_id),
+        subscriptions().remove_all(user_id),
+        profiles().remove(user_id),
+        reserved_names().remove_all(user_id),
+        revocations().remove_all(user_id),
+    )
+
+
+async def _leave_rooms(user_id: str) -> None:
+    """The connections are closed, so the user is announced as gone, and the row goes."""
+    after: str | None = "room:"
+    while after is not None:
+        page, after = await memberships().list_page(user_id, MAX_PAGE_MEMBERSHIPS, after)
+        for one in page:
+            if one.kind == "room":
+                await presence().announce_left(one.name, user_id)

@@ -1,4 +1,4 @@
-"""One running process of the local product: how it is started, awaited and stopped."""
+"""One local process: starting it, waiting until it is ready, and stopping it."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 8.0
 PROBE_TIMEOUT_SECONDS = 2.0
 POLL_SECONDS = 0.02
-MAX_KEPT_LINES = 2000
+MAX_OUTPUT_LINES = 2000
 
 
 class PartError(Exception):
@@ -29,7 +29,7 @@ class PartError(Exception):
 
 @dataclass
 class Part:
-    """One process, and the address where it answers. It ends when this process does."""
+    """One process with an HTTP server. It ends when this process ends."""
 
     name: str
     url: str
@@ -39,12 +39,12 @@ class Part:
     listener: Callable[[str], None] | None = None  # called with every line of output
     folder: Path = ROOT  # its working directory
     start_timeout_seconds: float = START_TIMEOUT_SECONDS
-    output: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_KEPT_LINES))
+    output: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OUTPUT_LINES))
     process: subprocess.Popen[str] = field(init=False)
 
     def start(self) -> None:
-        """Starts the process, also again after it ended: same address, same data."""
-        # A session of its own: Ctrl-C reaches only this process, which stops the parts in order.
+        """Start the process, also again after it ended, with the same address and data."""
+        # A new session: Ctrl-C reaches only this process, which stops the parts in order.
         self.process = subprocess.Popen(
             self.command,
             cwd=self.folder,
@@ -56,20 +56,20 @@ class Part:
             errors="replace",
             start_new_session=True,
         )
-        _tell_guard(f"+{self.process.pid}")
+        _notify_guard(f"+{self.process.pid}")
         threading.Thread(target=self._read_output, args=(self.process,), daemon=True).start()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Returns when the part answers. Raises PartError when it stops or does not answer."""
+        """Wait until the part responds. Raises PartError when it stops or does not respond."""
         deadline = time.monotonic() + (seconds or self.start_timeout_seconds)
-        while not self.answers():
+        while not self.is_ready():
             self.check()
             if time.monotonic() > deadline:
                 raise PartError(f"{self.name} does not answer at {self.url}. {self.last_output()}")
             time.sleep(POLL_SECONDS)
 
-    def answers(self) -> bool:
-        """Whether an HTTP server answers at the part's address, whatever it answers."""
+    def is_ready(self) -> bool:
+        """Whether an HTTP server responds at the part's address, with any status."""
         connection = http.client.HTTPConnection(self.address, timeout=PROBE_TIMEOUT_SECONDS)
         try:
             connection.request("GET", self.ready_path)
@@ -81,34 +81,36 @@ class Part:
         return True
 
     def check(self) -> None:
-        """Raises PartError when the process has ended."""
+        """Raise PartError when the process has ended."""
         if (code := self.process.poll()) is not None:
             raise PartError(f"{self.name} stopped with code {code}. {self.last_output()}")
 
     def stop(self) -> None:
-        """Ends the process as Ctrl-C does, and by force when that does not help."""
-        self.process.send_signal(signal.SIGINT)  # on this one Azurite saves its tables
+        """End the process as Ctrl-C does, and kill it when it does not end in time."""
+        self.process.send_signal(signal.SIGINT)  # Azurite saves its tables on SIGINT
         try:
             self.process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-        _tell_guard(f"-{self.process.pid}")
+        _notify_guard(f"-{self.process.pid}")
 
     def kill(self) -> None:
-        """Ends the process and its children without notice, as a power cut would."""
+        """Kill the process and its children."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        _tell_guard(f"-{self.process.pid}")
+        _notify_guard(f"-{self.process.pid}")
 
     def wait_for_output(
-        self, wanted: Callable[[str], bool], count: int = 1, seconds: float = START_TIMEOUT_SECONDS
+        self, matches: Callable[[str], bool], count: int = 1, seconds: float = START_TIMEOUT_SECONDS
     ) -> list[str]:
-        """The wanted lines of the output, once there are `count` of them. Raises PartError."""
+        """Wait for `count` matching lines of output and return them. Raises PartError."""
         deadline = time.monotonic() + seconds
-        while len(lines := [line for line in list(self.output) if wanted(line)]) < count:
+        while len(lines := [line for line in list(self.output) if matches(line)]) < count:
             if time.monotonic() > deadline:
-                raise PartError(f"{self.name} did not print what was awaited. {self.last_output()}")
+                raise PartError(
+                    f"{self.name} did not print the expected output. {self.last_output()}"
+                )
             time.sleep(POLL_SECONDS)
         return lines
 
@@ -120,7 +122,7 @@ class Part:
     def last_output(self, lines: int = 15) -> str:
         """The end of the output, for an error message."""
         printed = "\n".join(f"    {line}" for line in list(self.output)[-lines:])
-        return f"It said last:\n{printed}" if printed else "It said nothing."
+        return f"Last output:\n{printed}" if printed else "It printed nothing."
 
     def _read_output(self, process: subprocess.Popen[str]) -> None:
         for line in process.stdout or ():
@@ -129,8 +131,8 @@ class Part:
                 self.listener(line.rstrip())
 
 
-def _tell_guard(line: str) -> None:
-    """The guard ends the parts when this process is killed: local/guard.py."""
+def _notify_guard(line: str) -> None:
+    """Add or remove a process that the guard (local/guard.py) ends when this process is killed."""
     guard = _start_guard()
     with contextlib.suppress(BrokenPipeError):
         print(line, file=guard.stdin, flush=True)

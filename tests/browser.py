@@ -1,9 +1,9 @@
-"""The browser in which the page is tested: an installed one, else one of our own in the venv.
+"""The browser for the tests of the page: an installed one, or one downloaded into the venv.
 
     python -m tests.browser      installs a browser where the machine has none
 
-Playwright's own download is tried first. Where its address cannot be reached, npm's package
-@sparticuz/chromium brings a browser for Linux on x64 together with the libraries that it needs.
+Playwright's own download is tried first. Where its address cannot be reached, the npm package
+@sparticuz/chromium provides a browser for Linux on x64 and the libraries that it needs.
 """
 
 import os
@@ -31,13 +31,13 @@ INSTALLED_ON_MACOS = (
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
 )
-# The name depends on the platform.
+# The file name depends on the platform.
 HEADLESS_SHELLS = ("chrome-headless-shell", "headless_shell")
 
 # Playwright's own Node needs libatomic, which small container images lack; ours does not.
 NODE_OF_PLAYWRIGHT = "PLAYWRIGHT_NODEJS_PATH"
 
-# Under LANG=C, Chromium calls its language "en-US@posix", which its own Intl refuses.
+# Under LANG=C, Chromium's language is "en-US@posix", which its own Intl rejects.
 LOCALE = {"LC_ALL": "en_US.UTF-8"}
 
 START_TIMEOUT_SECONDS = 60.0
@@ -55,16 +55,16 @@ FONTS = """<?xml version="1.0"?>
 
 @dataclass(frozen=True)
 class Browser:
-    """A browser that Playwright can drive, and how it is started."""
+    """A browser that Playwright can start, with its arguments and environment."""
 
     executable: str
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def starts(self) -> bool:
-        """False where a library is missing, or the file only says where to get the browser."""
+        """False where a library is missing, or the file is a script that only prints a hint."""
         try:
-            ended = subprocess.run(
+            result = subprocess.run(
                 [self.executable, "--version"],
                 env={**os.environ, **self.environment},
                 capture_output=True,
@@ -73,7 +73,7 @@ class Browser:
             )
         except (OSError, subprocess.TimeoutExpired):
             return False
-        return ended.returncode == 0
+        return result.returncode == 0
 
     def launch_options(self) -> dict[str, Any]:
         """Arguments for Playwright's `launch`."""
@@ -85,14 +85,14 @@ class Browser:
 
 
 def start_playwright() -> AbstractAsyncContextManager[Playwright]:
-    """Playwright's driver, on the Node that the project brings: `async with start_playwright()`."""
+    """Playwright's driver with the project's Node.js: `async with start_playwright()`."""
     os.environ.setdefault(NODE_OF_PLAYWRIGHT, node())
     return async_playwright()
 
 
 @cache
 def find_browser() -> Browser | None:
-    """The first browser that starts: $CHROMIUM, an installed one, one that was installed here."""
+    """The first browser that starts: $CHROMIUM, an installed one, one downloaded into the venv."""
     return next((browser for browser in _candidates() if browser.starts()), None)
 
 
@@ -119,9 +119,9 @@ def _packaged_browser(folder: Path) -> Browser | None:
 
 
 def install_browser() -> Browser | None:
-    """The browser that the tests will find; it is downloaded where there is none.
+    """Return the browser for the tests. Downloads one where none is installed.
 
-    Returns None, and prints why, when none can be had.
+    Returns None, and prints the reason, when no browser can be downloaded.
     """
     for download in (_download_with_playwright, _download_with_npm):
         if (browser := find_browser()) is not None:
@@ -133,7 +133,7 @@ def install_browser() -> Browser | None:
 
 
 def _download_with_playwright() -> str:
-    """Why it failed, or nothing."""
+    """Returns why it failed; empty when it succeeded."""
     print("No Chromium, Chrome or Edge is installed: downloading one for the tests ...", flush=True)
     return _run(
         [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"],
@@ -142,7 +142,7 @@ def _download_with_playwright() -> str:
 
 
 def _download_with_npm() -> str:
-    """Why it failed, or nothing."""
+    """Returns why it failed; empty when it succeeded."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return "The npm package with a browser is for Linux on x64 only."
     print("Trying the browser of the npm package @sparticuz/chromium ...", flush=True)
@@ -163,9 +163,9 @@ def _download_with_npm() -> str:
 def _run(
     command: list[str], folder: Path = ROOT, environment: Mapping[str, str] | None = None
 ) -> str:
-    """The last line that a failed command printed; nothing when it succeeded."""
+    """Returns the first error line of a failed command; empty when it succeeded."""
     try:
-        ended = subprocess.run(
+        result = subprocess.run(
             command,
             cwd=folder,
             env={**os.environ, **(environment or {})},
@@ -177,13 +177,13 @@ def _run(
         )
     except subprocess.TimeoutExpired:
         return f"{command[0]} did not end within {INSTALL_TIMEOUT_SECONDS:.0f} s."
-    printed = ended.stdout.strip().splitlines() or ["nothing was printed"]
-    errors = [line for line in printed if "rror" in line]
-    return "" if ended.returncode == 0 else (errors or printed)[0].strip()
+    output = result.stdout.strip().splitlines() or ["no output"]
+    errors = [line for line in output if "rror" in line]
+    return "" if result.returncode == 0 else (errors or output)[0].strip()
 
 
 def main() -> None:
-    """The command line. Without a browser the page's tests say so; the other tests still run."""
+    """The command line. Without a browser the tests of the page are skipped."""
     if install_browser() is None:
         print("There is no browser: the tests of the page cannot run.", flush=True)
 

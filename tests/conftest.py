@@ -1,4 +1,4 @@
-"""What tests share: the whole stack, started once."""
+"""Fixtures of all tests: the stack, started once in a session, and users."""
 
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -24,10 +24,10 @@ from tests.users import User
 
 # Beside these, the app runs with the values of local.settings.json.example.
 SETTINGS = {
-    "METRICS_SCHEDULE": "* * * * * *",  # a first tick is soon there
-    "WEATHER_SCHEDULE": "0 0 0 1 1 *",  # no test asks the world for its weather
-    "ALLOWED_ORIGINS": "",  # tests/page/test_cross_origin.py has an instance with some
-    # Tests are faster than people; the limits themselves are tested on a host of their own.
+    "METRICS_SCHEDULE": "* * * * * *",  # the first tick comes within a second
+    "WEATHER_SCHEDULE": "0 0 0 1 1 *",  # no test calls a real weather service
+    "ALLOWED_ORIGINS": "",  # tests/page/test_cross_origin.py starts an instance with some
+    # Tests send faster than users do. tests/strict.py starts an app with real limits.
     "MESSAGES_PER_MINUTE": "60000",
     "JOINS_PER_MINUTE": "60000",
     "NEGOTIATES_PER_MINUTE": "60000",
@@ -39,9 +39,9 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All parts on free ports, keeping nothing: the app, the emulator and the tables.
+    """All parts on free ports: the app, the emulator and the tables. No data is stored on disk.
 
-    When all tests have run, nothing private of what they said may stand in the logs.
+    After the last test, no log may contain a private text of the tests.
     """
     stack = start_stack(
         Ports.free(),
@@ -57,13 +57,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.stop()
     assert logs.find_leaks(logs.lines) == []
     assert [line for line in logs.lines if "undeclared error" in line] == []
-    # The emulator announces its key when it starts, as Microsoft's own does.
+    # The emulator prints its key when it starts, as Microsoft's emulator does.
     assert logs.find_leaks(stack.webpubsub.output, besides=frozenset({ACCESS_KEY})) == []
 
 
 @pytest.fixture(scope="session")
 def strict(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    """One more instance of the app beside the stack's, with all its rules on."""
+    """A second instance of the app on the same services, with every limit and rule enabled."""
     part = start_strict(stack, tmp_path_factory.mktemp("strict"))
     try:
         part.wait()
@@ -89,7 +89,7 @@ def separate_tables() -> Iterator[str]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client without a limit of its own."""
+    """An HTTP client without a limit of connections."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield session
 
@@ -106,7 +106,7 @@ async def bob(stack: Stack, http: aiohttp.ClientSession) -> User:
 
 @pytest.fixture
 def room() -> str:
-    """The name of a room that nobody has been in."""
+    """The name of a new room."""
     return f"room-{uuid.uuid4().hex}"
 
 
@@ -119,7 +119,7 @@ async def one(stack: Stack) -> AsyncIterator[Instance]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None, None, None]:
-    """Skips what another Functions host ($FUNCTIONS_HOST) has no options for."""
+    """Skip a test that needs options which the Functions host in $FUNCTIONS_HOST does not have."""
     try:
         yield
     except UnsupportedOptionError as error:
@@ -133,7 +133,7 @@ pytest_runtest_call = pytest_runtest_setup
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Beside a failed test stands what the parts of the stack said last."""
+    """Add the last output of each part of the stack to the report of a failed test."""
     report = yield
     stack = getattr(item, "funcargs", {}).get("stack")
     if report.failed and isinstance(stack, Stack):

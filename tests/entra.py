@@ -2,9 +2,9 @@
 
     python -m tests.entra [arguments of pytest]
 
-The emulator serves https with a certificate of its own, the app has no access key: it calls Web
-PubSub with a managed identity, and gets its events with the bearer token of the service's. Tables
-and Web PubSub are reached through proxies that refuse what the roles in infra/ do not allow.
+The emulator serves https with its own certificate. The app has no access key: it calls Web PubSub
+with a managed identity, and its events carry a bearer token of the service's managed identity.
+Tables and Web PubSub are behind proxies that reject what the roles in infra/ do not allow.
 As a pytest plugin, this module replaces how the tests start the emulator and the app.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from local import parts
 from local.parts import ACCESS_KEY, EMULATOR_SOURCE, HUB, ROOT, Part
 
-# A certificate is trusted by the environment in which a process starts: OpenSSL and `requests`.
+# The variables by which OpenSSL and `requests` trust a certificate.
 TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 FOLDER_VARIABLE = "ENTRA_TESTS_FOLDER"
 
@@ -42,24 +42,24 @@ TESTS = (
     "tests/streams/test_pushed.py",
     "tests/entra_checks.py",
 )
-"""Those that reach the app through the emulator; others sign events with the access key."""
+"""Test files that reach the app through the emulator; others sign events with the access key."""
 
 LEFT_OUT = (
     "test_a_member_removal_applies_at_once_on_every_instance",
     "test_a_member_removed_between_connect_and_connected_is_removed_from_the_room",
     "test_a_commit_whose_response_was_lost_is_recognized",
 )
-"""The first two sign events with the access key; the last has a proxy of its own before Azurite."""
+"""The first two sign events with the access key; the last has its own proxy before Azurite."""
 
 
 issuers: list[str] = []
-"""The addresses of the emulators that were started; each issues the tokens of its app."""
+"""The addresses of the started emulators; each issues the tokens of its app."""
 
 
 class TlsPart(Part):
     """A part that serves https."""
 
-    def answers(self) -> bool:
+    def is_ready(self) -> bool:
         trusted = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
         connection = http.client.HTTPSConnection(self.address, timeout=2, context=trusted)
         try:
@@ -85,14 +85,14 @@ def main() -> int:
         load_tls_context(Path(folder), "localhost")
         certificate = str(Path(folder) / "certificate.pem")
         environment = dict.fromkeys(TRUST_VARIABLES, certificate) | {FOLDER_VARIABLE: folder}
-        given = sys.argv[1:]
-        chosen = [] if any(argument.startswith("tests/") for argument in given) else TESTS
-        missing = [test for test in chosen if not (ROOT / test).is_file()]
-        if missing:  # pytest-xdist would only say that it has run no test
+        arguments = sys.argv[1:]
+        files = [] if any(argument.startswith("tests/") for argument in arguments) else TESTS
+        missing = [test for test in files if not (ROOT / test).is_file()]
+        if missing:  # pytest-xdist would only report that it ran no test
             sys.exit(f"tests/entra.py names files that do not exist: {', '.join(missing)}")
         plugins = ["-p", "tests.deployment.through_rights", "-p", "tests.entra"]
         options = [*plugins, "-k", f"not ({' or '.join(LEFT_OUT)})"]
-        command = [sys.executable, "-m", "pytest", *options, *chosen, *given]
+        command = [sys.executable, "-m", "pytest", *options, *files, *arguments]
         return subprocess.run(
             command, cwd=ROOT, env={**os.environ, **environment}, check=False
         ).returncode
@@ -121,12 +121,12 @@ def start_functions(
     options: Iterable[str] = (),
     listener: Callable[[str], None] | None = None,
 ) -> Part:
-    """The app without an access key: with the identity that Azure gives it."""
+    """The app with a managed identity instead of an access key."""
     return _start_functions(port, _with_identity(environment), app, data, options, listener)
 
 
 def write_event_handlers(file: Path, functions_port: int, access_key: str = ACCESS_KEY) -> Path:
-    """The settings of the emulator, with authentication of its events."""
+    """The emulator's settings, with authentication of its events."""
     written = _write_event_handlers(file, functions_port, access_key)
     document = json.loads(written.read_text())
     for handler in document["WebPubSub"]["Hubs"][HUB]["EventHandlers"]:

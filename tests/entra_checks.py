@@ -1,4 +1,4 @@
-"""What holds only when the tests run with Entra ID: see tests/entra.py."""
+"""Tests that run only with Entra ID: see tests/entra.py."""
 
 import aiohttp
 
@@ -22,6 +22,6 @@ async def test_the_app_issues_tokens_for_an_https_service(
 async def test_an_event_signed_with_the_key_and_without_a_token_is_rejected(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    answer = await Service(http, stack.url).call("POST", event_headers("typing"), b"{}")
+    response = await Service(http, stack.url).call("POST", event_headers("typing"), b"{}")
 
-    assert answer.status == 401
+    assert response.status == 401

@@ -1,4 +1,4 @@
-"""Instances of the app inside a test: their own clients, the same storage and the same service."""
+"""Instances of the app inside a test: own clients on the storage and service of the stack."""
 
 import random
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ class Instance:
         chance = random.Random(1).random
         self.appender = Appender(self.logs, LogPublisher(self.hub), now=self.now, chance=chance)
         self.history = History(self.logs)
-        self.presence = Presence(self.tables, self.hub, sleep=no_time)
+        self.presence = Presence(self.tables, self.hub, sleep=sleep_no_time)
 
     def now(self) -> datetime:
         return self.time or datetime.now(UTC)
@@ -37,13 +37,13 @@ class Instance:
         await self.hub.close()
 
 
-async def no_time(_: float) -> None:
-    """A sleep that takes none: what waits for a while goes on at once."""
+async def sleep_no_time(_: float) -> None:
+    """A sleep that returns at once."""
 
 
 @asynccontextmanager
 async def instance(stack: Any, *, tables: str = "", hub: str = "") -> AsyncIterator[Instance]:
-    """An instance on the stack, or with another way to its tables or its service."""
+    """An instance on the stack; `tables` and `hub` replace the stack's connection strings."""
     one = Instance(
         Settings(
             tables_connection_string=tables or stack.tables_connection_string,

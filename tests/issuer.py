@@ -1,4 +1,4 @@
-"""An issuer of tokens, as a company runs one: discovery, keys, and tokens signed with them."""
+"""An OpenID Connect issuer: discovery document, signing keys, and tokens signed with them."""
 
 import json
 import time
@@ -12,17 +12,17 @@ AUDIENCE = "api://townsquare"
 
 
 class OwnIssuer:
-    """It counts who asks, and can be away, or say that it is somebody else."""
+    """An issuer that counts requests. It can fail, or name another issuer in its document."""
 
     def __init__(self) -> None:
         self.keys: dict[str, RSAPrivateKey] = {}
-        self.asked = 0
-        self.away = False
+        self.requests = 0
+        self.failing = False
         self.url = self.name = ""
 
     async def __aenter__(self) -> Self:
         self.new_key("first")
-        self._server = web.ServerRunner(web.Server(self._answer))
+        self._server = web.ServerRunner(web.Server(self._respond))
         await self._server.setup()
         site = web.TCPSite(self._server, "127.0.0.1", 0)
         await site.start()
@@ -33,7 +33,7 @@ class OwnIssuer:
         await self._server.cleanup()
 
     def new_key(self, name: str) -> None:
-        """Sign with this key from now on; the one before is withdrawn."""
+        """Replace the signing key."""
         self.keys = {name: generate_private_key(65537, 2048)}
 
     def published(self) -> list[dict[str, Any]]:
@@ -42,18 +42,18 @@ class OwnIssuer:
             for name, key in self.keys.items()
         ]
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        if self.away:
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
+        if self.failing:
             return web.Response(status=500)
         if request.path == "/.well-known/openid-configuration":
-            self.asked += 1
+            self.requests += 1
             return web.json_response({"issuer": self.name, "jwks_uri": f"{self.url}/keys"})
         return web.json_response({"keys": self.published()})
 
     def token(self, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-        """A good token, but for what is given; a claim of None is left out."""
+        """A valid token with these claims and headers changed; a claim of None is left out."""
         name, key = next(iter(self.keys.items()))
         now = int(time.time())
-        good = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600}
-        said = {name: value for name, value in (good | claims).items() if value is not None}
-        return jwt.encode(said, key, algorithm="RS256", headers={"kid": name, **(headers or {})})
+        valid = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600}
+        merged = {name: value for name, value in (valid | claims).items() if value is not None}
+        return jwt.encode(merged, key, algorithm="RS256", headers={"kid": name, **(headers or {})})

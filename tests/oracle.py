@@ -1,9 +1,9 @@
-"""The oracle tests under Python 3.13, where Azure's runtime library can be installed.
+"""Runs the oracle tests under Python 3.13, where Azure's runtime library can be installed.
 
-    python -m tests.oracle      finds a Python 3.13 or newer and makes a small venv with the library
+    python -m tests.oracle      finds Python 3.13 or newer and makes a venv with the library
 
 The library, azure-functions-runtime, needs Python 3.13. On an older Python the oracle tests
-(tests/local/test_functions_oracle.py) therefore run in a process of their own.
+(tests/local/test_functions_oracle.py) run in a separate process with another Python.
 """
 
 import shutil
@@ -17,14 +17,14 @@ from local.parts import ROOT
 
 VENV = Path(sys.prefix) / "oracle"
 PYTHON = VENV / "bin/python"
-INSTALLED = VENV / "installed"  # written last; holds what was asked for
+INSTALLED = VENV / "installed"  # written last; contains the installed requirements
 REQUIREMENTS = ROOT / "tests/requirements-oracle.txt"
 APP_REQUIREMENTS = ROOT / "requirements.txt"
 TESTS = "tests/local/test_functions_oracle.py"
 
 NEWER_VERSIONS = ("3.13", "3.14")
 INSTALL_TIMEOUT_SECONDS = 600.0
-ASK_TIMEOUT_SECONDS = 20.0
+QUERY_TIMEOUT_SECONDS = 20.0
 
 
 def is_needed() -> bool:
@@ -34,7 +34,7 @@ def is_needed() -> bool:
 
 @cache
 def find_python() -> str | None:
-    """A Python 3.13 or newer of this machine, on the PATH or among pyenv's versions."""
+    """The path of Python 3.13 or newer, from the PATH or from pyenv."""
     return next(filter(_is_new_enough, _candidates()), None)
 
 
@@ -45,33 +45,33 @@ def _candidates() -> Iterator[str]:
     if found := shutil.which("python3"):
         yield found
     if pyenv := shutil.which("pyenv"):
-        asked = _output_of(pyenv, "root")
+        root = _output_of(pyenv, "root")
         for version in NEWER_VERSIONS:
-            yield from map(str, sorted(Path(asked.strip()).glob(f"versions/{version}*/bin/python")))
+            yield from map(str, sorted(Path(root.strip()).glob(f"versions/{version}*/bin/python")))
 
 
 def _is_new_enough(python: str) -> bool:
-    """False also for pyenv's placeholders of versions that are not selected."""
+    """Returns False also for pyenv's shims of versions that are not selected."""
     return _output_of(python, "-c", "import sys; print(sys.version_info >= (3, 13))") == "True\n"
 
 
 def _output_of(*command: str) -> str:
     try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, timeout=ASK_TIMEOUT_SECONDS, check=False
+        result = subprocess.run(
+            command, capture_output=True, text=True, timeout=QUERY_TIMEOUT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return ended.stdout
+    return result.stdout
 
 
 def is_installed() -> bool:
-    """Whether the venv is there, with the versions that are asked for now."""
+    """Whether the venv exists and has the required versions."""
     return INSTALLED.exists() and INSTALLED.read_text(encoding="utf-8") == _requirements()
 
 
 def install() -> str:
-    """Makes the venv, unless it is there and current. Why it failed, or nothing."""
+    """Make the venv unless it is current. Returns why it failed; empty when it succeeded."""
     if is_installed():
         return ""
     if (python := find_python()) is None:
@@ -83,7 +83,7 @@ def install() -> str:
         [python, "-m", "venv", str(VENV)],
         [*pip, *_azure_functions(), "-r", str(REQUIREMENTS)],
     ):
-        ended = subprocess.run(
+        result = subprocess.run(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,8 +91,8 @@ def install() -> str:
             timeout=INSTALL_TIMEOUT_SECONDS,
             check=False,
         )
-        if ended.returncode:
-            return (ended.stdout.strip().splitlines() or [f"{command[0]} failed"])[-1]
+        if result.returncode:
+            return (result.stdout.strip().splitlines() or [f"{command[0]} failed"])[-1]
     INSTALLED.write_text(_requirements(), encoding="utf-8")
     return ""
 
@@ -108,7 +108,7 @@ def _azure_functions() -> list[str]:
 
 
 def run() -> subprocess.CompletedProcess[str]:
-    """The oracle tests in the venv. Their own conftest needs the whole app, so it is left out."""
+    """Run the oracle tests in the venv, without tests/conftest.py, which needs the whole app."""
     return subprocess.run(
         [str(PYTHON), "-m", "pytest", "--noconftest", "-q", "-p", "no:cacheprovider", TESTS],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""A provider on this stack: it answers well, slowly, wrongly or far too much, as a test wishes."""
+"""A local HTTP server in place of a data provider. A test chooses its responses."""
 
 import asyncio
 import contextlib
@@ -9,16 +9,16 @@ from typing import Any
 
 from aiohttp import web
 
-Answer = Callable[[web.Request], web.StreamResponse]
+Responder = Callable[[web.Request], web.StreamResponse]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
 class Provider:
-    """What it is asked is in `calls`; `answers` says by path what it answers, else 404."""
+    """A running server. `calls` has its requests; `responders` has a function for each path."""
 
     base: str = ""
-    answers: dict[str, Answer] = field(default_factory=dict)
+    responders: dict[str, Responder] = field(default_factory=dict)
     calls: list[web.Request] = field(default_factory=list)
     delay: float = 0
     handle_with: Handler | None = None
@@ -28,15 +28,15 @@ class Provider:
         if self.handle_with:
             return await self.handle_with(request)
         await asyncio.sleep(self.delay)
-        answer = self.answers.get(request.path)
-        return answer(request) if answer else web.Response(status=404)
+        respond = self.responders.get(request.path)
+        return respond(request) if respond else web.Response(status=404)
 
-    def answer_all(self, answer: Answer) -> None:
-        self.answers = dict.fromkeys(self.answers, answer)
+    def respond_to_all_with(self, responder: Responder) -> None:
+        self.responders = dict.fromkeys(self.responders, responder)
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[Provider]:
+async def serve_provider() -> AsyncIterator[Provider]:
     provider = Provider()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", provider.handle)
@@ -51,33 +51,33 @@ async def serving() -> AsyncIterator[Provider]:
         await runner.cleanup()
 
 
-def respond_with(body: Any) -> Answer:
+def respond_with(body: Any) -> Responder:
     return lambda _request: web.json_response(body)
 
 
-def fails(status: int, **headers: str) -> Answer:
+def fail_with(status: int, **headers: str) -> Responder:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda _request: web.Response(status=status, text="no", headers=named)
 
 
-def sends_html(_request: web.Request) -> web.StreamResponse:
+def send_html(_request: web.Request) -> web.StreamResponse:
     return web.Response(text="<html><h1>Welcome</h1></html>", content_type="text/html")
 
 
-def sends_ten_megabytes(_request: web.Request) -> web.StreamResponse:
+def send_ten_megabytes(_request: web.Request) -> web.StreamResponse:
     body = json.dumps({"filler": "x" * 10_000_000})
     return web.Response(text=body, content_type="application/json")
 
 
-def redirects_to(address: str) -> Answer:
+def redirect_to(address: str) -> Responder:
     return lambda _request: web.Response(status=302, headers={"Location": address})
 
 
-# --- answers as the real providers give them ------------------------------------------------
+# --- responses of the real providers --------------------------------------------------------
 
 
 def open_meteo(request: web.Request) -> web.StreamResponse:
-    """One place is answered as an object, several as a list, in the order of the question."""
+    """One place is an object, several are a list in the order of the query."""
     reports = [
         {
             "latitude": float(latitude),
@@ -105,7 +105,7 @@ PLACES = {"London": (51.5, -0.12), "Berlin": (52.52, 13.41), "New York": (40.71,
 
 
 def geocoding(request: web.Request) -> web.StreamResponse:
-    """A name that nobody knows is answered without `results`."""
+    """The response for an unknown name has no `results`."""
     place = PLACES.get(request.query["name"])
     if place is None:
         return web.json_response({"generationtime_ms": 0.5})
@@ -131,7 +131,7 @@ def weatherapi(request: web.Request) -> web.StreamResponse:
 
 
 def twelve_data(request: web.Request) -> web.StreamResponse:
-    """Numbers are text; several symbols are a map, one is answered bare."""
+    """Numbers are text. Several symbols are a map; a single symbol is its quote."""
     symbols = request.query["symbol"].split(",")
     known = {
         symbol: {"symbol": symbol, "open": "100.0", "close": "101.5", "volume": "12345"}

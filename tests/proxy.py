@@ -1,4 +1,4 @@
-"""A way to a server on which answers get lost."""
+"""A proxy that drops responses."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from yarl import URL
 
 @dataclass
 class Proxy:
-    """Passes requests on. The next `lose` answers of POST requests are lost after the act."""
+    """Forwards requests. Drops the responses of the next `lose` POST requests."""
 
     url: str = ""
     lose: int = 0
@@ -22,8 +22,8 @@ class Proxy:
 async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
     proxy = Proxy()
 
-    def as_signed(request: web.Request) -> URL:
-        """The address to the letter: requests are signed over it."""
+    def target_url(request: web.Request) -> URL:
+        """The unchanged URL, because the signature of a request covers it."""
         return URL(target + request.raw_path, encoded=True)
 
     async with aiohttp.ClientSession(
@@ -33,16 +33,16 @@ async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
         async def forward(request: web.Request) -> web.StreamResponse:
             body = await request.read()
             async with client.request(
-                request.method, as_signed(request), headers=request.headers, data=body
-            ) as answer:
-                content = await answer.read()
+                request.method, target_url(request), headers=request.headers, data=body
+            ) as response:
+                content = await response.read()
             if request.method == "POST" and proxy.lose:
                 proxy.lose -= 1
                 proxy.lost += 1
                 assert request.transport
                 request.transport.abort()
-            stored = {k: v for k, v in answer.headers.items() if k.lower() not in _HOP_BY_HOP}
-            return web.Response(status=answer.status, headers=stored, body=content)
+            headers = {k: v for k, v in response.headers.items() if k.lower() not in _HOP_BY_HOP}
+            return web.Response(status=response.status, headers=headers, body=content)
 
         runner = web.ServerRunner(web.Server(forward))
         await runner.setup()

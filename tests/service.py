@@ -1,4 +1,4 @@
-"""Web PubSub as the app sees it: events over HTTP, signed with its keys."""
+"""Sends events to the webhook as Web PubSub does: over HTTP, signed with the access key."""
 
 import base64
 import hashlib
@@ -19,8 +19,8 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True)
-class WebhookAnswer:
-    """What the app answered."""
+class EventResponse:
+    """A response of the webhook."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,13 +32,13 @@ class WebhookAnswer:
 
     @property
     def code(self) -> str | None:
-        """The code of a refusal: of an HTTP answer, or of an event's."""
-        said = self.json or {}
-        return said.get("code") or said.get("error", {}).get("code")
+        """The error code of an HTTP error or of an error message."""
+        body = self.json or {}
+        return body.get("code") or body.get("error", {}).get("code")
 
 
 def signature(connection: str, *keys: str) -> str:
-    """One value for each of the service's keys."""
+    """The signature header: one value for each of the service's keys."""
     return ",".join(
         "sha256=" + hmac.new(key.encode(), connection.encode(), hashlib.sha256).hexdigest()
         for key in keys or (ACCESS_KEY,)
@@ -57,7 +57,7 @@ def event_headers(
     rooms: Sequence[str] = (),
     system: bool = False,
 ) -> dict[str, str]:
-    """The headers of an event, as the service writes them."""
+    """The headers of an event of the service."""
     connection = connection or new_connection()
     kind = "sys" if system else "user"
     headers = {
@@ -80,25 +80,27 @@ def event_headers(
 
 
 class Service:
-    """Tells one app's webhook what happens."""
+    """Sends events to the webhook of one app."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, function_key: str = "") -> None:
         self._http = http
         self._url = f"{url}/api/pubsub/events?code={function_key}"
 
-    async def call(self, method: str, headers: Mapping[str, str], body: Any = b"") -> WebhookAnswer:
-        """A request as it stands."""
+    async def call(self, method: str, headers: Mapping[str, str], body: Any = b"") -> EventResponse:
+        """Send a request without changes."""
         async with self._http.request(
             method, self._url, headers=headers, data=body, skip_auto_headers=["Content-Type"]
-        ) as answer:
-            return WebhookAnswer(answer.status, answer.headers, await answer.read())
+        ) as response:
+            return EventResponse(response.status, response.headers, await response.read())
 
-    async def send_event(self, event: str, data: Any, **what: Any) -> WebhookAnswer:
-        """What a browser says; `data` is JSON, or bytes as they are."""
+    async def send_event(self, event: str, data: Any, **options: Any) -> EventResponse:
+        """Send a user event; `data` is encoded as JSON, bytes are sent unchanged."""
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
-        return await self.call("POST", event_headers(event, **what), body)
+        return await self.call("POST", event_headers(event, **options), body)
 
-    async def send_system_event(self, event: str, data: Any = None, **what: Any) -> WebhookAnswer:
-        """A system event."""
-        headers = event_headers(event, system=True, **what)
+    async def send_system_event(
+        self, event: str, data: Any = None, **options: Any
+    ) -> EventResponse:
+        """Send a system event."""
+        headers = event_headers(event, system=True, **options)
         return await self.call("POST", headers, json.dumps(data or {}).encode())

@@ -1,4 +1,4 @@
-"""A server that stands in for an Azure service where a test needs an answer of its own choice."""
+"""A server in place of an Azure service, for tests that choose the responses."""
 
 import asyncio
 import ssl
@@ -15,13 +15,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-Answer = web.StreamResponse | None
-"""None cuts the connection without an answer."""
+Response = web.StreamResponse | None
+"""None closes the connection without a response."""
 
 
 @dataclass
 class StandIn:
-    """What came in, and how it is answered: by each of the answers once, then by the last."""
+    """The URL of the server and what it received."""
 
     url: str = ""
     requests: list[web.BaseRequest] = field(default_factory=list)
@@ -31,9 +31,13 @@ class StandIn:
 
 @asynccontextmanager
 async def stand_in(
-    *answers: Callable[[], Answer | Awaitable[Answer]], certificate: ssl.SSLContext | None = None
+    *responses: Callable[[], Response | Awaitable[Response]],
+    certificate: ssl.SSLContext | None = None,
 ) -> AsyncIterator[StandIn]:
-    """A server on a free port; each answer is made when its request has been read."""
+    """A server on a free port. Sends each response once, then repeats the last one.
+
+    A response is made when its request has been read.
+    """
     server = StandIn()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -41,13 +45,13 @@ async def stand_in(
         server.requests.append(request)
         server.connections.append(request.transport)
         server.bodies.append(await request.read())
-        answer = answers[min(len(server.requests), len(answers)) - 1]()
-        if isinstance(answer, Awaitable) and not isinstance(answer, web.StreamResponse):
-            answer = await answer
-        if answer is None:
+        response = responses[min(len(server.requests), len(responses)) - 1]()
+        if isinstance(response, Awaitable) and not isinstance(response, web.StreamResponse):
+            response = await response
+        if response is None:
             request.transport.abort()
             return web.Response()
-        return answer
+        return response
 
     runner = web.ServerRunner(web.Server(handle))
     await runner.setup()
@@ -61,7 +65,7 @@ async def stand_in(
 
 
 def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS settings for localhost, and the file that makes a client trust it."""
+    """The TLS context of a server for localhost, and the certificate file that clients trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -91,7 +95,7 @@ def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 class ManagedIdentity:
-    """A credential of azure-identity's kind: it gives a token and remembers what it was for."""
+    """A credential like those of azure-identity. Records the requested scopes."""
 
     def __init__(self) -> None:
         self.scopes: list[str] = []

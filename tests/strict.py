@@ -1,4 +1,4 @@
-"""A second instance of the app with every limit and rule on; the shared one is lenient."""
+"""A second instance of the app, with every limit and rule enabled."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ SETTINGS = QUIET | {
 
 
 def start_strict(stack: Stack, folder: Path) -> Part:
-    """It requires function keys and moderates with the example of docs/moderation.md."""
+    """Start it with function keys and the moderation example of docs/moderation.md."""
     document = (ROOT / "docs/moderation.md").read_text()
     example = re.search(r"```python\n(.*?)```", document, re.DOTALL)
     assert example, "docs/moderation.md has no example"

@@ -1,4 +1,4 @@
-"""The transport of the Azure clients: proxies of the environment, and connections that are kept."""
+"""The transport of the Azure clients: proxies of the environment, and reused connections."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ def no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Callable]:
-    """A function that sends a request and returns its answer."""
+    """A function that sends a request and returns its response."""
     client: AsyncPipelineClient = AsyncPipelineClient(url, transport=make_transport(url))
     try:
         yield lambda method="GET": client.send_request(HttpRequest(method, f"{url}/path"))
@@ -74,8 +74,8 @@ async def test_a_request_goes_through_the_proxy(monkeypatch: pytest.MonkeyPatch)
 
     assert response.text() == "by proxy"
     assert proxy.requests[0].raw_path == "http://service.invalid/path"
-    sent = proxy.requests[0].headers["Proxy-Authorization"].removeprefix("Basic ")
-    assert base64.b64decode(sent) == b"ann:secret"
+    credentials = proxy.requests[0].headers["Proxy-Authorization"].removeprefix("Basic ")
+    assert base64.b64decode(credentials) == b"ann:secret"
 
 
 async def test_requests_without_a_proxy_are_sent_to_the_service_directly() -> None:
@@ -102,10 +102,10 @@ async def test_an_idle_local_connection_is_closed_before_azurite_closes_it() -> 
     try:
         await asyncio.to_thread(azurite.wait)
         async with connect(azurite.url) as send:
-            answer = await send()
+            response = await send()
     finally:
         azurite.stop()
-    timeout = float(answer.headers["Keep-Alive"].removeprefix("timeout="))
+    timeout = float(response.headers["Keep-Alive"].removeprefix("timeout="))
 
     assert timeout - LOCAL_KEEPALIVE_SECONDS >= 1
     assert KEEPALIVE_SECONDS > 15  # aiohttp's own
@@ -119,7 +119,7 @@ async def test_an_idle_local_connection_is_closed_before_azurite_closes_it() -> 
 
 
 async def test_a_request_does_not_use_a_connection_that_the_server_closed() -> None:
-    """The server closes after each answer, and says nothing of it."""
+    """The server closes the connection after each response, without `Connection: close`."""
 
     def close_after() -> web.Response:
         asyncio.get_running_loop().call_later(0.01, server.connections[-1].close)
@@ -128,7 +128,7 @@ async def test_a_request_does_not_use_a_connection_that_the_server_closed() -> N
     async with stand_in(close_after) as server, connect(server.url) as send:
         for _ in range(5):
             assert (await send("POST")).status_code == 200
-            await asyncio.sleep(0.2)  # Its end has come here: nothing tells a client of it.
+            await asyncio.sleep(0.2)  # The client has received the end of the stream by now.
 
         assert len(server.requests) == 5
 

@@ -1,4 +1,4 @@
-"""Bad input over HTTP gets a clear answer: never a 500, never a trace, and it changes nothing."""
+"""Invalid HTTP requests get a documented error, never status 500 or a trace, and change nothing."""
 
 import asyncio
 import contextlib
@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import function_app  # noqa: F401 - with it every HTTP function is declared
+import function_app  # noqa: F401 - declares every HTTP function
 from local.parts import Part, Stack
 from realtime.http import MAX_BODY_BYTES, Access, Endpoint, endpoints
 from tests.instances import Instance, instance
 from tests.strict import KEY
 from tests.users import User
 
-QUICK = 3.0
-"""How many seconds any answer may take, on a busy machine."""
+RESPONSE_TIMEOUT_SECONDS = 3.0
+"""How long a response may take on a busy machine."""
 
 
 @pytest.fixture
@@ -39,23 +39,23 @@ async def own(stack: Stack) -> AsyncIterator[Instance]:
 async def ask(
     http: aiohttp.ClientSession, method: str, url: str, **options: Any
 ) -> tuple[int, str | None]:
-    """The status of an answer, and the code of its error."""
-    async with http.request(method, url, **options) as answer:
-        if answer.content_type != "application/json":
-            return answer.status, None
-        said = await answer.json()
-        return answer.status, said["error"]["code"] if "error" in said else None
+    """The status of a response, and the code of its error."""
+    async with http.request(method, url, **options) as response:
+        if response.content_type != "application/json":
+            return response.status, None
+        body = await response.json()
+        return response.status, body["error"]["code"] if "error" in body else None
 
 
 def path_of(one: Endpoint, value: str = "lobby") -> str:
-    """The path of a function, with a value in each of its places."""
+    """The path of a function, with this value for each route parameter."""
     return "/" + re.sub(
         r"\{.*?\}", "" if "ignored" in one.route else quote(value, safe=""), one.route
     )
 
 
-def reached(access: Access) -> list[Any]:
-    """Every function of this access, by every method."""
+def requests_of(access: Access) -> list[Any]:
+    """Every method and path of the functions with this access."""
     return [
         pytest.param(method, path_of(one), id=f"{method} {one.name}")
         for one in endpoints
@@ -64,10 +64,10 @@ def reached(access: Access) -> list[Any]:
     ]
 
 
-# --- who may call -------------------------------------------------------------------------------
+# --- access -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("method", "path"), reached(Access.SESSION))
+@pytest.mark.parametrize(("method", "path"), requests_of(Access.SESSION))
 @pytest.mark.parametrize(
     "proof", [None, "Bearer ", "Bearer nonsense", "Basic YW5uOmFubg==", "\xe9"]
 )
@@ -80,7 +80,7 @@ async def test_a_request_without_a_valid_session_is_unauthenticated(
     assert await ask(http, method, stack.url + path, headers=headers) == (401, "unauthenticated")
 
 
-@pytest.mark.parametrize(("method", "path"), reached(Access.SERVER))
+@pytest.mark.parametrize(("method", "path"), requests_of(Access.SERVER))
 @pytest.mark.parametrize("key", [None, "", "another"])
 async def test_a_server_function_without_the_key_is_unauthorized(
     strict: Part, http: aiohttp.ClientSession, method: str, path: str, key: str | None
@@ -112,36 +112,36 @@ async def test_principal_headers_are_ignored_with_guest_identity(
 
 # --- names --------------------------------------------------------------------------------------
 
-BAD_NAMES = [
+INVALID_NAMES = [
     "a" * 65, "*", "**", "a.*", "a,b", "a:b", "a\\b", "a#b", "a?b", "%2f", "-a", "_a", "a b",
     "a\x00", "a\n", "a\r\nX-Injected: 1", "a\u202e", "\u0430", "x' or PartitionKey ne 'x",
     "x' or true or '", "\x7f", "\x85", "a" * 4000, "\ud800".encode(errors="surrogatepass"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BAD_NAMES, ids=lambda name: ascii(name)[:24])
+@pytest.mark.parametrize("name", INVALID_NAMES, ids=lambda name: ascii(name)[:24])
 async def test_an_invalid_name_is_rejected_by_every_function(ann: User, name: str | bytes) -> None:
     part = quote(name, safe="")
 
     async def code(method: str, path: str, **options: Any) -> tuple[int, str | None]:
-        status, said = await ann.ask(method, path, **options)
-        return status, said and said["error"]["code"]
+        status, body = await ann.ask(method, path, **options)
+        return status, body and body["error"]["code"]
 
-    def refused(code: str) -> tuple[int, str | None]:
-        """The host itself refuses a NUL in a path, as Azure's does."""
+    def rejected(code: str) -> tuple[int, str | None]:
+        """The host itself rejects a NUL in a path, as Azure's host does."""
         return 400, None if "%00" in part else code
 
     for path in (f"/api/rooms/{part}/history", f"/api/rooms/{part}/users"):
-        assert await code("GET", path) == refused("invalid_room")
+        assert await code("GET", path) == rejected("invalid_room")
     assert await code("GET", f"/api/negotiate?room={part}") == (400, "invalid_room")
-    assert await code("PUT", f"/api/rooms/{part}", json={}) == refused("invalid_room")
+    assert await code("PUT", f"/api/rooms/{part}", json={}) == rejected("invalid_room")
     for path in (f"/api/users/{part}/online", f"/api/direct/{part}/history"):
-        assert await code("GET", path) == refused("invalid_user")
-    assert await code("PUT", f"/api/users/{part}/ban") == refused("invalid_user")
+        assert await code("GET", path) == rejected("invalid_user")
+    assert await code("PUT", f"/api/users/{part}/ban") == rejected("invalid_user")
     assert await code("POST", f"/api/publish?user={part}", json={}) == (400, "invalid_user")
     assert await code("POST", f"/api/publish?group=room.{part}", json={}) == (400, "invalid_room")
     subscribed = await code("POST", f"/api/streams/{part}/subscribe")
-    assert subscribed == (refused("") if "%00" in part else (404, "unknown_stream"))
+    assert subscribed == (rejected("") if "%00" in part else (404, "unknown_stream"))
 
 
 @pytest.mark.parametrize("path", ["a/b", "../x", "..%2fx", "a%2fb"])
@@ -159,12 +159,12 @@ async def test_a_path_outside_the_assets_is_not_served(
 ) -> None:
     status, _ = await ask(http, "GET", f"{stack.url}/assets/{file}")
 
-    assert status == (400 if "%00" in file else 404)  # the host itself refuses a NUL
+    assert status == (400 if "%00" in file else 404)  # the host itself rejects a NUL
 
 
 # --- queries ------------------------------------------------------------------------------------
 
-BAD_SPANS = [
+INVALID_RANGES = [
     ("limit=0", "invalid_request"),
     ("limit=-1", "invalid_request"),
     ("limit=201", "invalid_request"),
@@ -182,33 +182,33 @@ BAD_SPANS = [
 ]
 
 
-@pytest.mark.parametrize(("query", "code"), BAD_SPANS)
+@pytest.mark.parametrize(("query", "code"), INVALID_RANGES)
 @pytest.mark.parametrize("of", ["rooms/lobby", "direct/bob-22222222"])
 async def test_an_invalid_history_range_is_rejected(
     ann: User, of: str, query: str, code: str
 ) -> None:
-    status, said = await ann.ask("GET", f"/api/{of}/history?{query}")
+    status, body = await ann.ask("GET", f"/api/{of}/history?{query}")
 
-    assert (status, said["error"]["code"]) == (400, code)
+    assert (status, body["error"]["code"]) == (400, code)
 
 
 # --- bodies -------------------------------------------------------------------------------------
 
-BAD_BODIES: dict[str, tuple[bytes, str]] = {
-    "no JSON": (b"hello", "bad_json"),
-    "half": (b'{"content": "he', "bad_json"),
+INVALID_BODIES: dict[str, tuple[bytes, str]] = {
+    "not JSON": (b"hello", "bad_json"),
+    "truncated": (b'{"content": "he', "bad_json"),
     "not a number": (b'{"content": NaN}', "bad_json"),
-    "half a character": (b'{"content": "\\ud800"}', "bad_json"),
+    "a lone surrogate": (b'{"content": "\\ud800"}', "bad_json"),
     "a byte order mark": (b'\xef\xbb\xbf{"content": "hello"}', "bad_json"),
-    "depth beside": (b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "bad_json"),
+    "deep nesting in another field": (b'{"x": ' + b"[" * 10_000 + b"]" * 10_000 + b"}", "bad_json"),
     "null": (b"null", "invalid_request"),
     "a list": (b"[]", "invalid_request"),
-    "a number without end": (b"1e999", "invalid_request"),
+    "an infinite number": (b"1e999", "invalid_request"),
     "another type": (b'{"content": 1, "user_id": 1, "private": 1}', "invalid_request"),
 }
 
 
-@pytest.mark.parametrize(("body", "code"), BAD_BODIES.values(), ids=BAD_BODIES)
+@pytest.mark.parametrize(("body", "code"), INVALID_BODIES.values(), ids=INVALID_BODIES)
 async def test_an_invalid_body_is_rejected_and_nothing_is_stored(
     stack: Stack, http: aiohttp.ClientSession, own: Instance, body: bytes, code: str
 ) -> None:
@@ -237,8 +237,8 @@ async def test_the_last_value_of_a_repeated_field_is_used(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     body = b'{"room": "a:b", "room": "lobby"}'
-    async with http.post(f"{stack.url}/api/negotiate", data=body) as answer:
-        assert (await answer.json())["room"] == "lobby"
+    async with http.post(f"{stack.url}/api/negotiate", data=body) as response:
+        assert (await response.json())["room"] == "lobby"
 
 
 @pytest.mark.parametrize("path", ["negotiate", "rooms/lobby/message", "publish"])
@@ -275,8 +275,8 @@ async def test_a_deeply_nested_object_is_published_or_rejected(
 async def test_publishing_fails_at_no_nesting_depth(
     stack: Stack, http: aiohttp.ClientSession, target: str
 ) -> None:
-    """Where the encoder gives up depends on the stack, so the depths around it are all tried."""
-    answers = {
+    """The encoder's limit depends on the call stack, so all depths around it are tried."""
+    responses = {
         depth: await ask(
             http,
             "POST",
@@ -286,21 +286,21 @@ async def test_publishing_fails_at_no_nesting_depth(
         for depth in range(920, 1000)
     }
 
-    assert set(answers.values()) <= {(200, None), (400, "bad_json")}, answers
+    assert set(responses.values()) <= {(200, None), (400, "bad_json")}, responses
 
 
-async def raw(stack: Stack, request: bytes) -> bytes:
-    """What comes back for bytes that no client would send; nothing where the host hangs up."""
+async def send_bytes(stack: Stack, request: bytes) -> bytes:
+    """The response to raw bytes; empty where the host closes the connection."""
     host, port = stack.functions.address.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    answer = b""
-    async with asyncio.timeout(QUICK):
+    response = b""
+    async with asyncio.timeout(RESPONSE_TIMEOUT_SECONDS):
         with contextlib.suppress(OSError):
             writer.write(request)
             writer.write_eof()
-            answer = await reader.read()
+            response = await reader.read()
     writer.close()
-    return answer
+    return response
 
 
 POST = b"POST /api/negotiate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -320,10 +320,10 @@ POST = b"POST /api/negotiate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\
     ids=lambda rest: rest.partition(b"\r\n\r\n")[0].decode(),
 )
 async def test_a_body_with_a_wrong_length_is_rejected_quickly(stack: Stack, rest: bytes) -> None:
-    answer = await raw(stack, POST + rest)
+    response = await send_bytes(stack, POST + rest)
 
-    assert re.match(rb"$|HTTP/1.[01] 4", answer)
-    assert b"Traceback" not in answer
+    assert re.match(rb"$|HTTP/1.[01] 4", response)
+    assert b"Traceback" not in response
 
 
 # --- methods, origins, headers ------------------------------------------------------------------
@@ -351,28 +351,28 @@ async def test_no_cors_headers_are_sent_to_an_origin_that_is_not_allowed(
     stack: Stack, http: aiohttp.ClientSession, origin: str
 ) -> None:
     headers = {"Origin": origin}
-    async with http.post(f"{stack.url}/api/negotiate", headers=headers) as answer:
-        assert not [name for name in answer.headers if name.startswith("Access-Control")]
+    async with http.post(f"{stack.url}/api/negotiate", headers=headers) as response:
+        assert not [name for name in response.headers if name.startswith("Access-Control")]
 
 
 async def test_a_user_id_with_line_breaks_adds_no_response_header(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    wish = {"user_id": "ann\r\nX-Injected: 1", "groups": ["stocks"]}
-    async with http.post(f"{stack.url}/api/negotiate", json=wish) as answer:
-        assert answer.status == 200
-        assert "X-Injected" not in answer.headers
+    body = {"user_id": "ann\r\nX-Injected: 1", "groups": ["stocks"]}
+    async with http.post(f"{stack.url}/api/negotiate", json=body) as response:
+        assert response.status == 200
+        assert "X-Injected" not in response.headers
 
 
 async def test_the_page_has_a_strict_content_security_policy(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    async with http.get(stack.url) as answer:
-        headers = answer.headers
+    async with http.get(stack.url) as response:
+        headers = response.headers
         rules = dict(
             rule.strip().split(" ", 1) for rule in headers["Content-Security-Policy"].split(";")
         )
-        page = await answer.text()
+        page = await response.text()
 
     hub = stack.webpubsub_url.replace("http", "ws", 1)
     assert rules["default-src"] == rules["base-uri"] == rules["frame-ancestors"] == "'none'"
@@ -385,12 +385,12 @@ async def test_the_page_has_a_strict_content_security_policy(
 
 
 async def test_responses_about_a_user_are_not_cacheable(ann: User) -> None:
-    async with ann.request("GET", "/api/rooms") as answer:
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    async with ann.request("GET", "/api/rooms") as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-# --- anything at all ----------------------------------------------------------------------------
+# --- random requests ----------------------------------------------------------------------------
 
 TEXTS = st.text(max_size=80) | st.sampled_from(["fuzz-room", "weather", "x' or true or '", "%00"])
 QUERIES = st.dictionaries(
@@ -412,10 +412,10 @@ BODIES = st.binary(max_size=100) | st.dictionaries(FIELDS, VALUES).map(
 async def test_random_requests_get_a_documented_status(ann: User) -> None:
     loop = asyncio.get_running_loop()
 
-    async def asked(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, str]:
-        async with ann.request(method, path, params=query, data=body) as answer:
-            assert "X-Injected" not in answer.headers
-            return answer.status, await answer.text(errors="replace")
+    async def send(method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, str]:
+        async with ann.request(method, path, params=query, data=body) as response:
+            assert "X-Injected" not in response.headers
+            return response.status, await response.text(errors="replace")
 
     @settings(max_examples=150, deadline=None)
     @given(
@@ -424,9 +424,11 @@ async def test_random_requests_get_a_documented_status(ann: User) -> None:
     )  # fmt: skip
     def check(one: Endpoint, place: str, query: dict[str, str], body: bytes, data: Any) -> None:
         method = data.draw(st.sampled_from(one.methods))
-        asking = asked(method, path_of(one, place), query, body)
+        sending = send(method, path_of(one, place), query, body)
 
-        status, text = asyncio.run_coroutine_threadsafe(asking, loop).result(QUICK)
+        status, text = asyncio.run_coroutine_threadsafe(sending, loop).result(
+            RESPONSE_TIMEOUT_SECONDS
+        )
 
         limited = {429} if "rate_limited" in one.errors else set()
         assert status in {200, 204, 400, 401, 403, 404, 409, 413} | limited

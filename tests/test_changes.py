@@ -1,4 +1,4 @@
-"""Edits, deletes, reactions and replies: entries of the same log, in the same order."""
+"""Edits, deletes and reactions are entries of the same log, in the same order as the messages."""
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable
@@ -194,7 +194,7 @@ async def test_a_message_has_at_most_twenty_kinds_of_reactions(one: Instance, ro
 
 
 async def test_changes_of_one_commit_are_applied_in_order(one: Instance, room: str) -> None:
-    """On and off and on again, an edit and a delete of other messages: all at once."""
+    """A reaction is added, removed and added; other messages are edited and deleted."""
     for text in ("a", "b", "c"):
         await one.appender.append(room, message(text))
     changes = [
@@ -219,7 +219,7 @@ async def test_changes_of_one_commit_are_applied_in_order(one: Instance, room: s
 async def test_a_change_of_an_unknown_message_is_rejected(
     one: Instance, room: str, target: int
 ) -> None:
-    """2 is the seq of an edit; the others are in the future."""
+    """2 is the seq of an edit; the others are above the head."""
     await one.appender.append(room, message("a"))
     await one.appender.append(room, edit(1, "b"))
     elsewhere = f"{room}-2"
@@ -259,17 +259,19 @@ async def test_retention_removes_reactions_and_changes_with_the_messages(
 async def test_changes_reach_every_user_in_the_room_in_order(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as tab, bob.connect(room) as hers:
+    async with ann.connect(room) as tab, bob.connect(room) as bob_tab:
         await tab.send_message(room, "helo")
         assert (
             await tab.send("edit", {"room": room, "seq": 1, "content": "hello", "revision": 0})
         )["success"]
-        await hers.send("react", {"room": room, "seq": 1, "emoji": THUMB})
+        await bob_tab.send("react", {"room": room, "seq": 1, "emoji": THUMB})
         await tab.send("delete", {"room": room, "seq": 1})
 
         changes: list[dict[str, Any]] = []
         while len(changes) < 3:
-            frame = await hers.receive_where(lambda one: bool(one.get("changes")), what="changes")
+            frame = await bob_tab.receive_where(
+                lambda one: bool(one.get("changes")), what="changes"
+            )
             changes += frame["changes"]
 
     assert [(one["seq"], one["kind"]) for one in changes] == [
@@ -280,18 +282,18 @@ async def test_changes_reach_every_user_in_the_room_in_order(
 
 
 async def test_changes_of_a_direct_conversation_reach_both_users(ann: User, bob: User) -> None:
-    async with ann.connect() as hers, bob.connect() as his:
-        await hers.send("direct", {"to": bob.id, "content": "hi", "id": "1"})
-        await his.receive(type="direct_message", content="hi")
+    async with ann.connect() as ann_tab, bob.connect() as bob_tab:
+        await ann_tab.send("direct", {"to": bob.id, "content": "hi", "id": "1"})
+        await bob_tab.receive(type="direct_message", content="hi")
 
-        await his.send("react", {"to": ann.id, "seq": 1, "emoji": HEART})
+        await bob_tab.send("react", {"to": ann.id, "seq": 1, "emoji": HEART})
 
-        frame = await hers.receive(type="direct_messages")
+        frame = await ann_tab.receive(type="direct_messages")
         assert frame["changes"][0]["emoji"] == HEART
         assert sorted(frame["users"]) == sorted([ann.id, bob.id])
 
 
-BAD_CHANGES = [
+INVALID_CHANGES = [
     ("edit", {"seq": 1, "content": "x", "revision": 5}, "conflict"),
     ("edit", {"seq": 1, "content": "", "revision": 0}, "empty_content"),
     ("edit", {"seq": 0, "content": "x", "revision": 0}, "invalid_request"),
@@ -311,7 +313,7 @@ BAD_CHANGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("event", "data", "code"), BAD_CHANGES)
+@pytest.mark.parametrize(("event", "data", "code"), INVALID_CHANGES)
 async def test_an_invalid_change_is_rejected_and_not_stored(
     ann: User, one: Instance, room: str, event: str, data: dict[str, Any], code: str
 ) -> None:
@@ -329,12 +331,12 @@ async def test_a_repeated_message_with_another_reply_or_meta_is_a_conflict(
 ) -> None:
     async with ann.connect(room) as tab:
         await tab.send_message(room, "hello")
-        said = {"room": room, "content": "yes", "id": "1", "reply_to": 1, "meta": {"a": 1}}
-        await tab.send("message", said)
+        data = {"room": room, "content": "yes", "id": "1", "reply_to": 1, "meta": {"a": 1}}
+        await tab.send("message", data)
 
-        assert (await tab.send("message", said))["success"]
+        assert (await tab.send("message", data))["success"]
         for changed in ({"reply_to": None}, {"meta": {"a": 2}}, {"mentions": ["bob"]}):
-            refusal = await tab.send_rejected("message", {**said, **changed})
+            refusal = await tab.send_rejected("message", {**data, **changed})
             assert refusal["code"] == "id_conflict"
 
 
@@ -360,22 +362,22 @@ async def test_unread_counts_messages_and_not_changes(ann: User, bob: User, room
         (summary,) = (await bob.get("/api/rooms"))["rooms"]
         return summary["unread"], summary["head"]
 
-    async with ann.connect(room) as hers, bob.connect(room) as his:
-        await hers.send_message(room, "one")
-        await hers.send_message(room, "two")
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
+        await ann_tab.send_message(room, "one")
+        await ann_tab.send_message(room, "two")
         assert await unread() == (2, 2)
 
-        await hers.send("react", {"room": room, "seq": 1, "emoji": THUMB})
-        await his.send("read", {"room": room, "seq": 1})
+        await ann_tab.send("react", {"room": room, "seq": 1, "emoji": THUMB})
+        await bob_tab.send("read", {"room": room, "seq": 1})
         assert await unread() == (1, 3)
 
-        await his.send("read", {"room": room, "seq": 3})
-        await hers.send("edit", {"room": room, "seq": 1, "content": "ONE", "revision": 0})
-        await hers.send("delete", {"room": room, "seq": 2})
+        await bob_tab.send("read", {"room": room, "seq": 3})
+        await ann_tab.send("edit", {"room": room, "seq": 1, "content": "ONE", "revision": 0})
+        await ann_tab.send("delete", {"room": room, "seq": 2})
         assert await unread() == (0, 5)
 
-        await his.send("read", {"room": room, "seq": 4})
-        await hers.send_message(room, "three")
+        await bob_tab.send("read", {"room": room, "seq": 4})
+        await ann_tab.send_message(room, "three")
         assert await unread() == (1, 6)
 
 
@@ -389,8 +391,8 @@ async def test_a_server_edits_deletes_and_reacts(ann: User, room: str) -> None:
         body = {"content": "Hello", "revision": 0, "from": ann.id}
 
         assert await ann.ask("PATCH", path, json=body) == (200, {"room": room, "seq": 2})
-        status, answer = await ann.ask("PATCH", path, json={**body, "content": "HELLO"})
-        assert (status, answer["error"]["code"], answer["error"]["revision"]) == (
+        status, error = await ann.ask("PATCH", path, json={**body, "content": "HELLO"})
+        assert (status, error["error"]["code"], error["error"]["revision"]) == (
             409, "conflict", 1,
         )  # fmt: skip
         status, _ = await ann.ask("POST", f"{path}/reactions", json={"emoji": THUMB})
@@ -409,9 +411,9 @@ async def test_a_server_edits_deletes_and_reacts(ann: User, room: str) -> None:
 async def test_a_seq_that_is_not_a_positive_number_is_rejected(
     ann: User, room: str, seq: str
 ) -> None:
-    status, answer = await ann.ask("DELETE", f"/api/rooms/{room}/messages/{seq}")
+    status, body = await ann.ask("DELETE", f"/api/rooms/{room}/messages/{seq}")
 
-    assert (status, answer["error"]["code"]) == (400, "invalid_request")
+    assert (status, body["error"]["code"]) == (400, "invalid_request")
 
 
 # --- replaying changes --------------------------------------------------------------------------

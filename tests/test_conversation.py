@@ -1,4 +1,4 @@
-"""What people do with each other: talk, write in private, type, read, come back."""
+"""Messages in rooms and direct conversations, typing, read markers and rejoining."""
 
 import asyncio
 import threading
@@ -19,10 +19,10 @@ from tests.users import PLAIN, User
 
 
 async def test_a_message_reaches_everyone_in_the_room(ann: User, bob: User, room: str) -> None:
-    async with ann.connect(room) as here, bob.connect(room) as there:
-        client_id = await here.send_message(room, "Good morning ☀ 👩‍👩‍👧")
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
+        client_id = await ann_tab.send_message(room, "Good morning ☀ 👩‍👩‍👧")
 
-        for reader in (here, there):
+        for reader in (ann_tab, bob_tab):
             message = await reader.receive(type="message")
             assert message["from"] == ann.id
             assert message["content"] == "Good morning ☀ 👩‍👩‍👧"
@@ -30,8 +30,8 @@ async def test_a_message_reaches_everyone_in_the_room(ann: User, bob: User, room
 
 
 async def test_a_message_is_stored_before_it_is_acknowledged(ann: User, room: str) -> None:
-    async with ann.connect(room) as here:
-        await here.send_message(room, "stored")
+    async with ann.connect(room) as ann_tab:
+        await ann_tab.send_message(room, "stored")
 
         history = await ann.get(f"/api/rooms/{room}/history")
 
@@ -40,12 +40,12 @@ async def test_a_message_is_stored_before_it_is_acknowledged(ann: User, room: st
 
 
 async def test_late_joiner_receives_stored_messages(ann: User, bob: User, room: str) -> None:
-    async with ann.connect(room) as here:
+    async with ann.connect(room) as ann_tab:
         for text in ("one", "two", "three"):
-            await here.send_message(room, text)
+            await ann_tab.send_message(room, text)
 
-        async with bob.connect() as there:
-            joined = await there.join(room)
+        async with bob.connect() as bob_tab:
+            joined = await bob_tab.join(room)
 
         assert [entry["content"] for entry in joined["messages"]] == ["one", "two", "three"]
         assert [entry["seq"] for entry in joined["messages"]] == [1, 2, 3]
@@ -55,57 +55,59 @@ async def test_late_joiner_receives_stored_messages(ann: User, bob: User, room: 
 async def test_rejoining_user_receives_exactly_the_missed_messages(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as here:
-        async with bob.connect(room) as there:
-            await here.send_message(room, "received")
-            received = await there.receive(type="message")
+    async with ann.connect(room) as ann_tab:
+        async with bob.connect(room) as bob_tab:
+            await ann_tab.send_message(room, "received")
+            received = await bob_tab.receive(type="message")
         for text in ("missed one", "missed two"):
-            await here.send_message(room, text)
+            await ann_tab.send_message(room, text)
 
-        async with bob.connect() as again:
-            joined = await again.join(room, after=received["seq"], epoch=received["epoch"])
+        async with bob.connect() as bob_tab_2:
+            joined = await bob_tab_2.join(room, after=received["seq"], epoch=received["epoch"])
 
         assert joined["recovered"]
         assert [entry["content"] for entry in joined["messages"]] == ["missed one", "missed two"]
 
 
 async def test_messages_of_other_rooms_are_not_received(ann: User, bob: User, room: str) -> None:
-    async with ann.connect(room) as here, bob.connect(f"{room}-next-door") as there:
-        await here.send_message(room, "between us")
-        await there.send_message(f"{room}-next-door", "all quiet")
-        await there.receive(type="message", content="all quiet")
+    async with ann.connect(room) as ann_tab, bob.connect(f"{room}-2") as bob_tab:
+        await ann_tab.send_message(room, "between us")
+        await bob_tab.send_message(f"{room}-2", "all quiet")
+        await bob_tab.receive(type="message", content="all quiet")
 
-        assert there.texts(room) == []
+        assert bob_tab.texts(room) == []
 
 
 async def test_user_who_left_neither_receives_nor_sends_messages(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as here, bob.connect(room) as there:
-        await there.send("leave", {"room": room})
-        await there.receive(type="left", room=room)
-        await here.send_message(room, "is anybody there")
-        refused = await there.send_rejected("message", {"room": room, "content": "yes", "id": "1"})
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
+        await bob_tab.send("leave", {"room": room})
+        await bob_tab.receive(type="left", room=room)
+        await ann_tab.send_message(room, "is anybody there")
+        refused = await bob_tab.send_rejected(
+            "message", {"room": room, "content": "yes", "id": "1"}
+        )
 
         assert refused["code"] == "not_in_room"
-        assert there.texts(room) == []
+        assert bob_tab.texts(room) == []
 
 
 async def test_a_server_sends_a_message_to_a_room(
     stack: Stack, http: aiohttp.ClientSession, ann: User, room: str
 ) -> None:
     body = {"content": "Maintenance at noon.", "from": "operator", "id": "notice-1"}
-    async with ann.connect(room) as here:
-        answers = []
+    async with ann.connect(room) as ann_tab:
+        responses = []
         for _ in range(2):
-            async with http.post(f"{stack.url}/api/rooms/{room}/message", json=body) as answer:
-                answers.append(await answer.json())
+            async with http.post(f"{stack.url}/api/rooms/{room}/message", json=body) as response:
+                responses.append(await response.json())
 
-        assert answers == [{"status": "sent", "room": room, "seq": 1, "id": "notice-1"}] * 2
-        assert (await here.receive(type="message"))["from"] == "operator"
+        assert responses == [{"status": "sent", "room": room, "seq": 1, "id": "notice-1"}] * 2
+        assert (await ann_tab.receive(type="message"))["from"] == "operator"
 
 
-# --- between two people -------------------------------------------------------------------------
+# --- direct conversations -----------------------------------------------------------------------
 
 
 async def test_a_direct_message_reaches_only_the_connections_of_both_users(
@@ -113,14 +115,14 @@ async def test_a_direct_message_reaches_only_the_connections_of_both_users(
 ) -> None:
     eve = await User.create(http, stack.url, "eve")
     async with (
-        ann.connect(room) as here,
+        ann.connect(room) as ann_tab,
         ann.connect() as second_tab,
-        bob.connect(room) as there,
+        bob.connect(room) as bob_tab,
         eve.connect(room) as outside,
     ):
-        await here.send("direct", {"to": bob.id, "content": "psst", "id": "1"})
+        await ann_tab.send("direct", {"to": bob.id, "content": "psst", "id": "1"})
 
-        for reader in (here, second_tab, there):
+        for reader in (ann_tab, second_tab, bob_tab):
             message = await reader.receive(type="direct_message")
             assert (message["from"], message["to"]) == (ann.id, bob.id)
             assert (message["content"], message["seq"]) == ("psst", 1)
@@ -133,14 +135,14 @@ async def test_only_its_two_users_read_a_direct_conversation(
     stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User
 ) -> None:
     eve = await User.create(http, stack.url, "eve")
-    async with ann.connect() as here, bob.connect() as there:
-        await here.send("direct", {"to": bob.id, "content": "question", "id": "1"})
-        await there.send("direct", {"to": ann.id, "content": "answer", "id": "1"})
+    async with ann.connect() as ann_tab, bob.connect() as bob_tab:
+        await ann_tab.send("direct", {"to": bob.id, "content": "question", "id": "1"})
+        await bob_tab.send("direct", {"to": ann.id, "content": "answer", "id": "1"})
 
-    said = ["question", "answer"]
-    for person, other in ((ann, bob), (bob, ann)):
-        history = await person.get(f"/api/direct/{other.id}/history")
-        assert [entry["content"] for entry in history["messages"]] == said
+    contents = ["question", "answer"]
+    for user, other in ((ann, bob), (bob, ann)):
+        history = await user.get(f"/api/direct/{other.id}/history")
+        assert [entry["content"] for entry in history["messages"]] == contents
     for other in (ann, bob):
         assert (await eve.get(f"/api/direct/{other.id}/history"))["messages"] == []
     status, _ = await eve.ask("GET", f"/api/rooms/{ann.id}:{bob.id}/history")
@@ -151,10 +153,10 @@ async def test_direct_messages_to_an_offline_user_are_listed_as_unread(
     ann: User, bob: User
 ) -> None:
     async with bob.connect("lobby"):
-        pass  # Bob was here once.
-    async with ann.connect() as here:
+        pass  # A user who never connected is unreachable.
+    async with ann.connect() as ann_tab:
         for number in range(3):
-            await here.send("direct", {"to": bob.id, "content": f"{number}", "id": f"{number}"})
+            await ann_tab.send("direct", {"to": bob.id, "content": f"{number}", "id": f"{number}"})
 
     waiting = (await bob.get("/api/rooms"))["direct"]
 
@@ -168,9 +170,9 @@ async def test_direct_messages_to_an_offline_user_are_listed_as_unread(
 async def test_a_direct_message_to_an_invalid_recipient_is_rejected(
     ann: User, to: str, code: str
 ) -> None:
-    async with ann.connect() as here:
+    async with ann.connect() as ann_tab:
         whom = ann.id if to == "self" else to
-        refused = await here.send_rejected("direct", {"to": whom, "content": "hm", "id": "1"})
+        refused = await ann_tab.send_rejected("direct", {"to": whom, "content": "hm", "id": "1"})
 
     assert (refused["code"], refused["retry"]) == (code, False)
 
@@ -181,38 +183,38 @@ async def test_a_direct_message_to_an_invalid_recipient_is_rejected(
 async def test_typing_is_published_once_in_three_seconds_and_not_stored(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as here, bob.connect(room) as there:
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
         for _ in range(5):
-            await here.send("typing", {"room": room})
-        await here.send_message(room, "done")
-        await there.receive(type="message")
+            await ann_tab.send("typing", {"room": room})
+        await ann_tab.send_message(room, "done")
+        await bob_tab.receive(type="message")
 
-        told = [frame for frame in there.received if frame.get("type") == "typing"]
-        assert told == [{"type": "typing", "room": room, "user_id": ann.id, "name": "ann"}]
+        typing = [frame for frame in bob_tab.received if frame.get("type") == "typing"]
+        assert typing == [{"type": "typing", "room": room, "user_id": ann.id, "name": "ann"}]
         assert (await ann.get(f"/api/rooms/{room}/history"))["head"] == 1
 
 
 async def test_a_read_marker_is_published_to_other_tabs_and_never_moves_back(
     ann: User, room: str
 ) -> None:
-    async with ann.connect(room) as here, ann.connect(room) as second_tab:
+    async with ann.connect(room) as ann_tab, ann.connect(room) as second_tab:
         for text in ("one", "two", "three"):
-            await here.send_message(room, text)
+            await ann_tab.send_message(room, text)
         for seq in (2, 1):
-            await here.send("read", {"room": room, "seq": seq})
+            await ann_tab.send("read", {"room": room, "seq": seq})
 
         assert await second_tab.receive(type="read") == {"type": "read", "room": room, "seq": 2}
-        (standing,) = (await ann.get("/api/rooms"))["rooms"]
-        assert (standing["head"], standing["read"], standing["unread"]) == (3, 2, 1)
+        (summary,) = (await ann.get("/api/rooms"))["rooms"]
+        assert (summary["head"], summary["read"], summary["unread"]) == (3, 2, 1)
 
 
 async def test_a_read_marker_applies_on_another_device(ann: User, bob: User, room: str) -> None:
-    async with ann.connect(room) as here:
-        async with bob.connect(room) as there:
-            await here.send_message(room, "one")
-            await there.send("read", {"room": room, "seq": 1})
-        await here.send_message(room, "two")
-        await here.send_message(room, "three")
+    async with ann.connect(room) as ann_tab:
+        async with bob.connect(room) as bob_tab:
+            await ann_tab.send_message(room, "one")
+            await bob_tab.send("read", {"room": room, "seq": 1})
+        await ann_tab.send_message(room, "two")
+        await ann_tab.send_message(room, "three")
 
         async with bob.connect() as another:
             joined = await another.join(room)
@@ -235,11 +237,11 @@ async def test_a_read_marker_applies_on_another_device(ann: User, bob: User, roo
 async def test_an_invalid_read_marker_is_rejected(
     ann: User, room: str, data: dict[str, object], code: str
 ) -> None:
-    async with ann.connect(room) as here:
-        await here.send_message(room, "one")
-        said = {name: room if value == "ROOM" else value for name, value in data.items()}
+    async with ann.connect(room) as ann_tab:
+        await ann_tab.send_message(room, "one")
+        event = {name: room if value == "ROOM" else value for name, value in data.items()}
 
-        refused = await here.send_rejected("read", said)
+        refused = await ann_tab.send_rejected("read", event)
 
         assert refused["code"] == code
         assert (await ann.get("/api/rooms"))["rooms"][0]["read"] == 0
@@ -248,8 +250,8 @@ async def test_an_invalid_read_marker_is_rejected(
 async def test_a_read_marker_is_stored_only_in_a_conversation_of_the_user(
     ann: User, bob: User
 ) -> None:
-    async with ann.connect() as here:
-        refused = await here.send_rejected("read", {"to": bob.id, "seq": 0})
+    async with ann.connect() as ann_tab:
+        refused = await ann_tab.send_rejected("read", {"to": bob.id, "seq": 0})
 
     assert refused["code"] == "not_in_room"
     assert (await ann.get("/api/rooms"))["direct"] == []
@@ -257,8 +259,8 @@ async def test_a_read_marker_is_stored_only_in_a_conversation_of_the_user(
 
 async def test_the_conversation_list_is_paged(ann: User, room: str) -> None:
     names = [f"{room}-{number}" for number in range(7)]
-    async with ann.connect(*names) as here:
-        await here.send_message(names[6], "one")
+    async with ann.connect(*names) as ann_tab:
+        await ann_tab.send_message(names[6], "one")
     found, after, pages = [], "", 0
 
     while after is not None:
@@ -276,39 +278,39 @@ async def test_the_conversation_list_is_paged(ann: User, room: str) -> None:
 async def test_a_client_without_the_reliable_subprotocol_sends_and_receives(
     ann: User, room: str
 ) -> None:
-    async with ann.connect(room, subprotocol=PLAIN) as here:
-        await here.send_message(room, "plain")
+    async with ann.connect(room, subprotocol=PLAIN) as ann_tab:
+        await ann_tab.send_message(room, "plain")
 
-        assert (await here.receive(type="message"))["content"] == "plain"
+        assert (await ann_tab.receive(type="message"))["content"] == "plain"
 
 
 async def test_the_microsoft_client_library_sends_and_receives(ann: User, room: str) -> None:
-    """azure-messaging-webpubsubclient, as anybody would use it."""
+    """azure-messaging-webpubsubclient with its documented methods."""
     received: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-    spoken = threading.Event()
+    received_all = threading.Event()
     loop = asyncio.get_running_loop()
-    admission = await ann.negotiate()
+    negotiated = await ann.negotiate()
 
     def listen(message: OnServerDataMessageArgs) -> None:
         loop.call_soon_threadsafe(received.put_nowait, message.data)
 
-    def talk() -> None:
-        client = WebPubSubClient(admission["url"])
+    def run_client() -> None:
+        client = WebPubSubClient(negotiated["url"])
         client.subscribe(CallbackType.SERVER_MESSAGE, listen)
         client.subscribe(CallbackType.GROUP_MESSAGE, listen)
         with client:
             client.send_event("join", {"room": room}, WebPubSubDataType.JSON)
-            said = {"room": room, "content": "hello", "id": "1"}
-            client.send_event("message", said, WebPubSubDataType.JSON)
-            spoken.wait(10)
+            message = {"room": room, "content": "hello", "id": "1"}
+            client.send_event("message", message, WebPubSubDataType.JSON)
+            received_all.wait(10)
 
-    talking = asyncio.ensure_future(asyncio.to_thread(talk))
+    client_run = asyncio.ensure_future(asyncio.to_thread(run_client))
     async with asyncio.timeout(10):
         frames = [await received.get()]
         while frames[-1]["type"] != "message":
             frames.append(await received.get())
-    spoken.set()
-    await talking
+    received_all.set()
+    await client_run
 
     assert [frame["type"] for frame in frames if frame["type"] != "system"] == ["joined", "message"]
     assert frames[-1]["content"] == "hello"

@@ -39,7 +39,7 @@ def settings(stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def start(settings: dict[str, str]) -> Iterator:
-    """Starts the app with some settings changed."""
+    """A function that starts the app with some settings changed."""
     started: list[Part] = []
 
     def start(**changed: str) -> Part:
@@ -268,7 +268,7 @@ async def test_services_that_never_answer_are_named(stack, settings, silent_serv
 async def test_an_app_that_never_answers_is_named(silent_server):
     found = await findings(silent_server)
 
-    assert_failed(found["app"], "No answer within")
+    assert_failed(found["app"], "No response within")
     assert found["conversation"].state == "skipped"
 
 
@@ -281,22 +281,22 @@ async def test_the_address_of_another_part_is_recognized(stack):
 
 @pytest.mark.parametrize("body", ["[]", "7", '"text"', "{}", '{"checks": []}', "[" * 5000])
 async def test_unexpected_json_is_not_accepted_as_the_app(body):
-    async def answer(_: web.Request) -> web.Response:
+    async def response(_: web.Request) -> web.Response:
         return web.Response(text=body, content_type="application/json")
 
-    async with served(answer) as url:
+    async with served(response) as url:
         found = await findings(url)
 
     assert_failed(found["app"], "expected 200")
 
 
 @pytest.mark.parametrize(
-    "answer", ["[]", "{}", '{"url": "nonsense", "user_id": "x", "room": "y"}', "{"]
+    "response", ["[]", "{}", '{"url": "nonsense", "user_id": "x", "room": "y"}', "{"]
 )
-async def test_an_unexpected_negotiate_response_is_a_finding(answer):
+async def test_an_unexpected_negotiate_response_is_a_finding(response):
     async def respond(request: web.Request) -> web.Response:
         is_health = request.path.startswith("/api/health")
-        text = '{"status": "ok"}' if is_health else answer
+        text = '{"status": "ok"}' if is_health else response
         return web.Response(text=text, content_type="application/json")
 
     async with served(respond) as url:
@@ -367,7 +367,7 @@ def test_an_invalid_address_is_named(typed):
 def test_a_misspelled_setting_is_named_with_a_suggestion(settings, name, meant):
     finding, _ = check_settings({**settings, name: "1"})
 
-    if meant is None:  # the right one is set as well
+    if meant is None:  # the right one is set as passing
         assert finding.state == "ok"
     else:
         assert_failed(finding, f"There is no setting {name}; did you mean {meant}?")
@@ -434,11 +434,11 @@ def test_the_settings_file_may_have_comments(tmp_path, monkeypatch):
 
 
 def test_the_command_prints_one_line_a_check_and_exits_with_the_result(stack):
-    well = run("--url", stack.url)
+    passing = run("--url", stack.url)
     broken = run("--url", f"http://127.0.0.1:{free_ports(1)[0]}", "--json")
 
-    assert well.returncode == 0, well.stdout
-    assert [line.split()[:2] for line in well.stdout.splitlines()] == [
+    assert passing.returncode == 0, passing.stdout
+    assert [line.split()[:2] for line in passing.stdout.splitlines()] == [
         ["ok", name] for name in CHECKS if name not in SETTINGS_CHECKS
     ]
     assert broken.returncode == 1
@@ -447,11 +447,11 @@ def test_the_command_prints_one_line_a_check_and_exits_with_the_result(stack):
 
 @pytest.mark.parametrize("url", ["localhost:1", "nonsense://x", "http://x:port"])
 def test_the_command_never_ends_with_a_traceback(url):
-    ended = run("--url", url)
+    result = run("--url", url)
 
-    assert ended.returncode == 1
-    assert ended.stdout.startswith("failed  app ")
-    assert "Traceback" not in ended.stderr
+    assert result.returncode == 1
+    assert result.stdout.startswith("failed  app ")
+    assert "Traceback" not in result.stderr
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

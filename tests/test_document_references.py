@@ -1,4 +1,4 @@
-"""What the documents refer to exists: files, headings, commands, tests, settings; examples run."""
+"""Files, headings, commands, tests and settings in the documents exist; examples run."""
 
 import json
 import os
@@ -33,7 +33,7 @@ DOCUMENTS = sorted(
 CLIENT = ROOT / "clients/javascript"
 PATH = re.compile(r"`((?:[\w.-]+/)+[\w.-]*\.(?:py|md|json|bicep|mjs|js|yml|yaml|toml))`")
 NOT_IN_GIT = ("web/dist/", "web/node_modules/", "local/node_modules/", "producers/dice.py")
-"""What a build or the reader makes."""
+"""Files that a build or the reader makes."""
 
 
 def name_of(document: Path) -> str:
@@ -114,7 +114,7 @@ async def test_the_stream_of_the_readme_ticks() -> None:
 
 
 def test_the_client_of_the_readme_sends_and_receives(stack: Stack) -> None:
-    """Its twelve lines run as they are, against the running app."""
+    """Its twelve lines run unchanged against the running app."""
     if not (CLIENT / "node_modules").exists():
         reason = "the client's packages are not installed: run `make test`"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

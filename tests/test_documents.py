@@ -1,4 +1,4 @@
-"""The documents that are made from the code are current."""
+"""The generated documents are current."""
 
 from local import documents
 

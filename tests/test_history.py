@@ -1,4 +1,4 @@
-"""An acknowledged message is in the history exactly once, in one order for everybody."""
+"""An acknowledged message is in the history exactly once, in one order for all readers."""
 
 import asyncio
 import random
@@ -36,37 +36,37 @@ def draft(content: str, sender: str = "ann", client_id: str = "") -> Draft:
     return MessageDraft(sender, client_id or uuid.uuid4().hex, content=content)
 
 
-async def everything(instance: Instance, room: str) -> list[tuple[int, str]]:
+async def read_log(instance: Instance, room: str) -> list[tuple[int, str]]:
     """The whole log: seq and content."""
-    return [(one.seq, one.content) for one in await stored_entries(instance, room)]
+    return [(one.seq, one.content) for one in await read_all_entries(instance, room)]
 
 
-async def stored_entries(instance: Instance, room: str) -> list[Any]:
+async def read_all_entries(instance: Instance, room: str) -> list[Any]:
     head = await instance.logs.read_head(room)
     return await read_entries(instance.logs, room, head, 1, head.seq)
 
 
 async def contents(instance: Instance, room: str, stored: list[Stored]) -> list[str]:
     """The contents under the seqs that were acknowledged."""
-    by_seq = dict(await everything(instance, room))
+    by_seq = dict(await read_log(instance, room))
     return [by_seq[one.seq] for one in stored]
 
 
-async def refusal(awaitable: Any) -> str:
-    """The code that something is refused with."""
-    with pytest.raises(ApiError) as refused:
+async def error_code(awaitable: Any) -> str:
+    """The code of the error that is raised."""
+    with pytest.raises(ApiError) as raised:
         await awaitable
-    return refused.value.code
+    return raised.value.code
 
 
-# --- keeping --------------------------------------------------------------------------------
+# --- appending ------------------------------------------------------------------------------
 
 
 async def test_messages_get_consecutive_seqs(one: Instance, room: str) -> None:
     stored = [await one.appender.append(room, draft(text)) for text in ("a", "b", "c")]
 
     assert [each.seq for each in stored] == [1, 2, 3]
-    assert await everything(one, room) == [(1, "a"), (2, "b"), (3, "c")]
+    assert await read_log(one, room) == [(1, "a"), (2, "b"), (3, "c")]
 
 
 async def test_messages_that_arrive_during_a_commit_share_the_next_one(
@@ -77,8 +77,8 @@ async def test_messages_that_arrive_during_a_commit_share_the_next_one(
     stored = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
 
     assert [each.seq for each in stored] == list(range(1, 2 + 2 * MAX_COMMIT_ENTRIES))
-    stamps = {one.timestamp for one in await stored_entries(one, room)}
-    assert len(stamps) <= 4  # the first alone or with others, then full batches
+    stamps = {one.timestamp for one in await read_all_entries(one, room)}
+    assert len(stamps) <= 4  # the first commit has one or more entries, the others are full
 
 
 async def test_two_instances_write_one_order_without_gaps_or_duplicates(
@@ -90,62 +90,62 @@ async def test_two_instances_write_one_order_without_gaps_or_duplicates(
         *(random.choice((one, other)).appender.append(room, each) for each in drafts)
     )
 
-    log = await everything(one, room)
+    log = await read_log(one, room)
     assert [seq for seq, _ in log] == list(range(1, 201))
     assert sorted(content for _, content in log) == sorted(each.content for each in drafts)
-    assert log == await everything(other, room)
+    assert log == await read_log(other, room)
 
 
 async def test_a_repeated_message_has_the_seq_of_the_first(
     one: Instance, other: Instance, room: str
 ) -> None:
-    said = draft("once")
+    message = draft("once")
 
-    first = await one.appender.append(room, said)
+    first = await one.appender.append(room, message)
     await one.appender.append(room, draft("between"))
-    again = await other.appender.append(room, said)
+    again = await other.appender.append(room, message)
 
     assert again == first
-    assert await everything(one, room) == [(1, "once"), (2, "between")]
+    assert await read_log(one, room) == [(1, "once"), (2, "between")]
 
 
 async def test_a_message_sent_twice_concurrently_is_stored_once(
     one: Instance, other: Instance, room: str
 ) -> None:
-    said = draft("once")
+    message = draft("once")
 
     stored = await asyncio.gather(
-        *(each.appender.append(room, said) for each in (one, one, other, other))
+        *(each.appender.append(room, message) for each in (one, one, other, other))
     )
 
     assert {each.seq for each in stored} == {1}
-    assert await everything(one, room) == [(1, "once")]
+    assert await read_log(one, room) == [(1, "once")]
 
 
 async def test_repeated_messages_do_not_delay_new_ones(one: Instance, room: str) -> None:
-    said = [draft(str(number)) for number in range(10)]
-    await asyncio.gather(*(one.appender.append(room, each) for each in said[::2]))
+    drafts = [draft(str(number)) for number in range(10)]
+    await asyncio.gather(*(one.appender.append(room, each) for each in drafts[::2]))
 
-    stored = await asyncio.gather(*(one.appender.append(room, each) for each in said))
+    stored = await asyncio.gather(*(one.appender.append(room, each) for each in drafts))
 
     assert sorted(each.seq for each in stored) == list(range(1, 11))
-    assert await contents(one, room, stored) == [each.content for each in said]
+    assert await contents(one, room, stored) == [each.content for each in drafts]
 
 
 async def test_an_id_used_again_for_another_text_is_a_conflict(one: Instance, room: str) -> None:
     await one.appender.append(room, draft("one thing", client_id="the-id"))
 
-    code = await refusal(one.appender.append(room, draft("another", client_id="the-id")))
+    code = await error_code(one.appender.append(room, draft("another", client_id="the-id")))
 
     assert code == "id_conflict"
-    assert await everything(one, room) == [(1, "one thing")]
+    assert await read_log(one, room) == [(1, "one thing")]
 
 
 async def test_the_same_id_of_two_users_is_two_messages(one: Instance, room: str) -> None:
     await one.appender.append(room, draft("ann's", sender="ann", client_id="1"))
     await one.appender.append(room, draft("bob's", sender="bob", client_id="1"))
 
-    assert await everything(one, room) == [(1, "ann's"), (2, "bob's")]
+    assert await read_log(one, room) == [(1, "ann's"), (2, "bob's")]
 
 
 async def test_a_message_for_a_full_queue_is_rejected_at_once(
@@ -153,9 +153,9 @@ async def test_a_message_for_a_full_queue_is_rejected_at_once(
 ) -> None:
     monkeypatch.setattr(draft_queue, "MAX_QUEUE_DRAFTS", 5)
     waiting = [asyncio.ensure_future(one.appender.append(room, draft("x"))) for _ in range(5)]
-    await asyncio.sleep(0)  # They stand in line now.
+    await asyncio.sleep(0)  # The drafts are in the queue now.
 
-    code = await refusal(one.appender.append(room, draft("too many")))
+    code = await error_code(one.appender.append(room, draft("too many")))
 
     assert code == "busy"
     assert len(await asyncio.gather(*waiting)) == 5
@@ -182,7 +182,7 @@ async def test_timestamps_of_a_log_never_decrease(
 
     assert second.seq == 2
     assert first.seq == 1
-    times = [entry.timestamp for entry in await stored_entries(one, room)]
+    times = [entry.timestamp for entry in await read_all_entries(one, room)]
     assert times[0] == times[1]
 
 
@@ -190,10 +190,10 @@ async def test_timestamps_of_a_log_never_decrease(
 
 
 async def test_a_commit_whose_response_was_lost_is_recognized(stack: Stack, room: str) -> None:
-    """The storage has stored the messages, and the app cannot know: it must not keep them twice."""
+    """The storage committed the messages, then the response was lost."""
     async with losing_proxy(stack.tables.url) as proxy:
-        way = stack.tables_connection_string.replace(stack.tables.url, proxy.url)
-        async with instance(stack, tables=way) as one:
+        tables = stack.tables_connection_string.replace(stack.tables.url, proxy.url)
+        async with instance(stack, tables=tables) as one:
             await one.appender.append(room, draft("before"))
             proxy.lose = 2
 
@@ -202,7 +202,7 @@ async def test_a_commit_whose_response_was_lost_is_recognized(stack: Stack, room
 
             assert proxy.lost == 2
             assert await contents(one, room, stored) == [each.content for each in drafts]
-            log = await everything(one, room)
+            log = await read_log(one, room)
             assert [seq for seq, _ in log] == list(range(1, 12))
 
 
@@ -210,49 +210,49 @@ async def test_an_unpublished_message_is_published_when_it_is_repeated(
     stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
     async with serve() as service, instance(stack, hub=service.connection_string) as one:
-        ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
-        bob = await Connection.open(http, ticket.url, RELIABLE)
+        token = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
+        bob = await Connection.open(http, token.url, RELIABLE)
         service.faults.add(Fault("rest", "refuse", count=3, status=400))
-        said = draft("hello")
+        message = draft("hello")
 
-        codes = [await refusal(one.appender.append(room, said)) for _ in range(3)]
-        stored = await one.appender.append(room, said)
+        codes = [await error_code(one.appender.append(room, message)) for _ in range(3)]
+        stored = await one.appender.append(room, message)
 
         assert codes == ["unavailable"] * 3
         assert stored.seq == 1
         assert (await bob.receive(type="message"))["content"] == "hello"
-        assert await everything(one, room) == [(1, "hello")]
+        assert await read_log(one, room) == [(1, "hello")]
         await bob.close()
 
 
-async def until_kept(one: Instance, room: str, said: Draft) -> Stored:
-    """What a client does: send again until it is acknowledged."""
+async def append_until_stored(one: Instance, room: str, message: Draft) -> Stored:
+    """Repeat a message until it is acknowledged, as clients do."""
     while True:
         with suppress(ApiError):
-            return await one.appender.append(room, said)
+            return await one.appender.append(room, message)
 
 
 async def test_all_messages_are_published_after_a_failure_of_ten_seconds(
     stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
-    """Senders try again until they know; then everybody has everything, once and in order."""
+    """Senders repeat until they are acknowledged; then every reader has all messages once."""
     async with serve() as service, instance(stack, hub=service.connection_string) as one:
-        ticket = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
-        bob = await Connection.open(http, ticket.url, RELIABLE)
+        token = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
+        bob = await Connection.open(http, token.url, RELIABLE)
         clock = asyncio.get_running_loop().time
         works_again = clock() + 10
 
         async def sender(name: str) -> None:
-            said = draft(name, sender=name)
+            message = draft(name, sender=name)
             while clock() < works_again:
                 if not service.faults.has_pending("rest"):
                     service.faults.add(Fault("rest", "refuse", status=400))
                 with suppress(ApiError):
-                    await one.appender.append(room, said)
-            await until_kept(one, room, said)
+                    await one.appender.append(room, message)
+            await append_until_stored(one, room, message)
 
         await asyncio.gather(*(sender(f"writer{number}") for number in range(5)))
-        log = await everything(one, room)
+        log = await read_log(one, room)
         await bob.receive_where(lambda _: {seq for seq, _ in bob.texts(room)} >= set(range(1, 6)))
 
         assert [seq for seq, _ in log] == [1, 2, 3, 4, 5]
@@ -264,11 +264,11 @@ async def test_a_message_published_twice_has_the_same_seq(
     stack: Stack, room: str, http: aiohttp.ClientSession
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
-    async with ann.connect(room) as here:
-        await here.send_message(room, "hello", client_id="the-id")
-        await here.send_message(room, "hello", client_id="the-id")
+    async with ann.connect(room) as ann_tab:
+        await ann_tab.send_message(room, "hello", client_id="the-id")
+        await ann_tab.send_message(room, "hello", client_id="the-id")
 
-        received = [await here.receive(type="message"), await here.receive(type="message")]
+        received = [await ann_tab.receive(type="message"), await ann_tab.receive(type="message")]
 
         assert received[0] == received[1]
 
@@ -276,12 +276,12 @@ async def test_a_message_published_twice_has_the_same_seq(
 async def test_acknowledged_messages_survive_a_killed_host(
     stack: Stack, room: str, one: Instance, http: aiohttp.ClientSession
 ) -> None:
-    """Killed in the middle of traffic and started again, while the senders try until they know."""
+    """The host is killed during traffic and restarted; senders repeat until acknowledged."""
     (port,) = free_ports(1)
     host = start_functions(port=port, environment=stack.environment)
     host.wait()
     acknowledged: dict[str, int] = {}
-    in_full_swing = asyncio.Event()
+    thirty_are_acknowledged = asyncio.Event()
 
     async def sender(name: str) -> None:
         for number in range(15):
@@ -290,28 +290,28 @@ async def test_acknowledged_messages_survive_a_killed_host(
                 pass
             acknowledged[body["content"]] = seq
             if len(acknowledged) == 30:
-                in_full_swing.set()
+                thirty_are_acknowledged.set()
 
-    async def killer() -> None:
-        await in_full_swing.wait()
+    async def restart_host() -> None:
+        await thirty_are_acknowledged.wait()
         host.kill()
         host.start()
 
     try:
-        await asyncio.gather(killer(), *(sender(f"writer{number}") for number in range(6)))
+        await asyncio.gather(restart_host(), *(sender(f"writer{number}") for number in range(6)))
     finally:
         host.stop()
 
-    log = await everything(one, room)
+    log = await read_log(one, room)
     assert [seq for seq, _ in log] == list(range(1, 91))
     assert {content: seq for seq, content in log} == acknowledged
 
 
 async def post(http: aiohttp.ClientSession, url: str, body: Any) -> int | None:
-    """The seq of a message, or None when nobody confirmed it."""
+    """The seq of a message, or None when it was not acknowledged."""
     try:
-        async with http.post(url, json=body, timeout=aiohttp.ClientTimeout(5)) as answer:
-            return int((await answer.json())["seq"]) if answer.status == 200 else None
+        async with http.post(url, json=body, timeout=aiohttp.ClientTimeout(5)) as response:
+            return int((await response.json())["seq"]) if response.status == 200 else None
     except (aiohttp.ClientError, TimeoutError):
         await asyncio.sleep(0.05)
         return None
@@ -348,7 +348,7 @@ async def test_all_users_receive_the_messages_of_two_hosts_in_one_order(
                 *(write_here(number) for number in range(10)),
                 *(write_there(number) for number in range(10)),
             )
-            log = await everything(one, room)
+            log = await read_log(one, room)
             for reader in (first_reader, second_reader):
                 await reader.receive_where(lambda _: len(reader.texts(room)) >= 100)  # noqa: B023
 
@@ -359,17 +359,18 @@ async def test_all_users_receive_the_messages_of_two_hosts_in_one_order(
         second.stop()
 
 
-# --- coming back ----------------------------------------------------------------------------
+# --- reading missed messages ----------------------------------------------------------------
 
 
-async def said(instance: Instance, room: str, count: int) -> None:
+async def append_numbers(instance: Instance, room: str, count: int) -> None:
+    """Append messages with the contents 1, 2, ... at the same time."""
     await asyncio.gather(
         *(instance.appender.append(room, draft(str(number + 1))) for number in range(count))
     )
 
 
 async def test_read_since_returns_exactly_the_missed_messages(one: Instance, room: str) -> None:
-    await said(one, room, 30)
+    await append_numbers(one, room, 30)
     epoch = (await one.logs.read_head(room)).epoch
 
     page, recovered = await one.history.read_since(room, 10, epoch)
@@ -379,7 +380,7 @@ async def test_read_since_returns_exactly_the_missed_messages(one: Instance, roo
 
 
 async def test_read_since_the_head_returns_no_messages(one: Instance, room: str) -> None:
-    await said(one, room, 3)
+    await append_numbers(one, room, 3)
     epoch = (await one.logs.read_head(room)).epoch
 
     page, recovered = await one.history.read_since(room, 3, epoch)
@@ -390,7 +391,7 @@ async def test_read_since_the_head_returns_no_messages(one: Instance, room: str)
 
 async def test_read_since_an_empty_log_returns_all_messages(one: Instance, room: str) -> None:
     empty, _ = await one.history.read_since(room, None, None)
-    await said(one, room, 3)
+    await append_numbers(one, room, 3)
 
     page, recovered = await one.history.read_since(room, empty.head.seq, empty.head.epoch)
 
@@ -401,7 +402,7 @@ async def test_read_since_an_empty_log_returns_all_messages(one: Instance, room:
 async def test_read_since_returns_the_newest_page_when_too_many_are_missed(
     one: Instance, room: str
 ) -> None:
-    await said(one, room, 250)
+    await append_numbers(one, room, 250)
     epoch = (await one.logs.read_head(room)).epoch
 
     page, recovered = await one.history.read_since(room, 10, epoch)
@@ -414,7 +415,7 @@ async def test_read_since_returns_the_newest_page_when_too_many_are_missed(
 async def test_read_since_without_a_position_returns_the_newest_page(
     one: Instance, room: str
 ) -> None:
-    await said(one, room, 60)
+    await append_numbers(one, room, 60)
 
     page, recovered = await one.history.read_since(room, None, None)
 
@@ -423,10 +424,10 @@ async def test_read_since_without_a_position_returns_the_newest_page(
 
 
 async def test_a_log_that_was_deleted_begins_a_new_epoch(one: Instance, room: str) -> None:
-    await said(one, room, 3)
+    await append_numbers(one, room, 3)
     before = await one.logs.read_head(room)
-    await deleted(one, room)
-    await said(one, room, 5)
+    await delete_log(one, room)
+    await append_numbers(one, room, 5)
 
     page, recovered = await one.history.read_since(room, 3, before.epoch)
 
@@ -438,21 +439,21 @@ async def test_a_log_that_was_deleted_begins_a_new_epoch(one: Instance, room: st
 async def test_a_log_without_its_head_stores_the_same_messages_again(
     one: Instance, other: Instance, room: str
 ) -> None:
-    """Only the head is gone: what is left of the old log neither shows nor stands in the way."""
-    saying = [draft(text) for text in "abc"]
-    for each in saying:
+    """Only the head is deleted: rows of the old log are not read and do not block new ones."""
+    drafts = [draft(text) for text in "abc"]
+    for each in drafts:
         await one.appender.append(room, each)
     table = one.tables.open("history")
     await table.delete_entity(room, "head")
 
-    again = [await other.appender.append(room, each) for each in saying[:2]]
+    again = [await other.appender.append(room, each) for each in drafts[:2]]
 
     assert [stored.seq for stored in again] == [1, 2]
     page = await other.history.read_page(room)
     assert [entry.content for entry in page.messages] == ["a", "b"]
 
 
-async def deleted(instance: Instance, room: str) -> None:
+async def delete_log(instance: Instance, room: str) -> None:
     table = instance.tables.open("history")
     async for row in table.query_entities("PartitionKey eq @p", parameters={"p": room}):
         await table.delete_entity(row["PartitionKey"], row["RowKey"])
@@ -462,25 +463,25 @@ async def deleted(instance: Instance, room: str) -> None:
 
 
 async def test_pages_cover_the_whole_history_in_both_directions(one: Instance, room: str) -> None:
-    await said(one, room, 57)
+    await append_numbers(one, room, 57)
 
-    back, more, before = [], True, None
+    backward, more, before = [], True, None
     while more:
         page = await one.history.read_page(room, 10, before=before)
-        back = [entry.seq for entry in page.messages] + back
+        backward = [entry.seq for entry in page.messages] + backward
         before, more = page.messages[0].seq, page.more
-    forth, more = [], True
+    forward, more = [], True
     while more:
-        page = await one.history.read_page(room, 10, after=len(forth))
-        forth += [entry.seq for entry in page.messages]
+        page = await one.history.read_page(room, 10, after=len(forward))
+        forward += [entry.seq for entry in page.messages]
         more = page.more
 
-    assert back == forth == list(range(1, 58))
+    assert backward == forward == list(range(1, 58))
 
 
 async def test_pages_are_correct_during_concurrent_writes(one: Instance, room: str) -> None:
-    await said(one, room, 40)
-    writing = asyncio.ensure_future(said(one, room, 150))
+    await append_numbers(one, room, 40)
+    writing = asyncio.ensure_future(append_numbers(one, room, 150))
 
     back, before = [], 41
     while before > 1:
@@ -498,9 +499,9 @@ async def test_pages_are_correct_during_concurrent_writes(one: Instance, room: s
 async def test_a_cursor_outside_the_log_is_rejected(
     one: Instance, room: str, cursor: dict[str, int]
 ) -> None:
-    await said(one, room, 3)
+    await append_numbers(one, room, 3)
 
-    assert await refusal(one.history.read_page(room, 10, **cursor)) == "invalid_cursor"
+    assert await error_code(one.history.read_page(room, 10, **cursor)) == "invalid_cursor"
 
 
 async def test_an_empty_room_has_an_empty_history(one: Instance, room: str) -> None:
@@ -516,7 +517,7 @@ DAY = timedelta(days=1)
 
 async def test_old_messages_are_purged_and_seqs_continue(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
-    await said(one, room, 120)
+    await append_numbers(one, room, 120)
     one.time = None
     await one.appender.append(room, draft("new"))
 
@@ -532,7 +533,7 @@ async def test_a_position_before_the_purged_messages_is_not_recovered(
     one: Instance, room: str
 ) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
-    await said(one, room, 60)
+    await append_numbers(one, room, 60)
     one.time = None
     await one.appender.append(room, draft("new"))
     epoch = (await one.logs.read_head(room)).epoch
@@ -547,29 +548,31 @@ async def test_a_position_before_the_purged_messages_is_not_recovered(
 
 async def test_an_interrupted_purge_continues(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
-    await said(one, room, 100)
+    await append_numbers(one, room, 100)
     one.time = None
     rows = [row async for row in one.logs.query_rows(room, "m:", "m;")]
     table = one.tables.open("history")
-    await table.delete_entity(room, f"i:ann:{rows[0]['id']}")  # As if it had died in between.
+    await table.delete_entity(
+        room, f"i:ann:{rows[0]['id']}"
+    )  # As when a purge stops between the two deletes.
 
     await purge(one.logs, datetime.now(UTC), days=7)
 
     head = await one.logs.read_head(room)
     assert await read_entries(one.logs, room, head, 1, head.seq) == []
-    left = [
+    remaining = [
         r["RowKey"]
         async for r in table.query_entities("PartitionKey eq @p", parameters={"p": room})
     ]
-    assert left == ["head"], left
+    assert remaining == ["head"], remaining
 
 
 async def test_messages_are_stored_during_a_purge(one: Instance, room: str) -> None:
     one.time = datetime.now(UTC) - 10 * DAY
-    await said(one, room, 100)
+    await append_numbers(one, room, 100)
     one.time = None
 
-    await asyncio.gather(purge(one.logs, datetime.now(UTC), days=7), said(one, room, 100))
+    await asyncio.gather(purge(one.logs, datetime.now(UTC), days=7), append_numbers(one, room, 100))
 
     page = await one.history.read_page(room, 200)
     assert [entry.seq for entry in page.messages] == list(range(101, 201))
@@ -584,4 +587,4 @@ async def test_both_users_of_a_direct_conversation_write_one_log(one: Instance) 
     await one.appender.append(direct_log(ann, bob), draft("hi bob", sender=ann))
     await one.appender.append(direct_log(bob, ann), draft("hi ann", sender=bob))
 
-    assert await everything(one, direct_log(ann, bob)) == [(1, "hi bob"), (2, "hi ann")]
+    assert await read_log(one, direct_log(ann, bob)) == [(1, "hi bob"), (2, "hi ann")]

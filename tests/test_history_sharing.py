@@ -1,4 +1,4 @@
-"""Several instances write one log at the same moment: storage that fails, instances that die."""
+"""Several instances write one log at once, with failing storage and stopping instances."""
 
 import asyncio
 import random
@@ -34,7 +34,7 @@ DEADLINE_SECONDS = 60.0
 
 
 class Faults:
-    """What goes wrong in the calls of one instance to the storage. A dead one never continues."""
+    """Faults of one instance's storage calls. After `dies_after` calls no call returns."""
 
     def __init__(self, seed: int, rate: float, dies_after: int = -1) -> None:
         self._random = random.Random(seed)
@@ -56,7 +56,7 @@ class Faults:
             raise ServiceRequestError("refused")
         result = await self.read(call)
         if chance > 1 - self._rate / 2:
-            raise ServiceResponseError("the answer was lost")
+            raise ServiceResponseError("the response was lost")
         return result
 
 
@@ -118,7 +118,7 @@ class Node:
         )
 
     def share(self, room: str) -> None:
-        """Begin as if the instance had met other writers."""
+        """Start in the state of an instance that has seen other writers."""
         contention = self.appender._contention.setdefault(room, Contention())  # noqa: SLF001
         contention.note_shared(asyncio.get_running_loop().time())
 
@@ -146,8 +146,10 @@ async def start_nodes(
             await node.close()
 
 
-async def send_until_answered(nodes: Sequence[Node], room: str, draft: Draft) -> Stored | ApiError:
-    """What a client does: repeat what is not confirmed, each time through another instance."""
+async def send_until_acknowledged(
+    nodes: Sequence[Node], room: str, draft: Draft
+) -> Stored | ApiError:
+    """Repeat an unacknowledged draft through another instance each time, as clients do."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         attempt = 0
         while True:
@@ -168,7 +170,7 @@ async def check(
     frames: Sequence[Entry | Change],
     outcomes: dict[Draft, Stored | ApiError],
 ) -> None:
-    """No hole, nothing twice, every confirmed draft stored under its seq and published."""
+    """Check: no gap, no duplicate, every acknowledged draft stored with its seq and published."""
     head = await reader.logs.read_head(room)
     entries = await read_entries(reader.logs, room, head, 1, head.seq)
     by_seq = {entry.seq: entry for entry in entries}
@@ -243,7 +245,7 @@ async def write_with_faults(
 
         async def send(draft: Draft) -> None:
             order = chance.sample(writers, len(writers))
-            outcomes[draft] = await send_until_answered(order, room, draft)
+            outcomes[draft] = await send_until_acknowledged(order, room, draft)
 
         first, rest = drafts[:8], drafts[8:]
         await asyncio.gather(*map(send, first))
@@ -267,7 +269,7 @@ def test_messages_are_stored_once_and_published_with_storage_faults(
 async def test_no_message_is_lost_when_an_instance_stops_after_any_step(
     stack: Stack, room: str, dies_after: int
 ) -> None:
-    """It stops in the middle of leading or following; the others take over."""
+    """The instance stops while it leads or follows; the others take over."""
     faults = [Faults(1, 0, dies_after), Faults(2, 0), Faults(3, 0)]
     async with start_nodes(stack, faults) as (nodes, frames):
         dying, *others = nodes
@@ -278,7 +280,7 @@ async def test_no_message_is_lost_when_an_instance_stops_after_any_step(
 
         async def send(draft: Draft, number: int) -> None:
             first = [dying, *others] if number % 2 else others
-            outcomes[draft] = await send_until_answered(first, room, draft)
+            outcomes[draft] = await send_until_acknowledged(first, room, draft)
 
         await asyncio.gather(*(send(one, number) for number, one in enumerate(drafts)))
         for node in others:
@@ -287,7 +289,7 @@ async def test_no_message_is_lost_when_an_instance_stops_after_any_step(
 
 
 async def test_unusable_protocol_rows_are_removed(stack: Stack, room: str) -> None:
-    """Half written, of another epoch, of another version, and far too many."""
+    """60 rows: truncated, of another epoch and of another version."""
     async with start_nodes(stack, [Faults(1, 0), Faults(2, 0)]) as (nodes, frames):
         one, other = nodes
         await one.appender.append(room, MessageDraft("ann", "1", content="a"))
@@ -306,11 +308,11 @@ async def test_unusable_protocol_rows_are_removed(stack: Stack, room: str) -> No
         outcomes: dict[Draft, Stored | ApiError] = {}
         for number in range(2, 8):
             draft = MessageDraft("ann", str(number), content="b")
-            outcomes[draft] = await send_until_answered([other, one], room, draft)
+            outcomes[draft] = await send_until_acknowledged([other, one], room, draft)
         await asyncio.gather(one.wait_until_idle(), other.wait_until_idle())
 
-        left = [row["RowKey"] async for row in one.logs.query_rows(room, "head:", "head;")]
-        assert left == []
+        remaining = [row["RowKey"] async for row in one.logs.query_rows(room, "head:", "head;")]
+        assert remaining == []
         await check(one, room, frames, outcomes)
         entries = (await one.history.read_page(room, 200)).messages
         assert "eve" not in {entry.sender for entry in entries}
@@ -326,7 +328,7 @@ async def test_retention_runs_while_instances_share_a_log(stack: Stack, room: st
 
         async def send(draft: Draft, number: int) -> None:
             order = [writers[number % 2], writers[1 - number % 2]]
-            outcomes[draft] = await send_until_answered(order, room, draft)
+            outcomes[draft] = await send_until_acknowledged(order, room, draft)
 
         async def purge_often() -> None:
             for _ in range(5):

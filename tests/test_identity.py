@@ -1,4 +1,4 @@
-"""Who somebody is: nobody can be somebody else, whichever way identity is proved."""
+"""Identity: guests, accounts, sessions and display names. No caller can use another user's id."""
 
 import asyncio
 import base64
@@ -54,11 +54,11 @@ def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-async def refusal(asking: Any) -> str:
-    """The code with which something is refused."""
-    with pytest.raises(ApiError) as refused:
-        await asking
-    return refused.value.code
+async def error_code(awaitable: Any) -> str:
+    """The code of the error that is raised."""
+    with pytest.raises(ApiError) as raised:
+        await awaitable
+    return raised.value.code
 
 
 # --- guests -------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ async def test_the_same_name_twice_makes_two_users(
 ) -> None:
     racing = [User.create(http, stack.url, "ann") for _ in range(8)]
 
-    ids = [person.id for person in await asyncio.gather(*racing)]
+    ids = [user.id for user in await asyncio.gather(*racing)]
 
     assert len(set(ids)) == 8
     assert {display_name(one) for one in ids} == {"ann"}
@@ -99,7 +99,7 @@ async def test_a_user_id_that_is_taken_is_not_reused(
 
 
 def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> str:
-    good = {
+    valid = {
         "sub": "ann-22222222",
         "aud": SESSION,
         "exp": time.time() + 60,
@@ -107,8 +107,8 @@ def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> st
         "name": "ann",
         "began": int(time.time()),
     }
-    said = {name: value for name, value in (good | claims).items() if value is not None}
-    return jwt.encode(said, secret, algorithm=algorithm)
+    merged = {name: value for name, value in (valid | claims).items() if value is not None}
+    return jwt.encode(merged, secret, algorithm=algorithm)
 
 
 @pytest.mark.parametrize(
@@ -118,20 +118,21 @@ def session(secret: str = SECRET, algorithm: str = "HS256", **claims: Any) -> st
         pytest.param(session(secret="", algorithm="none"), id="no signature"),
         pytest.param(session(algorithm="HS512"), id="another algorithm"),
         pytest.param(session(exp=time.time() - 1), id="expired"),
-        pytest.param(session(exp=None), id="for ever"),
-        pytest.param(session(sub=None), id="nobody"),
+        pytest.param(session(exp=None), id="without expiry"),
+        pytest.param(session(sub=None), id="without a subject"),
         pytest.param(session(sid=None), id="without an id"),
-        pytest.param(session(began="yesterday"), id="without a beginning"),
-        pytest.param(session(aud="another app"), id="for another use"),
-        pytest.param(session()[:-2], id="cut"),
+        pytest.param(session(began="yesterday"), id="invalid start time"),
+        pytest.param(session(aud="another app"), id="another audience"),
+        pytest.param(session()[:-2], id="truncated"),
         pytest.param("", id="empty"),
         pytest.param("." * 10_000, id="dots"),
-        pytest.param("\udcff\udcfe", id="no text"),
+        pytest.param("\udcff\udcfe", id="not UTF-8"),
     ],
 )
 async def test_an_invalid_session_is_rejected(token: str) -> None:
     assert (
-        await refusal(Guest(SessionSigner(SECRET)).authenticate(bearer(token))) == "unauthenticated"
+        await error_code(Guest(SessionSigner(SECRET)).authenticate(bearer(token)))
+        == "unauthenticated"
     )
 
 
@@ -139,7 +140,7 @@ async def test_an_invalid_session_is_rejected(token: str) -> None:
 async def test_a_session_is_accepted_only_as_a_bearer_token(scheme: str) -> None:
     headers = {"authorization": scheme + session()}
 
-    assert await refusal(Guest(SessionSigner(SECRET)).authenticate(headers)) == "unauthenticated"
+    assert await error_code(Guest(SessionSigner(SECRET)).authenticate(headers)) == "unauthenticated"
 
 
 @given(st.text() | st.from_regex(r"[a-z]+_[a-f0-9]{16}"))
@@ -151,10 +152,10 @@ def test_a_guest_id_is_well_formed_and_differs_from_account_ids(name: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("wish", "name"),
+    ("requested", "name"),
     [
         ("Ann Lee", "Ann-Lee"),
-        ("Ａｎｎ", "Ann"),  # noqa: RUF001 - a look-alike is the point
+        ("Ａｎｎ", "Ann"),  # noqa: RUF001 - full-width letters are the test
         ("a\u200bn\u202en", "ann"),
         ("ann\r\nX-Injected: 1", "ann-X-Injected-1"),
         ("x' or PartitionKey ne 'x", "x-or-PartitionKey-ne-x"),
@@ -167,8 +168,10 @@ def test_a_guest_id_is_well_formed_and_differs_from_account_ids(name: str) -> No
         ("a" * 100_000, "a" * 40),
     ],
 )
-async def test_a_requested_name_is_converted_to_the_characters_of_ids(wish: str, name: str) -> None:
-    caller = await Guest(SessionSigner(SECRET)).authenticate_or_create({}, wish)
+async def test_a_requested_name_is_converted_to_the_characters_of_ids(
+    requested: str, name: str
+) -> None:
+    caller = await Guest(SessionSigner(SECRET)).authenticate_or_create({}, requested)
 
     assert re.fullmatch(re.escape(name) + "-[a-z2-9]{8}", caller.user_id)
 
@@ -201,11 +204,11 @@ NAMES = [
 async def test_a_display_name_of_any_script_is_unchanged(
     stack: Stack, http: aiohttp.ClientSession, name: str
 ) -> None:
-    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
-        admission = await answer.json()
+    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as response:
+        negotiated = await response.json()
 
-    assert admission["name"] == name
-    assert validate_user_id(admission["user_id"])
+    assert negotiated["name"] == name
+    assert validate_user_id(negotiated["user_id"])
     assert validate_display_name(name) == name
     assert decode_display_name(encode_display_name(name)) == name
 
@@ -230,11 +233,11 @@ async def test_an_invisible_or_system_like_name_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, ann: User, name: str
 ) -> None:
     status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
-    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
-        admission = await answer.json()
+    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as response:
+        negotiated = await response.json()
 
     assert (status, body["error"]["code"]) == (400, "invalid_name")
-    assert validate_display_name(admission["name"]) == admission["name"] != name
+    assert validate_display_name(negotiated["name"]) == negotiated["name"] != name
 
 
 @given(st.text())
@@ -247,30 +250,34 @@ def test_clean_display_name_returns_a_valid_name(text: str) -> None:
 
 async def test_every_event_of_a_user_has_the_display_name(ann: User, bob: User) -> None:
     room = f"room-{time.time_ns()}"
-    async with ann.connect(room) as here:
+    async with ann.connect(room) as ann_tab:
         assert (await bob.ask("PATCH", "/api/me", json={"name": "张伟"}))[0] == 200
-        async with bob.connect() as there:
-            joined = await there.join(room)
-            await there.send("typing", {"room": room})
-            typing = await here.receive(type="typing")
-            came = await here.receive(type="system", user_id=bob.id, event="joined")
-            await there.send("direct", {"to": ann.id, "content": "hello", "id": "1"})
-            await there.send_message(room, "in the room")
-            said = await here.receive(type="message", content="in the room")
-            written = await here.receive(type="direct_message")
+        async with bob.connect() as bob_tab:
+            joined = await bob_tab.join(room)
+            await bob_tab.send("typing", {"room": room})
+            typing = await ann_tab.receive(type="typing")
+            joined_event = await ann_tab.receive(type="system", user_id=bob.id, event="joined")
+            await bob_tab.send("direct", {"to": ann.id, "content": "hello", "id": "1"})
+            await bob_tab.send_message(room, "in the room")
+            message = await ann_tab.receive(type="message", content="in the room")
+            direct_message = await ann_tab.receive(type="direct_message")
 
             assert (await bob.ask("PATCH", "/api/me", json={"name": "Анна"}))[0] == 200
-            renamed = await here.receive(type="system", user_id=bob.id, event="renamed")
+            renamed = await ann_tab.receive(type="system", user_id=bob.id, event="renamed")
             users = (await ann.get(f"/api/rooms/{room}/users"))["users"]
             (direct,) = (await ann.get("/api/rooms"))["direct"]
 
-        went = await here.receive(type="system", user_id=bob.id, event="left", within=15)
+        left_event = await ann_tab.receive(type="system", user_id=bob.id, event="left", within=15)
 
     names = {one["user_id"]: one["name"] for one in joined["users"]}
     assert names == {ann.id: "ann", bob.id: "张伟"}
-    assert (said["name"], written["name"]) == ("张伟", "张伟")
-    assert (typing["name"], came["name"], came["content"]) == ("张伟", "张伟", "张伟 joined")
-    assert (renamed["name"], went["name"]) == ("Анна", "Анна")
+    assert (message["name"], direct_message["name"]) == ("张伟", "张伟")
+    assert (typing["name"], joined_event["name"], joined_event["content"]) == (
+        "张伟",
+        "张伟",
+        "张伟 joined",
+    )
+    assert (renamed["name"], left_event["name"]) == ("Анна", "Анна")
     assert {one["user_id"]: one["name"] for one in users} == {ann.id: "ann", bob.id: "Анна"}
     assert direct["name"] == "Анна"
 
@@ -298,8 +305,8 @@ async def test_a_user_reads_and_changes_the_own_profile(ann: User) -> None:
 
 
 async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) -> None:
-    async with http.post(f"{strict.url}/api/negotiate", json={"name": "darn it"}) as answer:
-        assert (await answer.json())["error"]["code"] == "moderated"
+    async with http.post(f"{strict.url}/api/negotiate", json={"name": "darn it"}) as response:
+        assert (await response.json())["error"]["code"] == "moderated"
     ann = await User.create(http, strict.url, "ann")
 
     status, body = await ann.ask("PATCH", "/api/me", json={"name": "Heck"})
@@ -314,7 +321,7 @@ async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) ->
 async def test_signing_out_ends_the_session_and_closes_its_connections(
     ann: User, http: aiohttp.ClientSession
 ) -> None:
-    admission = await ann.negotiate()
+    negotiated = await ann.negotiate()
     async with ann.connect("lobby") as tab:
         status, body = await ann.ask("DELETE", "/api/me/session")
 
@@ -322,9 +329,9 @@ async def test_signing_out_ends_the_session_and_closes_its_connections(
         await asyncio.wait_for(tab.closed(), 10)
     assert (await ann.ask("GET", "/api/me"))[0] == 401
     assert (await ann.ask("POST", "/api/negotiate", json={}))[0] == 401
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await Connection.open(http, admission["url"], RELIABLE)
-    assert refused.value.status == 401
+    with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
+        await Connection.open(http, negotiated["url"], RELIABLE)
+    assert raised.value.status == 401
 
 
 async def test_a_sign_out_applies_on_every_instance(
@@ -333,8 +340,8 @@ async def test_a_sign_out_applies_on_every_instance(
     headers = {"Authorization": f"Bearer {ann.session}"}
     await ann.ask("DELETE", "/api/me/session")
 
-    async with http.post(f"{strict.url}/api/negotiate", headers=headers) as answer:
-        assert answer.status == 401
+    async with http.post(f"{strict.url}/api/negotiate", headers=headers) as response:
+        assert response.status == 401
 
 
 async def test_a_renewed_session_has_the_same_id(ann: User) -> None:
@@ -388,7 +395,7 @@ async def test_a_token_without_a_subject_is_unauthenticated(company: OwnIssuer) 
 
     for subject in ("", " "):
         token = company.token(sub=subject)
-        assert await refusal(identity.authenticate(bearer(token))) == "unauthenticated"
+        assert await error_code(identity.authenticate(bearer(token))) == "unauthenticated"
 
 
 async def test_an_account_has_the_same_id_with_another_name(company: OwnIssuer) -> None:
@@ -404,24 +411,24 @@ async def test_an_account_has_the_same_id_with_another_name(company: OwnIssuer) 
 # --- App Service Authentication -----------------------------------------------------------------
 
 
-def principal(said: Any) -> str:
-    return base64.b64encode(json.dumps(said).encode()).decode()
+def encode_principal(principal: Any) -> str:
+    return base64.b64encode(json.dumps(principal).encode()).decode()
 
 
-GOOD = principal({"auth_typ": "aad", "claims": [{"typ": "name", "val": "Ann"}]})
+PRINCIPAL = encode_principal({"auth_typ": "aad", "claims": [{"typ": "name", "val": "Ann"}]})
 SIGNED_IN = {
     "x-ms-client-principal-id": "4711",
     "x-ms-client-principal-name": "ann@example.com",
-    "x-ms-client-principal": GOOD,
+    "x-ms-client-principal": PRINCIPAL,
 }
 
 
 @pytest.fixture
-def behind_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+def app_service_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBSITE_AUTH_ENABLED", "True")
 
 
-@pytest.mark.usefixtures("behind_the_platform")
+@pytest.mark.usefixtures("app_service_authentication")
 async def test_each_account_has_one_user_id() -> None:
     ann = await EasyAuth().authenticate(SIGNED_IN)
     again = await EasyAuth().authenticate_or_create(SIGNED_IN, "bob")
@@ -432,10 +439,10 @@ async def test_each_account_has_one_user_id() -> None:
 
 
 async def test_principal_headers_are_ignored_outside_app_service() -> None:
-    assert await refusal(EasyAuth().authenticate(SIGNED_IN)) == "unauthenticated"
+    assert await error_code(EasyAuth().authenticate(SIGNED_IN)) == "unauthenticated"
 
 
-@pytest.mark.usefixtures("behind_the_platform")
+@pytest.mark.usefixtures("app_service_authentication")
 @pytest.mark.parametrize(
     "garbage",
     [
@@ -444,25 +451,25 @@ async def test_principal_headers_are_ignored_outside_app_service() -> None:
         "\u00e9",
         base64.b64encode(b"\xff\xfe").decode(),
         base64.b64encode(b"[" * 10_000).decode(),
-        principal([]),
-        principal(None),
-        principal({"auth_typ": "aad", "claims": []}),
-        principal({"auth_typ": "", "claims": [{"typ": "name", "val": "Ann"}]}),
-        principal({"auth_typ": "aad", "claims": [{"typ": "name", "val": "a" * 100_000}]}),
+        encode_principal([]),
+        encode_principal(None),
+        encode_principal({"auth_typ": "aad", "claims": []}),
+        encode_principal({"auth_typ": "", "claims": [{"typ": "name", "val": "Ann"}]}),
+        encode_principal({"auth_typ": "aad", "claims": [{"typ": "name", "val": "a" * 100_000}]}),
     ],
     ids=lambda text: text[:12],
 )
 async def test_an_unreadable_principal_is_unauthenticated(garbage: str) -> None:
     headers = SIGNED_IN | {"x-ms-client-principal": garbage}
 
-    assert await refusal(EasyAuth().authenticate(headers)) == "unauthenticated"
+    assert await error_code(EasyAuth().authenticate(headers)) == "unauthenticated"
 
 
-@pytest.mark.usefixtures("behind_the_platform")
+@pytest.mark.usefixtures("app_service_authentication")
 async def test_a_cross_site_request_with_the_cookie_is_forbidden() -> None:
     headers = SIGNED_IN | {"sec-fetch-site": "cross-site"}
 
-    assert await refusal(EasyAuth().authenticate(headers)) == "forbidden"
+    assert await error_code(EasyAuth().authenticate(headers)) == "forbidden"
 
 
 # --- OpenID Connect -----------------------------------------------------------------------------
@@ -499,8 +506,8 @@ BAD_TOKENS: dict[str, Any] = {
     "another audience": {"aud": "api://another"},
     "expired": {"exp": int(time.time()) - 3600},
     "not yet": {"nbf": int(time.time()) + 3600},
-    "for ever": {"exp": None},
-    "nobody": {"sub": None},
+    "without expiry": {"exp": None},
+    "without a subject": {"sub": None},
     "an unknown key": {"headers": {"kid": "second"}},
     "a key that is a path": {"headers": {"kid": "../../etc/passwd"}},
     "a key that is an address": {"headers": {"kid": "http://127.0.0.1/keys"}},
@@ -515,7 +522,8 @@ async def test_a_token_with_one_invalid_claim_is_rejected(
     identity = OpenIdConnect(company.url, AUDIENCE)
 
     assert (
-        await refusal(identity.authenticate(bearer(company.token(**changes)))) == "unauthenticated"
+        await error_code(identity.authenticate(bearer(company.token(**changes))))
+        == "unauthenticated"
     )
 
 
@@ -526,10 +534,10 @@ async def test_a_token_signed_with_the_public_key_is_rejected(company: OwnIssuer
         .public_key()
         .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     )
-    said = jwt.decode(company.token(), options={"verify_signature": False})
-    unsigned = jwt.encode(said, "", algorithm="none", headers={"kid": "first"})
-    # The library refuses to make such a token, so it is made by hand.
-    parts = [{"alg": "HS256", "kid": "first"}, said]
+    claims = jwt.decode(company.token(), options={"verify_signature": False})
+    unsigned = jwt.encode(claims, "", algorithm="none", headers={"kid": "first"})
+    # PyJWT rejects such a key, so the token is assembled by hand.
+    parts = [{"alg": "HS256", "kid": "first"}, claims]
     text = b".".join(
         base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts
     )
@@ -537,7 +545,7 @@ async def test_a_token_signed_with_the_public_key_is_rejected(company: OwnIssuer
     forged = text + b"." + base64.urlsafe_b64encode(mac.sign(text, public)).rstrip(b"=")
 
     for token in (unsigned, forged.decode()):
-        assert await refusal(identity.authenticate(bearer(token))) == "unauthenticated"
+        assert await error_code(identity.authenticate(bearer(token))) == "unauthenticated"
 
 
 async def test_signing_keys_are_fetched_once_for_concurrent_requests(company: OwnIssuer) -> None:
@@ -546,7 +554,7 @@ async def test_signing_keys_are_fetched_once_for_concurrent_requests(company: Ow
 
     await asyncio.gather(*(issuer.verify(token) for _ in range(20)))
 
-    assert company.asked == 1
+    assert company.requests == 1
 
 
 async def test_a_new_signing_key_is_fetched_and_a_withdrawn_one_is_rejected(
@@ -561,7 +569,7 @@ async def test_a_new_signing_key_is_fetched_and_a_withdrawn_one_is_rejected(
     clock.time += UNKNOWN_KEY_PAUSE_SECONDS
     await issuer.verify(company.token())
 
-    assert await refusal(issuer.verify(old)) == "unauthenticated"
+    assert await error_code(issuer.verify(old)) == "unauthenticated"
 
 
 async def test_a_withdrawn_key_is_rejected_after_the_cache_time(company: OwnIssuer) -> None:
@@ -573,7 +581,7 @@ async def test_a_withdrawn_key_is_rejected_after_the_cache_time(company: OwnIssu
     company.new_key("second")
     clock.time += KEYS_CACHE_SECONDS
 
-    assert await refusal(issuer.verify(old)) == "unauthenticated"
+    assert await error_code(issuer.verify(old)) == "unauthenticated"
 
 
 async def test_unknown_keys_do_not_cause_repeated_requests_to_the_issuer(
@@ -584,10 +592,10 @@ async def test_unknown_keys_do_not_cause_repeated_requests_to_the_issuer(
     unknown = company.token(headers={"kid": "unknown"})
 
     for _ in range(50):
-        await refusal(issuer.verify(unknown))
+        await error_code(issuer.verify(unknown))
         clock.time += 1
 
-    assert company.asked == 1
+    assert company.requests == 1
 
 
 async def test_cached_keys_are_used_and_requests_pause_while_the_issuer_fails(
@@ -597,12 +605,12 @@ async def test_cached_keys_are_used_and_requests_pause_while_the_issuer_fails(
     known, new = Issuer(company.url, AUDIENCE, clock), Issuer(company.url, AUDIENCE, clock)
     await known.verify(company.token())
     clock.time += KEYS_CACHE_SECONDS
-    company.away = True
+    company.failing = True
 
     assert await known.verify(company.token())
-    assert await refusal(new.verify(company.token())) == "unavailable"
-    company.away = False
-    assert await refusal(new.verify(company.token())) == "unavailable"
+    assert await error_code(new.verify(company.token())) == "unavailable"
+    company.failing = False
+    assert await error_code(new.verify(company.token())) == "unavailable"
     clock.time += FAILURE_PAUSE_SECONDS
     assert await new.verify(company.token())
 
@@ -610,12 +618,12 @@ async def test_cached_keys_are_used_and_requests_pause_while_the_issuer_fails(
 async def test_keys_of_another_issuer_are_not_used(company: OwnIssuer) -> None:
     company.name = "https://elsewhere"
 
-    asking = Issuer(company.url, AUDIENCE).verify(company.token())
+    verification = Issuer(company.url, AUDIENCE).verify(company.token())
 
-    assert await refusal(asking) == "unavailable"
+    assert await error_code(verification) == "unavailable"
 
 
-# --- what a token opens -------------------------------------------------------------------------
+# --- client access tokens -----------------------------------------------------------------------
 
 
 async def test_a_client_token_has_only_the_granted_groups_and_roles(
@@ -623,12 +631,12 @@ async def test_a_client_token_has_only_the_granted_groups_and_roles(
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
 
-    admission = await ann.negotiate(room="lobby", groups=["stocks"])
+    negotiated = await ann.negotiate(room="lobby", groups=["stocks"])
 
-    claims = jwt.decode(admission["token"], options={"verify_signature": False})
+    claims = jwt.decode(negotiated["token"], options={"verify_signature": False})
     expires = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(claims["exp"]))
     assert claims["exp"] - claims["iat"] <= 3600
-    assert admission["expires_on"] == f"{expires}.000Z"
+    assert negotiated["expires_on"] == f"{expires}.000Z"
     assert claims["sub"] == ann.id
     groups = {group for group in claims["webpubsub.group"] if not group.startswith("session.")}
     assert groups == {"room.lobby", "stocks", encode_display_name("ann")}
@@ -640,8 +648,8 @@ async def test_a_requested_token_lifetime_is_ignored(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     url = f"{stack.url}/api/negotiate?user_id=ann&ttl=1000000000&minutes_to_expire=1000000000"
-    async with http.get(url) as answer:
-        token = (await answer.json())["token"]
+    async with http.get(url) as response:
+        token = (await response.json())["token"]
 
     claims = jwt.decode(token, options={"verify_signature": False})
 
@@ -652,7 +660,7 @@ async def test_group_commands_of_clients_are_forbidden(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     ann, bob = [await User.create(http, stack.url, name) for name in ("ann", "bob")]
-    async with ann.connect("lobby") as tab, bob.connect("lobby") as hearing:
+    async with ann.connect("lobby") as tab, bob.connect("lobby") as receiver:
         group = {"group": "room.lobby", "ackId": 900}
         sending = {"type": "sendToGroup", "dataType": "text", "data": "past the webhook", **group}
 
@@ -663,18 +671,18 @@ async def test_group_commands_of_clients_are_forbidden(
 
         assert [sent["error"]["name"], joined["error"]["name"]] == ["Forbidden", "Forbidden"]
         await tab.send_message("lobby", "through the webhook")
-        await hearing.receive(type="message", content="through the webhook")
-        assert "past the webhook" not in str(hearing.received)
+        await receiver.receive(type="message", content="through the webhook")
+        assert "past the webhook" not in str(receiver.received)
 
 
 async def test_a_connect_event_with_another_subject_is_rejected(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    answered = await Service(http, stack.url).send_system_event(
+    response = await Service(http, stack.url).send_system_event(
         "connect", {"claims": {"sub": ["bob-22222222"]}}, user="ann-22222222"
     )
 
-    assert (answered.status, answered.code) == (401, "unauthenticated")
+    assert (response.status, response.code) == (401, "unauthenticated")
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -689,18 +697,18 @@ COMPLETE = {
 INCOMPLETE = {
     "no secret": ({"SESSION_SECRET": ""}, "SESSION_SECRET is missing"),
     "a short secret": ({"SESSION_SECRET": "short"}, "SESSION_SECRET is missing or short"),
-    "the example's": (
+    "the secret of the example": (
         {"SESSION_SECRET": LOCAL_SECRET},
         "SESSION_SECRET is the public one of the example",
     ),
     "an unknown identity": ({"IDENTITY": "anybody"}, "IDENTITY is 'anybody'"),
     "no issuer": ({"IDENTITY": "oidc", "OIDC_AUDIENCE": "a"}, "OIDC_ISSUER is missing"),
     "no audience": ({"IDENTITY": "oidc", "OIDC_ISSUER": "https://a"}, "OIDC_AUDIENCE is missing"),
-    "an open line": (
+    "an issuer without TLS": (
         {"IDENTITY": "oidc", "OIDC_ISSUER": "http://a", "OIDC_AUDIENCE": "a"},
         "OIDC_ISSUER is not https",
     ),
-    "nobody to believe": (
+    "no webhook issuer": (
         {"WEBPUBSUB_CONNECTION_STRING": "", "WEBPUBSUB_ENDPOINT": "https://here"},
         "WEBHOOK_ISSUER, WEBHOOK_AUDIENCE or WEBHOOK_SUBJECT is missing",
     ),
@@ -711,12 +719,12 @@ INCOMPLETE = {
 @pytest.mark.parametrize(("changes", "sentence"), INCOMPLETE.values(), ids=INCOMPLETE)
 def test_a_deployed_app_rejects_unsafe_settings(changes: dict[str, str], sentence: str) -> None:
     assert Settings.read(COMPLETE)
-    with pytest.raises(InvalidSettingsError) as refused:
+    with pytest.raises(InvalidSettingsError) as raised:
         Settings.read(COMPLETE | changes)
 
-    assert str(refused.value).startswith(sentence)
-    assert "Set it in the function app's application settings" in str(refused.value)
-    assert SECRET not in str(refused.value)
+    assert str(raised.value).startswith(sentence)
+    assert "Set it in the function app's application settings" in str(raised.value)
+    assert SECRET not in str(raised.value)
 
 
 async def test_an_app_without_a_secret_responds_503_and_logs_the_reason(
@@ -728,9 +736,9 @@ async def test_an_app_without_a_secret_responds_503_and_logs_the_reason(
         await asyncio.to_thread(app.wait)
         statuses = []
         for path in ("/api/negotiate", "/api/rooms", "/api/streams", "/api/health"):
-            async with http.get(app.url + path) as answer:
-                statuses.append(answer.status)
-                assert "SESSION_SECRET" not in await answer.text()
+            async with http.get(app.url + path) as response:
+                statuses.append(response.status)
+                assert "SESSION_SECRET" not in await response.text()
         await asyncio.to_thread(
             app.wait_for_output, lambda line: "SESSION_SECRET is missing" in line
         )

@@ -1,4 +1,4 @@
-"""Limits: who does too much waits, and nobody else does."""
+"""Rate limits and connection limits, for each user and each address."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from tests.strict import (
 )
 from tests.users import User
 
-A_SECOND = 1000
+SECOND_MS = 1000
 
 
 class Clock:
@@ -47,12 +47,12 @@ def service(strict: Part, http: aiohttp.ClientSession) -> Service:
     return Service(http, strict.url, KEY)
 
 
-def spent(limit: RateLimiter, person: str = "ann") -> int | None:
-    """The milliseconds after which to try again; None when it was allowed."""
+def acquire(limit: RateLimiter, user: str = "ann") -> int | None:
+    """The milliseconds to wait before a retry; None when the request was allowed."""
     try:
-        limit.acquire(person)
-    except ApiError as refused:
-        return refused.retry_after_ms
+        limit.acquire(user)
+    except ApiError as error:
+        return error.retry_after_ms
     return None
 
 
@@ -70,23 +70,23 @@ def test_a_rate_limited_error_allows_a_retry(clock: Clock) -> None:
 def test_a_burst_of_ten_is_allowed_and_then_one_a_second(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
 
-    assert [spent(limit) for _ in range(10)] == [None] * 10
-    assert spent(limit) == A_SECOND + 1
+    assert [acquire(limit) for _ in range(10)] == [None] * 10
+    assert acquire(limit) == SECOND_MS + 1
     clock.time += 0.999
-    assert spent(limit) is not None
+    assert acquire(limit) is not None
     clock.time += 0.001
-    assert spent(limit) is None
-    assert spent(limit) is not None
+    assert acquire(limit) is None
+    assert acquire(limit) is not None
 
 
 def test_the_next_request_is_allowed_after_the_returned_wait(clock: Clock) -> None:
     limit = RateLimiter("messages", 7, clock=clock)
-    while (wait := spent(limit)) is None:
+    while (wait := acquire(limit)) is None:
         pass
 
     clock.time += wait / 1000
 
-    assert spent(limit) is None
+    assert acquire(limit) is None
 
 
 def test_a_minute_allows_the_limit_plus_the_burst(clock: Clock) -> None:
@@ -94,32 +94,32 @@ def test_a_minute_allows_the_limit_plus_the_burst(clock: Clock) -> None:
     allowed = 0
 
     for _ in range(6000):
-        allowed += spent(limit) is None
+        allowed += acquire(limit) is None
         clock.time += 0.01
 
-    assert allowed == 10 + 59  # The sixtieth comes with the end of the minute.
+    assert allowed == 10 + 59  # The 60th is allowed at the end of the minute.
 
 
 def test_rejected_requests_do_not_lengthen_the_wait(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
 
-    waits = [spent(limit) for _ in range(100)]
+    waits = [acquire(limit) for _ in range(100)]
 
-    assert waits[10:] == [A_SECOND + 1] * 90
+    assert waits[10:] == [SECOND_MS + 1] * 90
 
 
 def test_each_user_has_a_separate_limit(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
-    while spent(limit, "ann") is None:
+    while acquire(limit, "ann") is None:
         pass
 
-    assert spent(limit, "bob") is None
+    assert acquire(limit, "bob") is None
 
 
 def test_zero_disables_the_limit(clock: Clock) -> None:
     limit = RateLimiter("messages", 0, clock=clock)
 
-    assert [spent(limit) for _ in range(1000)] == [None] * 1000
+    assert [acquire(limit) for _ in range(1000)] == [None] * 1000
     assert limit.try_acquire("ann")
 
 
@@ -128,7 +128,7 @@ def test_the_number_of_buckets_is_bounded(clock: Clock) -> None:
     begin = time.perf_counter()
 
     for number in range(3 * MAX_BUCKETS):
-        spent(limit, str(number))
+        acquire(limit, str(number))
 
     assert len(limit) <= MAX_BUCKETS
     assert time.perf_counter() - begin < 2
@@ -137,21 +137,21 @@ def test_the_number_of_buckets_is_bounded(clock: Clock) -> None:
 async def test_a_sender_above_the_limit_receives_the_wait(service: Service) -> None:
     numbers = itertools.count()
 
-    async def say(user: str) -> tuple[str | None, int | None]:
-        said = {"room": "limits", "content": "hello", "id": str(next(numbers))}
-        answered = await service.send_event("message", said, user=user, rooms=["limits"])
-        refusal = answered.json or {}
-        return refusal.get("code"), refusal.get("retry_after_ms")
+    async def send(user: str) -> tuple[str | None, int | None]:
+        message = {"room": "limits", "content": "hello", "id": str(next(numbers))}
+        response = await service.send_event("message", message, user=user, rooms=["limits"])
+        error = response.json or {}
+        return error.get("code"), error.get("retry_after_ms")
 
-    # `limits` was never made: refused as well, but by another check, which comes after.
-    first = [await say("ann-22222222") for _ in range(MESSAGES_AT_ONCE)]
-    code, wait = await say("ann-22222222")
-    other, _ = await say("bob-22222222")
+    # The room does not exist: a later check rejects these messages too, with another code.
+    first = [await send("ann-22222222") for _ in range(MESSAGES_AT_ONCE)]
+    code, wait = await send("ann-22222222")
+    other, _ = await send("bob-22222222")
 
     assert "rate_limited" not in {code for code, _ in first}
     assert code == "rate_limited"
     assert wait is not None
-    assert 0 < wait <= A_SECOND + 1
+    assert 0 < wait <= SECOND_MS + 1
     assert other != "rate_limited"
 
 
@@ -178,19 +178,19 @@ async def test_read_events_above_the_limit_are_rejected(service: Service) -> Non
 async def test_guests_of_one_address_are_limited_above_a_burst(
     strict: Part, http: aiohttp.ClientSession
 ) -> None:
-    async def enter(address: str) -> tuple[int, int]:
+    async def negotiate(address: str) -> tuple[int, int]:
         headers = {"X-Forwarded-For": f"{address}:4711"}
-        async with http.post(f"{strict.url}/api/negotiate", headers=headers) as answer:
-            return answer.status, int(answer.headers.get("Retry-After", 0))
+        async with http.post(f"{strict.url}/api/negotiate", headers=headers) as response:
+            return response.status, int(response.headers.get("Retry-After", 0))
 
-    first = await asyncio.gather(*(enter("192.0.2.1") for _ in range(GUESTS_AT_ONCE)))
-    more = await asyncio.gather(*(enter("192.0.2.1") for _ in range(2 * GUESTS_AT_ONCE)))
+    first = await asyncio.gather(*(negotiate("192.0.2.1") for _ in range(GUESTS_AT_ONCE)))
+    more = await asyncio.gather(*(negotiate("192.0.2.1") for _ in range(2 * GUESTS_AT_ONCE)))
 
     assert first == [(200, 0)] * GUESTS_AT_ONCE
     waits = [wait for status, wait in more if status == 429]
     assert len(waits) > GUESTS_AT_ONCE
-    assert len(set(waits)) > 1  # they do not all come back at once
-    assert await enter("192.0.2.2") == (200, 0)
+    assert len(set(waits)) > 1  # clients do not all retry at the same time
+    assert await negotiate("192.0.2.2") == (200, 0)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -202,12 +202,12 @@ async def test_a_cross_site_request_without_preflight_creates_no_guest(
 
     async def ask(method: str, **options: Any) -> int:
         sent = headers | options.pop("headers", {})
-        async with http.request(method, url, headers=sent, **options) as answer:
-            return answer.status
+        async with http.request(method, url, headers=sent, **options) as response:
+            return response.status
 
     assert await ask("GET") == 403
     assert await ask("POST", data=b"{}", headers={"Content-Type": "text/plain"}) == 403
-    assert await ask("POST", json={}) == 200  # only after the browser has asked for permission
+    assert await ask("POST", json={}) == 200  # a browser sends this only after a preflight request
     ann = await User.create(http, stack.url, "ann")
     assert await ask("GET", headers={"Authorization": f"Bearer {ann.session}"}) == 200
 
@@ -218,7 +218,7 @@ async def test_a_cross_site_request_without_preflight_creates_no_guest(
 async def test_a_user_has_a_limited_number_of_connections(
     strict: Part, http: aiohttp.ClientSession, stack: Stack
 ) -> None:
-    """The service delivers events to the stack's app: this one sees the same connections."""
+    """The service delivers events to the stack's app; `strict` lists the same connections."""
     ann = await User.create(http, stack.url, "ann")
     service = Service(http, strict.url, KEY)
 
@@ -234,15 +234,15 @@ async def test_a_user_has_a_limited_number_of_connections(
 
 
 async def test_concurrent_connects_are_limited(service: Service) -> None:
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(
             service.send_system_event("connect", user="ann-55555555")
             for _ in range(CONNECTS_AT_ONCE)
         )
     )
 
-    assert sum(one.status == 200 for one in answers) == CONNECTIONS_PER_USER
-    assert {one.code for one in answers if one.status != 200} <= {
+    assert sum(one.status == 200 for one in responses) == CONNECTIONS_PER_USER
+    assert {one.code for one in responses if one.status != 200} <= {
         "too_many_connections",
         "rate_limited",
     }
@@ -263,11 +263,11 @@ async def test_a_closed_connection_frees_its_place(service: Service) -> None:
 async def test_connects_above_the_limit_are_rejected(service: Service) -> None:
     async def connect() -> str | None:
         connection = new_connection()
-        answer = await service.send_system_event(
+        response = await service.send_system_event(
             "connect", user="ann-77777777", connection=connection
         )
         await service.send_system_event("disconnected", user="ann-77777777", connection=connection)
-        return answer.code
+        return response.code
 
     codes = [await connect() for _ in range(3 * CONNECTS_AT_ONCE)]
 
@@ -310,13 +310,13 @@ async def test_a_request_with_a_session_is_limited_by_user_and_not_by_address(
     strict: Part, http: aiohttp.ClientSession
 ) -> None:
     headers = {"X-Forwarded-For": "192.0.2.3:4711"}
-    async with http.get(f"{strict.url}/api/negotiate", headers=headers) as answer:
-        session = (await answer.json())["session"]
+    async with http.get(f"{strict.url}/api/negotiate", headers=headers) as response:
+        session = (await response.json())["session"]
 
     async def again(address: str) -> int:
         known = {"Authorization": f"Bearer {session}", "X-Forwarded-For": address}
-        async with http.get(f"{strict.url}/api/negotiate", headers=known) as answer:
-            return answer.status
+        async with http.get(f"{strict.url}/api/negotiate", headers=known) as response:
+            return response.status
 
     statuses = [await again(f"192.0.2.{n}") for n in range(10, 10 + NEGOTIATES_AT_ONCE + 1)]
 

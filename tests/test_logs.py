@@ -1,6 +1,6 @@
-"""Logs: what happened can be read in them, and what people say and hold cannot.
+"""Logs contain what happened, and no messages, names or tokens of users.
 
-Beside these tests, the fixture `stack` looks through all that was logged in the whole run.
+The fixture `stack` also searches all log lines of the test run.
 """
 
 import asyncio
@@ -14,11 +14,10 @@ from tests.service import Service, event_headers, new_connection, signature
 from tests.strict import KEY
 from tests.users import User
 
-SAID = "a sentence that is nobody's business"
+PRIVATE_TEXT = "a private sentence"
 
 
-async def logged(stack: Stack, text: str) -> None:
-    """The app has logged this."""
+async def wait_for_log(stack: Stack, text: str) -> None:
     await asyncio.to_thread(stack.functions.wait_for_output, lambda line: text in line)
 
 
@@ -26,38 +25,40 @@ async def test_a_rejected_event_is_logged_without_its_content(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     ann = await User.create(http, stack.url, "ann")
-    logs.add_private_texts(SAID)
+    logs.add_private_texts(PRIVATE_TEXT)
     forged = event_headers("message", user=ann.id, rooms=["lobby"])
     forged["ce-signature"] = signature(new_connection())
-    body = json.dumps({"room": "lobby", "content": SAID, "id": SAID}).encode()
+    body = json.dumps({"room": "lobby", "content": PRIVATE_TEXT, "id": PRIVATE_TEXT}).encode()
 
     await Service(http, stack.url, KEY).call("POST", forged, body)
     await Service(http, stack.url, KEY).send_event(
-        "message", {"content": SAID, "id": SAID}, user=ann.id
+        "message", {"content": PRIVATE_TEXT, "id": PRIVATE_TEXT}, user=ann.id
     )
     await Service(http, stack.url).call("OPTIONS", {"WebHook-Request-Origin": ann.session})
-    await ann.ask("GET", f"/api/rooms/{SAID}/history")
-    await ann.ask("POST", "/api/negotiate", data=SAID)
+    await ann.ask("GET", f"/api/rooms/{PRIVATE_TEXT}/history")
+    await ann.ask("POST", "/api/negotiate", data=PRIVATE_TEXT)
 
-    await logged(stack, "event rejected: wrong signature")
-    await logged(stack, "handshake rejected: the origin is not localhost")
+    await wait_for_log(stack, "event rejected: wrong signature")
+    await wait_for_log(stack, "handshake rejected: the origin is not localhost")
     assert logs.find_leaks(logs.lines) == []
 
 
 async def test_messages_are_not_logged(stack: Stack, http: aiohttp.ClientSession) -> None:
     ann, bob = [await User.create(http, stack.url, name) for name in ("ann", "bob")]
 
-    async with ann.connect("lobby") as speaking, bob.connect("lobby") as hearing:
-        await speaking.send_message("lobby", SAID)
-        await hearing.receive(type="message", content=SAID)
+    async with ann.connect("lobby") as sender, bob.connect("lobby") as receiver:
+        await sender.send_message("lobby", PRIVATE_TEXT)
+        await receiver.receive(type="message", content=PRIVATE_TEXT)
 
     assert logs.find_leaks(logs.lines) == []
 
 
 def test_find_leaks_finds_keys_and_messages() -> None:
-    logs.add_private_texts(SAID)
+    logs.add_private_texts(PRIVATE_TEXT)
 
-    found = logs.find_leaks(["all is well", f"connecting with {ACCESS_KEY}", f"stored: {SAID}"])
+    found = logs.find_leaks(
+        ["no problem", f"connecting with {ACCESS_KEY}", f"stored: {PRIVATE_TEXT}"]
+    )
 
-    assert sorted(found) == ["ABCDEF… (44 characters)", f"a sent… ({len(SAID)} characters)"]
-    assert SAID not in str(found)
+    assert sorted(found) == ["ABCDEF… (44 characters)", f"a priv… ({len(PRIVATE_TEXT)} characters)"]
+    assert PRIVATE_TEXT not in str(found)

@@ -1,4 +1,4 @@
-"""The API document is true: the app's responses are compared with it, and its errors provoked."""
+"""The app's responses match the OpenAPI document, and every declared error occurs."""
 
 import ast
 import asyncio
@@ -38,8 +38,8 @@ Case = tuple[str, str, dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def document(stack: Stack) -> Document:
-    answer = httpx.get(f"{stack.url}/api/openapi.json").raise_for_status()
-    return dict(answer.json())
+    response = httpx.get(f"{stack.url}/api/openapi.json").raise_for_status()
+    return dict(response.json())
 
 
 def find_operation(document: Document, method: str, path: str) -> Document:
@@ -112,7 +112,7 @@ SUCCESSES: list[Case] = [
     ("GET", "/api/health", {}),
     ("GET", "/api/health/details", {}),
     ("OPTIONS", "/api/pubsub/events", {"headers": {"WebHook-Request-Origin": "localhost"}}),
-    ("DELETE", "/api/me/session", {}),  # the last one: it ends the session
+    ("DELETE", "/api/me/session", {}),  # the last request: it ends the session
 ]
 
 
@@ -123,20 +123,20 @@ async def test_every_operation_responds_as_documented(
     for method, path, options in SUCCESSES:
         headers = {"Authorization": f"Bearer {ann.session}", **options.get("headers", {})}
         sent = {**options, "headers": headers}
-        async with http.request(method, stack.url + path, **sent) as answer:
+        async with http.request(method, stack.url + path, **sent) as response:
             operation = find_operation(document, method, path)
             called.add(operation["operationId"])
-            assert answer.status in {200, 204}, await answer.text()
-            response = operation["responses"][str(answer.status)]
-            if answer.status == 200:
-                check_schema(document, response, await answer.json())
+            assert response.status in {200, 204}, await response.text()
+            documented = operation["responses"][str(response.status)]
+            if response.status == 200:
+                check_schema(document, documented, await response.json())
             else:
-                assert "content" not in response
+                assert "content" not in documented
 
-    documented = {
+    operations = {
         one["operationId"] for item in document["paths"].values() for one in item.values()
     }
-    assert documented - called == {"pubsub_events_post"}  # only Web PubSub can call it
+    assert operations - called == {"pubsub_events_post"}  # only Web PubSub can call it
 
 
 def test_the_document_has_every_function_except_the_pages() -> None:
@@ -150,7 +150,7 @@ def test_the_document_has_every_function_except_the_pages() -> None:
     assert {path for path, _ in declared - documented} == pages | own_call
 
 
-# --- every declared error can happen, and no other ----------------------------------------------
+# --- every declared error occurs, and no other error --------------------------------------------
 
 NOT_PROVOKED = {
     "unavailable": "needs a service that fails: test_history, test_identity",
@@ -319,7 +319,7 @@ def example_path(one: Endpoint) -> str:
 
 
 class Provoker:
-    """Sends requests that must fail, and collects what was provoked: (operation id, code)."""
+    """Sends requests that must fail. `provoked` collects pairs of operation id and error code."""
 
     def __init__(self, http: aiohttp.ClientSession, document: Document) -> None:
         self._http = http
@@ -328,21 +328,21 @@ class Provoker:
 
     async def provoke(self, code: str, method: str, url: str, session: str, **options: Any) -> None:
         headers = {"Authorization": f"Bearer {session}", **options.pop("headers", {})}
-        async with self._http.request(method, url, headers=headers, **options) as answer:
-            self._check(code, method, answer.url.path, answer.status, await answer.json())
+        async with self._http.request(method, url, headers=headers, **options) as response:
+            self._check(code, method, response.url.path, response.status, await response.json())
 
     async def provoke_limit(self, method: str, url: str, session: str, **options: Any) -> None:
-        """Send more requests at once than the limit allows; one that was refused is checked."""
+        """Send more concurrent requests than the limit allows, and check one rejected response."""
 
         async def send() -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {session}"}
-            async with self._http.request(method, url, headers=headers, **options) as answer:
-                return answer.status, await answer.json()
+            async with self._http.request(method, url, headers=headers, **options) as response:
+                return response.status, await response.json()
 
-        answers = await asyncio.gather(*(send() for _ in range(5 * NEGOTIATES_AT_ONCE)))
-        refused = [(status, body) for status, body in answers if status == 429]
-        assert refused, "the limit was not reached"
-        self._check("rate_limited", method, URL(url).path, *refused[0])
+        responses = await asyncio.gather(*(send() for _ in range(5 * NEGOTIATES_AT_ONCE)))
+        limited = [(status, body) for status, body in responses if status == 429]
+        assert limited, "the limit was not reached"
+        self._check("rate_limited", method, URL(url).path, *limited[0])
 
     def _check(self, code: str, method: str, path: str, status: int, body: Any) -> None:
         assert body.get("error", {}).get("code") == code, (method, path, body)
@@ -357,7 +357,7 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
     stack: Stack, strict: Part, http: aiohttp.ClientSession, ann: User, document: Document
 ) -> None:
     await _store_used_id(stack, http)
-    eve = await _enter_banned(stack, http)
+    eve = await _create_banned_user(stack, http)
     flo = await User.create(http, stack.url, "flo")
     provoker = Provoker(http, document)
 
@@ -389,7 +389,7 @@ def _operations() -> list[tuple[Endpoint, str]]:
 
 
 def _declared() -> set[tuple[str, str]]:
-    """The declared errors without those that no request alone can provoke."""
+    """The declared errors without those that a single request cannot cause."""
     every_string_is_valid = {
         ("room_users", "invalid_request"),
         ("server_room_users", "invalid_request"),
@@ -408,10 +408,10 @@ def _declared() -> set[tuple[str, str]]:
     return declared - every_string_is_valid - without_body
 
 
-async def _enter_banned(stack: Stack, http: aiohttp.ClientSession) -> User:
+async def _create_banned_user(stack: Stack, http: aiohttp.ClientSession) -> User:
     eve = await User.create(http, stack.url, "eve")
-    async with http.put(f"{stack.url}/api/users/{eve.id}/ban") as answer:
-        assert answer.status == 200
+    async with http.put(f"{stack.url}/api/users/{eve.id}/ban") as response:
+        assert response.status == 200
     return eve
 
 
@@ -419,22 +419,22 @@ async def _store_used_id(stack: Stack, http: aiohttp.ClientSession) -> None:
     """Messages with the id of CONFLICT, changed messages, and a private room without members."""
     for target in ("/api/rooms/errors", "/api/users/bob-1"):
         first = {**CONFLICT, "content": "the first"}
-        async with http.post(f"{stack.url}{target}/message", json=first) as answer:
-            assert answer.status == 200, await answer.text()
+        async with http.post(f"{stack.url}{target}/message", json=first) as response:
+            assert response.status == 200, await response.text()
     room = CHANGED.removesuffix("s")
     for content, message_id in (("helo", "used"), ("gone", "gone")):
         message = {"content": content, "id": message_id}
-        async with http.post(stack.url + room, json=message) as answer:
-            assert answer.status == 200, await answer.text()
-    async with http.patch(f"{stack.url}{CHANGED}/1", json={**EDIT, "revision": 0}) as answer:
-        assert answer.status == 200, await answer.text()
-    async with http.delete(f"{stack.url}{CHANGED}/2") as answer:
-        assert answer.status == 200, await answer.text()
-    async with http.delete(f"{stack.url}/api/server/users/gone-1") as answer:
-        assert answer.status == 200, await answer.text()
+        async with http.post(stack.url + room, json=message) as response:
+            assert response.status == 200, await response.text()
+    async with http.patch(f"{stack.url}{CHANGED}/1", json={**EDIT, "revision": 0}) as response:
+        assert response.status == 200, await response.text()
+    async with http.delete(f"{stack.url}{CHANGED}/2") as response:
+        assert response.status == 200, await response.text()
+    async with http.delete(f"{stack.url}/api/server/users/gone-1") as response:
+        assert response.status == 200, await response.text()
     private = {"private": True}
-    async with http.put(f"{stack.url}/api/rooms/errors-private", json=private) as answer:
-        assert answer.status == 200
+    async with http.put(f"{stack.url}/api/rooms/errors-private", json=private) as response:
+        assert response.status == 200
 
 
 async def test_a_function_key_is_required_as_documented(
@@ -445,13 +445,13 @@ async def test_a_function_key_is_required_as_documented(
             if one.access is not Access.SERVER:
                 continue
             path = example_path(one)
-            async with http.request(method, strict.url + path) as answer:
-                assert answer.status == 401
+            async with http.request(method, strict.url + path) as response:
+                assert response.status == 401
             assert "401" in find_operation(document, method, path)["responses"]
     async with http.put(
         f"{strict.url}/api/users/{BANNED_USER}/ban", headers={"x-functions-key": KEY}
-    ) as answer:
-        assert answer.status == 200
+    ) as response:
+        assert response.status == 200
 
 
 def test_every_raised_error_code_is_declared() -> None:

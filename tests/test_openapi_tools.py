@@ -1,4 +1,4 @@
-"""Other people's tools accept the API document: a client generator and a linter."""
+"""A client generator and a linter accept the API document."""
 
 import importlib
 import json

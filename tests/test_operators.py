@@ -1,4 +1,4 @@
-"""Operators have names: what they and key holders do is in the audit log."""
+"""Minted sessions and operators: actions of operators and key holders are in the audit log."""
 
 from typing import Any
 
@@ -14,16 +14,21 @@ from tests.users import User
 async def mint(
     http: aiohttp.ClientSession, url: str, user_id: str, **body: Any
 ) -> tuple[int, dict[str, Any]]:
-    """What a server gets that asks for a session."""
+    """Mint a session with the function key. Returns status and body."""
     headers = {"x-functions-key": KEY}
     body = {"name": user_id.capitalize(), **body}
     path = f"{url}/api/users/{user_id}/session"
-    async with http.post(path, json=body, headers=headers) as answer:
-        return answer.status, await answer.json() if answer.content_type != "text/plain" else {}
+    async with http.post(path, json=body, headers=headers) as response:
+        return (
+            response.status,
+            await response.json() if response.content_type != "text/plain" else {},
+        )
 
 
-async def enter(http: aiohttp.ClientSession, url: str, user_id: str, **body: Any) -> User:
-    """A user for whom a server vouches."""
+async def create_vouched_user(
+    http: aiohttp.ClientSession, url: str, user_id: str, **body: Any
+) -> User:
+    """A user with a session minted by a server."""
     status, minted = await mint(http, url, user_id, **body)
     assert status == 200, minted
     return User(http, url, {**minted, "token": minted["session"]})
@@ -31,19 +36,19 @@ async def enter(http: aiohttp.ClientSession, url: str, user_id: str, **body: Any
 
 @pytest.fixture
 async def olivia(stack: Stack, http: aiohttp.ClientSession) -> User:
-    return await enter(http, stack.url, "olivia", operator=True)
+    return await create_vouched_user(http, stack.url, "olivia", operator=True)
 
 
 async def test_a_server_mints_sessions_for_its_own_users(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
-    carol = await enter(http, stack.url, "customer_4711", name="Carol Müller")
+    carol = await create_vouched_user(http, stack.url, "customer_4711", name="Carol Müller")
 
     async with carol.connect(room) as tab:
         await tab.send_message(room, "hello")
-        said = await tab.receive(type="message")
+        message = await tab.receive(type="message")
 
-    assert (said["from"], said["name"]) == ("customer_4711", "Carol Müller")
+    assert (message["from"], message["name"]) == ("customer_4711", "Carol Müller")
     assert not (await carol.get("/api/me"))["operator"]
 
 
@@ -69,16 +74,16 @@ async def test_a_minted_session_has_the_requested_lifetime(
 async def test_an_invalid_session_request_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, user_id: str, body: dict[str, Any], code: str
 ) -> None:
-    status, said = await mint(http, stack.url, user_id, **body)
+    status, response = await mint(http, stack.url, user_id, **body)
 
-    assert (status, said["error"]["code"]) == (400, code)
+    assert (status, response["error"]["code"]) == (400, code)
 
 
 async def test_operator_actions_are_in_the_audit_log(
     stack: Stack, http: aiohttp.ClientSession, olivia: User, ann: User, room: str
 ) -> None:
-    status, said = await olivia.ask("PUT", f"/api/operator/users/{ann.id}/ban")
-    assert (status, said) == (200, {"user_id": ann.id, "banned": True})
+    status, response = await olivia.ask("PUT", f"/api/operator/users/{ann.id}/ban")
+    assert (status, response) == (200, {"user_id": ann.id, "banned": True})
     assert (await ann.ask("GET", "/api/me"))[0] == 403
     await olivia.ask("DELETE", f"/api/operator/users/{ann.id}/ban")
     text = {"content": "a text that must not be recorded", "from": "olivia"}
@@ -90,12 +95,12 @@ async def test_operator_actions_are_in_the_audit_log(
         ("DELETE", f"/api/rooms/{room}/messages/1", None),
         ("POST", f"/api/publish?group=room.{room}", text),
     ):
-        async with http.request(method, stack.url + path, json=body) as answer:
-            assert answer.status == 200, await answer.text()
+        async with http.request(method, stack.url + path, json=body) as response:
+            assert response.status == 200, await response.text()
 
-    acts = (await olivia.get("/api/audit?limit=9"))["acts"]
+    actions = (await olivia.get("/api/audit?limit=9"))["acts"]
 
-    assert [(one["actor"], one["action"], one["target"]) for one in reversed(acts)] == [
+    assert [(one["actor"], one["action"], one["target"]) for one in reversed(actions)] == [
         ("key", "mint operator", "olivia"),
         ("olivia", "ban", ann.id),
         ("olivia", "remove ban", ann.id),
@@ -106,7 +111,7 @@ async def test_operator_actions_are_in_the_audit_log(
         ("key", "delete message", f"{room}/1"),
         ("key", "publish", f"room.{room}"),
     ]
-    assert "must not be recorded" not in str(acts)
+    assert "must not be recorded" not in str(actions)
 
 
 async def test_the_audit_log_is_paged(olivia: User) -> None:
@@ -123,12 +128,14 @@ async def test_the_audit_log_is_paged(olivia: User) -> None:
 
 
 async def test_only_operators_administer_without_a_key(ann: User, bob: User) -> None:
-    answers = [
+    responses = [
         await ann.ask("GET", "/api/audit"),
         await ann.ask("PUT", f"/api/operator/users/{bob.id}/ban"),
     ]
 
-    assert [(status, body["error"]["code"]) for status, body in answers] == [(403, "forbidden")] * 2
+    assert [(status, body["error"]["code"]) for status, body in responses] == [
+        (403, "forbidden")
+    ] * 2
     assert (await bob.ask("GET", "/api/me"))[0] == 200
 
 
@@ -137,8 +144,8 @@ async def test_no_session_is_minted_without_the_key(
 ) -> None:
     url = f"{strict.url}/api/users/olivia/session"
     headers = {"Authorization": f"Bearer {ann.session}"}
-    async with http.post(url, json={"name": "Olivia"}, headers=headers) as answer:
-        assert answer.status == 401
+    async with http.post(url, json={"name": "Olivia"}, headers=headers) as response:
+        assert response.status == 401
 
 
 @pytest.mark.parametrize("name", ["Mallory Adams", "MALLORY ADAMS", "M\u0430llory Ad\u0430ms"])
@@ -148,8 +155,8 @@ async def test_a_guest_name_like_the_name_of_a_vouched_user_is_rejected(
     await mint(http, stack.url, "employee_1", name="Mallory Adams")
 
     status, body = await ann.ask("PATCH", "/api/me", json={"name": name})
-    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as answer:
-        negotiated = answer.status, (await answer.json())["error"]["code"]
+    async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as response:
+        negotiated = response.status, (await response.json())["error"]["code"]
 
     assert (status, body["error"]["code"]) == (409, "name_taken")
     assert negotiated == (409, "name_taken")

@@ -1,4 +1,4 @@
-"""How the page's files are sent; what they do is tested in tests/page."""
+"""Delivery of the page's files. Their behaviour is tested in tests/page."""
 
 import asyncio
 
@@ -23,9 +23,13 @@ FILES = [
 async def fetch(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
     async with (
         aiohttp.ClientSession(auto_decompress=False) as http,
-        http.get(url, headers=headers) as answer,
+        http.get(url, headers=headers) as response,
     ):
-        return answer.status, await answer.read(), {k.lower(): v for k, v in answer.headers.items()}
+        return (
+            response.status,
+            await response.read(),
+            {k.lower(): v for k, v in response.headers.items()},
+        )
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -66,13 +70,13 @@ async def test_the_page_sends_security_headers(stack: Stack) -> None:
 async def test_health_details_have_the_state_of_each_dependency(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    async with http.get(f"{stack.url}/api/health") as answer:
-        seen_by_strangers = await answer.json()
-    async with http.get(f"{stack.url}/api/health/details") as answer:
-        report = await answer.json()
+    async with http.get(f"{stack.url}/api/health") as response:
+        public = await response.json()
+    async with http.get(f"{stack.url}/api/health/details") as response:
+        report = await response.json()
 
-    assert seen_by_strangers == {"status": "ok"}
-    assert (answer.status, report["status"]) == (200, "ok")
+    assert public == {"status": "ok"}
+    assert (response.status, report["status"]) == (200, "ok")
     assert (report["checks"]["tables"], report["checks"]["webpubsub"]) == ("ok", "ok")
     assert set(report["checks"]["streams"]) >= {"stock-prices", "system-metrics", "weather"}
 

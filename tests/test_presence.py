@@ -1,4 +1,4 @@
-"""Who is here: what the service knows, told to the room once."""
+"""Presence: joins and leaves are announced once, and the roster follows the service."""
 
 import asyncio
 import uuid
@@ -17,36 +17,37 @@ from tests.users import PLAIN, Connection, Frame, User
 RELOAD_GRACE = 5.0
 
 
-def announced(connection: Connection, person: User) -> list[str]:
-    """What a connection was told about somebody so far."""
+def announced(connection: Connection, user: User) -> list[str]:
+    """The join and leave events of a user that a connection has received so far."""
     return [
         frame["event"]
         for frame in connection.received
-        if frame.get("type") == "system" and frame.get("user_id") == person.id
+        if frame.get("type") == "system" and frame.get("user_id") == user.id
     ]
 
 
-async def settled(connection: Connection, room: str) -> None:
-    """All that was announced before has arrived: the service keeps the order of one sender."""
+async def wait_for_announcements(connection: Connection, room: str) -> None:
+    """Receive everything announced before: the service preserves the order of one sender."""
     await connection.send_message(room, marker := uuid.uuid4().hex)
     await connection.receive(type="message", content=marker)
 
 
-async def present(person: User, room: str) -> dict[str, int]:
-    users = (await person.get(f"/api/rooms/{room}/users"))["users"]
+async def read_roster(reader: User, room: str) -> dict[str, int]:
+    """The number of connections of each user in the room."""
+    users = (await reader.get(f"/api/rooms/{room}/users"))["users"]
     return {user["user_id"]: user["connections"] for user in users}
 
 
-# --- told once ------------------------------------------------------------------------------
+# --- announcements --------------------------------------------------------------------------
 
 
 async def test_joins_and_leaves_are_published_to_the_room(ann: User, bob: User, room: str) -> None:
-    async with ann.connect(room) as here, bob.connect(room) as there:
-        came = await here.receive(type="system", user_id=bob.id)
-        await there.send("leave", {"room": room})
-        went = await here.receive(type="system", user_id=bob.id)
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
+        joined = await ann_tab.receive(type="system", user_id=bob.id)
+        await bob_tab.send("leave", {"room": room})
+        left = await ann_tab.receive(type="system", user_id=bob.id)
 
-        assert came == {
+        assert joined == {
             "type": "system",
             "room": room,
             "event": "joined",
@@ -54,67 +55,67 @@ async def test_joins_and_leaves_are_published_to_the_room(ann: User, bob: User, 
             "name": "bob",
             "content": "bob joined",
         }
-        assert (went["event"], went["content"]) == ("left", "bob left")
-        assert await present(ann, room) == {ann.id: 1}
+        assert (left["event"], left["content"]) == ("left", "bob left")
+        assert await read_roster(ann, room) == {ann.id: 1}
 
 
 async def test_closing_and_reloading_tabs_is_not_announced_while_one_is_open(
     ann: User, bob: User, room: str
 ) -> None:
-    """One person, three tabs: only the first arrival is told."""
-    async with ann.connect(room) as here, AsyncExitStack() as tabs:
+    """A user with three connections is announced once."""
+    async with ann.connect(room) as ann_tab, AsyncExitStack() as tabs:
         connect = [bob.connect(room, subprotocol=PLAIN) for _ in range(3)]
         opened = [await tabs.enter_async_context(tab) for tab in connect]
-        assert await present(ann, room) == {ann.id: 1, bob.id: 3}
+        assert await read_roster(ann, room) == {ann.id: 1, bob.id: 3}
 
         for tab in opened:
             await tab.close()
         async with bob.connect(room, subprotocol=PLAIN):  # the reloaded one
-            await asyncio.sleep(RELOAD_GRACE + 0.5)  # the time that a departure waits
-            await settled(here, room)
+            await asyncio.sleep(RELOAD_GRACE + 0.5)  # longer than the grace period
+            await wait_for_announcements(ann_tab, room)
 
-            assert announced(here, bob) == ["joined"]
-            assert await present(ann, room) == {ann.id: 1, bob.id: 1}
+            assert announced(ann_tab, bob) == ["joined"]
+            assert await read_roster(ann, room) == {ann.id: 1, bob.id: 1}
 
 
 async def test_a_user_leaves_when_the_last_connection_closes(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as here:
+    async with ann.connect(room) as ann_tab:
         async with bob.connect(room, subprotocol=PLAIN), bob.connect(room, subprotocol=PLAIN):
-            await here.receive(type="system", user_id=bob.id, event="joined")
+            await ann_tab.receive(type="system", user_id=bob.id, event="joined")
 
-        await here.receive(type="system", user_id=bob.id, event="left", within=RELOAD_GRACE + 5)
-        await settled(here, room)
+        await ann_tab.receive(type="system", user_id=bob.id, event="left", within=RELOAD_GRACE + 5)
+        await wait_for_announcements(ann_tab, room)
 
-        assert announced(here, bob) == ["joined", "left"]
-        assert await present(ann, room) == {ann.id: 1}
+        assert announced(ann_tab, bob) == ["joined", "left"]
+        assert await read_roster(ann, room) == {ann.id: 1}
 
 
 async def test_a_user_who_negotiates_a_room_is_announced_without_a_join_event(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as here, bob.connect(room=room):
-        await here.receive(type="system", user_id=bob.id, event="joined")
+    async with ann.connect(room) as ann_tab, bob.connect(room=room):
+        await ann_tab.receive(type="system", user_id=bob.id, event="joined")
 
-        assert await present(ann, room) == {ann.id: 1, bob.id: 1}
+        assert await read_roster(ann, room) == {ann.id: 1, bob.id: 1}
 
 
 async def test_a_repeated_join_is_answered_and_announced_once(
     ann: User, bob: User, room: str
 ) -> None:
-    async with ann.connect(room) as here, bob.connect(room) as there:
-        again = await there.join(room)
-        await settled(here, room)
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
+        again = await bob_tab.join(room)
+        await wait_for_announcements(ann_tab, room)
 
         assert again["type"] == "joined"
-        assert announced(here, bob) == ["joined"]
+        assert announced(ann_tab, bob) == ["joined"]
 
 
 async def test_disconnected_user_is_removed_after_the_recovery_timeout(
     stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
-    """No close frame, as when a browser is killed: the service waits (here 1 s), then we do."""
+    """Without a close frame, the service waits for its recovery timeout, which is 1 s here."""
     (port,) = free_ports(1)
     handler = Handler(f"http://localhost:{port}/api/pubsub/events")
     async with serve(settings=Settings({HUB: (handler,)}), recovery_timeout=1.0) as service:
@@ -127,13 +128,13 @@ async def test_disconnected_user_is_removed_after_the_recovery_timeout(
             await asyncio.to_thread(host.wait)
             ann = await User.create(http, host.url, "ann")
             bob = await User.create(http, host.url, "bob")
-            async with ann.connect(room) as here, bob.connect(room):
-                await here.receive(type="system", user_id=bob.id, event="joined")
+            async with ann.connect(room) as ann_tab, bob.connect(room):
+                await ann_tab.receive(type="system", user_id=bob.id, event="joined")
 
                 service.drop_connections(user_id=bob.id)
 
-                await here.receive(type="system", user_id=bob.id, event="left", within=15)
-                assert await present(ann, room) == {ann.id: 1}
+                await ann_tab.receive(type="system", user_id=bob.id, event="left", within=15)
+                assert await read_roster(ann, room) == {ann.id: 1}
         finally:
             await asyncio.to_thread(host.stop)
 
@@ -144,17 +145,17 @@ async def test_disconnected_user_is_removed_after_the_recovery_timeout(
 async def test_the_timer_removes_a_user_whose_disconnected_event_was_lost(
     stack: Stack, http: aiohttp.ClientSession, ann: User, one: Instance, room: str
 ) -> None:
-    """Somebody was announced, and nobody ever received that they went."""
-    async with ann.connect(room) as here:
+    """A user was announced as joined, and the disconnected event was lost."""
+    async with ann.connect(room) as ann_tab:
         roster = await one.presence.roster(room)
         await one.presence.announce_joined(room, "ghost-123", roster)
-        await here.receive(type="system", user_id="ghost-123", event="joined")
+        await ann_tab.receive(type="system", user_id="ghost-123", event="joined")
 
         url = f"{stack.url}/admin/functions/reconcile_presence"
-        async with http.post(url, json={}) as answer:
-            assert answer.status == 202
+        async with http.post(url, json={}) as response:
+            assert response.status == 202
 
-        await here.receive(
+        await ann_tab.receive(
             type="system", user_id="ghost-123", event="left", within=RELOAD_GRACE + 5
         )
 
@@ -162,8 +163,8 @@ async def test_the_timer_removes_a_user_whose_disconnected_event_was_lost(
 async def test_the_timer_announces_a_user_whose_join_was_lost(
     ann: User, one: Instance, room: str
 ) -> None:
-    async with ann.connect(room) as here:
-        await here.receive(type="system", user_id=ann.id, event="joined")
+    async with ann.connect(room) as ann_tab:
+        await ann_tab.receive(type="system", user_id=ann.id, event="joined")
         await one.hub.add_user_to_group(room_group(room + "-x"), ann.id)
         table = one.tables.open("presence")
         await table.delete_entity(room, ann.id)
@@ -171,26 +172,26 @@ async def test_the_timer_announces_a_user_whose_join_was_lost(
 
         await one.presence.reconcile()
 
-        await here.receive(type="system", user_id=ann.id, event="joined")
-        await here.receive(type="system", user_id="ghost-123", event="left")
+        await ann_tab.receive(type="system", user_id=ann.id, event="joined")
+        await ann_tab.receive(type="system", user_id="ghost-123", event="left")
 
 
 async def test_joins_and_leaves_handled_by_two_instances_are_announced_once(
     stack: Stack, ann: User, one: Instance, room: str
 ) -> None:
-    async with ann.connect(room) as here, instance(stack) as other:
+    async with ann.connect(room) as ann_tab, instance(stack) as other:
         roster = await one.presence.roster(room)
         both = (one.presence, other.presence) * 3
 
         await asyncio.gather(*(each.announce_joined(room, "ghost-123", roster) for each in both))
         await asyncio.gather(*(each.announce_left(room, "ghost-123") for each in both))
-        await settled(here, room)
+        await wait_for_announcements(ann_tab, room)
 
-        told = [f["event"] for f in here.received if f.get("user_id") == "ghost-123"]
-        assert told == ["joined", "left"]
+        events = [f["event"] for f in ann_tab.received if f.get("user_id") == "ghost-123"]
+        assert events == ["joined", "left"]
 
 
-# --- crowds ---------------------------------------------------------------------------------
+# --- large rooms ----------------------------------------------------------------------------
 
 
 async def test_a_crowded_room_is_counted_and_not_announced(
@@ -202,7 +203,7 @@ async def test_a_crowded_room_is_counted_and_not_announced(
     ):
         crowd = await asyncio.gather(
             *(
-                connected(one, http, f"fan{number:03}", room)
+                connect_to_room(one, http, f"fan{number:03}", room)
                 for number in range(MAX_PAGE_CONNECTIONS + 30)
             )
         )
@@ -224,61 +225,63 @@ async def test_a_crowded_room_is_counted_and_not_announced(
 async def test_concurrent_roster_requests_share_listings(
     stack: Stack, http: aiohttp.ClientSession, room: str, separate_tables: str
 ) -> None:
-    """Fifty ask at once who is there: one listing runs, and one more for who came meanwhile."""
+    """Of fifty concurrent requests the first starts a listing; the others share the next one."""
     async with (
         serve() as service,
         instance(stack, tables=separate_tables, hub=service.connection_string) as one,
     ):
-        await connected(one, http, "fan", room)
+        await connect_to_room(one, http, "fan", room)
         listings = 0
-        listed = one.hub.list_connections
+        list_connections = one.hub.list_connections
 
-        def counting(group: str) -> AsyncIterator[object]:
+        def count_listing(group: str) -> AsyncIterator[object]:
             nonlocal listings
             listings += 1
-            return listed(group)
+            return list_connections(group)
 
-        one.hub.list_connections = counting  # type: ignore[assignment,method-assign]
+        one.hub.list_connections = count_listing  # type: ignore[assignment,method-assign]
         rosters = await asyncio.gather(*(one.presence.roster(room) for _ in range(50)))
 
         assert listings == 2
         assert all(roster.users == {"fan": 1} for roster in rosters)
 
 
-async def connected(one: Instance, http: aiohttp.ClientSession, user: str, room: str) -> Connection:
-    """A connection to a service without upstream, in a room from the start."""
-    ticket = await one.hub.get_client_access_token(user, groups=[room_group(room)], roles=[])
-    return await Connection.open(http, ticket.url, PLAIN)
+async def connect_to_room(
+    one: Instance, http: aiohttp.ClientSession, user: str, room: str
+) -> Connection:
+    """A connection to a service without event handlers, in the group of a room."""
+    token = await one.hub.get_client_access_token(user, groups=[room_group(room)], roles=[])
+    return await Connection.open(http, token.url, PLAIN)
 
 
 # --- limits ---------------------------------------------------------------------------------
 
 
 async def test_a_connection_joins_at_most_fifty_rooms(ann: User, room: str) -> None:
-    async with ann.connect() as here:
+    async with ann.connect() as ann_tab:
         for number in range(50):
-            await here.join(f"{room}-{number}")
+            await ann_tab.join(f"{room}-{number}")
 
-        refused = await here.join(f"{room}-50")
+        error = await ann_tab.join(f"{room}-50")
 
-        assert refused["code"] == "too_many_rooms"
-        await here.send_message(f"{room}-0", "still here")
-        await here.send_message(f"{room}-49", "and here")
-        assert (await here.join(f"{room}-7"))["type"] == "joined"
+        assert error["code"] == "too_many_rooms"
+        await ann_tab.send_message(f"{room}-0", "still here")
+        await ann_tab.send_message(f"{room}-49", "and here")
+        assert (await ann_tab.join(f"{room}-7"))["type"] == "joined"
 
 
 async def test_leaving_a_room_without_being_in_it_is_rejected(ann: User, room: str) -> None:
-    async with ann.connect(room) as here:
-        refused = await here.send_rejected("leave", {"room": "elsewhere"})
+    async with ann.connect(room) as ann_tab:
+        error = await ann_tab.send_rejected("leave", {"room": "elsewhere"})
 
-        assert refused["code"] == "not_in_room"
-        await here.send_message(room, "still here")
+        assert error["code"] == "not_in_room"
+        await ann_tab.send_message(room, "still here")
 
 
 async def test_the_online_state_of_a_user_follows_the_service(ann: User, bob: User) -> None:
     async def online() -> bool:
-        answer: Frame = await ann.get(f"/api/users/{bob.id}/online")
-        return bool(answer["online"])
+        response: Frame = await ann.get(f"/api/users/{bob.id}/online")
+        return bool(response["online"])
 
     before = await online()
     async with bob.connect():

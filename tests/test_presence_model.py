@@ -1,4 +1,4 @@
-"""Whatever comes late, doubled or not at all, presence ends right and tells no nonsense."""
+"""Presence is correct after events that are late, repeated or lost."""
 
 import asyncio
 from collections import defaultdict
@@ -18,49 +18,49 @@ from tests.users import PLAIN, Connection
 
 
 class Step(NamedTuple):
-    """A connection comes or goes; one of two instances receives of it so many times."""
+    """A connection opens or closes; one of two instances receives the event `received` times."""
 
-    who: str
-    comes: bool
+    user: str
+    opens: bool
     received: int
-    at: int
+    instance: int
 
 
 STEPS = st.lists(
     st.builds(
         Step,
-        who=st.sampled_from(["ann", "bob"]),
-        comes=st.booleans(),
+        user=st.sampled_from(["ann", "bob"]),
+        opens=st.booleans(),
         received=st.integers(0, 2),
-        at=st.integers(0, 1),
+        instance=st.integers(0, 1),
     ),
     max_size=12,
 )
 
 
-async def come(one: Instance, http: aiohttp.ClientSession, room: str, who: str) -> Connection:
-    ticket = await one.hub.get_client_access_token(who, groups=[room_group(room)], roles=[])
-    return await Connection.open(http, ticket.url, PLAIN)
+async def connect(one: Instance, http: aiohttp.ClientSession, room: str, user: str) -> Connection:
+    token = await one.hub.get_client_access_token(user, groups=[room_group(room)], roles=[])
+    return await Connection.open(http, token.url, PLAIN)
 
 
-async def go(one: Instance, connection: Connection) -> None:
-    """Closed, and gone from the service's own list."""
+async def disconnect(one: Instance, connection: Connection) -> None:
+    """Close a connection and wait until the service no longer lists it."""
     await connection.close()
     while await one.hub._client.connection_exists(connection.id):  # noqa: SLF001
         pass
 
 
-async def receive(one: Instance, room: str, step: Step) -> None:
-    """What the app does when it is told of a step."""
-    if not step.comes:
-        return await one.presence.announce_left(room, step.who)
+async def handle_event(one: Instance, room: str, step: Step) -> None:
+    """What the app does when it receives the event of a step."""
+    if not step.opens:
+        return await one.presence.announce_left(room, step.user)
     roster = await one.presence.roster(room)
-    if step.who in roster.users:
-        await one.presence.announce_joined(room, step.who, roster)
+    if step.user in roster.users:
+        await one.presence.announce_joined(room, step.user, roster)
     return None
 
 
-async def play(stack: Stack, tables: str, steps: Sequence[Step]) -> None:
+async def run_steps(stack: Stack, tables: str, steps: Sequence[Step]) -> None:
     room = f"room-{uuid4().hex}"
     tabs: defaultdict[str, list[Connection]] = defaultdict(list)
     async with (
@@ -69,24 +69,27 @@ async def play(stack: Stack, tables: str, steps: Sequence[Step]) -> None:
         instance(stack, tables=tables, hub=service.connection_string) as first,
         instance(stack, tables=tables, hub=service.connection_string) as second,
     ):
-        watcher = await come(first, http, room, "watcher")
-        await receive(first, room, Step("watcher", comes=True, received=1, at=0))
+        watcher = await connect(first, http, room, "watcher")
+        await handle_event(first, room, Step("watcher", opens=True, received=1, instance=0))
         for step in steps:
-            if step.comes:
-                tabs[step.who].append(await come(first, http, room, step.who))
-            elif tabs[step.who]:
-                await go(first, tabs[step.who].pop())
-            at = (first, second)[step.at]
-            await asyncio.gather(*(receive(at, room, step) for _ in range(step.received)))
+            if step.opens:
+                tabs[step.user].append(await connect(first, http, room, step.user))
+            elif tabs[step.user]:
+                await disconnect(first, tabs[step.user].pop())
+            receiver = (first, second)[step.instance]
+            await asyncio.gather(
+                *(handle_event(receiver, room, step) for _ in range(step.received))
+            )
         await second.presence.reconcile()
 
-        here = {who for who, open_tabs in tabs.items() if open_tabs}
-        assert set((await first.presence.roster(room)).users) == here | {"watcher"}
+        present = {user for user, open_tabs in tabs.items() if open_tabs}
+        assert set((await first.presence.roster(room)).users) == present | {"watcher"}
         await first.hub.send_to_group(room_group(room), {"type": "end"})
         await watcher.receive(type="end")
-        for who in ("ann", "bob"):
-            told = [frame["event"] for frame in watcher.received if frame.get("user_id") == who]
-            assert told == ["joined", "left"] * (len(told) // 2) + ["joined"] * (who in here)
+        for user in ("ann", "bob"):
+            events = [frame["event"] for frame in watcher.received if frame.get("user_id") == user]
+            pairs = ["joined", "left"] * (len(events) // 2)
+            assert events == pairs + ["joined"] * (user in present)
         for connection in [watcher, *tabs["ann"], *tabs["bob"]]:
             await connection.close()
 
@@ -98,4 +101,4 @@ async def play(stack: Stack, tables: str, steps: Sequence[Step]) -> None:
 def test_presence_is_correct_after_lost_and_repeated_events(
     stack: Stack, separate_tables: str, steps: Sequence[Step]
 ) -> None:
-    asyncio.run(play(stack, separate_tables, steps))
+    asyncio.run(run_steps(stack, separate_tables, steps))

@@ -1,4 +1,4 @@
-"""Private rooms: who is no member cannot come in, hear, speak or learn that there is one."""
+"""Private rooms: other users than members cannot join, read, send or detect the room."""
 
 import asyncio
 import uuid
@@ -28,31 +28,31 @@ async def own(stack: Stack) -> AsyncIterator[Instance]:
 
 
 class Operator:
-    """Whoever holds the function key."""
+    """A server with the function key."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url
 
-    async def ask(self, method: str, path: str, said: Any = None) -> Any:
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"x-functions-key": KEY}
         url = f"{self._url}/api/rooms/{path}"
-        async with self._http.request(method, url, headers=headers, json=said) as answer:
-            assert answer.status == 200, await answer.text()
-            return await answer.json()
+        async with self._http.request(method, url, headers=headers, json=body) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
 
-    async def close(self, room: str, *members: User) -> str:
+    async def make_private(self, room: str, *members: User) -> str:
         """Make a room private, with these members."""
-        for person in members:
-            await self.admit(room, person)
+        for user in members:
+            await self.add_member(room, user)
         await self.ask("PUT", room, {"private": True})
         return room
 
-    async def admit(self, room: str, person: User) -> None:
-        await self.ask("PUT", f"{room}/members/{person.id}")
+    async def add_member(self, room: str, user: User) -> None:
+        await self.ask("PUT", f"{room}/members/{user.id}")
 
-    async def expel(self, room: str, person: User) -> None:
-        await self.ask("DELETE", f"{room}/members/{person.id}")
+    async def remove_member(self, room: str, user: User) -> None:
+        await self.ask("DELETE", f"{room}/members/{user.id}")
 
 
 @pytest.fixture
@@ -63,43 +63,43 @@ def operator(stack: Stack, http: aiohttp.ClientSession) -> Operator:
 async def test_members_send_messages_and_list_their_private_room(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
-    await operator.close(room, ann, bob)
+    await operator.make_private(room, ann, bob)
 
-    async with ann.connect(room=room) as speaking, bob.connect(room) as hearing:
-        assert (await speaking.join(room))["type"] == "joined"
-        await speaking.send_message(room, "only among us")
-        await hearing.receive(type="message", content="only among us")
+    async with ann.connect(room=room) as ann_tab, bob.connect(room) as bob_tab:
+        assert (await ann_tab.join(room))["type"] == "joined"
+        await ann_tab.send_message(room, "only among us")
+        await bob_tab.receive(type="message", content="only among us")
 
     (listed,) = (await ann.get("/api/rooms"))["rooms"]
     assert (listed["room"], listed["private"], listed["head"]) == (room, True, 1)
 
 
-async def tried(person: User, room: str) -> dict[str, Any]:
-    """What somebody gets who tries every way into a room."""
-    status, body = await person.ask("POST", "/api/negotiate", json={"room": room})
+async def try_all_access(user: User, room: str) -> dict[str, Any]:
+    """The responses to a user who tries every way into a room."""
+    status, body = await user.ask("POST", "/api/negotiate", json={"room": room})
     found: dict[str, Any] = {"negotiate": (status, body)}
-    found["groups"] = await person.ask("POST", "/api/negotiate", json={"groups": [f"room.{room}"]})
+    found["groups"] = await user.ask("POST", "/api/negotiate", json={"groups": [f"room.{room}"]})
     for path in ("history", "users"):
-        found[path] = await person.ask("GET", f"/api/rooms/{room}/{path}")
-    async with person.connect() as tab:
+        found[path] = await user.ask("GET", f"/api/rooms/{room}/{path}")
+    async with user.connect() as tab:
         found["join"] = await tab.join(room)
         found["read"] = await tab.send_rejected("read", {"room": room, "seq": 0})
         found["say"] = await tab.send_rejected(
             "message", {"room": room, "content": "hi", "id": "1"}
         )
         found["typing"] = await tab.send_rejected("typing", {"room": room})
-    found["list"] = await person.get("/api/rooms")
+    found["list"] = await user.get("/api/rooms")
     return found
 
 
 async def test_a_user_who_is_not_a_member_has_no_access(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
-    await operator.close(room, ann)
+    await operator.make_private(room, ann)
     async with ann.connect(room) as tab:
         await tab.send_message(room, "bob must not see this")
 
-        found = await tried(bob, room)
+        found = await try_all_access(bob, room)
         assert "bob must not see this" not in str(found)
         assert (await ann.get(f"/api/rooms/{room}/users"))["count"] == 1
     assert {found[way][0] for way in ("negotiate", "history", "users")} == {404}
@@ -114,7 +114,7 @@ async def test_a_private_room_and_a_missing_room_get_the_same_response(
 ) -> None:
     ann = await User.create(http, strict.url, "ann")
     missing = f"room-{uuid.uuid4().hex}"
-    await operator.close(room)
+    await operator.make_private(room)
 
     found = [
         str(await ann.ask("POST", "/api/negotiate", json={"room": name}))
@@ -139,32 +139,36 @@ async def test_a_created_room_is_open_to_all_with_listed_rooms(
 async def test_a_removed_member_receives_and_sends_nothing_at_once(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
-    await operator.close(room, ann, bob)
-    async with ann.connect(room) as speaking, bob.connect(room) as first, bob.connect(room) as tab:
+    await operator.make_private(room, ann, bob)
+    async with (
+        ann.connect(room) as ann_tab,
+        bob.connect(room) as first,
+        bob.connect(room) as tab,
+    ):
         await first.send_message(room, "still here")
 
-        await operator.expel(room, bob)
-        await speaking.send_message(room, "now that bob has gone")
-        said = await tab.send_rejected("message", {"room": room, "content": "am I?", "id": "1"})
-        typed = await tab.send_rejected("typing", {"room": room})
+        await operator.remove_member(room, bob)
+        await ann_tab.send_message(room, "now that bob has gone")
+        message = await tab.send_rejected("message", {"room": room, "content": "am I?", "id": "1"})
+        typing = await tab.send_rejected("typing", {"room": room})
         read = await tab.send_rejected("read", {"room": room, "seq": 1})
 
-        assert {one["code"] for one in (said, typed, read)} == {"unknown_room"}
+        assert {one["code"] for one in (message, typing, read)} == {"unknown_room"}
         assert "now that bob has gone" not in str(first.received + tab.received)
-        assert (await speaking.receive(type="system", event="left"))["user_id"] == bob.id
+        assert (await ann_tab.receive(type="system", event="left"))["user_id"] == bob.id
     assert (await bob.get("/api/rooms"))["rooms"] == []
 
 
 async def test_a_member_removal_applies_at_once_on_every_instance(
     strict: Part, http: aiohttp.ClientSession, ann: User, operator: Operator, room: str
 ) -> None:
-    await operator.close(room, ann)
+    await operator.make_private(room, ann)
     elsewhere = Service(http, strict.url, KEY)
-    said = {"room": room, "content": "hello", "id": "1"}
-    before = await elsewhere.send_event("message", said, user=ann.id, rooms=[room])
+    message = {"room": room, "content": "hello", "id": "1"}
+    before = await elsewhere.send_event("message", message, user=ann.id, rooms=[room])
 
-    await operator.expel(room, ann)
-    after = await elsewhere.send_event("message", said | {"id": "2"}, user=ann.id, rooms=[room])
+    await operator.remove_member(room, ann)
+    after = await elsewhere.send_event("message", message | {"id": "2"}, user=ann.id, rooms=[room])
 
     assert (before.code, after.code) == (None, "unknown_room")
 
@@ -172,27 +176,27 @@ async def test_a_member_removal_applies_at_once_on_every_instance(
 async def test_a_removed_member_cannot_connect_to_the_room_with_an_old_token(
     http: aiohttp.ClientSession, ann: User, operator: Operator, room: str
 ) -> None:
-    await operator.close(room, ann)
-    admission = await ann.negotiate(room=room)
+    await operator.make_private(room, ann)
+    negotiated = await ann.negotiate(room=room)
 
-    await operator.expel(room, ann)
+    await operator.remove_member(room, ann)
 
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await Connection.open(http, admission["url"], RELIABLE)
+        await Connection.open(http, negotiated["url"], RELIABLE)
     assert refused.value.status == 404
 
 
 async def test_a_join_during_the_removal_of_the_member_does_not_last(
     ann: User, bob: User, operator: Operator, own: Instance, room: str
 ) -> None:
-    await operator.close(room, ann, bob)
+    await operator.make_private(room, ann, bob)
     async with ann.connect() as tab:
         for _ in range(ROUNDS):
-            await operator.admit(room, ann)
+            await operator.add_member(room, ann)
 
-            await asyncio.gather(tab.join(room), operator.expel(room, ann))
+            await asyncio.gather(tab.join(room), operator.remove_member(room, ann))
 
-            # A join that was answered with joined came first, and was then undone.
+            # A join that was answered with joined came first; the removal then undid it.
             assert ann.id not in (await own.presence.roster(room)).users
 
 
@@ -201,53 +205,55 @@ async def test_a_join_while_another_instance_makes_the_room_private_does_not_las
 ) -> None:
     elsewhere = Operator(http, strict.url)
     random = Random(1)
-    left_in = []
-    async with ann.connect() as inside, bob.connect() as tab:
+    remaining = []
+    async with ann.connect() as ann_tab, bob.connect() as tab:
         for _ in range(RACES):
             room = f"room-{uuid.uuid4().hex}"
-            await inside.join(room)  # so that this instance has cached that the room is open
+            await ann_tab.join(room)  # this instance caches that the room is public
 
             async def close_room(room: str = room) -> None:
                 await asyncio.sleep(random.random() * 0.03)
                 await elsewhere.ask("PUT", room, {"private": True})
 
             await asyncio.gather(tab.join(room), close_room())
-            left_in.append(bob.id in (await own.presence.roster(room)).users)
+            remaining.append(bob.id in (await own.presence.roster(room)).users)
             await elsewhere.ask("PUT", room, {"private": False})
             await tab.send("leave", {"room": room})
-            await inside.send("leave", {"room": room})
+            await ann_tab.send("leave", {"room": room})
 
-    assert left_in == [False] * RACES
+    assert remaining == [False] * RACES
 
 
 async def test_a_member_removed_between_connect_and_connected_is_removed_from_the_room(
     stack: Stack, http: aiohttp.ClientSession, ann: User, operator: Operator, own: Instance
 ) -> None:
-    room = await operator.close(f"room-{uuid.uuid4().hex}", ann)
+    room = await operator.make_private(f"room-{uuid.uuid4().hex}", ann)
     async with ann.connect(room=room) as tab:
-        # As on another instance that has not yet found a connection to put out.
+        # As on another instance that does not list the connection yet.
         await RoomAccess(own.tables, listed=False).remove_member(room, ann.id)
 
-        told = await Service(http, stack.url).send_system_event(
+        response = await Service(http, stack.url).send_system_event(
             "connected", user=ann.id, connection=tab.id, rooms=[room]
         )
 
-        assert told.status == 204
+        assert response.status == 204
         assert (await own.presence.roster(room)).users == {}
 
 
 async def test_making_a_room_private_removes_users_who_are_not_members(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
-    async with ann.connect(room) as staying, bob.connect(room) as going:
-        await going.send_message(room, "open to all")
+    async with ann.connect(room) as ann_tab, bob.connect(room) as bob_tab:
+        await bob_tab.send_message(room, "open to all")
 
-        await operator.close(room, ann)
-        await staying.send_message(room, "now among ourselves")
-        said = await going.send_rejected("message", {"room": room, "content": "me too", "id": "1"})
+        await operator.make_private(room, ann)
+        await ann_tab.send_message(room, "now among ourselves")
+        error = await bob_tab.send_rejected(
+            "message", {"room": room, "content": "me too", "id": "1"}
+        )
 
-        assert said["code"] == "unknown_room"
-        assert "now among ourselves" not in str(going.received)
+        assert error["code"] == "unknown_room"
+        assert "now among ourselves" not in str(bob_tab.received)
     assert (await bob.ask("GET", f"/api/rooms/{room}/history"))[0] == 404
 
 
@@ -255,15 +261,15 @@ async def test_a_user_who_left_cannot_send_messages(ann: User, room: str) -> Non
     async with ann.connect(room) as tab:
         await tab.send("leave", {"room": room})
 
-        said = await tab.send_rejected("message", {"room": room, "content": "hello", "id": "1"})
+        error = await tab.send_rejected("message", {"room": room, "content": "hello", "id": "1"})
 
-    assert said["code"] == "not_in_room"
+    assert error["code"] == "not_in_room"
 
 
 async def test_a_private_room_can_be_made_public_again(
     ann: User, bob: User, operator: Operator, room: str
 ) -> None:
-    await operator.close(room, ann)
+    await operator.make_private(room, ann)
 
     await operator.ask("PUT", room, {"private": False})
 

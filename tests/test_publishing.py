@@ -1,4 +1,4 @@
-"""Publishing: bytes of JSON reach exactly those whom they are for."""
+"""Publishing sends JSON bytes to a group, a user or all connections."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The tokens of the Web PubSub service client: signed once, used again, renewed in time."""
+"""The tokens of the Web PubSub service client are cached and renewed before they expire."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ KEYS = ["first-key-of-the-service-32-bytes", "other-key-of-the-service-32-bytes"
 
 
 class Clock:
-    """A clock that the test moves on, in seconds since the epoch."""
+    """A clock that the test sets, in seconds since the epoch."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -62,7 +62,7 @@ async def sender(server: StandIn, policy: ServiceTokenPolicy) -> AsyncIterator[C
 
 
 def claims(token: str, audience: str, key: str = KEYS[0]) -> dict[str, Any]:
-    """What a token says, once its signature and its audience are verified."""
+    """The claims of a token, after its signature and its audience are verified."""
     return jwt.decode(
         token, key, algorithms=["HS256"], audience=audience, options={"verify_exp": False}
     )
@@ -133,10 +133,10 @@ async def test_a_rejected_token_is_not_reused(clock: Clock) -> None:
         refused = await send()
         clock.now += 1
         accepted = await send()
-        kept = await send()
+        reused = await send()
 
     assert refused != accepted
-    assert kept == accepted
+    assert reused == accepted
 
 
 def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens(clock: Clock) -> None:
@@ -150,7 +150,7 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens(clock: Clock)
     first, second = sign(1), sign(2)
     clock.now += 1
     for number in range(3, MAX_TOKENS + 2):
-        assert sign(1) == first  # in use all the time
+        assert sign(1) == first  # the first token stays in use
         sign(number)
 
     assert sign(1) == first
@@ -186,7 +186,7 @@ async def test_a_wrong_key_is_an_authentication_error() -> None:
 
 
 async def test_the_port_of_a_connection_string_is_used() -> None:
-    """Microsoft's own emulator writes it apart."""
+    """Microsoft's emulator has `Port=` as a separate part."""
     async with serve(access_key=KEYS[0]) as service:
         host, _, port = service.endpoint.rpartition(":")
         client = connect_with_key(
@@ -229,7 +229,7 @@ async def test_a_managed_identity_token_is_requested_once(tmp_path: Any) -> None
 async def test_special_characters_in_a_name_do_not_change_the_audience_of_a_token(
     clock: Clock,
 ) -> None:
-    """A name with a question mark or a slash stays one part of the address."""
+    """A name with a question mark or a slash stays one segment of the URL path."""
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:
         path = f"/api/hubs/live/groups/{quote('a?b/c#d', safe='')}/:send"

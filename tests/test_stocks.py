@@ -1,4 +1,4 @@
-"""Stock prices: the simulator, and the providers within their free terms."""
+"""Stock prices: the simulator, and the providers within their free plans."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def frame(data: Data, at: datetime = NOW) -> Frame:
 
 
 def walk(symbols: list[str], steps: int, start: datetime = NOW) -> list[Data]:
-    """The data of so many seconds, each from the frame before."""
+    """The data of consecutive seconds, each from the previous frame."""
     walked: list[Data] = []
     previous = None
     for second in range(steps):
@@ -113,9 +113,9 @@ def test_any_symbol_at_any_tick_has_a_price(symbol: str, tick: int, price: float
 
 
 @pytest.fixture
-async def market() -> AsyncIterator[Provider]:
-    async with provider.serving() as served:
-        served.answers = {"/quote": provider.twelve_data, "/api/v1/quote": provider.finnhub}
+async def server() -> AsyncIterator[Provider]:
+    async with provider.serve_provider() as served:
+        served.responders = {"/quote": provider.twelve_data, "/api/v1/quote": provider.finnhub}
         yield served
 
 
@@ -125,15 +125,15 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def twelve_data(market: Provider, client: httpx.AsyncClient, *symbols: str) -> StockQuotes:
+def twelve_data(server: Provider, client: httpx.AsyncClient, *symbols: str) -> StockQuotes:
     return StockQuotes(
-        TwelveData(client, "s3cret", market.base), symbols, Throttle(random_fraction=lambda: 1.0)
+        TwelveData(client, "s3cret", server.base), symbols, Throttle(random_fraction=lambda: 1.0)
     )
 
 
-def finnhub(market: Provider, client: httpx.AsyncClient, *symbols: str) -> StockQuotes:
+def finnhub(server: Provider, client: httpx.AsyncClient, *symbols: str) -> StockQuotes:
     return StockQuotes(
-        Finnhub(client, "s3cret", market.base), symbols, Throttle(random_fraction=lambda: 1.0)
+        Finnhub(client, "s3cret", server.base), symbols, Throttle(random_fraction=lambda: 1.0)
     )
 
 
@@ -146,9 +146,9 @@ async def tick_fresh(quotes: StockQuotes, previous: Data | None, now: datetime) 
 
 @pytest.mark.parametrize(("make", "volume"), [(twelve_data, 12345), (finnhub, None)])
 async def test_a_quote_has_the_price_and_the_change_since_the_open(
-    market: Provider, client: httpx.AsyncClient, make: Any, volume: int | None
+    server: Provider, client: httpx.AsyncClient, make: Any, volume: int | None
 ) -> None:
-    quotes = make(market, client, "AAPL", "MSFT")
+    quotes = make(server, client, "AAPL", "MSFT")
 
     data = await tick_fresh(quotes, None, NOW)
 
@@ -166,44 +166,44 @@ async def test_a_quote_has_the_price_and_the_change_since_the_open(
 
 
 async def test_twelve_data_sends_a_single_quote_without_its_symbol(
-    market: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await tick_fresh(twelve_data(market, client, "AAPL"), None, NOW)
+    data = await tick_fresh(twelve_data(server, client, "AAPL"), None, NOW)
 
     assert data["symbols"]["AAPL"]["price"] == 101.5
 
 
 @pytest.mark.parametrize(("make", "calls_a_day"), [(twelve_data, 800), (finnhub, 86_400)])
 async def test_a_tick_each_second_stays_within_the_free_terms(
-    market: Provider, client: httpx.AsyncClient, make: Any, calls_a_day: int
+    server: Provider, client: httpx.AsyncClient, make: Any, calls_a_day: int
 ) -> None:
-    quotes = make(market, client, "AAPL", "MSFT", "TSLA")
+    quotes = make(server, client, "AAPL", "MSFT", "TSLA")
     data = None
 
     for second in range(600):
         data = await tick_fresh(quotes, data, NOW + timedelta(seconds=second))
 
-    requested = sum(len(call.query["symbol"].split(",")) for call in market.calls)
+    requested = sum(len(call.query["symbol"].split(",")) for call in server.calls)
     assert 3 < requested <= calls_a_day * 600 / 86_400 + 3
 
 
 async def test_between_two_calls_the_last_quote_is_repeated_with_its_age(
-    market: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    quotes = twelve_data(market, client, "AAPL")
+    quotes = twelve_data(server, client, "AAPL")
     first = await tick_fresh(quotes, None, NOW)
 
     later = await tick_fresh(quotes, first, NOW + timedelta(seconds=40))
 
     assert later["symbols"]["AAPL"] == {**first["symbols"]["AAPL"], "age_seconds": 40}
-    assert len(market.calls) == 1
+    assert len(server.calls) == 1
 
 
 async def test_symbols_that_exceed_one_call_are_requested_in_rotation(
-    market: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
     names = [f"S{number}" for number in range(12)]
-    quotes = twelve_data(market, client, *names)
+    quotes = twelve_data(server, client, *names)
 
     first = await tick_fresh(quotes, None, NOW)
     second = await tick_fresh(quotes, first, NOW + timedelta(seconds=8 * 108))
@@ -211,26 +211,26 @@ async def test_symbols_that_exceed_one_call_are_requested_in_rotation(
     unread = [name for name in names if first["symbols"][name]["price"] is None]
     assert len(unread) == 4
     assert all(second["symbols"][name]["price"] == 101.5 for name in names)
-    assert set(unread) <= set(market.calls[1].query["symbol"].split(","))
+    assert set(unread) <= set(server.calls[1].query["symbol"].split(","))
 
 
 @pytest.mark.parametrize("make", [twelve_data, finnhub])
 async def test_an_unknown_symbol_has_no_values_and_the_others_are_fresh(
-    market: Provider, client: httpx.AsyncClient, make: Any
+    server: Provider, client: httpx.AsyncClient, make: Any
 ) -> None:
-    data = await tick_fresh(make(market, client, "AAPL", "NOPE"), None, NOW)
+    data = await tick_fresh(make(server, client, "AAPL", "NOPE"), None, NOW)
 
     assert data["symbols"]["AAPL"]["price"] == 101.5
     assert data["symbols"]["NOPE"]["price"] is None
 
 
 async def test_a_simulated_price_is_never_published_as_a_providers(
-    market: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    market.answer_all(provider.fails(500))
+    server.respond_to_all_with(provider.fail_with(500))
     simulated = simulate(["AAPL"], None, TICK, NOW)
 
-    result = await finnhub(market, client, "AAPL").tick(frame(simulated), NOW)
+    result = await finnhub(server, client, "AAPL").tick(frame(simulated), NOW)
 
     assert isinstance(result, Stale)
     assert result.data is not None
@@ -239,24 +239,24 @@ async def test_a_simulated_price_is_never_published_as_a_providers(
 
 @pytest.mark.parametrize("make", [twelve_data, finnhub])
 @pytest.mark.parametrize(
-    "answer",
+    "responder",
     [
-        provider.fails(429),
-        provider.fails(500),
+        provider.fail_with(429),
+        provider.fail_with(500),
         provider.respond_with({"code": 429, "message": "no credits left", "status": "error"}),
         provider.respond_with({}),
         provider.respond_with([1, 2]),
         provider.respond_with({"AAPL": {"close": "NaN", "open": "1"}, "c": "1e999", "o": 10**400}),
-        provider.sends_html,
-        provider.sends_ten_megabytes,
+        provider.send_html,
+        provider.send_ten_megabytes,
     ],
 )
 async def test_a_failed_call_repeats_the_last_quote_marked_stale(
-    market: Provider, client: httpx.AsyncClient, make: Any, answer: provider.Answer
+    server: Provider, client: httpx.AsyncClient, make: Any, responder: provider.Responder
 ) -> None:
-    quotes = make(market, client, "AAPL")
+    quotes = make(server, client, "AAPL")
     good = await tick_fresh(quotes, None, NOW)
-    market.answer_all(answer)
+    server.respond_to_all_with(responder)
 
     result = await quotes.tick(frame(good), NOW + timedelta(hours=1))
 

@@ -1,4 +1,4 @@
-"""The structure of the code base: layers, owners, and what exists in one place only."""
+"""The structure of the code base: layers, table owners, and declarations that exist only once."""
 
 import ast
 import subprocess
@@ -75,11 +75,11 @@ def place_of(module: str) -> tuple[int, str]:
 
 
 def test_the_top_level_has_only_known_entries() -> None:
-    given = {
+    required = {
         "function_app.py", "negotiate", "producers", "events", "tests",
         "host.json", "local.settings.json.example", "requirements.txt",
     }  # fmt: skip
-    added = {
+    optional = {
         "api", "pages", "timers", "realtime", "clients", "web", "local", "emulator", "infra",
         "benchmarks", "docs", "examples",
     }  # fmt: skip
@@ -93,8 +93,8 @@ def test_the_top_level_has_only_known_entries() -> None:
 
     top = {path.partition("/")[0] for path in listed}
     visible = {name for name in top if not name.startswith(".")}
-    assert visible >= given
-    assert visible <= given | added | documents | tools
+    assert visible >= required
+    assert visible <= required | optional | documents | tools
 
 
 @pytest.mark.parametrize("path", [p for p in APP if name_of(p) != "realtime"], ids=name_of)
@@ -172,7 +172,7 @@ def test_the_app_only_registers_its_blueprints() -> None:
 
 
 def test_the_only_state_made_by_an_import_are_the_two_registries() -> None:
-    """Constants have upper-case names. Clients and caches are made by cached functions."""
+    """Constants have upper-case names. Cached functions create clients and caches."""
     allowed = {"bp", "app", "log", "logger", "__all__"}
     registries = {("realtime.http", "endpoints"), ("realtime.streams.definition", "registry")}
     found = set()
@@ -188,7 +188,7 @@ def test_the_only_state_made_by_an_import_are_the_two_registries() -> None:
 
 
 def test_no_two_public_names_of_the_app_are_the_same() -> None:
-    """A tick and a STREAM belong to each producer; an import elsewhere has one meaning."""
+    """Every producer has a `tick`; all other public names are unique."""
     places = defaultdict(list)
     definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for path in APP:

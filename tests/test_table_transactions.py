@@ -1,4 +1,4 @@
-"""Transactions of Table Storage: they mean what the SDK's mean, and fail as the SDK's fail."""
+"""Transactions of Table Storage: the same requests and errors as those of the SDK."""
 
 import asyncio
 import base64
@@ -52,7 +52,7 @@ ROW = {"PartitionKey": "room", "RowKey": "head", "text": "hello"}
 
 @pytest.fixture(scope="module")
 def azurite() -> Iterator[str]:
-    """The address of a table service of its own."""
+    """The URL of a separate Azurite."""
     (port,) = free_ports(1)
     part = start_tables(port)
     try:
@@ -82,7 +82,7 @@ def new_name() -> str:
     return f"t{uuid.uuid4().hex}"
 
 
-# --- what is written ----------------------------------------------------------------------------
+# --- written rows -------------------------------------------------------------------------------
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(
     ["", "'", "''", '"\\/', "\r\n--batch", "\x00\x1f\x7f", "é\u2028🎉", "x" * 30_000, "🎉" * 5_000]
@@ -126,7 +126,7 @@ def as_sdk(operation: Operation) -> tuple[Any, ...]:
 
 
 def comparable(entity: dict[str, Any]) -> dict[str, Any]:
-    """Not a number is equal to itself here."""
+    """NaN is replaced, because it is not equal to itself."""
     return {
         name: "NaN" if isinstance(value, float) and math.isnan(value) else value
         for name, value in entity.items()
@@ -204,7 +204,7 @@ def test_a_batch_request_equals_the_request_of_the_sdk(
 
 
 def parse_batch(content_type: str, body: bytes) -> list[tuple[Any, ...]]:
-    """What a batch asks for, read by the standard library: a tuple for each operation."""
+    """The operations of a batch, parsed with the standard library: a tuple for each."""
     batch = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
     (changeset,) = batch.get_payload()
     assert changeset.get_content_type() == "multipart/mixed"
@@ -283,7 +283,7 @@ async def test_a_full_transaction_of_large_rows_is_written(azurite: str) -> None
         assert etags == [row.metadata["etag"] for row in read]
 
 
-# --- what cannot be sent ------------------------------------------------------------------------
+# --- invalid transactions -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ async def test_a_transaction_that_is_too_large_raises_request_too_large(*, insid
     code = (
         '{"odata.error":{"code":"RequestBodyTooLarge","message":{"lang":"en-US","value":"0:Big."}}}'
     )
-    made = answer_error(413, code) if inside else web.Response(status=413, text=code)
+    made = error_response(413, code) if inside else web.Response(status=413, text=code)
     async with stand_in(lambda: made) as server, connect(server.url) as (ours, _):
         with pytest.raises(RequestTooLargeError) as raised:
             await ours.submit("history", [Insert(ROW)])
@@ -417,8 +417,8 @@ async def test_errors_and_logs_contain_no_row_values_and_no_signature(
 # --- authentication -----------------------------------------------------------------------------
 
 
-def answer_created() -> web.Response:
-    """What the service answers to one insert."""
+def created_response() -> web.Response:
+    """The response of the service to one insert."""
     part = (
         "--changesetresponse_1\r\nContent-Type: application/http\r\n"
         "Content-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 204 No Content\r\n"
@@ -431,26 +431,28 @@ def answer_created() -> web.Response:
         "--batchresponse_1\r\nContent-Type: multipart/mixed; boundary=changesetresponse_1\r\n\r\n"
         f"{part}--changesetresponse_1--\r\n--batchresponse_1--\r\n"
     )
-    return answer(body)
+    return batch_response(body)
 
 
-def answer_error(status: int, code: str) -> Any:
-    """An error as a part of the batch itself."""
-    return answer(
+def error_response(status: int, code: str) -> Any:
+    """An error as a part of the batch."""
+    return batch_response(
         "--batchresponse_1\r\nContent-Type: application/http\r\n"
         f"Content-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 {status} Refused\r\n"
         f"Content-Type: application/json\r\n\r\n{code}\r\n--batchresponse_1--\r\n"
     )
 
 
-def answer(body: str, content_type: str = "multipart/mixed; boundary=batchresponse_1") -> Any:
+def batch_response(
+    body: str, content_type: str = "multipart/mixed; boundary=batchresponse_1"
+) -> Any:
     return web.Response(status=202, body=body.encode(), headers={"Content-Type": content_type})
 
 
 @pytest.mark.parametrize("path", ["", "/devstoreaccount1"], ids=["host style", "path style"])
 async def test_a_request_is_signed_as_azure_documents_it(path: str) -> None:
     """learn.microsoft.com/rest/api/storageservices/authorize-with-shared-key, Table service."""
-    async with stand_in(answer_created) as server:
+    async with stand_in(created_response) as server:
         client = TransactionClient(server.url + path, KEY)
         await client.submit("history", [Insert(ROW)])
         await client.close()
@@ -522,7 +524,7 @@ async def test_a_shared_access_signature_is_accepted(azurite: str, place: str) -
 async def test_a_managed_identity_token_is_sent_and_requested_once(tmp_path: Path) -> None:
     certificate, trusted = make_certificate(tmp_path)
     identity = ManagedIdentity()
-    async with stand_in(answer_created, certificate=certificate) as server:
+    async with stand_in(created_response, certificate=certificate) as server:
         transport = make_transport(server.url, connection_verify=str(trusted))
         client = TransactionClient(server.url, identity, transport=transport)
         for _ in range(3):
@@ -532,12 +534,14 @@ async def test_a_managed_identity_token_is_sent_and_requested_once(tmp_path: Pat
     assert identity.scopes == ["https://storage.azure.com/.default"]
     for request in server.requests:
         assert request.headers["Authorization"] == "Bearer the-token"
-        assert request.headers["x-ms-version"] >= "2017-11-09"  # the first that takes tokens
+        assert (
+            request.headers["x-ms-version"] >= "2017-11-09"
+        )  # the first version that accepts tokens
         assert request.headers["x-ms-date"]
 
 
 async def test_a_token_is_never_sent_without_tls() -> None:
-    async with stand_in(answer_created) as server:
+    async with stand_in(created_response) as server:
         client = TransactionClient(server.url, ManagedIdentity())
         with pytest.raises(ServiceRequestError):
             await client.submit("history", [Insert(ROW)])
@@ -546,7 +550,7 @@ async def test_a_token_is_never_sent_without_tls() -> None:
     assert server.requests == []
 
 
-# --- answers that are lost, late or not what they should be -------------------------------------
+# --- lost, late and invalid responses -----------------------------------------------------------
 
 
 async def test_a_lost_response_is_an_error_and_the_request_is_not_retried() -> None:
@@ -558,35 +562,35 @@ async def test_a_lost_response_is_an_error_and_the_request_is_not_retried() -> N
 
 
 async def test_a_truncated_response_is_an_error() -> None:
-    async def half() -> None:
-        whole = answer_created()
+    async def truncated() -> None:
+        whole = created_response()
         whole.content_length = 4_000
         request = server.requests[-1]
         await whole.prepare(request)
         await whole.write_eof()
-        return None  # noqa: RET501 - cut now
+        return None  # noqa: RET501 - closes the connection
 
-    async with stand_in(half) as server, connect(server.url) as (ours, _):
+    async with stand_in(truncated) as server, connect(server.url) as (ours, _):
         with pytest.raises(AzureError):
             await ours.submit("history", [Insert(ROW)])
 
     assert len(server.requests) == 1
 
 
-WHOLE = answer_created().body.decode()
+WHOLE = created_response().body.decode()
 
 
 @pytest.mark.parametrize(
     "made",
     [
-        lambda: answer(WHOLE, "application/json"),
-        lambda: answer(WHOLE, "multipart/mixed"),
-        lambda: answer(WHOLE, "multipart/mixed; boundary=another"),
-        lambda: answer(WHOLE.removesuffix("--batchresponse_1--\r\n")),
-        lambda: answer(""),
-        lambda: answer("{}", "application/json"),
-        lambda: answer(WHOLE.replace("HTTP/1.1 204", "204")),
-        lambda: answer("--batchresponse_1\r\n\r\n--batchresponse_1--\r\n"),
+        lambda: batch_response(WHOLE, "application/json"),
+        lambda: batch_response(WHOLE, "multipart/mixed"),
+        lambda: batch_response(WHOLE, "multipart/mixed; boundary=another"),
+        lambda: batch_response(WHOLE.removesuffix("--batchresponse_1--\r\n")),
+        lambda: batch_response(""),
+        lambda: batch_response("{}", "application/json"),
+        lambda: batch_response(WHOLE.replace("HTTP/1.1 204", "204")),
+        lambda: batch_response("--batchresponse_1\r\n\r\n--batchresponse_1--\r\n"),
         lambda: web.Response(status=200, text=WHOLE),
         lambda: web.Response(status=302, headers={"Location": "/elsewhere"}),
     ],
@@ -602,15 +606,15 @@ async def test_an_invalid_response_is_an_error(made: Any) -> None:
 
 
 async def test_a_response_for_fewer_operations_is_an_error() -> None:
-    async with stand_in(answer_created) as server, connect(server.url) as (ours, _):
+    async with stand_in(created_response) as server, connect(server.url) as (ours, _):
         with pytest.raises(ServiceResponseError, match="2 operations, its answer has 1"):
             await ours.submit("history", [Insert(ROW), Insert(NEW)])
 
 
 async def test_an_error_outside_of_the_change_set_is_an_error() -> None:
-    """The service answers so where it could not read the change set."""
+    """The service responds so when it cannot parse the change set."""
     code = '{"odata.error":{"code":"InvalidInput","message":{"lang":"en-US","value":"no."}}}'
-    made = answer_error(400, code)
+    made = error_response(400, code)
     async with stand_in(lambda: made) as server, connect(server.url) as (ours, _):
         with pytest.raises(TableTransactionError) as raised:
             await ours.submit("history", [Insert(ROW)])
@@ -626,7 +630,7 @@ async def test_a_throttled_transaction_is_retried_after_the_retry_after_time(
     def busy() -> web.Response:
         return web.Response(status=status, headers={"Retry-After": "1"})
 
-    async with stand_in(busy, answer_created) as server, connect(server.url) as (ours, _):
+    async with stand_in(busy, created_response) as server, connect(server.url) as (ours, _):
         started = asyncio.get_running_loop().time()
         etags = await ours.submit("history", [Insert(ROW)])
         took = asyncio.get_running_loop().time() - started

@@ -1,4 +1,4 @@
-"""Tables are created when they are used, and again after somebody has deleted them."""
+"""Tables are created at the first write, and again after they were deleted."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""What the app tells of itself: counted, timed and traced, and silent where nobody asked."""
+"""Metrics and traces of the app. Without a connection string, telemetry is disabled."""
 
 import asyncio
 import logging
@@ -22,8 +22,8 @@ from realtime.settings import settings
 from tests.instances import instance
 
 
-class Told:
-    """What an operator would see."""
+class Telemetry:
+    """Collects the exported metrics and spans."""
 
     def __init__(self) -> None:
         self._reader = InMemoryMetricReader()
@@ -48,16 +48,16 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    told = Told()
-    telemetry.use_providers(told.meters, told.tracers)
-    yield told
+def exported() -> Iterator[Telemetry]:
+    exported = Telemetry()
+    telemetry.use_providers(exported.meters, exported.tracers)
+    yield exported
     telemetry.stop()
 
 
 @pytest.fixture
 def configured(monkeypatch):
-    """The least that a process needs to start."""
+    """The settings that a process requires to start."""
     monkeypatch.setenv("WEBPUBSUB_CONNECTION_STRING", "Endpoint=http://localhost;AccessKey=x;")
     monkeypatch.setenv("TABLES_CONNECTION_STRING", "UseDevelopmentStorage=true")
     monkeypatch.setenv("SESSION_SECRET", "x" * 32)
@@ -68,38 +68,38 @@ def configured(monkeypatch):
     process.start.cache_clear()
 
 
-def test_a_counter_is_summed_by_code(told):
+def test_a_counter_is_summed_by_code(exported):
     telemetry.increment("townsquare.errors", code="busy")
     telemetry.increment("townsquare.errors", 2, code="rate_limited")
     telemetry.increment("townsquare.errors", code="busy")
 
-    counted = {p.attributes["code"]: p.value for p in told.points("townsquare.errors")}
+    counted = {p.attributes["code"]: p.value for p in exported.points("townsquare.errors")}
     assert counted == {"busy": 2, "rate_limited": 2}
 
 
-def test_a_duration_is_recorded_when_the_block_fails(told):
+def test_a_duration_is_recorded_when_the_block_fails(exported):
     with (
         pytest.raises(RuntimeError),
         telemetry.measure_duration("townsquare.event.duration", event="message"),
     ):
         raise RuntimeError
 
-    (point,) = told.points("townsquare.event.duration")
+    (point,) = exported.points("townsquare.event.duration")
     assert point.count == 1
     assert 0 < point.sum < 1
     assert point.explicit_bounds == telemetry.DURATION_BUCKETS_SECONDS
 
 
-def test_commit_sizes_have_their_own_histogram_buckets(told):
+def test_commit_sizes_have_their_own_histogram_buckets(exported):
     for size in (1, 1, 49):
         telemetry.record("townsquare.commit.size", size)
 
-    (point,) = told.points("townsquare.commit.size")
+    (point,) = exported.points("townsquare.commit.size")
     assert (point.count, point.max) == (3, 49)
     assert point.bucket_counts[0] == 2
 
 
-async def test_the_span_of_a_task_is_a_child_of_the_event_span(told):
+async def test_the_span_of_a_task_is_a_child_of_the_event_span(exported):
     async def commit() -> None:
         with telemetry.span("commit"):
             await asyncio.sleep(0)
@@ -107,29 +107,29 @@ async def test_the_span_of_a_task_is_a_child_of_the_event_span(told):
     with telemetry.span("event", event="message"):
         await asyncio.create_task(commit())
 
-    spans = told.spans()
+    spans = exported.spans()
     assert spans["commit"].parent.span_id == spans["event"].context.span_id
     assert spans["event"].attributes["event"] == "message"
 
 
-def test_a_commit_span_links_the_events_of_its_messages(told):
-    with telemetry.span("ann says"):
+def test_a_commit_span_links_the_events_of_its_messages(exported):
+    with telemetry.span("message of ann"):
         ann = telemetry.current_span()
-    with telemetry.span("bob says"):
+    with telemetry.span("message of bob"):
         bob = telemetry.current_span()
 
     with telemetry.span("commit", links=[ann, bob, None]):
         pass
 
-    assert [link.context for link in told.spans()["commit"].links] == [ann, bob]
+    assert [link.context for link in exported.spans()["commit"].links] == [ann, bob]
 
 
-def test_every_metric_can_be_reported(told):
+def test_every_metric_can_be_reported(exported):
     for name, metric in telemetry.METRICS.items():
-        tell = telemetry.record if metric.kind == "histogram" else telemetry.increment
-        tell(name, 1)
+        report = telemetry.record if metric.kind == "histogram" else telemetry.increment
+        report(name, 1)
 
-    assert all(told.points(name) for name in telemetry.METRICS)
+    assert all(exported.points(name) for name in telemetry.METRICS)
 
 
 @pytest.mark.usefixtures("configured")
@@ -140,11 +140,11 @@ def test_disabled_telemetry_imports_nothing_and_takes_almost_no_time():
         "telemetry.increment('townsquare.errors', code='busy');"
         "print([one for one in sys.modules if one.startswith(('opentelemetry', 'azure.monitor'))])"
     )
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
 
-    assert said.stdout.strip() == "[]"
+    assert result.stdout.strip() == "[]"
     assert timeit.timeit(lambda: telemetry.increment("townsquare.errors"), number=100_000) < 0.2
 
 
@@ -158,7 +158,7 @@ def test_requests_of_the_sdks_are_not_logged():
 
 @pytest.mark.usefixtures("configured")
 def test_a_connection_string_enables_application_insights(monkeypatch):
-    """The real exporter is set up in a process of its own: it may be set up only once."""
+    """A subprocess configures the real exporter, because a process configures it only once."""
     program = (
         "from realtime import process; from realtime.azure import telemetry;"
         "from opentelemetry import metrics, trace;"
@@ -173,47 +173,47 @@ def test_a_connection_string_enables_application_insights(monkeypatch):
     )
     monkeypatch.setenv("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
 
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
-    assert "opentelemetry.sdk.metrics" in said.stdout, said.stderr
-    assert "opentelemetry.sdk.trace" in said.stdout
+    assert "opentelemetry.sdk.metrics" in result.stdout, result.stderr
+    assert "opentelemetry.sdk.trace" in result.stdout
 
 
-# --- told by the app itself -------------------------------------------------------------------
+# --- telemetry of the app ---------------------------------------------------------------------
 
 
-async def test_the_spans_of_a_message_have_one_trace_id(told, stack):
+async def test_the_spans_of_a_message_have_one_trace_id(exported, stack):
     async with instance(stack) as one:
         with telemetry.span("event", event="message"):
             await one.appender.append("traced", MessageDraft("ann-1", "first", content="hello"))
 
-    spans = told.spans()
+    spans = exported.spans()
     assert set(spans) == {"event", "commit", "publish"}
     assert len({span.context.trace_id for span in spans.values()}) == 1
 
 
-async def test_stored_and_repeated_messages_are_counted(told, stack):
+async def test_stored_and_repeated_messages_are_counted(exported, stack):
     async with instance(stack) as one:
         drafts = [MessageDraft("ann-1", f"n{number}", content="hello") for number in range(5)]
         await asyncio.gather(*(one.appender.append("counted", draft) for draft in drafts))
         await one.appender.append("counted", drafts[0])
 
-    (stored,) = told.points("townsquare.messages.stored")
-    (repeated,) = told.points("townsquare.messages.duplicates")
-    (size,) = told.points("townsquare.commit.size")
-    (publish,) = told.points("townsquare.publish.duration")
+    (stored,) = exported.points("townsquare.messages.stored")
+    (repeated,) = exported.points("townsquare.messages.duplicates")
+    (size,) = exported.points("townsquare.commit.size")
+    (publish,) = exported.points("townsquare.publish.duration")
     assert (stored.value, repeated.value, size.sum) == (5, 1, 5)
     assert publish.count == size.count + 1
 
 
-async def test_two_instances_that_write_one_room_count_their_conflicts(told, stack):
+async def test_two_instances_that_write_one_room_count_their_conflicts(exported, stack):
     async with instance(stack) as one, instance(stack) as other:
         await one.appender.append("raced", MessageDraft("ann-1", "zero", content="hello"))
         await other.appender.append("raced", MessageDraft("bob-1", "zero", content="hello"))
         await one.appender.append("raced", MessageDraft("ann-1", "one", content="hello"))
 
-    (conflicts,) = told.points("townsquare.commit.conflicts")
+    (conflicts,) = exported.points("townsquare.commit.conflicts")
     assert conflicts.value == 1

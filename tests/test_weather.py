@@ -30,9 +30,9 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-async def sky() -> AsyncIterator[Provider]:
-    async with provider.serving() as served:
-        served.answers = {
+async def server() -> AsyncIterator[Provider]:
+    async with provider.serve_provider() as served:
+        served.responders = {
             "/v1/forecast": provider.open_meteo,
             "/v1/search": provider.geocoding,
             "/v1/current.json": provider.weatherapi,
@@ -46,13 +46,13 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def open_meteo(sky: Provider, client: httpx.AsyncClient, setting: str) -> WeatherReports:
-    source = OpenMeteo(client, sky.base, sky.base)
+def open_meteo(server: Provider, client: httpx.AsyncClient, setting: str) -> WeatherReports:
+    source = OpenMeteo(client, server.base, server.base)
     return WeatherReports(source, parse_cities(setting), Throttle(random_fraction=lambda: 1.0))
 
 
-def weatherapi(sky: Provider, client: httpx.AsyncClient, setting: str) -> WeatherReports:
-    source = WeatherApi(client, "s3cret", sky.base)
+def weatherapi(server: Provider, client: httpx.AsyncClient, setting: str) -> WeatherReports:
+    source = WeatherApi(client, "s3cret", server.base)
     return WeatherReports(source, parse_cities(setting), Throttle(random_fraction=lambda: 1.0))
 
 
@@ -91,12 +91,12 @@ def test_a_city_may_have_coordinates() -> None:
     "setting", ["http://10.0.0.1/", "169.254.169.254", "../../etc", "x" * 1024, "a&key=b", "a\nb"]
 )
 async def test_an_invalid_city_name_is_never_requested(
-    sky: Provider, client: httpx.AsyncClient, setting: str
+    server: Provider, client: httpx.AsyncClient, setting: str
 ) -> None:
-    data = await tick_fresh(open_meteo(sky, client, f"Berlin,{setting}"), None, NOW)
+    data = await tick_fresh(open_meteo(server, client, f"Berlin,{setting}"), None, NOW)
 
     assert [city["city"] for city in data["cities"]] == ["Berlin"]
-    assert [call.query["name"] for call in sky.calls if "name" in call.query] == ["Berlin"]
+    assert [call.query["name"] for call in server.calls if "name" in call.query] == ["Berlin"]
 
 
 def test_a_city_with_invalid_coordinates_is_looked_up_by_name() -> None:
@@ -109,9 +109,9 @@ def test_a_city_with_invalid_coordinates_is_looked_up_by_name() -> None:
 
 
 async def test_open_meteo_is_called_once_for_all_cities(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await tick_fresh(open_meteo(sky, client, "London,Oslo@60:10"), None, NOW)
+    data = await tick_fresh(open_meteo(server, client, "London,Oslo@60:10"), None, NOW)
 
     assert data["source"] == "open-meteo"
     assert data["cities"][1] == {
@@ -125,77 +125,77 @@ async def test_open_meteo_is_called_once_for_all_cities(
         "stale": False,
         "age_seconds": TEN_MINUTES,
     }
-    assert [call.path for call in sky.calls].count("/v1/forecast") == 1
+    assert [call.path for call in server.calls].count("/v1/forecast") == 1
 
 
-async def test_a_city_is_looked_up_only_once(sky: Provider, client: httpx.AsyncClient) -> None:
-    reports = open_meteo(sky, client, "London,Atlantis")
+async def test_a_city_is_looked_up_only_once(server: Provider, client: httpx.AsyncClient) -> None:
+    reports = open_meteo(server, client, "London,Atlantis")
 
     data = await tick_fresh(reports, None, NOW)
     await tick_fresh(reports, data, NOW + MINUTE)
 
-    assert [call.path for call in sky.calls] == [
+    assert [call.path for call in server.calls] == [
         *["/v1/search"] * 2,
         *["/v1/forecast"] * 2,
     ]
 
 
 async def test_weatherapi_is_called_for_each_city_with_the_key(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await tick_fresh(weatherapi(sky, client, "London,Berlin"), None, NOW)
+    data = await tick_fresh(weatherapi(server, client, "London,Berlin"), None, NOW)
 
     assert data["source"] == "weatherapi"
     assert data["cities"][0]["temperature_c"] == 9.4
     assert data["cities"][0]["condition"] == "Light rain"
-    assert [call.query["key"] for call in sky.calls] == ["s3cret"] * 2
+    assert [call.query["key"] for call in server.calls] == ["s3cret"] * 2
 
 
 async def test_at_most_four_calls_to_weatherapi_run_in_parallel(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    running, most = 0, 0
+    running, max_running = 0, 0
     report = provider.weatherapi
 
     async def count(request: Any) -> Any:
-        nonlocal running, most
+        nonlocal running, max_running
         running += 1
-        most = max(most, running)
+        max_running = max(max_running, running)
         await asyncio.sleep(0.02)
         running -= 1
         return report(request)
 
-    sky.handle_with = count
-    reports = weatherapi(sky, client, ",".join(f"City {letter}" for letter in "abcdefghij"))
+    server.handle_with = count
+    reports = weatherapi(server, client, ",".join(f"City {letter}" for letter in "abcdefghij"))
 
     await tick_stale(reports, None, NOW)
 
-    assert most == 4
+    assert max_running == 4
 
 
 @pytest.mark.parametrize("make", [open_meteo, weatherapi])
 async def test_a_tick_each_minute_stays_within_the_free_terms(
-    sky: Provider, client: httpx.AsyncClient, make: Any
+    server: Provider, client: httpx.AsyncClient, make: Any
 ) -> None:
-    reports = make(sky, client, "London,Berlin,New York")
-    data, asked = None, 0
+    reports = make(server, client, "London,Berlin,New York")
+    data, requests = None, 0
 
     for minute in range(120):
         if reports.throttle.is_ready(NOW + minute * MINUTE):
-            asked += len(reports.cities)
+            requests += len(reports.cities)
         data = await tick_fresh(reports, data, NOW + minute * MINUTE)
 
     allowed = 10_000 / 1440 if make is open_meteo else 100_000 / (31 * 1440)
-    assert 0 < asked <= 120 * allowed + len(reports.cities)
+    assert 0 < requests <= 120 * allowed + len(reports.cities)
 
 
 # --- failures -------------------------------------------------------------------------------
 
 
 async def test_an_unknown_city_is_listed_without_values(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    data = await tick_fresh(weatherapi(sky, client, "London,Atlantis"), None, NOW)
+    data = await tick_fresh(weatherapi(server, client, "London,Atlantis"), None, NOW)
 
     london, atlantis = data["cities"]
     assert london["stale"] is False
@@ -205,16 +205,16 @@ async def test_an_unknown_city_is_listed_without_values(
 
 
 async def test_a_failed_city_keeps_its_last_values_and_the_others_are_fresh(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    reports = weatherapi(sky, client, "London,Berlin")
+    reports = weatherapi(server, client, "London,Berlin")
     good = await tick_fresh(reports, None, NOW)
 
     def only_london(request: Any) -> Any:
         return provider.weatherapi(request) if request.query["q"] == "London" else broken(request)
 
-    broken = provider.fails(500)
-    sky.answers["/v1/current.json"] = only_london
+    broken = provider.fail_with(500)
+    server.responders["/v1/current.json"] = only_london
     later = await tick_fresh(reports, good, NOW + 60 * MINUTE)
 
     london, berlin = later["cities"]
@@ -224,19 +224,19 @@ async def test_a_failed_city_keeps_its_last_values_and_the_others_are_fresh(
 
 
 async def test_without_any_response_every_city_is_listed_as_stale(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    sky.answers = {}
+    server.responders = {}
 
-    data = await tick_stale(open_meteo(sky, client, "London,Oslo@60:10"), None, NOW)
+    data = await tick_stale(open_meteo(server, client, "London,Oslo@60:10"), None, NOW)
 
     assert [city["city"] for city in data["cities"]] == ["London", "Oslo"]
     assert all(city["stale"] and city["temperature_c"] is None for city in data["cities"])
 
 
 UNUSABLE_RESPONSES = {
-    "429": provider.fails(429),
-    "500": provider.fails(500),
+    "429": provider.fail_with(429),
+    "500": provider.fail_with(500),
     "an error with status 200": provider.respond_with({"error": True, "reason": "limit exceeded"}),
     "another error with status 200": provider.respond_with(
         {"error": {"code": 2007, "message": "quota"}}
@@ -249,19 +249,19 @@ UNUSABLE_RESPONSES = {
     "a time beyond all calendars": provider.respond_with(
         {"current": {"temp_c": 1, "temperature_2m": 1, "time": 1e18, "last_updated_epoch": 1e18}}
     ),
-    "html": provider.sends_html,
-    "ten megabytes": provider.sends_ten_megabytes,
+    "html": provider.send_html,
+    "ten megabytes": provider.send_ten_megabytes,
 }
 
 
 @pytest.mark.parametrize("make", [open_meteo, weatherapi])
-@pytest.mark.parametrize("answer", UNUSABLE_RESPONSES.values(), ids=UNUSABLE_RESPONSES.keys())
+@pytest.mark.parametrize("responder", UNUSABLE_RESPONSES.values(), ids=UNUSABLE_RESPONSES.keys())
 async def test_a_failed_call_repeats_the_last_values_with_their_age(
-    sky: Provider, client: httpx.AsyncClient, make: Any, answer: provider.Answer
+    server: Provider, client: httpx.AsyncClient, make: Any, responder: provider.Responder
 ) -> None:
-    reports = make(sky, client, "London")
+    reports = make(server, client, "London")
     good = await tick_fresh(reports, None, NOW)
-    sky.answer_all(answer)
+    server.respond_to_all_with(responder)
 
     data = await tick_stale(reports, good, NOW + 60 * MINUTE)
 
@@ -270,11 +270,11 @@ async def test_a_failed_call_repeats_the_last_values_with_their_age(
 
 
 @pytest.mark.parametrize("make", [open_meteo, weatherapi])
-async def test_a_call_to_a_slow_provider_times_out(sky: Provider, make: Any) -> None:
-    sky.delay = 30
+async def test_a_call_to_a_slow_provider_times_out(server: Provider, make: Any) -> None:
+    server.delay = 30
 
     async with httpx.AsyncClient(timeout=0.3) as client, asyncio.timeout(10):
-        data = await tick_stale(make(sky, client, "London"), None, NOW)
+        data = await tick_stale(make(server, client, "London"), None, NOW)
 
     assert data["cities"][0]["stale"]
 
@@ -288,22 +288,22 @@ async def test_an_unreachable_provider_makes_the_data_stale(client: httpx.AsyncC
 
 
 async def test_a_redirect_to_another_host_is_not_followed(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    async with provider.serving() as other:
-        sky.answer_all(provider.redirects_to(f"{other.base}/v1/current.json"))
+    async with provider.serve_provider() as other:
+        server.respond_to_all_with(provider.redirect_to(f"{other.base}/v1/current.json"))
 
-        await tick_stale(weatherapi(sky, client, "London"), None, NOW)
+        await tick_stale(weatherapi(server, client, "London"), None, NOW)
 
         assert other.calls == []
 
 
-async def test_the_provider_client_follows_no_redirect(sky: Provider) -> None:
-    async with provider.serving() as other:
-        sky.answers = {"/": provider.redirects_to(other.base)}
+async def test_the_provider_client_follows_no_redirect(server: Provider) -> None:
+    async with provider.serve_provider() as other:
+        server.responders = {"/": provider.redirect_to(other.base)}
 
         with pytest.raises(ProviderError, match="HTTP 302"):
-            await fetch_json(provider_client(), sky.base, {})
+            await fetch_json(provider_client(), server.base, {})
 
         assert other.calls == []
     await provider_client().aclose()
@@ -311,22 +311,22 @@ async def test_the_provider_client_follows_no_redirect(sky: Provider) -> None:
 
 
 async def test_a_response_of_more_than_a_megabyte_is_not_read(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    sky.answers = {"/": provider.sends_ten_megabytes}
+    server.responders = {"/": provider.send_ten_megabytes}
 
     with pytest.raises(ProviderError, match="more than 1000000 bytes"):
-        await fetch_json(client, sky.base, {})
+        await fetch_json(client, server.base, {})
 
 
 async def test_a_city_is_fresh_again_after_a_successful_call(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    reports = open_meteo(sky, client, "London")
+    reports = open_meteo(server, client, "London")
     good = await tick_fresh(reports, None, NOW)
-    sky.answer_all(provider.fails(500))
+    server.respond_to_all_with(provider.fail_with(500))
     stale = await tick_stale(reports, good, NOW + MINUTE)
-    sky.answers = {"/v1/forecast": provider.open_meteo}
+    server.responders = {"/v1/forecast": provider.open_meteo}
 
     fresh = await tick_fresh(reports, stale, NOW + 2 * MINUTE)
 
@@ -337,59 +337,59 @@ async def test_a_city_is_fresh_again_after_a_successful_call(
 
 
 async def test_failing_calls_are_repeated_with_backoff(
-    sky: Provider, client: httpx.AsyncClient
+    server: Provider, client: httpx.AsyncClient
 ) -> None:
-    reports = open_meteo(sky, client, "London@51:0")
-    sky.answer_all(provider.fails(500))
+    reports = open_meteo(server, client, "London@51:0")
+    server.respond_to_all_with(provider.fail_with(500))
 
     for second in range(3600):
         await tick_stale(reports, None, NOW + timedelta(seconds=second))
-    failed = len(sky.calls)
-    sky.answers = {"/v1/forecast": provider.open_meteo}
+    failed = len(server.calls)
+    server.responders = {"/v1/forecast": provider.open_meteo}
     data = await tick_fresh(reports, None, NOW + timedelta(seconds=3600 + 900))
 
     assert 5 < failed < 15
     assert data["cities"][0]["stale"] is False
 
 
-async def test_retry_after_is_obeyed(sky: Provider, client: httpx.AsyncClient) -> None:
-    reports = open_meteo(sky, client, "London@51:0")
-    sky.answers = {"/v1/forecast": provider.fails(429, Retry_After="120")}
+async def test_retry_after_is_obeyed(server: Provider, client: httpx.AsyncClient) -> None:
+    reports = open_meteo(server, client, "London@51:0")
+    server.responders = {"/v1/forecast": provider.fail_with(429, Retry_After="120")}
     await tick_stale(reports, None, NOW)
 
     await tick_stale(reports, None, NOW + timedelta(seconds=119))
-    assert len(sky.calls) == 1
+    assert len(server.calls) == 1
 
     await tick_stale(reports, None, NOW + timedelta(seconds=120))
-    assert len(sky.calls) == 2
+    assert len(server.calls) == 2
 
 
 # --- the key --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [provider.weatherapi, provider.fails(401), provider.sends_html],
+    "responder",
+    [provider.weatherapi, provider.fail_with(401), provider.send_html],
     ids=["200", "401", "html"],
 )
 async def test_the_key_is_in_no_log_no_error_and_no_telemetry(
-    sky: Provider, caplog: pytest.LogCaptureFixture, answer: provider.Answer
+    server: Provider, caplog: pytest.LogCaptureFixture, responder: provider.Responder
 ) -> None:
     caplog.set_level(logging.DEBUG)
     spans = InMemorySpanExporter()
     tracing = TracerProvider()
     tracing.add_span_processor(SimpleSpanProcessor(spans))
     HTTPXClientInstrumentor().instrument(tracer_provider=tracing)
-    sky.answers = {"/v1/current.json": answer}
+    server.responders = {"/v1/current.json": responder}
 
     try:
-        result = await _fetch_and_describe(WeatherApi(provider_client(), "s3cret", sky.base))
+        result = await _fetch_and_describe(WeatherApi(provider_client(), "s3cret", server.base))
     finally:
         HTTPXClientInstrumentor().uninstrument()
         await provider_client().aclose()
         provider_client.cache_clear()
 
-    assert sky.calls[0].query["key"] == "s3cret"
+    assert server.calls[0].query["key"] == "s3cret"
     recorded = [span.to_json() for span in spans.get_finished_spans()]
     assert "s3cret" not in "\n".join([result, caplog.text, *recorded])
 

@@ -1,4 +1,4 @@
-"""The webhook: our own service is believed and nobody else, and every event has one effect."""
+"""The webhook accepts events only from the own service, and handles each event once."""
 
 import asyncio
 import base64
@@ -31,8 +31,8 @@ from tests.service import Service, event_headers, new_connection, signature
 from tests.strict import QUIET
 from tests.users import User
 
-QUICK = 2.0
-"""How many seconds any answer may take, on a busy machine; a trace or a retry would take more."""
+RESPONSE_TIMEOUT_SECONDS = 2.0
+"""How long a response may take on a busy machine."""
 
 OTHER_KEY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH"
 
@@ -58,31 +58,31 @@ def message(room: str, content: str = "hello") -> dict[str, str]:
 
 
 async def count_stored(own: Instance, room: str) -> int:
-    """How many messages a room has."""
+    """The number of messages in a room."""
     return (await own.logs.read_head(room)).seq
 
 
-# --- consent ------------------------------------------------------------------------------------
+# --- validation handshake -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "origin", ["localhost", "LOCALHOST", "replica.example.com, localhost", "localhost,other"]
 )
 async def test_the_handshake_accepts_the_own_service(service: Service, origin: str) -> None:
-    answered = await service.call("OPTIONS", {"WebHook-Request-Origin": origin})
+    response = await service.call("OPTIONS", {"WebHook-Request-Origin": origin})
 
-    assert answered.status == 204
-    assert answered.headers["WebHook-Allowed-Origin"].lower() == "localhost"
+    assert response.status == 204
+    assert response.headers["WebHook-Allowed-Origin"].lower() == "localhost"
 
 
 @pytest.mark.parametrize("origin", ["elsewhere.com", "localhost.elsewhere.com", "*", ",", "", None])
 async def test_the_handshake_rejects_other_services(service: Service, origin: str | None) -> None:
     headers = {} if origin is None else {"WebHook-Request-Origin": origin}
 
-    answered = await service.call("OPTIONS", headers)
+    response = await service.call("OPTIONS", headers)
 
-    assert (answered.status, answered.code) == (400, "invalid_request")
-    assert "WebHook-Allowed-Origin" not in answered.headers
+    assert (response.status, response.code) == (400, "invalid_request")
+    assert "WebHook-Allowed-Origin" not in response.headers
 
 
 # --- signatures ---------------------------------------------------------------------------------
@@ -101,9 +101,9 @@ FORGED = {
     "by another key": lambda connection: signature(connection, OTHER_KEY),
     "by another algorithm": lambda connection: signature(connection).replace("sha256", "sha1"),
     "without its algorithm": lambda connection: signature(connection).removeprefix("sha256="),
-    "cut": lambda connection: signature(connection)[:-1],
-    "behind too many others": lambda one: "sha256=0," * 500 + signature(one),
-    "not even text": lambda _: "sha256=\udcff",
+    "truncated": lambda connection: signature(connection)[:-1],
+    "after too many others": lambda one: "sha256=0," * 500 + signature(one),
+    "not UTF-8": lambda _: "sha256=\udcff",
 }
 
 
@@ -115,17 +115,17 @@ async def test_an_event_with_a_wrong_signature_is_rejected_and_not_stored(
     headers["ce-signature"] = forge(headers["ce-connectionId"])
     headers = {name: value for name, value in headers.items() if value is not None}
 
-    answered = await service.call("POST", headers, json.dumps(message(room)).encode())
+    response = await service.call("POST", headers, json.dumps(message(room)).encode())
 
-    assert (answered.status, answered.code) == (401, "unauthenticated")
+    assert (response.status, response.code) == (401, "unauthenticated")
     assert await count_stored(own, room) == 0
 
 
-def holds(key: str, offered: str, connection: str) -> bool:
-    """Whether an app with this key believes a signature."""
+def accepts(key: str, signatures: str, connection: str) -> bool:
+    """Whether an app with this key accepts a signature header."""
     text = f"Endpoint=https://here;AccessKey={key};Version=1.0;"
     return connect_hub(Settings(webpubsub_connection_string=text)).verify_signature(
-        offered, connection
+        signatures, connection
     )
 
 
@@ -133,19 +133,19 @@ async def test_a_signature_with_either_key_is_accepted() -> None:
     one = new_connection()
     both = signature(one, ACCESS_KEY, OTHER_KEY)
 
-    assert holds(ACCESS_KEY, both, one)
-    assert holds(OTHER_KEY, both, one)
-    assert holds(OTHER_KEY, both.replace(",", " , ").upper(), one)
+    assert accepts(ACCESS_KEY, both, one)
+    assert accepts(OTHER_KEY, both, one)
+    assert accepts(OTHER_KEY, both.replace(",", " , ").upper(), one)
 
 
 async def test_the_old_key_is_accepted_until_it_is_replaced() -> None:
     one, newest = new_connection(), OTHER_KEY[::-1]
 
-    assert holds(ACCESS_KEY, signature(one, OTHER_KEY, ACCESS_KEY), one)
-    assert not holds(ACCESS_KEY, signature(one, OTHER_KEY, newest), one)
+    assert accepts(ACCESS_KEY, signature(one, OTHER_KEY, ACCESS_KEY), one)
+    assert not accepts(ACCESS_KEY, signature(one, OTHER_KEY, newest), one)
 
 
-# --- without a key: the service's own token -----------------------------------------------------
+# --- tokens of the service ----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ async def company() -> AsyncIterator[OwnIssuer]:
 
 @pytest.fixture
 async def keyless(stack: Stack, company: OwnIssuer) -> AsyncIterator[str]:
-    """The address of an app that has no access key, as in Azure."""
+    """The URL of an app without an access key, as in Azure."""
     environment = (
         QUIET
         | stack.environment
@@ -166,7 +166,7 @@ async def keyless(stack: Stack, company: OwnIssuer) -> AsyncIterator[str]:
             "WEBHOOK_ISSUER": company.url,
             "WEBHOOK_AUDIENCE": AUDIENCE,
             "WEBHOOK_SUBJECT": "the service",
-            "CONNECTIONS_PER_USER": "0",  # There is no service that could list them.
+            "CONNECTIONS_PER_USER": "0",  # No service is running that lists connections.
         }
     )
     (port,) = free_ports(1)
@@ -178,20 +178,20 @@ async def keyless(stack: Stack, company: OwnIssuer) -> AsyncIterator[str]:
         part.stop()
 
 
-async def knock(service: Service, token: str | None) -> tuple[int, str | None]:
-    """What a connect event gets that is proved by this token, and signed by a key as well."""
+async def send_connect(service: Service, token: str | None) -> tuple[int, str | None]:
+    """Send a connect event with this token and a signature. Returns status and error code."""
     headers = event_headers("connect", system=True)
     if token is not None:
         headers["Authorization"] = token
-    answered = await service.call("POST", headers, b"{}")
-    return answered.status, answered.code
+    response = await service.call("POST", headers, b"{}")
+    return response.status, response.code
 
 
 async def test_an_app_without_a_key_requires_the_service_token(
     keyless: str, company: OwnIssuer, http: aiohttp.ClientSession
 ) -> None:
     service = Service(http, keyless)
-    unbelievable = [
+    invalid = [
         None,
         "",
         "Bearer ",
@@ -203,27 +203,27 @@ async def test_an_app_without_a_key_requires_the_service_token(
         f"Bearer {company.token(sub='another app of the tenant')}",
     ]
 
-    good = await knock(service, f"Bearer {company.token(sub='the service')}")
-    bad = [await knock(service, token) for token in unbelievable]
+    accepted = await send_connect(service, f"Bearer {company.token(sub='the service')}")
+    rejected = [await send_connect(service, token) for token in invalid]
 
-    assert good == (200, None)
-    assert bad == [(401, "unauthenticated")] * len(bad)
+    assert accepted == (200, None)
+    assert rejected == [(401, "unauthenticated")] * len(rejected)
 
 
-# --- what an event must be ----------------------------------------------------------------------
+# --- event headers ------------------------------------------------------------------------------
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=36500)
 
 MALFORMED = {
     "another hub": {"ce-hub": "elsewhere"},
-    "another family": {"ce-type": "azure.eventgrid.user.message"},
+    "another event family": {"ce-type": "azure.eventgrid.user.message"},
     "no type": {"ce-type": ""},
     "no id": {"ce-id": ""},
     "no time": {"ce-time": "yesterday"},
-    "a state that is not ours": {"ce-connectionState": "bm9uc2Vuc2U="},
-    "a state without end": {"ce-connectionState": base64.b64encode(b"[" * 5000).decode()},
-    "a state that is no room": {"ce-connectionState": base64.b64encode(b'["a:b"]').decode()},
-    "a state that is no text": {"ce-connectionState": "\u00e9"},
+    "a state that is not JSON": {"ce-connectionState": "bm9uc2Vuc2U="},
+    "an incomplete state": {"ce-connectionState": base64.b64encode(b"[" * 5000).decode()},
+    "a state with an invalid room": {"ce-connectionState": base64.b64encode(b'["a:b"]').decode()},
+    "a state that is not base64": {"ce-connectionState": "\u00e9"},
 }
 
 
@@ -233,9 +233,9 @@ async def test_a_malformed_signed_event_is_rejected(
 ) -> None:
     headers = event_headers("message") | changes
 
-    answered = await service.call("POST", headers, json.dumps(message("lobby")).encode())
+    response = await service.call("POST", headers, json.dumps(message("lobby")).encode())
 
-    assert answered.status == 400
+    assert response.status == 400
 
 
 USERS = ["", "a:b", "x' or PartitionKey ne 'x", "ann\u202e", "a" * 8000, "../..", "Ann Lee"]
@@ -246,9 +246,9 @@ USERS = ["", "a:b", "x' or PartitionKey ne 'x", "ann\u202e", "a" * 8000, "../.."
 async def test_a_system_event_with_an_invalid_user_id_is_rejected(
     service: Service, event: str, user: str
 ) -> None:
-    answered = await service.send_system_event(event, user=user)
+    response = await service.send_system_event(event, user=user)
 
-    assert answered.status in {400, 401}
+    assert response.status in {400, 401}
 
 
 @pytest.mark.parametrize("minutes", [-10, 10, -(10**8)])
@@ -258,9 +258,9 @@ async def test_an_event_with_an_old_or_future_time_is_rejected(
     moment = max(LONG_AGO, datetime.now(UTC) + timedelta(minutes=minutes))
     headers = event_headers("message", rooms=[room]) | {"ce-time": moment.isoformat()}
 
-    answered = await service.call("POST", headers, json.dumps(message(room)).encode())
+    response = await service.call("POST", headers, json.dumps(message(room)).encode())
 
-    assert (answered.status, answered.code) == (200, "stale_event")
+    assert (response.status, response.code) == (200, "stale_event")
     assert await count_stored(own, room) == 0
 
 
@@ -269,13 +269,13 @@ async def test_an_event_delivered_twice_has_one_effect_and_one_response(
 ) -> None:
     headers = event_headers("message", rooms=[room])
 
-    def deliver() -> Any:  # another id each time: only the event's own can tell that it is the same
+    def deliver() -> Any:  # a new message id each time, the same event id
         return service.call("POST", headers, json.dumps(message(room)).encode())
 
-    answers = await asyncio.gather(*(deliver() for _ in range(5)))
-    answers.append(await deliver())
+    responses = await asyncio.gather(*(deliver() for _ in range(5)))
+    responses.append(await deliver())
 
-    assert {(one.status, one.body) for one in answers} == {(204, b"")}
+    assert {(one.status, one.body) for one in responses} == {(204, b"")}
     assert await count_stored(own, room) == 1
 
 
@@ -353,17 +353,17 @@ async def test_a_rejected_event_is_checked_again_when_it_is_delivered_again(
 async def test_disconnected_events_are_answered_without_waiting_for_the_grace_period(
     service: Service, room: str
 ) -> None:
-    """More departures at once than an instance handles requests at the same time."""
+    """More events at once than the number of requests that an instance handles concurrently."""
     begin = time.monotonic()
 
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(
             service.send_system_event("disconnected", {"reason": ""}, rooms=[room])
             for _ in range(40)
         )
     )
 
-    assert {one.status for one in answers} == {204}
+    assert {one.status for one in responses} == {204}
     assert time.monotonic() - begin < GRACE_SECONDS
 
 
@@ -380,33 +380,33 @@ async def test_the_same_id_on_another_connection_is_another_event(
 async def test_connection_events_out_of_order_are_accepted(service: Service) -> None:
     connection = new_connection()
 
-    answers = [
+    responses = [
         await service.send_system_event(event, {"reason": "gone"}, connection=connection)
         for event in ("disconnected", "disconnected", "connected", "disconnected")
     ]
 
-    assert [one.status for one in answers] == [204] * 4
+    assert [one.status for one in responses] == [204] * 4
 
 
-# --- a refused event is an answer, for an error may cost the connection -------------------------
+# --- rejected events: status 200, because an error status may close the connection -------------
 
 BAD_JSON = {
-    "nothing": b"",
-    "no JSON": b"hello",
-    "half": b'{"room": "lobby", "content": "he',
+    "empty": b"",
+    "not JSON": b"hello",
+    "truncated": b'{"room": "lobby", "content": "he',
     "not a number": b'{"room": "lobby", "content": NaN, "id": "1"}',
-    "half a character": b'{"room": "lobby", "content": "\\ud800", "id": "1"}',
-    "bytes that are no text": b'{"room": "lobby", "content": "\xff\xfe", "id": "1"}',
+    "a lone surrogate": b'{"room": "lobby", "content": "\\ud800", "id": "1"}',
+    "not UTF-8": b'{"room": "lobby", "content": "\xff\xfe", "id": "1"}',
     "a byte order mark": b'\xef\xbb\xbf{"room": "lobby", "content": "hello", "id": "1"}',
-    "depth beside": b'{"else":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "deep nesting in another field": b'{"else":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
 }
 
 BAD_SHAPE = {
     "null": b"null",
-    "depth": b'{"room":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
+    "deep nesting": b'{"room":' + b"[" * 10_000 + b"]" * 10_000 + b"}",
     "a list": b"[]",
     "a text": b'"x"',
-    "a number without end": b"1e999",
+    "an infinite number": b"1e999",
     "a number as the text": b'{"room": "lobby", "content": 1e999, "id": "1"}',
     "a list as the text": b'{"room": "lobby", "content": [], "id": "1"}',
     "no text": b'{"room": "lobby", "id": "1"}',
@@ -424,11 +424,11 @@ async def test_an_invalid_message_is_rejected_to_its_sender(
 ) -> None:
     body = body.replace(b"lobby", room.encode())
 
-    answered = await service.send_event("message", body, rooms=[room])
+    response = await service.send_event("message", body, rooms=[room])
 
-    assert (answered.status, answered.code) == (200, code)
-    assert answered.json["type"] == "error"
-    assert answered.json["event"] == "message"
+    assert (response.status, response.code) == (200, code)
+    assert response.json["type"] == "error"
+    assert response.json["event"] == "message"
     assert await count_stored(own, room) == 0
 
 
@@ -459,9 +459,9 @@ async def test_an_invalid_message_is_rejected_to_its_sender(
 async def test_an_event_that_is_not_allowed_is_rejected_to_its_sender(
     service: Service, own: Instance, room: str, event: str, data: dict[str, Any], code: str
 ) -> None:
-    answered = await service.send_event(event, {"room": room} | data, rooms=[room])
+    response = await service.send_event(event, {"room": room} | data, rooms=[room])
 
-    assert (answered.status, answered.code) == (200, code)
+    assert (response.status, response.code) == (200, code)
     assert await count_stored(own, room) == 0
 
 
@@ -494,16 +494,16 @@ async def test_server_fields_in_a_message_are_ignored(
 async def test_a_repeated_message_is_stored_once_and_another_text_with_its_id_is_rejected(
     service: Service, own: Instance, room: str
 ) -> None:
-    said = message(room)
+    data = message(room)
 
-    async def say(user: str, **changes: str) -> str | None:
-        return (await service.send_event("message", said | changes, user=user, rooms=[room])).code
+    async def send(user: str, **changes: str) -> str | None:
+        return (await service.send_event("message", data | changes, user=user, rooms=[room])).code
 
     codes = [
-        await say("ann-22222222"),
-        await say("ann-22222222"),
-        await say("ann-22222222", content="another"),
-        await say("bob-22222222", content="his own"),
+        await send("ann-22222222"),
+        await send("ann-22222222"),
+        await send("ann-22222222", content="another"),
+        await send("bob-22222222", content="his own"),
     ]
 
     assert codes == [None, None, "id_conflict", None]
@@ -535,7 +535,7 @@ async def test_a_text_event_is_rejected(
         await tab.send_message(room, "the connection is still there")
 
 
-# --- anything at all ----------------------------------------------------------------------------
+# --- random events ------------------------------------------------------------------------------
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -559,11 +559,11 @@ async def test_random_events_get_an_error_message(service: Service) -> None:
     @settings(max_examples=150, deadline=None)
     @given(event=EVENTS, body=BODIES)
     def check(event: str, body: bytes) -> None:
-        saying = service.send_event(event, body, user="fuzz-2", rooms=["fuzz"])
-        answered = asyncio.run_coroutine_threadsafe(saying, loop).result(QUICK)
+        sending = service.send_event(event, body, user="fuzz-2", rooms=["fuzz"])
+        response = asyncio.run_coroutine_threadsafe(sending, loop).result(RESPONSE_TIMEOUT_SECONDS)
 
-        assert answered.status in {200, 204} or (event == "" and answered.status == 400)
-        assert answered.status == 204 or answered.json["type"] in {"error", "left"}
+        assert response.status in {200, 204} or (event == "" and response.status == 400)
+        assert response.status == 204 or response.json["type"] in {"error", "left"}
 
     await asyncio.to_thread(check)
 
@@ -577,9 +577,9 @@ async def test_random_unsigned_requests_are_rejected(service: Service) -> None:
     @given(headers=HEADERS, body=BODIES)
     def check(headers: dict[str, str], body: bytes) -> None:
         sending = service.call("POST", unsigned | headers, body)
-        answered = asyncio.run_coroutine_threadsafe(sending, loop).result(QUICK)
+        response = asyncio.run_coroutine_threadsafe(sending, loop).result(RESPONSE_TIMEOUT_SECONDS)
 
-        assert answered.status in {400, 401}
-        assert answered.code in {"unauthenticated", "invalid_request"}
+        assert response.status in {400, 401}
+        assert response.code in {"unauthenticated", "invalid_request"}
 
     await asyncio.to_thread(check)

@@ -1,4 +1,4 @@
-"""The webhook accepts the service's Entra token of version 1 and of version 2, and no other."""
+"""The webhook accepts Entra tokens of version 1 and 2 of the service, and no others."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ SUBJECT = "the object id of the service's identity"
 
 @pytest.fixture
 async def versions() -> AsyncIterator[list[OwnIssuer]]:
-    """Two issuers: a tenant's tokens of version 1 and of version 2 name different ones."""
+    """Two issuers: tokens of version 1 and of version 2 of a tenant name different issuers."""
     async with OwnIssuer() as first, OwnIssuer() as second:
         yield [first, second]
 
@@ -36,7 +36,7 @@ async def service(
         "WEBHOOK_ISSUER": ",".join(one.url for one in versions),
         "WEBHOOK_AUDIENCE": f"api://{APPLICATION},{APPLICATION}",
         "WEBHOOK_SUBJECT": SUBJECT,
-        "CONNECTIONS_PER_USER": "0",  # There is no service that could list them.
+        "CONNECTIONS_PER_USER": "0",  # No service is running that lists connections.
     }
     (port,) = free_ports(1)
     app = start_functions(port, environment, listener=logs.lines.append)
@@ -49,8 +49,8 @@ async def service(
 
 async def status_for(service: Service, token: str) -> int:
     headers = event_headers("connect", system=True)
-    answer = await service.call("POST", headers | {"Authorization": f"Bearer {token}"}, b"{}")
-    return answer.status
+    response = await service.call("POST", headers | {"Authorization": f"Bearer {token}"}, b"{}")
+    return response.status
 
 
 async def test_tokens_of_both_versions_are_accepted(
@@ -68,15 +68,15 @@ async def test_tokens_of_both_versions_are_accepted(
 
 async def test_other_tokens_are_rejected(service: Service, versions: list[OwnIssuer]) -> None:
     first, second = versions
-    async with OwnIssuer() as stranger:
+    async with OwnIssuer() as other:
         rejected = [
             first.token(aud="api://another", sub=SUBJECT),
             first.token(aud=APPLICATION, sub="another application of the tenant"),
             second.token(aud=APPLICATION, sub=""),
-            stranger.token(aud=APPLICATION, sub=SUBJECT),
-            # Signed by one issuer, and names the other.
+            other.token(aud=APPLICATION, sub=SUBJECT),
+            # Signed by one issuer, with the name of the other.
             first.token(iss=second.url, aud=APPLICATION, sub=SUBJECT),
-            stranger.token(iss=first.url, aud=APPLICATION, sub=SUBJECT),
+            other.token(iss=first.url, aud=APPLICATION, sub=SUBJECT),
             "no token",
         ]
 

@@ -1,4 +1,4 @@
-"""People for the tests: each negotiates, connects and receives, as a browser does."""
+"""Users for the tests: each negotiates, connects, sends and receives, as a browser does."""
 
 import asyncio
 import itertools
@@ -12,7 +12,7 @@ import aiohttp
 from tests.logs import add_private_texts
 
 SECOND = 1.0
-"""The unit of all deadlines; a slow machine may stretch it."""
+"""The unit of all timeouts, in seconds; increase it on a slow machine."""
 
 PLAIN = "json.webpubsub.azure.v1"
 RELIABLE = "json.reliable.webpubsub.azure.v1"
@@ -21,50 +21,50 @@ Frame = dict[str, Any]
 
 
 class User:
-    """Somebody with a session, who may connect several times and ask over HTTP."""
+    """A user with a session: opens connections and sends HTTP requests."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, admission: dict[str, Any]) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, negotiated: dict[str, Any]) -> None:
         self._http = http
         self._url = url
-        self.id: str = admission["user_id"]
-        self.session: str = admission["session"]
-        add_private_texts(self.id, self.session, admission["token"])
+        self.id: str = negotiated["user_id"]
+        self.session: str = negotiated["session"]
+        add_private_texts(self.id, self.session, negotiated["token"])
 
     @classmethod
     async def create(cls, http: aiohttp.ClientSession, url: str, name: str) -> Self:
-        async with http.post(f"{url}/api/negotiate", json={"user_id": name}) as answer:
-            assert answer.status == 200, await answer.text()
-            return cls(http, url, await answer.json())
+        async with http.post(f"{url}/api/negotiate", json={"user_id": name}) as response:
+            assert response.status == 200, await response.text()
+            return cls(http, url, await response.json())
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """A request with this person's session, as it is: the answer is entered and read."""
+        """A request with the user's session, to be used with `async with`."""
         headers = {"Authorization": f"Bearer {self.session}"}
         return self._http.request(method, f"{self._url}{path}", headers=headers, **options)
 
     async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
-        """A request with this person's session: status and JSON body."""
-        async with self.request(method, path, **options) as answer:
-            body = await answer.json() if answer.content_type == "application/json" else None
-            return answer.status, body
+        """Send a request with the user's session. Returns status and JSON body."""
+        async with self.request(method, path, **options) as response:
+            body = await response.json() if response.content_type == "application/json" else None
+            return response.status, body
 
     async def get(self, path: str) -> Any:
         status, body = await self.ask("GET", path)
         assert status == 200, body
         return body
 
-    async def negotiate(self, **wish: Any) -> Any:
-        status, body = await self.ask("POST", "/api/negotiate", json=wish)
+    async def negotiate(self, **request: Any) -> Any:
+        status, body = await self.ask("POST", "/api/negotiate", json=request)
         assert status == 200, body
         add_private_texts(body["token"], body["session"])
         return body
 
     @asynccontextmanager
     async def connect(
-        self, *rooms: str, subprotocol: str = RELIABLE, **wish: Any
+        self, *rooms: str, subprotocol: str = RELIABLE, **request: Any
     ) -> AsyncIterator["Connection"]:
-        """One browser tab: connected, and in these rooms."""
-        admission = await self.negotiate(**wish)
-        connection = await Connection.open(self._http, admission["url"], subprotocol)
+        """One connection that has joined these rooms."""
+        negotiated = await self.negotiate(**request)
+        connection = await Connection.open(self._http, negotiated["url"], subprotocol)
         try:
             for room in rooms:
                 await connection.join(room)
@@ -74,12 +74,12 @@ class User:
 
 
 class Connection:
-    """One WebSocket; what it receives can be waited for, in any order."""
+    """One WebSocket connection. A test waits for its frames in any order."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._acks = itertools.count(1)
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self.received: list[Frame] = []
         self._taken: set[int] = set()
         self.id = ""
@@ -89,9 +89,9 @@ class Connection:
     @classmethod
     async def open(cls, http: aiohttp.ClientSession, url: str, subprotocol: str) -> Self:
         connection = cls(await http.ws_connect(url, protocols=[subprotocol]))
-        hello = await connection.receive(event="connected")
-        connection.id = hello["connectionId"]
-        connection.token = hello.get("reconnectionToken", "")
+        connected = await connection.receive(event="connected")
+        connection.id = connected["connectionId"]
+        connection.token = connected.get("reconnectionToken", "")
         return connection
 
     async def _listen(self) -> None:
@@ -101,12 +101,12 @@ class Connection:
             if sequence := frame.get("sequenceId"):
                 last = max(last, sequence)
                 await self._socket.send_json({"type": "sequenceAck", "sequenceId": last})
-            async with self._news:
+            async with self._changed:
                 self.received.append(frame["data"] if frame["type"] == "message" else frame)
-                self._news.notify_all()
+                self._changed.notify_all()
 
     async def receive(self, within: float = 10, **what: Any) -> Frame:
-        """The next frame, not waited for before, whose members are these."""
+        """The next frame with these members that no earlier call returned."""
         return await self.receive_where(
             lambda frame: all(frame.get(name) == value for name, value in what.items()),
             within=within,
@@ -114,27 +114,27 @@ class Connection:
         )
 
     async def receive_where(
-        self, fits: Callable[[Frame], bool], *, within: float = 10, what: object = "a frame"
+        self, matches: Callable[[Frame], bool], *, within: float = 10, what: object = "a frame"
     ) -> Frame:
-        """The next frame, not waited for before, that fits."""
+        """The next matching frame that no earlier call returned."""
 
         def found() -> int | None:
             fresh = (n for n in range(len(self.received)) if n not in self._taken)
-            return next((n for n in fresh if fits(self.received[n])), None)
+            return next((n for n in fresh if matches(self.received[n])), None)
 
-        async with self._news:
+        async with self._changed:
             try:
                 async with asyncio.timeout(within * SECOND):
-                    await self._news.wait_for(lambda: found() is not None)
+                    await self._changed.wait_for(lambda: found() is not None)
             except TimeoutError:
                 raise AssertionError(f"expected {what}, received {self.received[-20:]}") from None
-            place = found()
-            assert place is not None
-            self._taken.add(place)
-            return self.received[place]
+            index = found()
+            assert index is not None
+            self._taken.add(index)
+            return self.received[index]
 
     async def send(self, event: str, data: Any, data_type: str = "json") -> Frame:
-        """Send an event; the service's ack for it."""
+        """Send an event. Returns the service's ack."""
         ack = next(self._acks)
         await self._socket.send_json(
             {"type": "event", "event": event, "ackId": ack, "dataType": data_type, "data": data}
@@ -142,7 +142,7 @@ class Connection:
         return await self.receive(type="ack", ackId=ack, within=30)
 
     async def command(self, frame: Frame) -> None:
-        """Send a frame of the service's own protocol, as it is."""
+        """Send a frame of the service's protocol without changes."""
         await self._socket.send_json(frame)
 
     async def join(self, room: str, **position: Any) -> Frame:
@@ -153,7 +153,7 @@ class Connection:
         )
 
     async def send_message(self, room: str, content: str, client_id: str = "") -> str:
-        """Say something and wait for the acknowledgement; the message's id."""
+        """Send a message and wait for its ack. Returns the message's id."""
         client_id = client_id or uuid.uuid4().hex
         add_private_texts(content)
         ack = await self.send("message", {"room": room, "content": content, "id": client_id})
@@ -161,12 +161,12 @@ class Connection:
         return client_id
 
     async def send_rejected(self, event: str, data: Any, data_type: str = "json") -> Frame:
-        """Send an event that is refused; the refusal."""
+        """Send an event that the app rejects. Returns the error message."""
         await self.send(event, data, data_type)
         return await self.receive(type="error", event=event)
 
     def texts(self, room: str) -> list[tuple[int, str]]:
-        """Every message received of a room so far, as it came: seq and content."""
+        """Every message of a room received so far, in order of arrival: seq and content."""
         found = []
         for frame in self.received:
             if frame.get("type") == "message" and frame["room"] == room:
@@ -176,10 +176,10 @@ class Connection:
         return found
 
     async def closed(self) -> None:
-        """The service has ended this connection."""
+        """Wait until the service has closed the connection."""
         await self._listening
 
     async def close(self) -> None:
-        """Go for good."""
+        """Close the connection, so that it cannot be recovered."""
         await self._socket.close(code=1000)
         self._listening.cancel()

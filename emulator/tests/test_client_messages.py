@@ -1,4 +1,4 @@
-"""Client messages and what the service answers."""
+"""Client messages and the responses of the service."""
 
 import asyncio
 import time
@@ -76,10 +76,10 @@ async def test_invalid_token_is_rejected_with_401_before_the_upgrade(
 ) -> None:
     token = client_token(emulator, **changed)
 
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
         await emulator.open(f"{emulator.server.endpoint}/client/hubs/{HUB}?access_token={token}")
 
-    assert refusal.value.status == 401
+    assert rejection.value.status == 401
     assert "rejected with 401" in caplog.text
     assert token not in caplog.text
 
@@ -114,24 +114,24 @@ async def test_roles_and_groups_may_be_a_string_or_a_list(emulator: RunningEmula
     ],
 )
 async def test_invalid_client_url_is_a_bad_request(emulator: RunningEmulator, path: str) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
         await emulator.open(
             f"{emulator.server.endpoint}/{path}&access_token={client_token(emulator)}", None
         )
 
-    assert refusal.value.status == 400
+    assert rejection.value.status == 400
 
 
 async def test_invalid_group_in_the_token_is_a_bad_request(emulator: RunningEmulator) -> None:
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
         await emulator.connect("ann", groups=[" "])
 
-    assert refusal.value.status == 400
+    assert rejection.value.status == 400
 
 
 async def test_request_without_upgrade_is_a_bad_request(emulator: RunningEmulator) -> None:
-    async with emulator.http.get(emulator.url("ann").replace("ws", "http", 1)) as answer:
-        assert answer.status == 400
+    async with emulator.http.get(emulator.url("ann").replace("ws", "http", 1)) as response:
+        assert response.status == 400
 
 
 async def test_first_supported_subprotocol_is_selected_in_the_clients_spelling(
@@ -416,24 +416,24 @@ async def test_official_python_client_joins_sends_and_receives() -> None:
         received: asyncio.Queue[Any] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
-        def note(message: Any) -> None:
+        def record(message: Any) -> None:
             loop.call_soon_threadsafe(received.put_nowait, message)
 
-        def talk() -> None:
-            # When an ack arrives before this client waits for it, the client notices it only at the
-            # end of its timeout. On one machine that happens often.
+        def run_client() -> None:
+            # An ack that arrives before the client waits is detected only at the end of its
+            # timeout. That is frequent on one machine.
             client = WebPubSubClient(
                 emulator.url("ann", roles=list(GROUP_ROLES)), ack_timeout=0.3, start_timeout=0.3
             )
-            client.subscribe(CallbackType.GROUP_MESSAGE, note)
-            client.subscribe(CallbackType.SERVER_MESSAGE, note)
+            client.subscribe(CallbackType.GROUP_MESSAGE, record)
+            client.subscribe(CallbackType.SERVER_MESSAGE, record)
             with client:
                 client.join_group("lobby")
                 client.send_to_group("lobby", {"a": 1}, WebPubSubDataType.JSON)
                 client.send_event("say", "hi", WebPubSubDataType.TEXT)
                 client.leave_group("lobby")
 
-        await emulator.call(talk)
+        await emulator.call(run_client)
 
         assert (await asyncio.wait_for(received.get(), 5)).data == {"a": 1}
         assert (await asyncio.wait_for(received.get(), 5)).data == {"received": True}

@@ -1,4 +1,4 @@
-"""Microsoft Entra ID and TLS: the emulator's local issuer, judged by Microsoft's libraries."""
+"""Microsoft Entra ID and TLS: the emulator's local issuer with Microsoft's libraries."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ PRINCIPAL_ID = "66666666-7777-4888-9999-aaaaaaaaaaaa"
 
 
 class Cloud:
-    """An emulator that is used as Azure is: over TLS and with Entra tokens only."""
+    """An emulator with TLS that accepts only Entra tokens, as in Azure."""
 
     def __init__(self, emulator: RunningEmulator, certificate: Path) -> None:
         self.emulator = emulator
@@ -276,7 +276,7 @@ def write_handlers(file: Path, handlers: list[dict[str, Any]]) -> None:
 async def verify(
     emulator: RunningEmulator, authorization: str, audience: str = AUDIENCE
 ) -> dict[str, Any]:
-    """Check a token as an application does; {} when it has another audience."""
+    """Verify a token as an application does. Returns {} for another audience."""
     issuer = f"{emulator.server.issuer.issuer}" if emulator.server.issuer else ""
     async with emulator.http.get(f"{issuer}.well-known/openid-configuration") as response:
         discovery = await response.json()

@@ -1,4 +1,4 @@
-"""Events for the application, and what its responses change."""
+"""Events sent to event handlers, and the effects of their responses."""
 
 import asyncio
 import hashlib
@@ -89,17 +89,17 @@ async def test_connect_response_sets_user_roles_and_groups() -> None:
         message = await ann.receive()
         ack = await ann.receive()
         await ann.send(type="joinGroup", group="other", ackId=2)
-        refused = await ann.receive()
+        rejected = await ann.receive()
 
         assert ann.connected["userId"] == "ann-7"
         assert message["fromUserId"] == "ann-7"
         assert ack["success"]
-        assert refused["error"]["name"] == "Forbidden"
+        assert rejected["error"]["name"] == "Forbidden"
 
 
-@pytest.mark.parametrize(("status", "seen"), [(401, 401), (403, 403), (429, 429), (500, 500)])
+@pytest.mark.parametrize(("status", "expected"), [(401, 401), (403, 403), (429, 429), (500, 500)])
 async def test_rejected_client_gets_the_status_of_the_connect_response(
-    status: int, seen: int
+    status: int, expected: int
 ) -> None:
     async with (
         run_event_handler() as app,
@@ -107,10 +107,10 @@ async def test_rejected_client_gets_the_status_of_the_connect_response(
     ):
         app.responses["connect"] = lambda _: web.Response(status=status)
 
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
             await emulator.connect("ann")
 
-        assert refusal.value.status == seen
+        assert rejection.value.status == expected
 
 
 @pytest.mark.parametrize("body", ['{"groups": [""]}', "{", '{"roles": [null]}', '{"userId": 5}'])
@@ -121,10 +121,10 @@ async def test_malformed_connect_response_rejects_the_client(body: str) -> None:
     ):
         app.responses["connect"] = lambda _: web.Response(text=body)
 
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
             await emulator.connect("ann")
 
-        assert refusal.value.status == 500
+        assert rejection.value.status == 500
 
 
 async def test_event_reply_arrives_before_its_ack() -> None:
@@ -225,10 +225,10 @@ async def test_url_that_fails_validation_receives_no_events() -> None:
     ):
         app.allowed_origin = "elsewhere.example"
 
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
             await emulator.connect("ann")
 
-        assert refusal.value.status == 500
+        assert rejection.value.status == 500
         assert app.requests.empty()
 
 
@@ -343,16 +343,16 @@ async def test_disconnect_cancels_the_pending_event_request() -> None:
         run_event_handler() as app,
         run_emulator(settings=handler_settings(app.url)) as emulator,
     ):
-        begun, given_up = asyncio.Event(), asyncio.Event()
+        started, cancelled = asyncio.Event(), asyncio.Event()
 
         async def wait(request: web.Request) -> web.Response:
             if request.headers.get("ce-eventName") != "say":
                 return web.Response(headers={"WebHook-Allowed-Origin": "*"})
-            begun.set()
+            started.set()
             try:
                 await asyncio.sleep(60)
             finally:
-                given_up.set()
+                cancelled.set()
             return web.Response()
 
         slow = web.Application()
@@ -361,10 +361,10 @@ async def test_disconnect_cancels_the_pending_event_request() -> None:
             emulator.server.configure(handler_settings(url, system=()))
             ann = await emulator.connect("ann")
             await ann.send(type="event", event="say", data=1, ackId=1)
-            await asyncio.wait_for(begun.wait(), TIMEOUT_SECONDS)
+            await asyncio.wait_for(started.wait(), TIMEOUT_SECONDS)
             emulator.server.drop_connections()
 
-            await asyncio.wait_for(given_up.wait(), TIMEOUT_SECONDS)
+            await asyncio.wait_for(cancelled.wait(), TIMEOUT_SECONDS)
 
 
 async def test_unresponsive_event_handler_fails_at_the_timeout() -> None:

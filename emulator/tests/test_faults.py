@@ -44,9 +44,9 @@ async def test_rest_fault_applies_to_its_count_of_requests() -> None:
         emulator.server.faults.add(Fault("rest", "refuse", count=2, status=503))
 
         for _ in range(2):
-            with pytest.raises(HttpResponseError) as refusal:
+            with pytest.raises(HttpResponseError) as rejection:
                 await emulator.call(emulator.service().send_to_all, "hi")
-            assert refusal.value.status_code == 503
+            assert rejection.value.status_code == 503
         await emulator.call(emulator.service().send_to_all, "hi")
 
 
@@ -92,11 +92,11 @@ async def test_control_endpoint_exists_only_when_enabled() -> None:
         assert await post_control(emulator, "faults", {"target": "rest", "action": "refuse"}) == 404
 
 
-async def post_control(emulator: RunningEmulator, what: str, body: dict[str, str]) -> int:
+async def post_control(emulator: RunningEmulator, path: str, body: dict[str, str]) -> int:
     async with emulator.http.post(
-        f"{emulator.server.endpoint}/emulator/{what}", json=body
-    ) as answer:
-        return answer.status
+        f"{emulator.server.endpoint}/emulator/{path}", json=body
+    ) as response:
+        return response.status
 
 
 @pytest.mark.parametrize(
@@ -137,20 +137,20 @@ async def test_free_tier_accepts_twenty_connections() -> None:
         for number in range(20):
             await emulator.connect(f"user{number}")
 
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as rejection:
             await emulator.connect("one too many")
 
-        assert refusal.value.status == 429
+        assert rejection.value.status == 429
 
 
-async def test_free_tier_rejects_messages_until_midnight_when_spent() -> None:
+async def test_free_tier_rejects_messages_above_the_daily_quota() -> None:
     now = [1_000_000.0]
     async with run_emulator(quota=Quota(messages=2, clock=lambda: now[0])) as emulator:
         await emulator.connect("ann")
         await emulator.call(emulator.service().send_to_all, "x" * 4096)
-        with pytest.raises(HttpResponseError) as refusal:
+        with pytest.raises(HttpResponseError) as rejection:
             await emulator.call(emulator.service().send_to_all, "x")
-        assert refusal.value.status_code == 429
+        assert rejection.value.status_code == 429
         now[0] += 24 * 3600
         await emulator.call(emulator.service().send_to_all, "x")
 
@@ -208,18 +208,18 @@ async def test_client_that_does_not_read_is_closed_without_affecting_others() ->
                 await bob.send(type="sendToGroup", ackId=number, **words)
                 assert (await bob.receive())["success"]
 
-            await wait_until(lambda: is_gone(emulator, "ann"))
+            await wait_until(lambda: is_offline(emulator, "ann"))
 
 
 async def test_client_that_does_not_answer_pings_is_disconnected() -> None:
     async with run_emulator(ping_interval=0.1) as emulator:
         bob = await emulator.connect("bob")
-        serve_app = asyncio.ensure_future(bob.websocket.receive())
+        reading = asyncio.ensure_future(bob.websocket.receive())
         async with unresponsive_client(emulator, "ann"):
-            await wait_until(lambda: is_gone(emulator, "ann"))
+            await wait_until(lambda: is_offline(emulator, "ann"))
 
         assert await emulator.call(emulator.service().user_exists, "bob")
-        serve_app.cancel()
+        reading.cancel()
 
 
 async def test_unresponsive_client_does_not_delay_the_shutdown() -> None:
@@ -232,7 +232,7 @@ async def test_unresponsive_client_does_not_delay_the_shutdown() -> None:
         assert time.monotonic() - stopped < 4
 
 
-async def is_gone(emulator: RunningEmulator, user: str) -> bool:
+async def is_offline(emulator: RunningEmulator, user: str) -> bool:
     return not await emulator.call(emulator.service().user_exists, user)
 
 
@@ -241,14 +241,14 @@ async def unresponsive_client(
     emulator: RunningEmulator, user: str, **claims: object
 ) -> AsyncIterator[None]:
     """A client that connects and then neither reads nor sends."""
-    line = socket.socket()
-    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    line.settimeout(0)
-    with line:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(0)
+    with client:
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(line, ("127.0.0.1", emulator.server.port))
-        await loop.sock_sendall(line, upgrade_request(emulator, user, **claims))
-        assert b" 101 " in await loop.sock_recv(line, 64)
+        await loop.sock_connect(client, ("127.0.0.1", emulator.server.port))
+        await loop.sock_sendall(client, upgrade_request(emulator, user, **claims))
+        assert b" 101 " in await loop.sock_recv(client, 64)
         yield
 
 
@@ -298,7 +298,7 @@ def test_invalid_settings_are_rejected(document: object) -> None:
         read_settings(document)
 
 
-def test_settings_are_read_ignoring_case_and_the_first_match_wins() -> None:
+def test_settings_ignore_case_and_the_first_matching_handler_is_used() -> None:
     handlers = [
         {"urltemplate": "http://a/", "SystemEvents": ["Connect"], "eventPattern": "one, Two"},
         {"UrlTemplate": "http://b/", "SystemEvents": ["connect", "connected"], "EventPattern": "*"},

@@ -11,9 +11,9 @@ from webpubsub_emulator.permissions import JOIN_LEAVE, SEND, Permissions, compil
 
 
 def connection(user: str | None = "ann", *groups: str) -> Connection:
-    made = Connection("chat", user_id=user, connection_id="c1")
-    made.groups.update(groups)
-    return made
+    created = Connection("chat", user_id=user, connection_id="c1")
+    created.groups.update(groups)
+    return created
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_filter_does_not_match_an_anonymous_connection(text: str) -> None:
     ],
 )
 def test_invalid_filter_names_the_error(text: str, fault: str) -> None:
-    with pytest.raises(InvalidFilterError) as refusal:
+    with pytest.raises(InvalidFilterError) as raised:
         compile_filter(text)
 
-    assert fault in str(refusal.value)
+    assert fault in str(raised.value)
 
 
 WORDS = [
@@ -178,11 +178,11 @@ def test_compound_filter_agrees_with_its_parts(
 @example("\u0661 eq 1", connection())
 def test_any_text_is_a_filter_or_an_error(text: str, client: Connection) -> None:
     try:
-        meant = compile_filter(text)(client)
+        matches = compile_filter(text)(client)
     except InvalidFilterError:
         return
 
-    assert meant in (True, False)
+    assert matches in (True, False)
 
 
 # Roles

@@ -1,5 +1,8 @@
 """The official JavaScript client and event handler with the emulator."""
 
+import contextlib
+from collections.abc import AsyncIterator
+
 import aiohttp
 import pytest
 from javascript_client import NodeProcess, install, run_node
@@ -11,16 +14,29 @@ def _libraries() -> None:
     install()
 
 
-def client_url(emulator: RunningEmulator, user: str) -> str:
-    return emulator.url(user, roles=list(GROUP_ROLES))
+@contextlib.asynccontextmanager
+async def run_client(
+    user: str, roles: tuple[str, ...] = GROUP_ROLES
+) -> AsyncIterator[tuple[RunningEmulator, NodeProcess]]:
+    """Start an emulator with one JavaScript client."""
+    async with (
+        run_emulator() as emulator,
+        run_node("client.js", emulator.url(user, roles=list(roles))) as client,
+    ):
+        yield emulator, client
+
+
+@contextlib.asynccontextmanager
+async def run_two_clients() -> AsyncIterator[tuple[RunningEmulator, NodeProcess, NodeProcess]]:
+    """Start an emulator with the JavaScript clients of ann and bob."""
+    async with run_client("ann") as (emulator, ann):
+        url = emulator.url("bob", roles=list(GROUP_ROLES))
+        async with run_node("client.js", url) as bob:
+            yield emulator, ann, bob
 
 
 async def test_two_javascript_clients_exchange_messages() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", client_url(emulator, "ann")) as ann,
-        run_node("client.js", client_url(emulator, "bob")) as bob,
-    ):
+    async with run_two_clients() as (_, ann, bob):
         await ann.run("join", group="lobby")
         await bob.run("join", group="lobby")
         await bob.run("send", group="lobby", data={"text": "hé"})
@@ -29,20 +45,14 @@ async def test_two_javascript_clients_exchange_messages() -> None:
 
 
 async def test_forbidden_request_fails_in_javascript() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", emulator.url("ann")) as ann,
-    ):
+    async with run_client("ann", roles=()) as (_, ann):
         ann.start("join", group="lobby")
 
         assert await ann.wait_for("failed") == "Forbidden"
 
 
 async def test_invocation_fails_in_javascript_without_losing_the_connection() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", client_url(emulator, "ann")) as ann,
-    ):
+    async with run_client("ann") as (emulator, ann):
         connection_id = await ann.wait_for("connected")
         ann.start("invoke", name="say", data=1)
 
@@ -52,10 +62,7 @@ async def test_invocation_fails_in_javascript_without_losing_the_connection() ->
 
 
 async def test_dropped_javascript_client_recovers_all_messages() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", client_url(emulator, "ann")) as ann,
-    ):
+    async with run_client("ann") as (emulator, ann):
         await ann.run("join", group="numbers")
         service = emulator.service()
         for number in range(60):
@@ -69,11 +76,7 @@ async def test_dropped_javascript_client_recovers_all_messages() -> None:
 
 
 async def test_stream_parts_are_delivered_in_order() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", client_url(emulator, "ann")) as ann,
-        run_node("client.js", client_url(emulator, "bob")) as bob,
-    ):
+    async with run_two_clients() as (_, ann, bob):
         await ann.run("join", group="news")
         await bob.run("open", group="news")
         for part in ("one", "two", "three"):
@@ -85,11 +88,7 @@ async def test_stream_parts_are_delivered_in_order() -> None:
 
 
 async def test_stream_continues_after_its_publisher_was_dropped() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", client_url(emulator, "ann")) as ann,
-        run_node("client.js", client_url(emulator, "bob")) as bob,
-    ):
+    async with run_two_clients() as (emulator, ann, bob):
         await ann.run("join", group="news")
         await bob.run("open", group="news")
         await bob.run("write", data="before")
@@ -102,11 +101,7 @@ async def test_stream_continues_after_its_publisher_was_dropped() -> None:
 
 
 async def test_aborted_stream_fails_for_its_subscribers() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", client_url(emulator, "ann")) as ann,
-        run_node("client.js", client_url(emulator, "bob")) as bob,
-    ):
+    async with run_two_clients() as (_, ann, bob):
         await ann.run("join", group="news")
         await bob.run("open", group="news")
         await bob.run("write", data="one")
@@ -117,10 +112,7 @@ async def test_aborted_stream_fails_for_its_subscribers() -> None:
 
 
 async def test_stream_to_a_forbidden_group_is_rejected() -> None:
-    async with (
-        run_emulator() as emulator,
-        run_node("client.js", emulator.url("bob")) as bob,
-    ):
+    async with run_client("bob", roles=()) as (_, bob):
         bob.start("open", group="news")
 
         assert await bob.wait_for("failed")

@@ -1,4 +1,4 @@
-"""The pytest fixtures, used by tests in a pytest process of their own."""
+"""The pytest fixtures, used by tests in a separate pytest process."""
 
 import os
 import subprocess
@@ -182,7 +182,7 @@ FAILING_START = """
 import pytest
 from webpubsub_emulator.testing import EmulatorProcess
 
-def test_a_failed_start_sends_why():
+def test_a_failed_start_raises_an_error_with_the_reason():
     with pytest.raises(RuntimeError, match="at least 32 bytes"):
         EmulatorProcess(["--access-key", "short"])
 """
@@ -211,7 +211,7 @@ def test_fixtures(tmp_path: Path, content: str, passed: int) -> None:
     (tmp_path / "test_app.py").write_text(content)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "pytest_webpubsub", "-p", "no:cacheprovider"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTEST_ADDOPTS": ""},
@@ -221,5 +221,5 @@ def test_fixtures(tmp_path: Path, content: str, passed: int) -> None:
         check=False,
     )
 
-    assert f"{passed} passed" in done.stdout, done.stdout + done.stderr
-    assert done.returncode == 0
+    assert f"{passed} passed" in result.stdout, result.stdout + result.stderr
+    assert result.returncode == 0

@@ -1,4 +1,4 @@
-"""A reliable client misses nothing, whatever happens to its socket."""
+"""Reliable clients: recovery and replay after a dropped socket."""
 
 import asyncio
 import json
@@ -99,7 +99,7 @@ async def test_failed_recovery_is_a_close_code(
     ann = await emulator.connect("ann", protocol=RELIABLE)
     await emulator.drop_connections()
 
-    assert await refused(emulator, ann, **changed)
+    assert await is_rejected(emulator, ann, **changed)
 
 
 async def test_reconnection_token_of_another_connection_is_rejected(
@@ -108,7 +108,7 @@ async def test_reconnection_token_of_another_connection_is_rejected(
     ann, bob = [await emulator.connect(name, protocol=RELIABLE) for name in ("ann", "bob")]
     await emulator.drop_connections()
 
-    assert await refused(emulator, ann, awps_connection_id=bob.id)
+    assert await is_rejected(emulator, ann, awps_connection_id=bob.id)
 
 
 async def test_recovery_fails_after_the_retention_time(
@@ -121,11 +121,11 @@ async def test_recovery_fails_after_the_retention_time(
     await emulator.drop_connections()
     clock.advance(31)
 
-    async def is_gone() -> bool:
+    async def is_removed() -> bool:
         return not await emulator.call(emulator.service().user_exists, "ann")
 
-    await wait_until(is_gone)
-    assert await refused(emulator, ann)
+    await wait_until(is_removed)
+    assert await is_rejected(emulator, ann)
 
 
 async def test_close_code_1000_is_final_and_any_other_is_not(emulator: RunningEmulator) -> None:
@@ -134,7 +134,7 @@ async def test_close_code_1000_is_final_and_any_other_is_not(emulator: RunningEm
     await ann.close(1000)
     await bob.close(1001)
 
-    assert await refused(emulator, ann)
+    assert await is_rejected(emulator, ann)
     assert (await emulator.reconnect(bob)).id == bob.id
 
 
@@ -144,7 +144,7 @@ async def test_client_closed_by_rest_cannot_recover(emulator: RunningEmulator) -
 
     await emulator.call(emulator.service().close_all_connections)
 
-    assert await refused(emulator, ann)
+    assert await is_rejected(emulator, ann)
 
 
 async def test_message_is_not_replayed_after_its_ttl(
@@ -177,10 +177,10 @@ async def test_full_replay_buffer_closes_the_connection(emulator: RunningEmulato
         await bob.send(type="sendToGroup", group="g", data=number)
 
     assert await ann.receive_close() == (1008, "The reliable message buffer is full.")
-    assert await refused(emulator, ann)
+    assert await is_rejected(emulator, ann)
 
 
-async def refused(emulator: RunningEmulator, client: ClientSocket, **changed: str) -> bool:
+async def is_rejected(emulator: RunningEmulator, client: ClientSocket, **changed: str) -> bool:
     with pytest.raises(AssertionError) as closed:
         await emulator.reconnect(client, **changed)
     return "1008" in str(closed.value) and "could not be recovered" in str(closed.value)
@@ -195,7 +195,7 @@ async def send(emulator: RunningEmulator, *numbers: object) -> None:
 
 
 class RecordingWriter:
-    """A socket that can break; what was sent before has arrived."""
+    """A writer that records its frames."""
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
@@ -209,7 +209,7 @@ class RecordingWriter:
 
 
 class ReliableReader:
-    """A client as in the SDKs: it ignores repeated messages and acknowledges the largest id."""
+    """A client as in the SDKs: ignores repeated messages and acknowledges the largest id."""
 
     def __init__(self) -> None:
         self.received: list[int] = []
@@ -249,7 +249,7 @@ def test_delivery_is_exactly_once_and_in_order_across_dropped_sockets(steps: lis
             reader.read(wire.frames)
             hub.detach(connection)
         elif step == "lose":
-            # The last frames had not arrived when the socket broke.
+            # The last frames were lost with the socket.
             reader.read(wire.frames[: len(wire.frames) // 2])
             wire.frames.clear()
             hub.detach(connection)

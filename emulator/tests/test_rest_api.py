@@ -1,4 +1,4 @@
-"""What an application asks of the service, through the official Python SDK and without it."""
+"""The REST API, with and without the official Python SDK."""
 
 import time
 from collections.abc import AsyncIterator
@@ -28,15 +28,15 @@ async def emulator() -> AsyncIterator[RunningEmulator]:
 
 
 class SyncService:
-    """The blocking SDK, called in a thread so that the emulator in this process can answer."""
+    """The blocking SDK, called in a thread, because the emulator runs in this process."""
 
     def __init__(self, emulator: RunningEmulator, service: WebPubSubServiceClient) -> None:
-        self._d = emulator
+        self._emulator = emulator
         self._service = service
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
-            return await self._d.call(getattr(self._service, name), *args, **kwargs)
+            return await self._emulator.call(getattr(self._service, name), *args, **kwargs)
 
         return call
 
@@ -130,11 +130,11 @@ async def test_filter_selects_the_receivers(emulator: RunningEmulator, service: 
 
 
 async def test_invalid_filter_is_rejected_with_its_error(service: Any) -> None:
-    with pytest.raises(HttpResponseError) as refusal:
+    with pytest.raises(HttpResponseError) as raised:
         await service.send_to_all("x", filter="userId lt 1")
 
-    assert refusal.value.status_code == 400
-    assert "Type 'string', expect 'int'. (Parameter 'filter')" in str(refusal.value)
+    assert raised.value.status_code == 400
+    assert "Type 'string', expect 'int'. (Parameter 'filter')" in str(raised.value)
 
 
 async def test_existence_of_users_groups_and_connections(
@@ -163,11 +163,11 @@ async def test_connection_is_added_to_and_removed_from_groups(
     await service.remove_connection_from_all_groups(ann.id)
     assert not await service.group_exists("b")
     await service.remove_connection_from_group("a", "missing")
-    with pytest.raises(ResourceNotFoundError) as refusal:
+    with pytest.raises(ResourceNotFoundError) as raised:
         await service.add_connection_to_group("a", "missing")
 
-    assert refusal.value.error.code == "Error.Connection.NotExisted"
-    assert refusal.value.response.headers["x-ms-error-code"] == "Error.Connection.NotExisted"
+    assert raised.value.error.code == "Error.Connection.NotExisted"
+    assert raised.value.response.headers["x-ms-error-code"] == "Error.Connection.NotExisted"
 
 
 async def test_user_is_added_to_and_removed_from_groups(
@@ -348,11 +348,11 @@ async def test_invalid_request_is_rejected_with_a_code(
     content_type: str | None,
     status: int,
 ) -> None:
-    answered, headers, error = await request(
+    actual_status, headers, error = await request(
         emulator, method, path, body=body, content_type=content_type
     )
 
-    assert answered == status
+    assert actual_status == status
     assert error["code"] == headers["x-ms-error-code"]
     assert error["message"]
 
@@ -388,7 +388,7 @@ async def test_rest_token_authorizes_its_audience(emulator: RunningEmulator, aud
     url = f"{emulator.server.endpoint}/api/hubs/{HUB}/users/a%20b/:send"
     named = audience.format(url=url, upper=url.upper(), ws=url.replace("http", "ws"))
 
-    assert await sent_with(emulator, url, {"aud": named, "exp": time.time() + 60}) == 202
+    assert await send_with_claims(emulator, url, {"aud": named, "exp": time.time() + 60}) == 202
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ async def test_rest_token_of_another_audience_is_rejected(
         if value is not None
     }
 
-    assert await sent_with(emulator, url, claims) == 401
+    assert await send_with_claims(emulator, url, claims) == 401
 
 
 async def test_both_access_keys_are_accepted_and_others_are_not(emulator: RunningEmulator) -> None:
@@ -460,7 +460,7 @@ async def test_json_body_is_delivered_byte_for_byte(emulator: RunningEmulator) -
     assert await ann.receive() == '{"n": 1.0}'
 
 
-async def sent_with(emulator: RunningEmulator, url: str, claims: dict[str, Any]) -> int:
+async def send_with_claims(emulator: RunningEmulator, url: str, claims: dict[str, Any]) -> int:
     headers = {"Authorization": "Bearer " + jwt.encode(claims, DEFAULT_ACCESS_KEY)}
-    async with emulator.http.post(url, data=b"x", headers=headers) as answer:
-        return answer.status
+    async with emulator.http.post(url, data=b"x", headers=headers) as response:
+        return response.status

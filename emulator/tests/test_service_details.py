@@ -1,4 +1,4 @@
-"""Details of the service that differ from what a simple implementation would do."""
+"""Documented details of the service: error texts, limits and defaults."""
 
 import itertools
 import json
@@ -41,7 +41,7 @@ async def emulator() -> AsyncIterator[RunningEmulator]:
 @pytest.mark.parametrize(
     ("filter_", "message"),
     [
-        # The text of the first one is what Azure answers to Microsoft's own test suites.
+        # The first text is the response that Microsoft's own test suites expect.
         ("invalid filter", "Syntax error at position 14 in 'invalid filter'."),
         ("userId eq 'a' 'b'", "Syntax error at position 17 in 'userId eq 'a' 'b''."),
         ("userId eq", "Expression expected at position 9 in 'userId eq'."),
@@ -50,26 +50,26 @@ async def emulator() -> AsyncIterator[RunningEmulator]:
         ("true and #", "Syntax error: character '#' is not valid at position 9 in 'true and #'."),
     ],
 )
-async def test_filter_syntax_error_has_the_words_of_the_service(
+async def test_filter_syntax_error_has_the_text_of_the_service(
     emulator: RunningEmulator, filter_: str, message: str
 ) -> None:
-    with pytest.raises(HttpResponseError) as refusal:
+    with pytest.raises(HttpResponseError) as raised:
         await emulator.call(emulator.service().send_to_all, "x", filter=filter_)
 
-    error = refusal.value.error
-    assert refusal.value.status_code == 400
+    error = raised.value.error
+    assert raised.value.status_code == 400
     assert error.message == f"Invalid syntax for '{filter_}': {message} (Parameter 'filter')"
     assert error.target == "Request"
 
 
 async def test_filter_type_error_names_the_smallest_wrong_part(emulator: RunningEmulator) -> None:
-    with pytest.raises(HttpResponseError) as refusal:
+    with pytest.raises(HttpResponseError) as raised:
         await emulator.call(
             emulator.service().send_to_all, "x", filter="userId eq 'a' and (userId lt 1)"
         )
 
     expected = "Invalid syntax for 'userId lt 1': Type 'string', expect 'int'. (Parameter 'filter')"
-    assert refusal.value.error.message == expected
+    assert raised.value.error.message == expected
 
 
 async def test_invalid_filter_is_reported_before_a_body_of_unknown_length(
@@ -150,7 +150,7 @@ async def test_internal_headers_are_not_sent_to_the_event_handler() -> None:
         run_event_handler() as app,
         run_emulator(settings=handler_settings(app.url)) as emulator,
     ):
-        headers = {"X-ASRS-Internal-Forwarded-By": "proxy", "X-Custom": "kept"}
+        headers = {"X-ASRS-Internal-Forwarded-By": "proxy", "X-Custom": "value"}
         async with emulator.http.ws_connect(emulator.url("ann"), headers=headers):
             body = await (await app.receive("connect")).json()
 
@@ -208,11 +208,11 @@ async def test_bulk_group_request_needs_groups_and_a_json_content_type(
     content_type: str | None,
     status: int,
 ) -> None:
-    answered, _, _ = await request(
+    actual_status, _, _ = await request(
         emulator, "POST", operation, body=body, content_type=content_type
     )
 
-    assert answered == status
+    assert actual_status == status
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,9 @@ async def test_bulk_group_request_needs_groups_and_a_json_content_type(
 async def test_parameters_have_the_bounds_of_the_service(
     emulator: RunningEmulator, method: str, path: str, status: int
 ) -> None:
-    answered, headers, _ = await request(emulator, method, path)
+    actual_status, headers, _ = await request(emulator, method, path)
 
-    assert answered == status
+    assert actual_status == status
     assert ("x-ms-error-code" in headers) is (status >= 400)
 
 
@@ -325,18 +325,18 @@ async def test_hub_that_allows_anonymous_clients_needs_no_token() -> None:
         assert ann.connected["userId"] is None
         await ann.send(type="joinGroup", group="g", ackId=1)
         assert (await ann.receive())["error"]["name"] == "Forbidden"
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
             await emulator.open(f"{url}?access_token=invalid")
-        assert refusal.value.status == 401
+        assert raised.value.status == 401
 
 
 @pytest.mark.parametrize("hub", [{}, {"AnonymousConnectPolicy": "deny"}])
 async def test_hub_denies_anonymous_clients_by_default(hub: dict[str, str]) -> None:
     async with run_emulator(settings=hub_settings(**hub)) as emulator:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as raised:
             await emulator.open(f"{emulator.server.endpoint}/client/hubs/{HUB}")
 
-        assert refusal.value.status == 401
+        assert raised.value.status == 401
 
 
 async def test_event_handler_gives_an_anonymous_client_its_user_id() -> None:

@@ -1,4 +1,4 @@
-"""Streams without a server: what the publisher and the subscribers receive."""
+"""Streams without a server: messages of the publisher and the subscribers."""
 
 import json
 from typing import Any
@@ -101,10 +101,10 @@ async def test_repeated_part_is_acknowledged_but_not_published(scenario: StreamS
 async def test_gap_is_rejected_with_the_expected_sequence_id(scenario: StreamScenario) -> None:
     await scenario.start_stream()
 
-    [refusal] = await scenario.write(2)
+    [nack] = await scenario.write(2)
 
-    assert (refusal["type"], refusal["name"]) == ("streamNack", "InvalidSequenceId")
-    assert refusal["expectedSequenceId"] == 1
+    assert (nack["type"], nack["name"]) == ("streamNack", "InvalidSequenceId")
+    assert nack["expectedSequenceId"] == 1
     assert scenario.bob.received() == []
 
 
@@ -176,11 +176,11 @@ async def test_ack_cache_holds_the_last_thousand_ids(scenario: StreamScenario) -
         [done] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=number)
         assert done["success"]
 
-    [forgotten] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=0)
-    [remembered] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=1000)
+    [evicted] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=0)
+    [cached] = await scenario.send(type="sendToGroup", group="x", data=1, ackId=1000)
 
-    assert forgotten["success"]
-    assert remembered["error"]["name"] == "Duplicate"
+    assert evicted["success"]
+    assert cached["error"]["name"] == "Duplicate"
 
 
 async def test_event_without_handler_fails_and_keeps_the_connection(

@@ -1,4 +1,4 @@
-"""The record of traffic without a browser: its bounds, what it leaves out, and who can read it."""
+"""The traffic recorder without a browser: its limits, redaction and access."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def test_recorded_entries_are_bounded_in_number_and_bytes(size: int) -> None:
     assert decode(entries)[-1]["number"] == number
 
 
-async def test_slow_subscriber_loses_the_oldest_entries_and_knows_how_many() -> None:
+async def test_slow_subscriber_loses_the_oldest_entries_and_counts_them() -> None:
     traffic = Traffic()
     with traffic.subscribe() as subscriber:
         for number in range(10_000):
@@ -58,7 +58,7 @@ async def test_slow_subscriber_loses_the_oldest_entries_and_knows_how_many() -> 
     assert decode(batch)[-1]["number"] == 9_999
 
 
-async def test_feed_continues_after_an_id_and_starts_anew_after_a_restart() -> None:
+async def test_feed_continues_after_an_id_and_restarts_after_an_unknown_id() -> None:
     traffic = Traffic()
     for number in range(5):
         traffic.record("rest", number=number)

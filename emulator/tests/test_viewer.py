@@ -1,4 +1,4 @@
-"""The traffic viewer in a real browser."""
+"""The traffic viewer in a browser."""
 
 import re
 from collections.abc import AsyncIterator

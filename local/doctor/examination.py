@@ -91,7 +91,7 @@ async def _run(name: str, check: Awaitable[str], timeout_seconds: float) -> Find
     except CheckSkippedError as reason:
         return Finding(name, "skipped", str(reason))
     except TimeoutError:
-        return Finding(name, "failed", f"No answer within {limit:.0f} s; expected one at once.")
+        return Finding(name, "failed", f"No response within {limit:.0f} s; expected one at once.")
     except Exception as error:  # noqa: BLE001 - a finding helps more than a traceback
         return _describe_failure(name, error)
 

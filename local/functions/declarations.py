@@ -128,7 +128,7 @@ def make_timer(function: Function, worker: Worker, data: Path | None) -> Timer:
         tick=lambda timer: worker.run_timer(function, timer),
         monitored=schedule.is_monitored(utc_now()) and function.trigger.use_monitor is not False,
         run_on_startup=bool(function.trigger.run_on_startup),
-        kept_in=data and data / f"{function.name}.json",
+        status_file=data and data / f"{function.name}.json",
     )
 
 

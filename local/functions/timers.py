@@ -53,7 +53,7 @@ class Timer:
     tick: Callable[[Datum], Awaitable[None]]
     monitored: bool
     run_on_startup: bool
-    kept_in: Path | None  # the file with its status; None: nowhere
+    status_file: Path | None  # None: the status is not stored
     now: Callable[[], datetime] = utc_now
 
     async def run(self, resumed_from: datetime | None = None) -> None:
@@ -93,10 +93,10 @@ class Timer:
             await asyncio.sleep(min(seconds, MAX_SLEEP_SECONDS))
 
     def _read_status(self) -> Status | None:
-        if not self.monitored or self.kept_in is None or not self.kept_in.exists():
+        if not self.monitored or self.status_file is None or not self.status_file.exists():
             return None
         try:
-            stored = json.loads(self.kept_in.read_text())
+            stored = json.loads(self.status_file.read_text())
             times = [datetime.fromisoformat(stored[key]) for key in _STATUS_KEYS]
             status = Status(*times)
             # Nothing was missed where the schedule was changed meanwhile.
@@ -104,21 +104,21 @@ class Timer:
         except (OSError, ValueError, TypeError, KeyError) as error:
             log.warning(
                 "the status of the timer %s cannot be read from %s and is written anew: %s",
-                self.name, self.kept_in, error, extra={"function_name": self.name},
+                self.name, self.status_file, error, extra={"function_name": self.name},
             )  # fmt: skip
             return None
 
     def _write_status(self, status: Status) -> None:
-        if not self.monitored or self.kept_in is None:
+        if not self.monitored or self.status_file is None:
             return
-        written = self.kept_in.with_suffix(".new")
+        written = self.status_file.with_suffix(".new")
         try:
             written.write_text(json.dumps(status.to_json()))
-            written.replace(self.kept_in)  # never half a file, whenever the process ends
+            written.replace(self.status_file)  # never half a file, whenever the process ends
         except OSError as error:
             log.warning(
                 "the status of the timer %s cannot be written to %s: %s",
-                self.name, self.kept_in, error.strerror, extra={"function_name": self.name},
+                self.name, self.status_file, error.strerror, extra={"function_name": self.name},
             )  # fmt: skip
 
 

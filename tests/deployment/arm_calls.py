@@ -28,7 +28,7 @@ DOCUMENTED = [
     f"{GROUP}/Microsoft.Web/sites/{{name}}/config/configreferences/appsettings/refresh",
     # learn.microsoft.com/rest/api/authorization/permissions has it for groups and resources
     "/subscriptions/{subscriptionId}/providers/Microsoft.Authorization/permissions",
-    # any resource by its id; the libraries of storage and others spell it out
+    # a resource by its id; the libraries have a path for each type
     f"{GROUP}/{{provider}}/{{type}}/{{name}}",
 ]
 """Paths that the libraries do not have."""

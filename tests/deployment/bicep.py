@@ -17,7 +17,7 @@ FILES = sorted(INFRA.glob("*.bicep"))
 
 @dataclass(frozen=True)
 class Expression:
-    """A value that only a deployment knows."""
+    """A value that is known only during a deployment."""
 
     text: str
 
@@ -58,7 +58,7 @@ class Module:
 
 
 class File:
-    """One Bicep file, from its path or from text that a test has changed."""
+    """One Bicep file, from its path or from changed text."""
 
     def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
@@ -128,7 +128,7 @@ def read(name: str) -> File:
 
 
 def loop_values(file: File, resource: Resource) -> list[Any]:
-    """The values of the loop that declares a resource, if they are written there."""
+    """The literal values of the loop that declares a resource."""
     for node in _nodes(file.root, "resource_declaration"):
         if _text(node.named_children[0]) == resource.symbol:
             loop = next(_nodes(node, "for_statement"))
@@ -178,7 +178,7 @@ def _object(node: tree_sitter.Node) -> dict[str, Any]:
 
 
 def _value(node: tree_sitter.Node) -> Any:
-    """A Python value, or an Expression where only a deployment knows it."""
+    """A Python value, or an Expression when it is known only during a deployment."""
     kind, text = node.type, _text(node)
     if kind == "object":
         return _object(node)

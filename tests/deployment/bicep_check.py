@@ -3,20 +3,16 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.deployment.arm_types import (
-    PREVIEWS,
-    Type,
-    model_version,
-    resource_type,
-)
+from tests.deployment.arm_models import Type
+from tests.deployment.arm_types import PREVIEWS, model_version, resource_type
 from tests.deployment.bicep import Choice, Expression, File, Resource
 
-OF_BICEP = {"name", "parent", "scope", "dependsOn"}
-"""Members of a resource in Bicep that are no part of its body."""
+BICEP_MEMBERS = {"name", "parent", "scope", "dependsOn"}
+"""Members of a resource in Bicep that are not in its JSON body."""
 
 
 def find_errors(file: File) -> list[str]:
-    """Every property that Azure would reject or ignore, as sentences with file and line."""
+    """Every property that Azure would reject or ignore, with file and line."""
     return [
         f"{file.path.name}:{resource.line} {resource.type}: {error}"
         for resource in file.resources
@@ -25,7 +21,7 @@ def find_errors(file: File) -> list[str]:
 
 
 def count_properties(file: File) -> int:
-    """How many properties of a file were checked."""
+    """The number of checked properties of a file."""
     return sum(_count(resource.body) for resource in file.resources if not resource.existing)
 
 
@@ -40,18 +36,18 @@ def _count(value: Any) -> int:
 def _resource_errors(resource: Resource) -> Iterator[str]:
     kind = resource_type(resource.type, resource.body)
     if kind is None:
-        yield "is no type that the tests know; add its model to arm_types.MODELS"
+        yield "is not a type that the tests know; add its model to arm_types.MODELS"
         return
     if resource.type not in PREVIEWS:
         newest = model_version(resource.type, resource.body)
         if "preview" in resource.api_version:
-            yield f"{resource.api_version} is no stable API version"
+            yield f"{resource.api_version} is not a stable API version"
         elif resource.api_version > newest:
             yield f"{resource.api_version} is newer than the model, which is of {newest}"
         elif int(newest[:4]) - int(resource.api_version[:4]) > 2:
             yield f"{resource.api_version} is more than two years older than {newest}"
     if not resource.existing:
-        body = {name: value for name, value in resource.body.items() if name not in OF_BICEP}
+        body = {name: value for name, value in resource.body.items() if name not in BICEP_MEMBERS}
         yield from _object_errors("", kind, body)
 
 

@@ -1,4 +1,4 @@
-"""Finds names in a Bicep file that refer to nothing: symbols, functions, members of resources."""
+"""Finds undefined names in a Bicep file: symbols, functions and members of resources."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ DECORATORS = {
     "waitUntil",
 }  # fmt: skip
 
-OF_EVERY_RESOURCE = {"id", "name", "type", "apiVersion"}
+COMMON_MEMBERS = {"id", "name", "type", "apiVersion"}
 
 DECLARATIONS = {
     "parameter_declaration", "variable_declaration", "output_declaration", "resource_declaration",
@@ -36,7 +36,7 @@ DECLARATIONS = {
 
 
 def find_name_errors(file: File) -> list[str]:
-    """The names of a file that refer to nothing."""
+    """The undefined names of a file."""
     symbols = {one.name for one in file.parameters} | set(file.variables)
     symbols |= {one.symbol for one in file.resources} | {one.symbol for one in file.modules}
     return [
@@ -62,7 +62,7 @@ def _undefined(node: tree_sitter.Node, symbols: set[str]) -> Iterator[str]:
 
 
 def _is_declared_here(parent: tree_sitter.Node, node: tree_sitter.Node) -> bool:
-    """Whether an identifier names something and refers to nothing."""
+    """Whether an identifier declares a name, or is a key, and is not a reference."""
     first = parent.named_children[0] == node
     if parent.type in DECLARATIONS | {"call_expression", "object_property", "lambda_expression"}:
         return first
@@ -86,7 +86,7 @@ def _unknown_members(node: tree_sitter.Node, resources: dict[str, Resource]) -> 
     is_inner = node.parent is not None and node.parent.type == "member_expression"
     if node.type == "member_expression" and not is_inner:
         root, *path = _chain(node)
-        if root in resources and path and path[0] not in OF_EVERY_RESOURCE:
+        if root in resources and path and path[0] not in COMMON_MEMBERS:
             yield from _member_errors(resources[root], path, _line(node))
     for child in node.children:
         yield from _unknown_members(child, resources)
@@ -105,7 +105,7 @@ def _member_errors(resource: Resource, path: list[str], line: int) -> Iterator[s
 
 
 def _chain(node: tree_sitter.Node) -> list[str]:
-    """The names of a.b.c; the first is empty if it is no symbol."""
+    """The names of a.b.c; the first is empty if it is not a symbol."""
     inner = node.named_children[0]
     last = _text(node.named_children[-1])
     if inner.type == "member_expression":

@@ -1,4 +1,4 @@
-"""Runs a hook as azd does: a program of its own with the azd environment."""
+"""Runs a hook as azd does: as a program with the azd environment."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.deployment.bicep import INFRA
 
-KEPT = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG")
+INHERITED = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG")
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class HookResult:
 
 
 def run_hook(name: str, folder: Path, environment: Mapping[str, str]) -> HookResult:
-    """The result of a hook for which the azd in `folder` is the first on the PATH."""
-    given = {key: os.environ[key] for key in KEPT if key in os.environ}
-    path = f"{folder}{os.pathsep}{given.get('PATH', '')}"
-    done = subprocess.run(
+    """Run a hook with the `azd` in `folder` first on the PATH."""
+    inherited = {key: os.environ[key] for key in INHERITED if key in os.environ}
+    path = f"{folder}{os.pathsep}{inherited.get('PATH', '')}"
+    result = subprocess.run(
         [sys.executable, INFRA / "hooks" / f"{name}.py"],
-        env={**given, **environment, "PATH": path, "PYTHONUNBUFFERED": "1"},
+        env={**inherited, **environment, "PATH": path, "PYTHONUNBUFFERED": "1"},
         capture_output=True, text=True, check=False, timeout=110,
     )  # fmt: skip
-    output = done.stdout + done.stderr
+    output = result.stdout + result.stderr
     assert "Traceback" not in output, output
-    return HookResult(done.returncode, output)
+    return HookResult(result.returncode, output)

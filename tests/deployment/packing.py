@@ -1,4 +1,4 @@
-"""Packs a tree as `azd deploy` does, by two readings of .funcignore."""
+"""Packs a tree as `azd deploy` does, by two interpretations of .funcignore."""
 
 import os
 import shutil
@@ -9,17 +9,17 @@ from pathlib import Path, PurePosixPath
 import pathspec
 
 Excludes = Callable[[str], bool]
-"""Whether a path is left out. Its parts are separated by /, and that of a folder ends with one."""
+"""Whether a path is excluded. Paths have / as separator; the path of a folder ends with /."""
 
 
 def read_like_git(lines: list[str]) -> Excludes:
-    """The reading of azd 1.23.13 and newer, and of the Functions tools: that of .gitignore."""
+    """The rules of .gitignore: azd 1.23.13 and newer, and Core Tools."""
     rules = pathspec.GitIgnoreSpec.from_lines(lines)
     return rules.match_file
 
 
 def read_as_exclusions(lines: list[str]) -> Excludes:
-    """The reading of older azd: each line only excludes, and ! brings nothing back."""
+    """The rules of older azd: every line excludes, and ! has no effect."""
     patterns = [line for line in lines if line and line[0] not in "#!"]
 
     def excludes(path: str) -> bool:
@@ -37,12 +37,12 @@ def read_as_exclusions(lines: list[str]) -> Excludes:
     return excludes
 
 
-READINGS = {"like git": read_like_git, "as exclusions": read_as_exclusions}
+INTERPRETATIONS = {"like git": read_like_git, "as exclusions": read_as_exclusions}
 
 
-def pack(tree: Path, target: Path, read: Callable[[list[str]], Excludes]) -> set[str]:
-    """Copy what is not excluded; the paths of the files that were copied."""
-    excludes = read((tree / ".funcignore").read_text().splitlines())
+def pack(tree: Path, target: Path, parse: Callable[[list[str]], Excludes]) -> set[str]:
+    """Copy the files that are not excluded. Returns their paths."""
+    excludes = parse((tree / ".funcignore").read_text().splitlines())
     packed = set()
     for here, folders, files in os.walk(tree):
         place = Path(here).relative_to(tree)

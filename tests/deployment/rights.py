@@ -1,4 +1,4 @@
-"""Which roles the templates assign, what each role allows, and what each call of a service needs.
+"""The roles that the templates assign, their actions, and the actions that service calls require.
 
 Sources: learn.microsoft.com/azure/role-based-access-control/built-in-roles (the roles),
 learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory (permissions for
@@ -68,7 +68,7 @@ ROLES = {
 }  # fmt: skip
 
 AnyOf = tuple[frozenset[str], ...]
-"""What an operation needs: the actions of one of the sets."""
+"""The actions that an operation requires: all of one of the sets."""
 
 
 def assigned_roles(file: File, principal: str = "principalId") -> list[Role]:
@@ -93,7 +93,7 @@ def _role_ids(file: File, resource: Resource) -> list[str]:
 
 
 def is_allowed(needed: AnyOf, roles: Sequence[Role]) -> bool:
-    """Whether the roles give all actions of one of the alternatives."""
+    """Whether the roles include all actions of one of the alternatives."""
     patterns = [pattern.lower() for role in roles for pattern in role.actions]
     return any(
         all(any(fnmatchcase(one.lower(), pattern) for pattern in patterns) for one in alternative)
@@ -115,7 +115,7 @@ def _one(action: str) -> AnyOf:
 def table_needs(
     method: str, target: str, headers: dict[str, str], body: bytes
 ) -> list[tuple[str, AnyOf]]:
-    """The operations of a request with what each needs; those of a transaction one by one.
+    """The operations of a request, with the actions that each requires. A transaction has several.
 
     `target` is path and query; header names are in lower case.
     """
@@ -191,7 +191,7 @@ _ROUTES = [
 
 
 def webpubsub_needs(method: str, target: str) -> list[tuple[str, AnyOf]]:
-    """What a REST call needs; the health of the service needs nothing."""
+    """The actions that a REST call requires; the health check requires none."""
     path = urlsplit(target).path
     if path == "/api/health":
         return []

@@ -1,11 +1,11 @@
-"""Stands before Azurite and the emulator and answers 403 where the assigned roles allow no more.
+"""A proxy of Azurite or the emulator that responds 403 to operations the roles do not allow.
 
     python -m tests.deployment.rights_proxy tables    LISTEN_PORT TARGET_URL [ROLE_ID ...]
     python -m tests.deployment.rights_proxy webpubsub LISTEN_PORT TARGET_URL [ROLE_ID ...]
 
-Without role ids the roles are those of infra/storage.bicep and infra/webpubsub.bicep. A refused
-operation is printed as `refused: <operation>`; WebSocket connections are passed on. For a target
-with https the proxy serves https too, with the certificate in the folder $ENTRA_TESTS_FOLDER.
+Without role ids the roles are those of infra/storage.bicep and infra/webpubsub.bicep. A rejected
+operation is printed as `refused: <operation>`. WebSocket connections are forwarded. For a target
+with https the proxy serves https, too, with the certificate in the folder $ENTRA_TESTS_FOLDER.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ HOP_BY_HOP = {"transfer-encoding", "content-length", "connection", "keep-alive",
 
 
 class RightsProxy:
-    """Passes on what the roles allow."""
+    """Forwards the requests that the roles allow."""
 
     def __init__(self, service: str, target: str, roles: Sequence[rights.Role]) -> None:
         self._service = service
@@ -42,14 +42,14 @@ class RightsProxy:
             skip_auto_headers=["Content-Type"],
             connector=aiohttp.TCPConnector(limit=0),
         ) as self._client:
-            runner = web.ServerRunner(web.Server(self._answer))
+            runner = web.ServerRunner(web.Server(self._forward))
             await runner.setup()
             tls = _load_certificate() if self._target.startswith("https:") else None
             await web.TCPSite(runner, "localhost", port, ssl_context=tls).start()
             print("ready", flush=True)
             await asyncio.Event().wait()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._connect(request)
         body = await request.read()
@@ -60,10 +60,10 @@ class RightsProxy:
                 return web.json_response({"odata.error": error}, status=403)
         async with self._client.request(
             request.method, self._url(request), headers=request.headers, data=body
-        ) as answer:
-            content = await answer.read()
-        kept = {k: v for k, v in answer.headers.items() if k.lower() not in HOP_BY_HOP}
-        return web.Response(status=answer.status, headers=kept, body=content)
+        ) as response:
+            content = await response.read()
+        headers = {k: v for k, v in response.headers.items() if k.lower() not in HOP_BY_HOP}
+        return web.Response(status=response.status, headers=headers, body=content)
 
     def _needs(self, request: web.BaseRequest, body: bytes) -> list[tuple[str, rights.AnyOf]]:
         target = str(request.raw_path)
@@ -99,7 +99,7 @@ class RightsProxy:
         return downstream
 
     def _url(self, request: web.BaseRequest) -> URL:
-        """The address to the letter: requests are signed over it."""
+        """The unchanged URL, because the signature of a request covers it."""
         return URL(self._target + request.raw_path, encoded=True)
 
 

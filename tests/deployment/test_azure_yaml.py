@@ -1,4 +1,4 @@
-"""azure.yaml follows azd's schema, and names files, parameters and workflows that exist."""
+"""azure.yaml matches azd's schema, and its files, parameters and workflows exist."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ SCHEMA = json.loads((Path(__file__).parent / "azure_yaml_schema.json").read_text
 WORKFLOWS = ROOT / ".github/workflows"
 
 PARAMETER_NAMES = set(re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text()))
-"""The azd environment values that the templates take."""
+"""The azd environment values that the templates use."""
 
 SET_BY_AZD = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_PRINCIPAL_ID"}
 
@@ -28,7 +28,7 @@ def find_errors(plan: dict) -> list[str]:
     return [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in errors]
 
 
-def test_it_follows_the_schema():
+def test_azure_yaml_matches_the_schema():
     assert find_errors(PLAN) == []
 
 
@@ -66,7 +66,7 @@ def hooks() -> list[tuple[str, dict]]:
     return [*PLAN["hooks"].items(), *PLAN["services"]["app"]["hooks"].items()]
 
 
-def test_everything_that_it_names_exists():
+def test_every_file_in_azure_yaml_exists():
     app = PLAN["services"]["app"]
 
     assert (ROOT / PLAN["infra"]["path"] / f"{PLAN['infra']['module']}.bicep").exists()
@@ -88,14 +88,14 @@ def test_a_hook_runs_the_same_programs_on_each_system(name, hook):
 
 @pytest.mark.parametrize(("name", "hook"), hooks(), ids=[name for name, _ in hooks()])
 def test_a_hook_fails_when_one_of_its_programs_fails(name, hook):
-    """PowerShell goes on after a program that fails, unless it is told otherwise."""
+    """PowerShell continues after a failed program unless the script checks the exit code."""
     words = [part.strip() for part in hook["windows"]["run"].split(";")]
     programs = [n for n, word in enumerate(words) if re.match(r"(python|npm|node) ", word)]
 
     assert programs, name
     for n in programs:
         assert words[n + 1] == "if ($LASTEXITCODE) { exit $LASTEXITCODE }"
-    assert ";" not in hook["posix"]["run"], "sh goes on after ;"
+    assert ";" not in hook["posix"]["run"], "sh continues after ;"
 
 
 def test_every_hook_script_is_run():
@@ -103,11 +103,11 @@ def test_every_hook_script_is_run():
     scripts = {path.name for path in (INFRA / "hooks").glob("*.py")}
 
     called = {name for name in scripts if f"infra/hooks/{name}" in run}
-    # The one is imported by the others, the other is run by `make doctor`.
+    # The first is imported by the others; `make doctor` runs the second.
     assert scripts - called <= {"azure_api.py", "inspect_deployment.py"}
 
 
-def test_the_pipeline_gets_every_value_of_the_environment():
+def test_the_pipeline_passes_every_value_of_the_environment():
     pipeline = PLAN["pipeline"]
     passed = {*pipeline["variables"], *pipeline["secrets"]}
     workflow = yaml.safe_load((WORKFLOWS / "azure-dev.yml").read_text())

@@ -1,4 +1,4 @@
-"""Every name in a Bicep file refers to something."""
+"""Every name in a Bicep file is defined."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.deployment.bicep_names import find_name_errors
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_every_name_refers_to_something(path):
+def test_every_name_is_defined(path):
     assert find_name_errors(File(path)) == []
 
 

@@ -1,4 +1,4 @@
-"""Every property of every resource exists in Azure and takes the value that it is given."""
+"""Every property of every resource exists in Azure and accepts its value."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.deployment.bicep_check import count_properties, find_errors
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_properties_exist_and_take_their_values(path):
+def test_properties_exist_and_accept_their_values(path):
     assert find_errors(File(path)) == []
 
 
@@ -66,11 +66,11 @@ SEEDED = {
     ),
     "unknown type": (
         "identity", "Microsoft.ManagedIdentity/userAssignedIdentities",
-        "Microsoft.ManagedIdentity/userIdentities", "is no type that the tests know",
+        "Microsoft.ManagedIdentity/userIdentities", "is not a type that the tests know",
     ),
     "preview API version": (
         "vault", "Microsoft.KeyVault/vaults@2025-05-01",
-        "Microsoft.KeyVault/vaults@2024-04-01-preview", "is no stable API version",
+        "Microsoft.KeyVault/vaults@2024-04-01-preview", "is not a stable API version",
     ),
     "old API version": (
         "storage", "Microsoft.Storage/storageAccounts@2025-06-01",

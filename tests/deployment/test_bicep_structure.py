@@ -1,4 +1,4 @@
-"""The files of infra/ fit together: modules, parameters, outputs, and what each declares."""
+"""References between the files of infra/: modules, parameters, outputs and declarations."""
 
 import re
 
@@ -13,7 +13,7 @@ def test_a_file_has_no_syntax_error(path):
 
 
 def find_module_errors(file: File) -> list[str]:
-    """Arguments that a module does not declare, or declares and does not get."""
+    """Arguments that a module does not declare, and required ones that it does not get."""
     errors = []
     for module in file.modules:
         target = file.path.parent / module.path
@@ -22,21 +22,21 @@ def find_module_errors(file: File) -> list[str]:
             continue
         declared = {one.name: one for one in File(target).parameters}
         given = set(module.arguments)
-        errors += [f"{module.symbol}.{name} is no parameter" for name in given - set(declared)]
+        errors += [f"{module.symbol}.{name} is not a parameter" for name in given - set(declared)]
         errors += [
             f"{module.symbol}.{name} is missing"
             for name, one in declared.items()
             if name not in given and not one.has_default
         ]
         for name, value in module.arguments.items():
-            if name in declared and not _fits(value, declared[name].type):
-                errors.append(f"{module.symbol}.{name} is no {declared[name].type}")
+            if name in declared and not _matches(value, declared[name].type):
+                errors.append(f"{module.symbol}.{name} is not of type {declared[name].type}")
     return errors
 
 
-def _fits(value, kind: str) -> bool:
+def _matches(value, kind: str) -> bool:
     if isinstance(value, Choice):
-        return all(_fits(one, kind) for one in value.values)
+        return all(_matches(one, kind) for one in value.values)
     kinds = {"string": str, "int": int, "bool": bool, "object": dict, "array": list}
     return isinstance(value, Expression) or kind not in kinds or type(value) is kinds[kind]
 
@@ -52,7 +52,7 @@ def find_output_errors(file: File) -> list[str]:
 
 
 def find_unused_names(file: File) -> list[str]:
-    """Parameters and variables that nothing refers to."""
+    """Unused parameters and variables."""
     names = [one.name for one in file.parameters] + file.variables
     used = re.sub(r"^ *\w+:", "", file.text, flags=re.MULTILINE)
     return [name for name in names if len(re.findall(rf"\b{name}\b", used)) < 2]
@@ -63,15 +63,17 @@ CHECKS = [find_module_errors, find_output_errors, find_unused_names]
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_the_files_fit_together(path, check):
+def test_references_between_the_files_are_valid(path, check):
     assert check(File(path)) == []
 
 
 SEEDED = {
     "missing argument": ("main", "    publicAccess: !vnetEnabled\n", "", "publicAccess is missing"),
-    "unknown argument": ("main", "units: webPubSubUnits", "unit: webPubSubUnits", "unit is no "),
+    "unknown argument": (
+        "main", "units: webPubSubUnits", "unit: webPubSubUnits", "unit is not a parameter",
+    ),
     "argument of the wrong type": (
-        "main", "email: alertEmail", "email: 1", "email is no string",
+        "main", "email: alertEmail", "email: 1", "email is not of type string",
     ),
     "unknown output": (
         "main", "storage.outputs.tablesEndpoint", "storage.outputs.tableEndpoint",
@@ -95,8 +97,8 @@ def test_an_error_of_each_kind_is_found(seed):
     assert [error for error in errors if expected in error], errors
 
 
-def test_a_role_is_assigned_to_a_principal_that_exists():
-    """Without the type, an assignment to an identity that is seconds old fails."""
+def test_a_role_assignment_to_a_new_principal_has_its_type():
+    """Without the type, an assignment to an identity that was just created fails."""
     for path in FILES:
         for resource in File(path).resources:
             if resource.type != "Microsoft.Authorization/roleAssignments":
@@ -116,7 +118,7 @@ def test_nothing_accepts_keys_or_passwords():
     assert "['ftp', 'scm']" in app.text
 
 
-def test_the_list_of_app_settings_is_read_where_the_app_has_its_name():
+def test_list_functions_use_no_output_as_their_id():
     """`list()` needs an id that is known before a deployment starts; an output is not (BCP181)."""
     for path in FILES:
         for argument in re.findall(r"\blist\w*\(([^,]*),", path.read_text()):
@@ -124,7 +126,7 @@ def test_the_list_of_app_settings_is_read_where_the_app_has_its_name():
 
 
 def test_the_token_of_web_pubsub_passes_app_service_authentication():
-    """A bearer token for another audience is answered 401 there, whatever is excluded."""
+    """A token for another audience gets a 401, also on excluded paths."""
     text = read("authentication").text
 
     assert "excludedPaths" not in text
@@ -142,7 +144,7 @@ def test_the_app_accepts_tokens_of_both_versions():
     assert "WEBHOOK_SUBJECT: webPubSubPrincipalId" in text
 
 
-def test_the_host_shows_no_page_of_its_own():
+def test_the_home_page_of_the_host_is_disabled():
     assert "AzureWebJobsDisableHomepage: 'true'" in read("settings").text
 
 

@@ -1,4 +1,4 @@
-"""What docs/ say about a deployment is true of infra/: values, commands, roles, alerts, sums."""
+"""The documents about deployment match infra/: values, commands, roles, alerts and costs."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def test_every_value_that_a_command_reads_is_an_output():
     assert read_values <= OUTPUTS
 
 
-def test_the_table_of_values_has_every_parameter_that_is_no_setting():
+def test_the_table_of_values_has_every_parameter_that_is_not_a_setting():
     table = DEPLOY[DEPLOY.index("The values of the deployment itself:") :]
     rows = re.findall(r"^\| (`.*?) \|", table[: table.index("\n\n`HTTP_CONC")], re.MULTILINE)
     listed = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
@@ -79,16 +79,24 @@ NEEDS = {
 """The data action that a command of the Azure CLI needs. Others change resources, which the
 deployer's own roles allow."""
 
-OF_RESOURCES = ("functionapp ", "webapp ", "webpubsub hub ", "group ", "ad ", "bicep ", "login")
+RESOURCE_COMMANDS = (
+    "functionapp ",
+    "webapp ",
+    "webpubsub hub ",
+    "group ",
+    "ad ",
+    "bicep ",
+    "login",
+)
 
 
 def find_command_errors(lines: list[str]) -> list[str]:
-    """Commands for which the deployer gets no role."""
+    """Commands for which the deployer has no role."""
     roles = rights.assigned_roles(read("vault"), "deployerId")
     errors = []
     for line in lines:
         for command in re.findall(r"\baz ((?:[a-z-]+ ?)+)", line):
-            if command.startswith(OF_RESOURCES):
+            if command.startswith(RESOURCE_COMMANDS):
                 continue
             needed = NEEDS.get(" ".join(command.split()[:3]))
             if needed is None or not rights.is_allowed((frozenset({needed}),), roles):
@@ -96,7 +104,7 @@ def find_command_errors(lines: list[str]) -> list[str]:
     return errors
 
 
-def test_the_deployer_has_the_role_forevery_command_in_the_documents():
+def test_the_deployer_has_the_role_for_every_command_in_the_documents():
     assert find_command_errors(ALL_COMMANDS) == []
     assert any("az keyvault secret set" in line for line in ALL_COMMANDS)
 
@@ -133,7 +141,7 @@ def test_the_metrics_in_documents_alerts_and_workbook_exist():
     assert named == set(METRICS)
 
 
-def test_the_workbook_shows_what_the_document_names():
+def test_the_workbook_has_the_documented_charts():
     items = json.loads((INFRA / "workbook.json").read_text())["items"]
     titles = " ".join(item["content"]["title"] for item in items).lower()
 
@@ -141,7 +149,7 @@ def test_the_workbook_shows_what_the_document_names():
         assert word in titles
 
 
-# --- the sums ---------------------------------------------------------------------------------
+# --- costs ------------------------------------------------------------------------------------
 
 GB = 0.5
 GB_SECOND_USD, EXECUTION_USD = 0.000026, 0.40 / 1_000_000
@@ -152,7 +160,7 @@ MONTH_SECONDS = 30 * 24 * 3600
 def monthly_usd(*intervals: int) -> tuple[float, float]:
     """Timer functions and their executions, for timers with these intervals in seconds."""
     runs = sum(MONTH_SECONDS // interval for interval in intervals)
-    seconds = runs * GB - FREE_GB_SECONDS  # a run is billed as a second at least
+    seconds = runs * GB - FREE_GB_SECONDS  # a run is billed as at least one second
     return max(0.0, seconds) * GB_SECOND_USD, max(0, runs - FREE_EXECUTIONS) * EXECUTION_USD
 
 
@@ -179,7 +187,7 @@ def test_the_price_of_an_unused_app_is_calculated(column, unit, intervals, ready
     assert f"about {stated} USD" in DEPLOY
 
 
-def test_the_profiles_are_what_the_table_says():
+def test_the_profiles_are_as_in_the_table():
     text = read("main").text
 
     assert "trial: {\n    sku: 'Free_F1'" in text

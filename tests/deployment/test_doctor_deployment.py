@@ -1,4 +1,4 @@
-"""`make doctor URL=...` finds what only Azure knows about a deployment."""
+"""`make doctor URL=...` checks the Azure resources of a deployment."""
 
 import json
 import os
@@ -11,14 +11,8 @@ from aiohttp import web
 
 from local.doctor_deployment import check_streams, inspect_deployment
 from tests.deployment.arm_calls import find_unknown
-from tests.deployment.azure_stand_in import (
-    APP,
-    KEY,
-    SERVICE,
-    STORAGE,
-    Azure,
-    azure_stand_in,
-)
+from tests.deployment.azure_stand_in import azure_stand_in
+from tests.deployment.azure_state import APP, KEY, SERVICE, STORAGE, Azure
 
 AUDIENCE = "api://an-application"
 PRINCIPAL = "the object id of the app's identity"
@@ -26,19 +20,19 @@ PRINCIPAL = "the object id of the app's identity"
 
 @pytest.fixture
 async def deployment(tmp_path) -> AsyncIterator[tuple[Azure, str, dict[str, str]]]:
-    """A deployment that is right: the stand-in, the app's address, the environment with azd."""
+    """A valid deployment: the stand-in, the app's URL, and an environment with azd."""
 
-    async def answer(request: web.BaseRequest) -> web.Response:
+    async def respond(request: web.BaseRequest) -> web.Response:
         assert request.headers["x-functions-key"] == KEY
         name = request.path.split("/")[-2]
         return web.json_response({"state": "Running", "errors": errors.get(name, [])})
 
     errors: dict[str, list[str]] = {}
-    runner = web.ServerRunner(web.Server(answer))
+    runner = web.ServerRunner(web.Server(respond))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    with azure_stand_in(tmp_path) as (stand_in, given):
+    with azure_stand_in(tmp_path) as (stand_in, addresses):
         stand_in.function_errors = errors
         stand_in.hub = {
             "eventHandlers": [
@@ -59,7 +53,11 @@ async def deployment(tmp_path) -> AsyncIterator[tuple[Azure, str, dict[str, str]
             "WEBHOOK_AUDIENCE": AUDIENCE,
         }
         (tmp_path / "values.json").write_text(json.dumps(values))
-        environment = {**os.environ, **given, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+        environment = {
+            **os.environ,
+            **addresses,
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        }
         yield stand_in, url, environment
     await runner.cleanup()
 
@@ -67,10 +65,10 @@ async def deployment(tmp_path) -> AsyncIterator[tuple[Azure, str, dict[str, str]
 async def findings(deployment: Any) -> dict[str, tuple[str, str]]:
     _, url, environment = deployment
     results = await inspect_deployment(url, environment)
-    return {check: (state, says) for check, state, says in results}
+    return {check: (state, message) for check, state, message in results}
 
 
-async def test_a_right_deployment_has_no_finding(deployment):
+async def test_a_valid_deployment_has_no_finding(deployment):
     found = await findings(deployment)
 
     assert {check: state for check, (state, _) in found.items()} == dict.fromkeys(
@@ -80,7 +78,7 @@ async def test_a_right_deployment_has_no_finding(deployment):
     assert find_unknown(deployment[0].calls) == []
 
 
-async def test_a_path_that_azure_does_not_have_is_found():
+async def test_an_unknown_azure_path_is_found():
     call = f"POST {APP}/functions/pubsub_events/listkey"
 
     assert find_unknown([call]) == [call.partition(" ")[2]]
@@ -89,11 +87,11 @@ async def test_a_path_that_azure_does_not_have_is_found():
 async def test_a_hub_without_handler_is_found(deployment):
     deployment[0].hub = {"eventHandlers": []}
 
-    state, says = (await findings(deployment))["handler"]
+    state, message = (await findings(deployment))["handler"]
 
     assert state == "failed"
-    assert "sends events to nobody" in says
-    assert "azd hooks run postdeploy" in says
+    assert "sends events to nobody" in message
+    assert "azd hooks run postdeploy" in message
 
 
 async def test_another_audience_is_found(deployment):
@@ -105,31 +103,31 @@ async def test_another_audience_is_found(deployment):
 async def test_a_missing_role_is_found(deployment):
     deployment[0].roles.remove("0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3")
 
-    state, says = (await findings(deployment))["roles"]
+    state, message = (await findings(deployment))["roles"]
 
     assert state == "failed"
-    assert "lacks Storage Table Data Contributor on st" in says
+    assert "lacks Storage Table Data Contributor on st" in message
 
 
 async def test_two_regions_are_found(deployment):
     deployment[0].locations[SERVICE] = "West Europe"
 
-    state, says = (await findings(deployment))["regions"]
+    state, message = (await findings(deployment))["regions"]
 
     assert state == "failed"
-    assert "webpubsub in westeurope" in says
+    assert "webpubsub in westeurope" in message
 
 
 async def test_a_function_that_the_host_could_not_load_is_found(deployment):
     deployment[0].function_errors["run_streams"] = ["The schedule '%STOCKS%' is invalid."]
 
-    state, says = (await findings(deployment))["functions"]
+    state, message = (await findings(deployment))["functions"]
 
     assert state == "failed"
-    assert "run_streams (The schedule '%STOCKS%' is invalid.)" in says
+    assert "run_streams (The schedule '%STOCKS%' is invalid.)" in message
 
 
-async def test_without_azd_the_checks_are_not_made(tmp_path):
+async def test_the_checks_are_skipped_without_azd(tmp_path):
     results = await inspect_deployment("https://app.example", {"PATH": str(tmp_path)})
 
     assert {state for _, state, _ in results} == {"skipped"}
@@ -144,15 +142,17 @@ async def test_the_environment_of_another_app_is_not_used(deployment):
     assert {state for _, state, _ in results} == {"skipped"}
 
 
-async def test_streams_that_tick_are_well(stack, http: aiohttp.ClientSession):
-    check, _, says = await check_streams(http, stack.url)
+async def test_check_streams_describes_the_streams_of_a_running_app(
+    stack, http: aiohttp.ClientSession
+):
+    check, _, message = await check_streams(http, stack.url)
 
     assert check == "streams"
-    assert "stream" in says
+    assert "stream" in message
 
 
-async def test_a_stream_that_stands_still_is_found(http: aiohttp.ClientSession):
-    async def answer(_: web.BaseRequest) -> web.Response:
+async def test_a_stream_without_ticks_is_found(http: aiohttp.ClientSession):
+    async def respond(_: web.BaseRequest) -> web.Response:
         streams = [
             {"name": "weather", "active": False, "age_seconds": 950.0},
             {"name": "system-metrics", "active": False, "age_seconds": None},
@@ -160,7 +160,7 @@ async def test_a_stream_that_stands_still_is_found(http: aiohttp.ClientSession):
         ]
         return web.json_response({"streams": streams})
 
-    runner = web.ServerRunner(web.Server(answer))
+    runner = web.ServerRunner(web.Server(respond))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:

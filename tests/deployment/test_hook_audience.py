@@ -1,11 +1,12 @@
-"""The app registration for Web PubSub's tokens is made once, and removed by `azd down`."""
+"""The app registration for Web PubSub's tokens is created once, and `azd down` removes it."""
 
 from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
 
-from tests.deployment.azure_stand_in import Azure, azure_stand_in
+from tests.deployment.azure_stand_in import azure_stand_in
+from tests.deployment.azure_state import Azure
 from tests.deployment.hook_runner import run_hook
 
 NAME = "townsquare-events-try-11111111-1111-4111-8111-111111111111"
@@ -32,12 +33,12 @@ def test_the_registration_is_for_this_directory_and_stored_in_the_environment(az
     assert application["api"] == {"requestedAccessTokenVersion": 2}
     assert application["identifierUris"] == ["api://app-1"]
     assert stand_in.principals == {"app-1"}
-    assert "env set WEBHOOK_AUDIENCE api://app-1 --environment try" in stand_in.said
-    assert f"env set WEBHOOK_REGISTRATION {NAME} --environment try" in stand_in.said
+    assert "env set WEBHOOK_AUDIENCE api://app-1 --environment try" in stand_in.azd_log
+    assert f"env set WEBHOOK_REGISTRATION {NAME} --environment try" in stand_in.azd_log
 
 
 @pytest.mark.parametrize("faults", list(permutations(["404", "503", "half", "reset"])))
-def test_faults_in_any_order_delay_it_and_nothing_is_made_twice(azure, tmp_path, faults):
+def test_faults_in_any_order_are_retried_and_nothing_is_created_twice(azure, tmp_path, faults):
     stand_in, environment = azure
     stand_in.faults = faults
 
@@ -49,7 +50,7 @@ def test_faults_in_any_order_delay_it_and_nothing_is_made_twice(azure, tmp_path,
     assert stand_in.principals == {"app-1"}
 
 
-def test_a_second_run_makes_nothing(azure, tmp_path):
+def test_a_second_run_creates_nothing(azure, tmp_path):
     stand_in, environment = azure
     run_hook("register_audience", tmp_path, environment)
 
@@ -61,7 +62,7 @@ def test_a_second_run_makes_nothing(azure, tmp_path):
     assert stand_in.applications[NAME]["appId"] == "app-1"
 
 
-def test_a_user_who_may_not_register_applications_learns_what_to_do(azure, tmp_path):
+def test_a_missing_right_to_register_applications_is_reported_with_instructions(azure, tmp_path):
     stand_in, environment = azure
     stand_in.may_register = False
 
@@ -72,7 +73,7 @@ def test_a_user_who_may_not_register_applications_learns_what_to_do(azure, tmp_p
     assert "azd env set WEBHOOK_AUDIENCE api://" in result.output
 
 
-def test_down_removes_what_the_hook_made(azure, tmp_path):
+def test_down_removes_the_registration_of_the_hook(azure, tmp_path):
     stand_in, environment = azure
     run_hook("register_audience", tmp_path, environment)
     stand_in.faults = ("503", "half")
@@ -84,10 +85,10 @@ def test_down_removes_what_the_hook_made(azure, tmp_path):
 
     assert (result.code, again.code) == (0, 0), result.output + again.output
     assert (stand_in.applications, stand_in.deleted_applications) == ({}, set())
-    assert "env set WEBHOOK_AUDIENCE  --environment try" in stand_in.said
+    assert "env set WEBHOOK_AUDIENCE  --environment try" in stand_in.azd_log
 
 
-def test_down_leaves_a_registration_that_a_user_else_made(azure, tmp_path):
+def test_down_does_not_remove_the_registration_of_another_user(azure, tmp_path):
     stand_in, environment = azure
     stand_in.applications["theirs"] = {"id": "object", "appId": "app"}
 

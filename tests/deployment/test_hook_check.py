@@ -1,4 +1,4 @@
-"""What is wrong before provisioning is said in one sentence, with what to change."""
+"""Errors found before provisioning are reported in one line, with the command that fixes them."""
 
 from collections.abc import Iterator
 from itertools import permutations
@@ -6,7 +6,8 @@ from itertools import permutations
 import pytest
 
 from tests.deployment.arm_calls import find_unknown
-from tests.deployment.azure_stand_in import TENANT, Azure, azure_stand_in
+from tests.deployment.azure_stand_in import azure_stand_in
+from tests.deployment.azure_state import TENANT, Azure
 from tests.deployment.hook_runner import HookResult, run_hook
 
 ENVIRONMENT = {
@@ -27,7 +28,7 @@ def check(azure, **changed: str) -> HookResult:
     return run_hook("check_deployment", stand_in.folder, {**environment, **changed})
 
 
-def test_a_right_environment_passes(azure):
+def test_a_valid_environment_passes(azure):
     result = check(azure, STOCKS_SCHEDULE="*/5 * * * * *", OIDC_ISSUER="", VNET_ENABLED="true")
 
     assert result.code == 0, result.output
@@ -35,7 +36,7 @@ def test_a_right_environment_passes(azure):
 
 
 @pytest.mark.parametrize("faults", list(permutations(["503", "half", "reset", "429"]))[::3])
-def test_faults_in_any_order_delay_it(azure, faults):
+def test_faults_in_any_order_are_retried(azure, faults):
     azure[0].faults = faults
 
     result = check(azure)
@@ -57,16 +58,16 @@ def test_faults_in_any_order_delay_it(azure, faults):
         ({"MONTHLY_BUDGET": "50"}, "MONTHLY_BUDGET needs ALERT_EMAIL"),
     ],
 )
-def test_a_value_that_the_templates_cannot_take_is_named(azure, changed, expected):
+def test_an_invalid_value_is_named(azure, changed, expected):
     result = check(azure, **changed)
 
     assert result.code == 1
     assert expected in result.output
     assert "azd env set" in result.output
-    assert azure[0].calls == [], "before anything is asked of Azure"
+    assert azure[0].calls == [], "no call to Azure before the check"
 
 
-def test_values_are_checked_before_there_is_a_subscription(azure):
+def test_values_are_checked_without_a_subscription(azure):
     wrong = check(azure, AZURE_SUBSCRIPTION_ID="", MODERATE='"')
     right = check(azure, AZURE_SUBSCRIPTION_ID="")
 
@@ -82,17 +83,17 @@ def test_an_expired_login_is_reported(azure):
     assert "azd auth login" in result.output
 
 
-def test_a_login_of_another_tenant_is_exchanged(azure):
+def test_a_token_of_the_right_tenant_is_requested(azure):
     stand_in, _ = azure
     stand_in.tenant = TENANT
 
     result = check(azure)
 
     assert result.code == 0, result.output
-    assert f"--tenant-id {TENANT}" in stand_in.said
+    assert f"--tenant-id {TENANT}" in stand_in.azd_log
 
 
-def test_a_subscription_out_of_reach_is_reported(azure):
+def test_an_inaccessible_subscription_is_reported(azure):
     result = check(azure, AZURE_SUBSCRIPTION_ID="33333333-3333-4333-8333-333333333333")
 
     assert result.code == 1
@@ -109,7 +110,7 @@ ACCESS_ADMINISTRATOR = {
 }
 
 
-def test_missing_rights_are_reported_with_the_roles_that_give_them(azure):
+def test_missing_rights_are_reported_with_the_roles_that_include_them(azure):
     azure[0].permissions = [CONTRIBUTOR]
 
     result = check(azure)
@@ -120,13 +121,13 @@ def test_missing_rights_are_reported_with_the_roles_that_give_them(azure):
     assert "deployments/write" not in result.output
 
 
-def test_two_roles_that_complete_each_other_suffice(azure):
+def test_rights_from_two_roles_are_combined(azure):
     azure[0].permissions = [CONTRIBUTOR, ACCESS_ADMINISTRATOR]
 
     assert check(azure).code == 0
 
 
-def test_a_region_without_web_pubsub_is_reported_with_those_that_have_it(azure):
+def test_a_region_without_web_pubsub_is_reported_with_the_available_regions(azure):
     result = check(azure, AZURE_LOCATION="westcentralus")
 
     assert result.code == 1
@@ -134,7 +135,7 @@ def test_a_region_without_web_pubsub_is_reported_with_those_that_have_it(azure):
     assert "eastus, westeurope" in result.output
 
 
-def test_a_group_of_a_user_else_is_not_used(azure):
+def test_a_resource_group_of_another_environment_is_not_used(azure):
     azure[0].groups["rg-try"] = {"tags": {"azd-env-name": "other"}}
 
     result = check(azure)
@@ -143,14 +144,14 @@ def test_a_group_of_a_user_else_is_not_used(azure):
     assert "rg-try exists and does not belong" in result.output
 
 
-def test_the_group_of_this_environment_is_used_again(azure):
+def test_the_resource_group_of_this_environment_is_reused(azure):
     azure[0].groups["rg-try"] = {"tags": {"azd-env-name": "try"}}
     azure[0].deleted_vaults = ["kv-old"]
 
     assert check(azure).code == 0
 
 
-def test_a_deleted_vault_that_holds_the_name_is_reported(azure):
+def test_a_deleted_vault_with_the_same_name_is_reported(azure):
     azure[0].deleted_vaults = ["kv-taken"]
 
     result = check(azure)
@@ -159,7 +160,7 @@ def test_a_deleted_vault_that_holds_the_name_is_reported(azure):
     assert "kv-taken is taken by a deleted one" in result.output
 
 
-def test_private_networking_registers_the_provider_that_flex_needs(azure):
+def test_private_networking_registers_the_provider_for_flex_consumption(azure):
     result = check(azure, VNET_ENABLED="true")
 
     assert result.code == 0, result.output

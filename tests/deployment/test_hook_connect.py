@@ -1,4 +1,4 @@
-"""The postdeploy hook connects the hub to the app, whatever Azure answers first."""
+"""The postdeploy hook connects the hub to the app, also after failed calls to Azure."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,7 +9,8 @@ import pytest
 
 from local.parts import Part, Stack, free_ports, start_functions, start_webpubsub
 from tests.deployment.arm_calls import find_unknown
-from tests.deployment.azure_stand_in import APP, HUB, KEY, SERVICE, Azure, azure_stand_in
+from tests.deployment.azure_stand_in import azure_stand_in
+from tests.deployment.azure_state import APP, HUB, KEY, SERVICE, Azure
 from tests.deployment.hook_runner import HookResult, run_hook
 
 AUDIENCE = "api://an-application"
@@ -47,7 +48,7 @@ def connect(azure, tmp_path) -> Callable[..., HookResult]:
     return lambda **changed: run_hook("connect_hub", tmp_path, {**azure[1], **changed})
 
 
-def test_the_hub_sends_its_events_to_the_app_and_a_client_proves_it(connect, azure):
+def test_the_hub_is_connected_and_a_client_connection_confirms_it(connect, azure):
     stand_in, environment = azure
 
     result = connect()
@@ -70,7 +71,7 @@ FAULTS = list(permutations(["403", "404", "503", "half", "reset"]))
 
 
 @pytest.mark.parametrize("faults", FAULTS[::20])
-def test_faults_in_any_order_delay_it_and_the_hub_is_set_once(connect, azure, faults):
+def test_faults_in_any_order_are_retried_and_the_hub_is_set_once(connect, azure, faults):
     stand_in, _ = azure
     stand_in.faults = faults
 
@@ -79,7 +80,7 @@ def test_faults_in_any_order_delay_it_and_the_hub_is_set_once(connect, azure, fa
     assert result.code == 0, result.output
     assert "Waiting for" in result.output
     assert len(stand_in.hub["eventHandlers"]) == 1
-    # `half` and `reset` lose the answer of a call that was carried out.
+    # `half` and `reset` lose the response to a call that took effect.
     assert stand_in.count(f"PUT {HUB}$") <= 3
 
 
@@ -94,7 +95,7 @@ def test_a_second_run_changes_nothing(connect, azure):
     assert stand_in.count("^PUT") == 0
 
 
-def test_a_new_function_key_reaches_the_hub(connect, azure):
+def test_a_new_function_key_is_set_in_the_hub(connect, azure):
     stand_in, environment = azure
     connect()
     old = f"{environment['APP_URL']}/api/pubsub/events?code=old"
@@ -106,7 +107,7 @@ def test_a_new_function_key_reaches_the_hub(connect, azure):
     assert "code=a%2Bkey" in stand_in.hub["eventHandlers"][0]["urlTemplate"]
 
 
-def test_a_hub_that_was_deleted_is_reported(connect, azure):
+def test_a_deleted_hub_is_reported(connect, azure):
     azure[0].hub = None
 
     result = connect(HOOK_TIMEOUT_SECONDS="10")
@@ -116,7 +117,7 @@ def test_a_hub_that_was_deleted_is_reported(connect, azure):
     assert "404 ResourceNotFound" in result.output
 
 
-def test_other_properties_of_the_hub_stay(connect, azure):
+def test_other_properties_of_the_hub_are_unchanged(connect, azure):
     azure[0].hub["webSocketKeepAliveIntervalInSeconds"] = 30
 
     connect()
@@ -124,7 +125,7 @@ def test_other_properties_of_the_hub_stay(connect, azure):
     assert azure[0].hub["webSocketKeepAliveIntervalInSeconds"] == 30
 
 
-def test_a_handler_that_a_user_set_by_hand_is_not_replaced(connect, azure):
+def test_a_manually_set_handler_is_not_replaced(connect, azure):
     stand_in, _ = azure
     stand_in.hub["eventHandlers"] = [{"urlTemplate": "https://theirs.example/events"}]
 
@@ -163,7 +164,7 @@ def test_an_app_that_stays_unhealthy_is_restarted_once_and_then_reported(connect
     assert stand_in.count(f"PUT {HUB}") == 0
 
 
-def test_an_app_that_does_not_reach_its_tables_sends_so(connect, azure, stack):
+def test_an_app_that_does_not_reach_its_tables_is_reported(connect, azure, stack):
     (port, nowhere) = free_ports(2)
     by_key = stack.environment["TABLES_CONNECTION_STRING"].replace(
         stack.tables.url, f"http://127.0.0.1:{nowhere}"
@@ -183,17 +184,17 @@ def test_an_app_that_does_not_reach_its_tables_sends_so(connect, azure, stack):
     assert KEY not in result.output
 
 
-def test_an_app_without_the_audience_gets_it_and_keeps_the_rest(connect, azure):
-    """The parameters were read before the preprovision hook had registered the audience."""
+def test_an_app_without_the_audience_gets_it_and_keeps_its_other_settings(connect, azure):
+    """The parameters are read before the preprovision hook registers the audience."""
     stand_in, _ = azure
-    stand_in.settings = {"WEBHOOK_AUDIENCE": "", "MINE": "kept"}
+    stand_in.settings = {"WEBHOOK_AUDIENCE": "", "MINE": "unchanged"}
 
     result = connect()
 
     assert result.code == 0, result.output
     assert stand_in.settings == {
         "WEBHOOK_AUDIENCE": "api://an-application,an-application",
-        "MINE": "kept",
+        "MINE": "unchanged",
     }
 
 
@@ -205,8 +206,8 @@ def test_an_app_of_another_service_is_not_connected(connect, azure):
     assert azure[0].count(f"PUT {HUB}") == 0
 
 
-def test_events_that_do_not_arrive_are_reported(connect, azure, stack, tmp_path):
-    """The hub of this service has a handler that nobody answers."""
+def test_undelivered_events_are_reported(connect, azure, stack, tmp_path):
+    """The hub of this service has a handler at an address without a server."""
     ports = free_ports(3)
     handler = {"UrlTemplate": f"http://localhost:{ports[2]}/", "SystemEvents": ["connect"]}
     hubs = {"townsquare": {"EventHandlers": [{**handler, "EventPattern": "*"}]}}
@@ -234,14 +235,14 @@ def test_events_that_do_not_arrive_are_reported(connect, azure, stack, tmp_path)
     assert "its `connect` event failed" in result.output
 
 
-def test_without_guests_the_hook_sends_what_is_not_proved(connect):
+def test_without_guests_the_hook_reports_that_events_are_not_verified(connect):
     result = connect(IDENTITY="oidc")
 
     assert result.code == 0, result.output
     assert "nothing has proved that events arrive" in result.output
 
 
-def test_a_hook_that_runs_too_early_sends_what_to_do(connect):
+def test_a_hook_that_runs_before_provisioning_prints_instructions(connect):
     result = connect(APP_ID="")
 
     assert result.code == 1

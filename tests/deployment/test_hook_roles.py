@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.deployment.arm_calls import find_unknown
-from tests.deployment.azure_stand_in import STORAGE, Azure, azure_stand_in
+from tests.deployment.azure_stand_in import azure_stand_in
+from tests.deployment.azure_state import STORAGE, Azure
 from tests.deployment.hook_runner import run_hook
 
 
@@ -16,7 +17,7 @@ def azure(tmp_path) -> Iterator[tuple[Azure, dict[str, str]]]:
         yield stand_in, {**environment, "STORAGE_ID": STORAGE}
 
 
-def test_roles_of_an_earlier_deployment_need_no_wait(azure, tmp_path):
+def test_roles_of_an_earlier_deployment_are_not_awaited(azure, tmp_path):
     result = run_hook("await_roles", tmp_path, azure[1])
 
     assert result.code == 0, result.output
@@ -24,7 +25,7 @@ def test_roles_of_an_earlier_deployment_need_no_wait(azure, tmp_path):
     assert find_unknown(azure[0].calls) == []
 
 
-def test_new_roles_are_waited_for(azure, tmp_path):
+def test_new_roles_are_awaited(azure, tmp_path):
     stand_in, environment = azure
     stand_in.roles_created = datetime.now(UTC)
     stand_in.faults = ("404", "403", "half", "503")

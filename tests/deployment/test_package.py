@@ -1,7 +1,6 @@
-"""The package has the app and nothing else, whatever lies in the folder, and runs by itself.
+"""The deployment package has only the app, whatever files are in the folder, and runs.
 
-`make test CLOUD=1` (and every build machine) also runs it in a virtual environment of its own,
-which takes half a minute.
+`make test CLOUD=1` (and CI) also runs it in a new virtual environment, which takes half a minute.
 """
 
 import json
@@ -17,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from local.parts import ROOT, Stack, free_ports, start_functions
-from tests.deployment.packing import READINGS, pack
+from tests.deployment.packing import INTERPRETATIONS, pack
 
 APP = {"function_app.py", "host.json", "requirements.txt"}
 PACKAGES = {"api", "events", "negotiate", "pages", "producers", "realtime", "timers"}
 
-DIRT = [
+LOCAL_FILES = [
     ".DS_Store",
     ".azure/try/.env",
     ".coverage",
@@ -52,12 +51,12 @@ DIRT = [
     "web/dist/.DS_Store",
     "web/node_modules/a/index.js",
 ]
-"""What developers have lying about."""
+"""Files that developers have in the folder."""
 
 
 @pytest.fixture(scope="module")
 def dirty_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with the page built, and with everything that should stay out."""
+    """A checkout with the built page and with files that must not be packed."""
     if not (ROOT / "web/dist/index.html").exists():
         pytest.fail("the page is not built: make test builds it")
     tree = tmp_path_factory.mktemp("dirty")
@@ -70,17 +69,17 @@ def dirty_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tree / name)
     shutil.copytree(ROOT / "web/dist", tree / "web/dist")
-    for name in DIRT:
+    for name in LOCAL_FILES:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text("dirt")
+        (tree / name).write_text("local")
     return tree
 
 
-@pytest.fixture(scope="module", params=READINGS, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=INTERPRETATIONS, ids=lambda name: name.replace(" ", "-"))
 def package(request, dirty_tree, tmp_path_factory) -> Path:
-    """What `azd deploy` uploads."""
+    """The files that `azd deploy` uploads."""
     folder = tmp_path_factory.mktemp("package")
-    pack(dirty_tree, folder, READINGS[request.param])
+    pack(dirty_tree, folder, INTERPRETATIONS[request.param])
     return folder
 
 
@@ -88,8 +87,8 @@ def files_of(folder: Path) -> set[str]:
     return {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
 
 
-def test_no_line_of_funcignore_brings_something_back():
-    """azd before 1.23.13 excluded web/dist in spite of such a line."""
+def test_funcignore_has_no_negated_line():
+    """azd before 1.23.13 ignored such a line, and excluded web/dist."""
     lines = (ROOT / ".funcignore").read_text().splitlines()
 
     assert [line for line in lines if line.startswith("!")] == []
@@ -111,31 +110,31 @@ def test_the_package_has_the_app_and_nothing_else(package):
     assert sum(one.stat().st_size for one in package.rglob("*") if one.is_file()) < 5_000_000
 
 
-def test_nothing_that_lies_about_is_packed(package):
-    assert files_of(package) & set(DIRT) == set()
+def test_local_files_are_not_packed(package):
+    assert files_of(package) & set(LOCAL_FILES) == set()
 
 
-def test_the_two_readings_pack_the_same(dirty_tree, tmp_path):
-    packed = [pack(dirty_tree, tmp_path / name, read) for name, read in READINGS.items()]
+def test_both_interpretations_of_funcignore_pack_the_same_files(dirty_tree, tmp_path):
+    packed = [pack(dirty_tree, tmp_path / name, read) for name, read in INTERPRETATIONS.items()]
 
     assert packed[0] == packed[1]
 
 
-def test_a_reading_without_negation_finds_the_old_mistake(tmp_path):
-    """`web/*` with `!web/dist/` packs the page by one reading and loses it by the other."""
+def test_an_interpretation_without_negation_detects_a_negated_line(tmp_path):
+    """`web/*` with `!web/dist/`: only one interpretation packs the page."""
     lines = "web/*\n!web/dist/\n"
     tree = tmp_path / "tree"
     (tree / "web/dist").mkdir(parents=True)
     (tree / "web/dist/index.html").write_text("page")
     (tree / ".funcignore").write_text(lines)
 
-    packed = {name: pack(tree, tmp_path / name, read) for name, read in READINGS.items()}
+    packed = {name: pack(tree, tmp_path / name, read) for name, read in INTERPRETATIONS.items()}
 
     assert "web/dist/index.html" in packed["like git"]
     assert "web/dist/index.html" not in packed["as exclusions"]
 
 
-def test_the_package_runs_by_itself(package, stack):
+def test_the_package_runs_as_an_app(package, stack):
     host = start_functions(free_ports(1)[0], deployed(stack), app=package)
     try:
         host.wait()
@@ -147,20 +146,20 @@ def test_the_package_runs_by_itself(package, stack):
 
 
 def deployed(stack: Stack) -> dict[str, str]:
-    """What the platform gives the app: application settings and no local.settings.json."""
+    """The application settings of a deployed app, without local.settings.json."""
     example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
     return {**example, **stack.environment}
 
 
 def status(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 - our own host
-            return int(answer.status)
+        with urllib.request.urlopen(url, timeout=20) as response:  # noqa: S310 - our own host
+            return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
 
 
-ALONE = """
+PROGRAM = """
     import asyncio, os, sys
     sys.path.insert(0, ".")
     import azure.functions as func
@@ -174,7 +173,7 @@ ALONE = """
 
     start()
     print(asyncio.run(check_health()), "azure.monitor.opentelemetry" in sys.modules, flush=True)
-    os._exit(0)  # as Azure ends a worker, without waiting for the exporters
+    os._exit(0)  # Azure ends a worker without waiting for the exporters
 """
 
 WITH_TELEMETRY = {
@@ -184,21 +183,21 @@ WITH_TELEMETRY = {
     ),
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
 }
-"""Telemetry is on, and nothing listens."""
+"""Telemetry is enabled, and nothing listens at its endpoint."""
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not {"CI", "CLOUD"} & set(os.environ), reason="slow: make test CLOUD=1")
-def test_the_package_runs_on_its_own_requirements_alone(dirty_tree, stack, tmp_path):
+def test_the_package_runs_with_only_its_requirements(dirty_tree, stack, tmp_path):
     folder = tmp_path / "package"
-    pack(dirty_tree, folder, READINGS["like git"])
+    pack(dirty_tree, folder, INTERPRETATIONS["like git"])
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv/bin/python"
     install = [python, "-m", "pip", "install", "-q", "-r", folder / "requirements.txt"]
     subprocess.run(install, check=True)
 
-    done = subprocess.run(
-        [python, "-c", textwrap.dedent(ALONE)],
+    result = subprocess.run(
+        [python, "-c", textwrap.dedent(PROGRAM)],
         cwd=folder,
         env={
             **deployed(stack), **WITH_TELEMETRY,
@@ -207,5 +206,5 @@ def test_the_package_runs_on_its_own_requirements_alone(dirty_tree, stack, tmp_p
         capture_output=True, text=True, check=False,
     )  # fmt: skip
 
-    assert "status='ok'" in done.stdout, done.stderr
-    assert done.stdout.endswith("True\n")
+    assert "status='ok'" in result.stdout, result.stderr
+    assert result.stdout.endswith("True\n")

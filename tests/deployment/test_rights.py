@@ -1,4 +1,4 @@
-"""The roles that infra/ assigns allow everything that the app does, and nothing else is asked."""
+"""The roles that infra/ assigns allow all operations of the app on tables and Web PubSub."""
 
 import os
 import subprocess
@@ -18,18 +18,18 @@ THROUGH = ["test_bans.py", "test_openapi.py", "streams/test_history.py"]
 
 
 @pytest.mark.timeout(600)
-def test_the_app_needs_no_more_than_its_roles():
+def test_the_roles_of_the_app_allow_all_its_operations():
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "tests.deployment.through_rights",
         "-p", "no:cacheprovider", *(f"tests/{name}" for name in THROUGH),
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
 
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
-    assert done.returncode == 0, done.stdout[-6000:]
+    assert result.returncode == 0, result.stdout[-6000:]
 
 
 def client_through(stack, *roles: str):
@@ -38,7 +38,7 @@ def client_through(stack, *roles: str):
     return proxy, TableServiceClient.from_connection_string(settings, retry_total=0)
 
 
-def test_the_proxy_refuses_what_the_roles_do_not_give(stack):
+def test_the_proxy_rejects_operations_that_the_roles_do_not_allow(stack):
     proxy, service = client_through(stack)
     try:
         with service, pytest.raises(HttpResponseError) as error:
@@ -50,7 +50,7 @@ def test_the_proxy_refuses_what_the_roles_do_not_give(stack):
     assert refused(proxy) == ["refused: read table service properties"]
 
 
-def test_a_reader_may_read_and_not_write(stack):
+def test_a_reader_role_allows_reads_and_no_writes(stack):
     reader = next(key for key, role in rights.ROLES.items() if role.name.endswith("Data Reader"))
     proxy, service = client_through(stack, reader)
     row = {"PartitionKey": "a", "RowKey": "b"}
@@ -70,7 +70,7 @@ def test_a_reader_may_read_and_not_write(stack):
     finally:
         proxy.stop()
 
-    # The SDK sends a refused request again.
+    # The SDK retries a rejected request.
     assert list(dict.fromkeys(refused(proxy))) == [
         "refused: insert entity", "refused: insert or update entity", "refused: delete entity",
     ]  # fmt: skip
@@ -86,8 +86,8 @@ def test_a_weaker_role_in_the_template_is_found():
 
     assert [role.name for role in roles] == ["Web PubSub Service Reader"]
     ((_, send),) = rights.webpubsub_needs("POST", "/api/hubs/townsquare/groups/g/:send")
-    ((_, look),) = rights.webpubsub_needs("HEAD", "/api/hubs/townsquare/groups/g")
-    assert (rights.is_allowed(send, roles), rights.is_allowed(look, roles)) == (False, True)
+    ((_, exists),) = rights.webpubsub_needs("HEAD", "/api/hubs/townsquare/groups/g")
+    assert (rights.is_allowed(send, roles), rights.is_allowed(exists, roles)) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_a_weaker_role_in_the_template_is_found():
         ("GET", "/devstoreaccount1/rooms?comp=acl", {}, "tables/getAcl/action"),
     ],
 )
-def test_an_operation_of_the_tables_needs_its_action(method, target, headers, needed):
+def test_a_table_operation_requires_its_data_action(method, target, headers, needed):
     ((_, alternatives),) = rights.table_needs(method, target, headers, b"")
 
     assert next(iter(alternatives[0])).endswith(needed)
 
 
-def test_an_unknown_operation_is_refused():
-    ((_, unknown),) = rights.webpubsub_needs("POST", "/api/hubs/townsquare/:unheardOf")
+def test_an_unknown_operation_is_not_allowed():
+    ((_, unknown),) = rights.webpubsub_needs("POST", "/api/hubs/townsquare/:unknown")
 
     assert not rights.is_allowed(unknown, rights.assigned_roles(read("webpubsub")))
 

@@ -11,8 +11,8 @@ from tests.deployment.bicep import INFRA, read
 
 NAMES = {one.name.upper() for one in fields(Settings)}
 
-BY_KEY = {"WEBPUBSUB_CONNECTION_STRING", "TABLES_CONNECTION_STRING"}
-"""The settings that hold keys; in Azure the endpoints take their place."""
+WITH_KEYS = {"WEBPUBSUB_CONNECTION_STRING", "TABLES_CONNECTION_STRING"}
+"""The settings that contain keys. In Azure, endpoints replace them."""
 
 
 def parameters() -> dict:
@@ -26,8 +26,8 @@ def deployed_settings() -> set[str]:
     return {*own, *audience} | set(parameters()["settings"]["value"])
 
 
-def test_every_setting_can_be_set_in_azure_and_none_holds_a_key():
-    assert deployed_settings() & NAMES == NAMES - BY_KEY
+def test_every_setting_without_a_key_can_be_set_in_azure():
+    assert deployed_settings() & NAMES == NAMES - WITH_KEYS
 
 
 def test_a_parameter_of_the_settings_is_a_setting():
@@ -53,7 +53,7 @@ def test_the_parameters_file_names_the_parameters_of_the_template():
     assert set(parameters()) == {one.name for one in read("main").parameters}
 
 
-def test_no_parameter_is_asked_for():
+def test_every_parameter_has_a_value_without_prompting():
     """azd resolves parameters before a hook runs; one without a value stops `--no-prompt`."""
     from_azd = {"environmentName", "location", "settings"}
     declared = {one.name: one for one in read("main").parameters}
@@ -85,14 +85,14 @@ def test_the_location_is_chosen_from_regions_that_offer_flex_consumption():
     assert {"eastus", "westeurope", "swedencentral"} <= set(regions)
 
 
-def test_settings_of_others_survive_a_deployment():
+def test_a_deployment_keeps_settings_of_other_tools():
     text = read("settings").text
 
     assert "properties: union(current, settings, audience, {" in text
     assert "current: list('${app.id}/config/appsettings'" in read("app").text
 
 
-def test_the_tables_that_are_created_are_those_that_the_app_uses():
+def test_the_created_tables_are_the_tables_of_the_app():
     code = "".join(path.read_text() for path in (ROOT / "realtime").rglob("*.py"))
     used = set(re.findall(r"tables\.open\(\"(\w+)\"\)", code))
     created = re.search(r"for tableName in \[(.*?)\]", (INFRA / "storage.bicep").read_text())

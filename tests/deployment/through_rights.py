@@ -2,7 +2,7 @@
 
     pytest -p tests.deployment.through_rights tests/test_history.py
 
-The last test of a run has an error if an operation was refused.
+The last test of a run fails if an operation was rejected.
 """
 
 import sys
@@ -28,7 +28,7 @@ def start_proxy(service: str, target: str, *roles: str) -> Part:
 
 
 def refused(proxy: Part) -> list[str]:
-    """What it refused, and its own errors."""
+    """The rejected operations, and errors of the proxy."""
     return [line for line in proxy.output if not line.startswith("ready")]
 
 

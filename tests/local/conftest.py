@@ -1,7 +1,7 @@
-"""Which tests of the local parts run here.
+"""Selects the tests of the local parts.
 
-The oracle tests need Python 3.13; on an older one they run in a process of their own. With another
-Functions host in the place of ours, the tests of ours are left out.
+The oracle tests need Python 3.13; with an older one they run in a separate process. With another
+Functions host in $FUNCTIONS_HOST, the tests of our host are not collected.
 """
 
 import os

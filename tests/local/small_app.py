@@ -1,4 +1,4 @@
-"""Tiny apps that tests write, hosted by `python -m local.functions` on a free port."""
+"""Small apps for tests, run by `python -m local.functions` on a free port."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ def write_app(
     host: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """An app's folder: function_app.py, and its two JSON files where they matter."""
+    """Write function_app.py and the given JSON files. Returns the folder."""
     (folder / "function_app.py").write_text(HEAD + textwrap.dedent(source))
     if host is not None:
         (folder / "host.json").write_text(json.dumps(host))
@@ -33,14 +33,14 @@ def write_app(
 
 
 @contextlib.contextmanager
-def hosted(
+def host_app(
     app: Path,
     *,
     environment: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     data: Path | None = None,
 ) -> Iterator[Part]:
-    """The app, answering."""
+    """A running host with the app."""
     [port] = free_ports(1)
     part = start_functions(port, environment or {}, app, data, options)
     try:

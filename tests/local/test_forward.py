@@ -73,7 +73,7 @@ async def test_the_client_endpoint_replaces_the_host_of_the_url_only() -> None:
     await hub.close()
     start = f"wss://chat.example.com/client/hubs/townsquare?access_token={token.token}"
     assert token.url == start
-    assert hub.host == "localhost"  # the service that may send events stays the same
+    assert hub.host == "localhost"  # the service whose events are accepted stays the same
     with pytest.raises(InvalidSettingsError, match="WEBPUBSUB_CLIENT_ENDPOINT"):
         Settings.read({**environ, "WEBPUBSUB_CLIENT_ENDPOINT": "chat.example.com"})
 
@@ -83,8 +83,8 @@ async def test_a_forwarded_header_does_not_decide_where_clients_connect(
 ) -> None:
     forged = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
 
-    async with http.post(f"{stack.url}/api/negotiate", headers=forged) as answer:
-        url = (await answer.json())["url"]
+    async with http.post(f"{stack.url}/api/negotiate", headers=forged) as response:
+        url = (await response.json())["url"]
     async with http.get(stack.url, headers=forged) as page:
         policy = page.headers["Content-Security-Policy"]
 
@@ -95,14 +95,14 @@ async def test_a_client_connects_through_the_public_address(
     public: tuple[str, Part], http: aiohttp.ClientSession, room: str
 ) -> None:
     url, _ = public
-    async with http.post(f"{url}/api/negotiate", json={"user_id": "ann"}) as answer:
-        entered = await answer.json()
-    assert entered["url"].startswith(url.replace("http", "ws", 1) + "/client/hubs/")
+    async with http.post(f"{url}/api/negotiate", json={"user_id": "ann"}) as response:
+        negotiated = await response.json()
+    assert negotiated["url"].startswith(url.replace("http", "ws", 1) + "/client/hubs/")
 
-    connection = await Connection.open(http, entered["url"], RELIABLE)
+    connection = await Connection.open(http, negotiated["url"], RELIABLE)
     try:
         joined = await connection.join(room)
-        assert [one["user_id"] for one in joined["users"]] == [entered["user_id"]]
+        assert [one["user_id"] for one in joined["users"]] == [negotiated["user_id"]]
     finally:
         await connection.close()
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
@@ -110,7 +110,7 @@ async def test_a_client_connects_through_the_public_address(
     assert refused.value.status == 401
 
 
-async def test_pages_of_the_public_address_may_call_and_no_others(
+async def test_only_pages_of_the_public_address_may_send_requests(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
     (port,) = free_ports(1)
@@ -119,14 +119,14 @@ async def test_pages_of_the_public_address_may_call_and_no_others(
     try:
         for origin, allowed in ((codespace, True), ("https://elsewhere.example", False)):
             url = f"http://localhost:{port}/api/negotiate"
-            async with http.post(url, headers={"Origin": origin}) as answer:
-                assert (answer.status == 200) is allowed, origin
+            async with http.post(url, headers={"Origin": origin}) as response:
+                assert (response.status == 200) is allowed, origin
     finally:
         await runner.cleanup()
 
 
 async def test_the_page_may_connect_to_the_public_address(public: tuple[str, Part]) -> None:
-    """In a real browser: the content security policy and the app's check of Origin let it."""
+    """In a browser: the content security policy and the app's check of Origin allow it."""
     url, _ = public
     if (installed := find_browser()) is None:
         reason = "no Chromium, Chrome or Edge: run `make test`, or set CHROMIUM to the path of one"
@@ -138,8 +138,8 @@ async def test_the_page_may_connect_to_the_public_address(public: tuple[str, Par
         protocol = await page.evaluate(
             """async (protocol) => {
                 const body = JSON.stringify({ user_id: "ann" });
-                const answer = await fetch("/api/negotiate", { method: "POST", body });
-                const socket = new WebSocket((await answer.json()).url, protocol);
+                const response = await fetch("/api/negotiate", { method: "POST", body });
+                const socket = new WebSocket((await response.json()).url, protocol);
                 await new Promise((resolve, reject) => {
                     socket.onopen = resolve;
                     socket.onerror = () => reject(new Error("the socket was refused"));
@@ -153,7 +153,7 @@ async def test_the_page_may_connect_to_the_public_address(public: tuple[str, Par
     assert protocol == RELIABLE
 
 
-def test_make_start_in_a_codespace_names_its_address(tmp_path: Path) -> None:
+def test_make_start_in_a_codespace_prints_its_address(tmp_path: Path) -> None:
     ports, (public_port,) = Ports.free(), free_ports(1)
     flags = [f"--{part}-port={port}" for part, port in vars(ports).items()]
     command = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Other web sites cannot use a host on a developer's machine; keys open what they should."""
+"""Other web sites cannot use a host on a developer's machine; auth levels require their keys."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from local.parts import Part
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 SOURCE = """
 @app.route("open", methods=["GET", "POST", "OPTIONS"])
@@ -33,7 +33,7 @@ LISTED = "https://listed.example"
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
     settings = {"Host": {"CORS": LISTED}}
     app = write_app(tmp_path_factory.mktemp("app"), SOURCE, settings=settings)
-    with hosted(app, options=["--allow-host", "proxy.example"]) as part:
+    with host_app(app, options=["--allow-host", "proxy.example"]) as part:
         yield part
 
 
@@ -45,7 +45,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
         ("192.0.2.1", 403), ("", 403),
     ],
 )  # fmt: skip
-def test_the_host_answers_to_its_own_names_only(host: Part, name: str, status: int) -> None:
+def test_requests_with_another_host_name_are_forbidden(host: Part, name: str, status: int) -> None:
     port = host.address.rpartition(":")[2]
 
     for header in (f"{name}:{port}", name):
@@ -57,12 +57,12 @@ def test_the_host_answers_to_its_own_names_only(host: Part, name: str, status: i
     [("own", 200), (LISTED, 200), ("https://evil.example", 403), ("null", 403),
      ("http://localhost:1", 403)],
 )  # fmt: skip
-def test_pages_of_other_sites_may_not_call(host: Part, origin: str, status: int) -> None:
+def test_requests_of_other_origins_are_forbidden(host: Part, origin: str, status: int) -> None:
     origin = host.url if origin == "own" else origin
 
-    answer = httpx.post(f"{host.url}/api/open", headers={"Origin": origin}, content=b"{}")
+    response = httpx.post(f"{host.url}/api/open", headers={"Origin": origin}, content=b"{}")
 
-    assert answer.status_code == status
+    assert response.status_code == status
 
 
 def test_a_proxy_with_another_scheme_is_the_own_origin(host: Part) -> None:
@@ -76,39 +76,51 @@ def test_a_proxy_with_another_scheme_is_the_own_origin(host: Part) -> None:
     [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"},
      {"Sec-Fetch-Site": "same-site"}, {"Host": "evil.example"}],
 )  # fmt: skip
-def test_admin_routes_refuse_other_sites(host: Part, headers: dict[str, str]) -> None:
+def test_admin_routes_reject_other_sites(host: Part, headers: dict[str, str]) -> None:
     for method, path in (("POST", "functions/yearly"), ("GET", "functions"), ("GET", "host/ping")):
-        answer = httpx.request(method, f"{host.url}/admin/{path}", headers=headers, content=b"{}")
-        assert answer.status_code == 403
+        response = httpx.request(method, f"{host.url}/admin/{path}", headers=headers, content=b"{}")
+        assert response.status_code == 403
 
     assert not [line for line in host.output if "yearly has run" in line]
 
 
-def test_a_link_from_another_site_leads_to_the_page(host: Part) -> None:
+def test_a_cross_site_navigation_is_allowed(host: Part) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
 
     assert httpx.get(f"{host.url}/api/open", headers=headers).status_code == 200
 
 
-def test_each_level_wants_its_key(tmp_path: Path) -> None:
+def test_each_auth_level_requires_its_key(tmp_path: Path) -> None:
     options = ["--enable-auth", "--key", "sesame", "--master-key", "thyme"]
-    with hosted(write_app(tmp_path, SOURCE), options=options) as part:
+    with host_app(write_app(tmp_path, SOURCE), options=options) as part:
 
-        def ask(path: str, code: str, method: str = "GET", name: str = "code") -> int:
+        def get_status(path: str, code: str, method: str = "GET", name: str = "code") -> int:
             return httpx.request(method, f"{part.url}/{path}", params={name: code}).status_code
 
-        assert [ask("api/function", code) for code in ("sesame", "thyme", "no")] == [200, 200, 401]
-        assert [ask("api/masters", code) for code in ("sesame", "thyme", "no")] == [401, 200, 401]
-        assert [ask("api/open", code) for code in ("sesame", "thyme", "no")] == [200, 200, 200]
-        assert ask("api/function", "sesame", name="CODE") == 200
-        assert ask("admin/functions", "sesame") == 401
-        assert ask("admin/functions", "thyme") == 200
-        assert ask("admin/functions/yearly", "sesame", "POST") == 401
-        assert ask("admin/functions/yearly", "thyme", "POST") == 202
+        assert [get_status("api/function", code) for code in ("sesame", "thyme", "no")] == [
+            200,
+            200,
+            401,
+        ]
+        assert [get_status("api/masters", code) for code in ("sesame", "thyme", "no")] == [
+            401,
+            200,
+            401,
+        ]
+        assert [get_status("api/open", code) for code in ("sesame", "thyme", "no")] == [
+            200,
+            200,
+            200,
+        ]
+        assert get_status("api/function", "sesame", name="CODE") == 200
+        assert get_status("admin/functions", "sesame") == 401
+        assert get_status("admin/functions", "thyme") == 200
+        assert get_status("admin/functions/yearly", "sesame", "POST") == 401
+        assert get_status("admin/functions/yearly", "thyme", "POST") == 202
 
 
-def test_the_printed_master_key_opens_what_admins_may_call(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE), options=["--enable-auth"]) as part:
+def test_the_printed_master_key_is_accepted_by_admin_functions(tmp_path: Path) -> None:
+    with host_app(write_app(tmp_path, SOURCE), options=["--enable-auth"]) as part:
         [line] = part.wait_for_output(lambda line: line.startswith("Master key: "))
         headers = {"x-functions-key": line.removeprefix("Master key: ")}
 

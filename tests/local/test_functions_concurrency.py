@@ -1,4 +1,4 @@
-"""How many requests one instance handles at a time."""
+"""The number of requests that one instance handles concurrently."""
 
 import asyncio
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 TIMEOUT_SECONDS = 110.0
 SOURCE = """
@@ -35,7 +35,7 @@ def block(req: func.HttpRequest) -> func.HttpResponse:
 """
 
 
-async def ask_many(url: str, count: int) -> list[httpx.Response]:
+async def send_many(url: str, count: int) -> list[httpx.Response]:
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT_SECONDS) as client:
         return list(await asyncio.gather(*(client.get(url) for _ in range(count))))
@@ -52,43 +52,43 @@ async def ask_many(url: str, count: int) -> list[httpx.Response]:
         ({"HTTP_CONCURRENCY": "5"}, {"maxConcurrentRequests": -1}, 5),
     ],
 )
-async def test_further_requests_wait(
+async def test_requests_above_the_concurrency_limit_wait(
     tmp_path: Path, environment: dict[str, str], http: dict[str, Any], peak: int
 ) -> None:
     app = write_app(tmp_path, SOURCE, host={"extensions": {"http": http}})
-    with hosted(app, environment=environment) as part:
-        answers = await ask_many(f"{part.url}/api/wait?until={peak}", 40)
+    with host_app(app, environment=environment) as part:
+        responses = await send_many(f"{part.url}/api/wait?until={peak}", 40)
 
-        assert {answer.status_code for answer in answers} == {200}
-        assert max(int(answer.text) for answer in answers) == peak
+        assert {response.status_code for response in responses} == {200}
+        assert max(int(response.text) for response in responses) == peak
 
 
-async def test_what_is_outstanding_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+async def test_requests_above_max_outstanding_requests_are_rejected(tmp_path: Path) -> None:
     http = {"maxConcurrentRequests": 2, "maxOutstandingRequests": 5}
     app = write_app(tmp_path, SOURCE, host={"extensions": {"http": http}})
-    with hosted(app) as part:
-        answers = await ask_many(f"{part.url}/api/wait", 20)
-        statuses = [answer.status_code for answer in answers]
+    with host_app(app) as part:
+        responses = await send_many(f"{part.url}/api/wait", 20)
+        statuses = [response.status_code for response in responses]
 
         assert set(statuses) == {200, 429}
         assert statuses.count(200) >= 5
-        assert (await ask_many(f"{part.url}/api/wait", 5))[0].status_code == 200
+        assert (await send_many(f"{part.url}/api/wait", 5))[0].status_code == 200
 
 
-async def test_a_client_that_goes_away_gives_its_turn_to_the_next(tmp_path: Path) -> None:
+async def test_a_disconnected_client_frees_its_place_in_the_queue(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE)
-    with hosted(app, environment={"HTTP_CONCURRENCY": "1"}) as part:
+    with host_app(app, environment={"HTTP_CONCURRENCY": "1"}) as part:
         async with httpx.AsyncClient(timeout=0.15) as impatient:
             calls = [impatient.get(f"{part.url}/api/wait") for _ in range(6)]
-            ended = await asyncio.gather(*calls, return_exceptions=True)
+            results = await asyncio.gather(*calls, return_exceptions=True)
 
-        assert [one for one in ended if isinstance(one, httpx.TimeoutException)]
-        assert (await ask_many(f"{part.url}/api/wait", 3))[0].status_code == 200
+        assert [one for one in results if isinstance(one, httpx.TimeoutException)]
+        assert (await send_many(f"{part.url}/api/wait", 3))[0].status_code == 200
 
 
 async def test_sync_functions_get_as_many_threads_as_in_azure(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE)
-    with hosted(app, environment={"HTTP_CONCURRENCY": "0"}) as part:
-        answers = await ask_many(f"{part.url}/api/block", 60)
+    with host_app(app, environment={"HTTP_CONCURRENCY": "0"}) as part:
+        responses = await send_many(f"{part.url}/api/block", 60)
 
-        assert {answer.status_code for answer in answers} == {200}
+        assert {response.status_code for response in responses} == {200}

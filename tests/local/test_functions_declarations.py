@@ -1,4 +1,4 @@
-"""What an app declares wrongly: one function is in error, or the whole app is refused."""
+"""Invalid declarations: one function is in error, or the whole app is rejected."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 GOOD = """
 @app.route("good")
@@ -26,8 +26,10 @@ async def good(req: func.HttpRequest) -> func.HttpResponse:
         ("@app.route('administrators')\ndef bad(req): ...", "conflicts with the built-in routes"),
     ],
 )
-def test_a_function_in_error_leaves_the_others(tmp_path: Path, source: str, problem: str) -> None:
-    with hosted(write_app(tmp_path, f"{GOOD}\n{source}")) as part:
+def test_a_function_in_error_does_not_stop_the_others(
+    tmp_path: Path, source: str, problem: str
+) -> None:
+    with host_app(write_app(tmp_path, f"{GOOD}\n{source}")) as part:
         [line] = part.wait_for_output(lambda line: "is in error" in line)
         admin = f"{part.url}/admin/functions"
 
@@ -39,7 +41,7 @@ def test_a_function_in_error_leaves_the_others(tmp_path: Path, source: str, prob
         assert problem in httpx.get(f"{part.url}/admin/host/status").json()["errors"][0]
 
 
-def test_of_two_functions_with_one_route_the_second_is_in_error(tmp_path: Path) -> None:
+def test_the_second_function_with_the_same_route_is_in_error(tmp_path: Path) -> None:
     source = """
     @app.route("same/{id}", methods=["GET", "POST"])
     async def first(req: func.HttpRequest) -> func.HttpResponse:
@@ -53,7 +55,7 @@ def test_of_two_functions_with_one_route_the_second_is_in_error(tmp_path: Path) 
     async def third(req: func.HttpRequest) -> func.HttpResponse:
         return func.HttpResponse("third")
     """
-    with hosted(write_app(tmp_path, source)) as part:
+    with host_app(write_app(tmp_path, source)) as part:
         part.wait_for_output(
             lambda line: "The function second is in error" in line and "first" in line
         )
@@ -65,7 +67,7 @@ def test_of_two_functions_with_one_route_the_second_is_in_error(tmp_path: Path) 
 
 def test_a_setting_in_a_route_is_resolved(tmp_path: Path) -> None:
     source = GOOD.replace('"good")\nasync', '"%WHERE%")\nasync')
-    with hosted(write_app(tmp_path, source), environment={"WHERE": "elsewhere"}) as part:
+    with host_app(write_app(tmp_path, source), environment={"WHERE": "elsewhere"}) as part:
         assert httpx.get(f"{part.url}/api/elsewhere").text == "good"
 
 
@@ -78,7 +80,7 @@ async def other(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse("other")
 """
     )
-    with hosted(write_app(tmp_path, source, host={"functions": ["Good"]})) as part:
+    with host_app(write_app(tmp_path, source, host={"functions": ["Good"]})) as part:
         assert httpx.get(f"{part.url}/api/good").text == "good"
         assert httpx.get(f"{part.url}/api/other").status_code == 404
         listed = httpx.get(f"{part.url}/admin/functions").json()
@@ -86,7 +88,7 @@ async def other(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def test_the_admin_routes_describe_the_host_and_its_functions(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, GOOD)) as part:
+    with host_app(write_app(tmp_path, GOOD)) as part:
         status = httpx.get(f"{part.url}/admin/host/status").json()
         [function] = httpx.get(f"{part.url}/admin/functions").json()
 
@@ -99,12 +101,12 @@ def test_the_admin_routes_describe_the_host_and_its_functions(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_the_home_page_answers_by_any_method(tmp_path: Path, method: str) -> None:
-    with hosted(write_app(tmp_path, GOOD)) as part:
+def test_the_home_page_is_returned_for_any_method(tmp_path: Path, method: str) -> None:
+    with host_app(write_app(tmp_path, GOOD)) as part:
         assert httpx.request(method, part.url).status_code == 200
 
 
 def test_the_home_page_can_be_switched_off(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"Values": {"AzureWebJobsDisableHomepage": "true"}}
-    with hosted(write_app(tmp_path, GOOD, settings=settings)) as part:
+    with host_app(write_app(tmp_path, GOOD, settings=settings)) as part:
         assert httpx.get(part.url).status_code == 204

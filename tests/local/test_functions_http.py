@@ -1,4 +1,4 @@
-"""HTTP functions behave locally as they do in Azure."""
+"""HTTP functions behave locally as in Azure."""
 
 import asyncio
 import http.client
@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from local.parts import Part
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 SOURCE = """
 @app.route("echo/{first?}/{second?}")
@@ -37,11 +37,11 @@ async def A_first(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route("headers")
 async def headers(req: func.HttpRequest) -> func.HttpResponse:
-    reply = func.HttpResponse(status_code=201, headers={"X-Own": "1", "X-Framed": "by the app"})
-    reply.headers.add("X-Own", "2")
-    reply.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly; SameSite=Lax; Max-Age=60")
-    reply.headers.add("Set-Cookie", "b=2; Secure")
-    return reply
+    response = func.HttpResponse(status_code=201, headers={"X-Own": "1", "X-Framed": "by the app"})
+    response.headers.add("X-Own", "2")
+    response.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly; SameSite=Lax; Max-Age=60")
+    response.headers.add("Set-Cookie", "b=2; Secure")
+    return response
 
 @app.route("nothing")
 async def nothing(req: func.HttpRequest) -> func.HttpResponse:
@@ -95,7 +95,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
     app = write_app(tmp_path_factory.mktemp("app"), SOURCE, host=HOST, settings=SETTINGS)
-    with hosted(app, environment={"FROM_BOTH": "environment"}) as part:
+    with host_app(app, environment={"FROM_BOTH": "environment"}) as part:
         yield part
 
 
@@ -105,36 +105,36 @@ def browser(host: Part) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_a_function_sees_the_request_as_azure_shows_it(host: Part, browser: httpx.Client) -> None:
+def test_a_function_receives_the_request_as_in_azure(host: Part, browser: httpx.Client) -> None:
     headers = [("X-Two", "1"), ("X-Two", "2")]
-    seen = browser.post(
+    received = browser.post(
         "/ECHO/a%20b/c%2Fd?q=1&q=2&empty=", content=b"hello", headers=headers
     ).json()
 
-    assert seen["method"] == "POST"
-    assert seen["url"] == f"{host.url}/api/ECHO/a%20b/c%2Fd?q=1&q=2&empty="
-    assert seen["headers"]["x-two"] == "1,2"
-    assert all(name == name.lower() for name in seen["headers"])
-    assert seen["params"] == {"q": "1,2"}
-    assert seen["route"] == {"first": "a b", "second": "c%2Fd"}
-    assert seen["body"] == "hello"
+    assert received["method"] == "POST"
+    assert received["url"] == f"{host.url}/api/ECHO/a%20b/c%2Fd?q=1&q=2&empty="
+    assert received["headers"]["x-two"] == "1,2"
+    assert all(name == name.lower() for name in received["headers"])
+    assert received["params"] == {"q": "1,2"}
+    assert received["route"] == {"first": "a b", "second": "c%2Fd"}
+    assert received["body"] == "hello"
 
 
 def test_an_absent_optional_value_is_missing(browser: httpx.Client) -> None:
     assert browser.get("/echo/one").json()["route"] == {"first": "one"}
 
 
-def test_a_body_without_a_content_length_is_not_seen(browser: httpx.Client) -> None:
+def test_a_body_without_a_content_length_is_empty(browser: httpx.Client) -> None:
     assert browser.post("/echo", content=iter([b"in ", b"chunks"])).json()["body"] == ""
 
 
-def test_a_compressed_body_arrives_as_it_was_sent(browser: httpx.Client) -> None:
+def test_a_body_with_a_content_encoding_is_unchanged(browser: httpx.Client) -> None:
     packed = browser.post("/echo", content=b"plain", headers={"Content-Encoding": "gzip"})
 
     assert packed.json()["body"] == "plain"
 
 
-def test_a_body_beyond_the_limit_is_refused_before_it_is_sent(host: Part) -> None:
+def test_a_body_above_the_limit_is_rejected_before_it_is_sent(host: Part) -> None:
     connection = http.client.HTTPConnection(host.address, timeout=5)
     connection.putrequest("POST", "/api/echo")
     connection.putheader("Content-Length", str(100 * 1024 * 1024 + 1))
@@ -150,49 +150,49 @@ def test_a_wrong_method_is_not_found(browser: httpx.Client) -> None:
     assert browser.options("/post-only").status_code == 404
 
 
-def test_the_first_function_by_name_wins(browser: httpx.Client) -> None:
+def test_the_first_function_by_name_handles_an_ambiguous_route(browser: httpx.Client) -> None:
     assert browser.get("/double/a").text == "A"
 
 
-def test_the_last_of_repeated_headers_stays_but_every_cookie_does(browser: httpx.Client) -> None:
-    reply = browser.get("/headers")
+def test_only_the_last_of_repeated_headers_and_every_cookie_is_sent(browser: httpx.Client) -> None:
+    response = browser.get("/headers")
 
-    assert reply.status_code == 201
-    assert reply.headers.get_list("X-Own") == ["2"]
-    assert reply.headers.get_list("Set-Cookie") == [
+    assert response.status_code == 201
+    assert response.headers.get_list("X-Own") == ["2"]
+    assert response.headers.get_list("Set-Cookie") == [
         "a=1; max-age=60; domain=; path=/; samesite=lax; httponly",
         "b=2; domain=; path=; secure",
     ]
 
 
-def test_the_headers_of_host_json_are_added_unless_the_app_has_them(browser: httpx.Client) -> None:
-    reply = browser.get("/headers")
+def test_the_headers_of_host_json_are_added_unless_the_app_sets_them(browser: httpx.Client) -> None:
+    response = browser.get("/headers")
 
-    assert reply.headers["X-Host"] == "local"
-    assert reply.headers.get_list("X-Framed") == ["by the app"]
+    assert response.headers["X-Host"] == "local"
+    assert response.headers.get_list("X-Framed") == ["by the app"]
 
 
 def test_a_204_has_no_body(browser: httpx.Client) -> None:
-    reply = browser.get("/nothing")
+    response = browser.get("/nothing")
 
-    assert (reply.status_code, reply.content) == (204, b"")
+    assert (response.status_code, response.content) == (204, b"")
 
 
 def test_an_exception_is_an_empty_500_and_one_log_entry(host: Part, browser: httpx.Client) -> None:
-    reply = browser.get("/broken?whom=ann")
+    response = browser.get("/broken?whom=ann")
 
-    assert (reply.status_code, reply.content) == (500, b"")
+    assert (response.status_code, response.content) == (500, b"")
     host.wait_for_output(lambda line: line == "RuntimeError: details about ann")
     assert len([line for line in host.output if "the function broken failed" in line]) == 1
 
 
-def test_a_function_that_returns_nothing_has_failed(browser: httpx.Client) -> None:
-    reply = browser.get("/nothing_at_all")
+def test_a_function_that_returns_none_is_a_500(browser: httpx.Client) -> None:
+    response = browser.get("/nothing_at_all")
 
-    assert (reply.status_code, reply.content) == (500, b"")
+    assert (response.status_code, response.content) == (500, b"")
 
 
-def test_a_sync_function_runs_in_a_thread_and_knows_its_context(browser: httpx.Client) -> None:
+def test_a_sync_function_runs_in_a_thread_and_receives_its_context(browser: httpx.Client) -> None:
     name, directory, length, retries, in_main_thread = browser.get("/context").json()
 
     assert (name, length, retries, in_main_thread) == ("context", 36, 0, False)
@@ -201,20 +201,20 @@ def test_a_sync_function_runs_in_a_thread_and_knows_its_context(browser: httpx.C
 
 @pytest.mark.parametrize("route", ["wait", "blocking"])
 async def test_requests_are_handled_concurrently(host: Part, route: str) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
 
     async with httpx.AsyncClient(base_url=f"{host.url}/api") as client:
-        replies = await asyncio.gather(*(client.get(f"/{route}") for _ in range(4)))
+        responses = await asyncio.gather(*(client.get(f"/{route}") for _ in range(4)))
 
-    assert {reply.text for reply in replies} == {"done"}
-    assert time.monotonic() - began < 4 * 0.3
+    assert {response.text for response in responses} == {"done"}
+    assert time.monotonic() - started < 4 * 0.3
 
 
 def test_a_disabled_function_is_not_found(browser: httpx.Client) -> None:
     assert browser.get("/off").status_code == 404
 
 
-def test_the_environment_wins_over_the_settings_file(browser: httpx.Client) -> None:
+def test_the_environment_overrides_the_settings_file(browser: httpx.Client) -> None:
     from_both, from_file, stage, folder = browser.get("/environment").json()
 
     assert (from_both, from_file, stage) == ("environment", "file", "Development")
@@ -249,7 +249,7 @@ async def locked(req: func.HttpRequest) -> func.HttpResponse:
 
 def test_with_auth_enabled_a_function_requires_its_key(tmp_path: Path) -> None:
     app = write_app(tmp_path, KEYED)
-    with hosted(app, options=["--enable-auth", "--key", "the-key"]) as part:
+    with host_app(app, options=["--enable-auth", "--key", "the-key"]) as part:
         locked = f"{part.url}/api/locked"
 
         assert httpx.get(locked, params={"code": "the-key"}).text == "locked"
@@ -265,12 +265,12 @@ def test_with_auth_enabled_a_function_requires_its_key(tmp_path: Path) -> None:
 
 
 def test_without_auth_no_function_requires_a_key(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, KEYED)) as part:
+    with host_app(write_app(tmp_path, KEYED)) as part:
         assert httpx.get(f"{part.url}/api/locked").text == "locked"
 
 
 def test_a_generated_key_is_printed(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, KEYED), options=["--enable-auth"]) as part:
+    with host_app(write_app(tmp_path, KEYED), options=["--enable-auth"]) as part:
         [line] = part.wait_for_output(lambda line: line.startswith("Function key: "))
         key = line.removeprefix("Function key: ")
 
@@ -288,15 +288,15 @@ async def hook(req: func.HttpRequest) -> func.HttpResponse:
 
 def test_cors_answers_preflights_and_allows_the_listed_origin(tmp_path: Path) -> None:
     host = {"CORS": f"{PAGE},https://other.example", "CORSCredentials": True}
-    with hosted(write_app(tmp_path, HOOK, settings={"Host": host})) as part:
+    with host_app(write_app(tmp_path, HOOK, settings={"Host": host})) as part:
         hook = f"{part.url}/api/hook"
-        asked = httpx.options(hook, headers=PREFLIGHT)
+        preflight = httpx.options(hook, headers=PREFLIGHT)
         other = httpx.options(hook, headers={**PREFLIGHT, "Origin": "https://evil.example"})
         posted = httpx.post(hook, headers={"Origin": PAGE})
 
-        assert (asked.status_code, asked.content) == (204, b"")
-        assert asked.headers["Access-Control-Allow-Origin"] == PAGE
-        assert asked.headers["Access-Control-Allow-Methods"] == "POST"
+        assert (preflight.status_code, preflight.content) == (204, b"")
+        assert preflight.headers["Access-Control-Allow-Origin"] == PAGE
+        assert preflight.headers["Access-Control-Allow-Methods"] == "POST"
         assert other.status_code == 204
         assert "Access-Control-Allow-Origin" not in other.headers
         assert posted.text == "answered"
@@ -309,16 +309,16 @@ def test_cors_answers_preflights_and_allows_the_listed_origin(tmp_path: Path) ->
 def test_the_validation_request_of_a_webhook_reaches_the_function(
     tmp_path: Path, settings: dict[str, object]
 ) -> None:
-    with hosted(write_app(tmp_path, HOOK, settings=settings)) as part:
-        asked = httpx.options(
+    with host_app(write_app(tmp_path, HOOK, settings=settings)) as part:
+        preflight = httpx.options(
             f"{part.url}/api/hook", headers={"WebHook-Request-Origin": "hub.example"}
         )
 
-        assert (asked.text, asked.headers["WebHook-Allowed-Origin"]) == ("answered", "*")
+        assert (preflight.text, preflight.headers["WebHook-Allowed-Origin"]) == ("answered", "*")
 
 
 def test_without_cors_a_preflight_is_an_ordinary_request(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, HOOK)) as part:
+    with host_app(write_app(tmp_path, HOOK)) as part:
         assert httpx.options(f"{part.url}/api/hook", headers=PREFLIGHT).text == "answered"
 
 
@@ -333,15 +333,15 @@ async def negotiate(req: func.HttpRequest) -> func.HttpResponse:
 """
 
 
-def test_without_a_prefix_a_function_can_own_the_root(tmp_path: Path) -> None:
+def test_a_function_can_use_the_root_path_without_a_prefix(tmp_path: Path) -> None:
     no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
-    with hosted(write_app(tmp_path, ROOT_APP, host=no_prefix)) as part:
+    with host_app(write_app(tmp_path, ROOT_APP, host=no_prefix)) as part:
         assert httpx.get(part.url).text == "the page"
         assert httpx.get(f"{part.url}/api/negotiate").text == "negotiated"
         assert httpx.get(f"{part.url}/elsewhere").status_code == 404
 
 
-def test_running_requests_are_answered_before_the_host_stops(tmp_path: Path) -> None:
+def test_running_requests_complete_before_the_host_stops(tmp_path: Path) -> None:
     slow = """
     @app.route("slow")
     async def slow(req: func.HttpRequest) -> func.HttpResponse:
@@ -349,13 +349,13 @@ def test_running_requests_are_answered_before_the_host_stops(tmp_path: Path) -> 
         await asyncio.sleep(0.4)
         return func.HttpResponse("finished")
     """
-    with hosted(write_app(tmp_path, slow)) as part, httpx.Client() as client:
+    with host_app(write_app(tmp_path, slow)) as part, httpx.Client() as client:
         with ThreadPoolExecutor() as threads:
-            reply = threads.submit(client.get, f"{part.url}/api/slow")
+            response = threads.submit(client.get, f"{part.url}/api/slow")
             part.wait_for_output(lambda line: line.endswith("started"))
             part.stop()
 
-            assert reply.result().text == "finished"
+            assert response.result().text == "finished"
         assert part.process.returncode == 0
         assert not [line for line in part.output if "Traceback" in line]
 

@@ -1,4 +1,4 @@
-"""An app that Azure would refuse is refused locally, in one sentence."""
+"""An app that Azure would reject is rejected locally, with an error message of one line."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 from local.functions.errors import LoadError
 from local.functions.loader import load
 from local.parts import ROOT, free_ports
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 REQUEST = "req: func.HttpRequest"
 REPLY = "-> func.HttpResponse"
@@ -24,7 +24,7 @@ def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "sentence"),
+    ("source", "message"),
     [
         ("other = func.FunctionApp()", "exactly one FunctionApp at its top level, and names 2"),
         ("del app", "exactly one FunctionApp at its top level, and names 0"),
@@ -46,12 +46,12 @@ def _fresh_import(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_an_app_that_azure_refuses_is_refused(tmp_path: Path, source: str, sentence: str) -> None:
-    with pytest.raises(LoadError, match=sentence):
+def test_an_app_that_azure_rejects_is_rejected(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(LoadError, match=message):
         load(write_app(tmp_path, source))
 
 
-def test_a_folder_without_an_app_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_an_app_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match=r"there is no function_app\.py"):
         load(tmp_path)
 
@@ -88,12 +88,12 @@ def test_an_app_imports_its_own_packages(tmp_path: Path) -> None:
     def f(req: func.HttpRequest) -> func.HttpResponse:
         return func.HttpResponse(realtime.ROUTE)
     """
-    with hosted(write_app(tmp_path, source)) as part:
+    with host_app(write_app(tmp_path, source)) as part:
         assert httpx.get(f"{part.url}/api/own").text == "own"
 
 
 @pytest.mark.parametrize(
-    ("source", "sentence"),
+    ("source", "message"),
     [
         ("import no_such_module", "No module named 'no_such_module'"),
         ("@app.route('/x')\ndef f(req): ...", "a route does not start with '/'"),
@@ -102,15 +102,15 @@ def test_an_app_imports_its_own_packages(tmp_path: Path) -> None:
         ("@app.route('x//y')\ndef f(req): ...", "no empty segment"),
     ],
 )
-def test_the_command_ends_with_a_sentence(tmp_path: Path, source: str, sentence: str) -> None:
+def test_the_command_ends_with_an_error_message(tmp_path: Path, source: str, message: str) -> None:
     no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
     app = write_app(tmp_path, source, host=no_prefix)
     [port] = free_ports(1)
     command = [sys.executable, "-m", "local.functions", "--app", str(app), "--port", str(port)]
 
-    ended = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=20, check=False
     )
 
-    assert ended.returncode == 1
-    assert sentence in ended.stderr.splitlines()[-1]
+    assert result.returncode == 1
+    assert message in result.stderr.splitlines()[-1]

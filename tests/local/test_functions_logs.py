@@ -1,11 +1,11 @@
-"""Which log lines of an app Azure shows, and which it loses."""
+"""Log lines outside an invocation are marked, because Azure does not show them."""
 
 from pathlib import Path
 
 import httpx
 
 from local.functions.logs import LOST, level_of
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 SOURCE = """
 logging.warning("line: import")
@@ -53,14 +53,14 @@ async def tick(timer: func.TimerRequest) -> None:
 
 
 def test_a_line_outside_a_running_invocation_is_marked(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part:
+    with host_app(write_app(tmp_path, SOURCE)) as part:
         for route in ("start", "release", "sync"):
             httpx.get(f"{part.url}/api/{route}")
-        wanted = {
+        expected = {
             "import": True, "function": False, "task during": False, "to_thread": True,
             "thread": True, "callback": True, "task after": True, "sync": False, "timer": False,
         }  # fmt: skip
-        for name, is_lost in wanted.items():
+        for name, is_lost in expected.items():
             line = part.wait_for_output(lambda line, name=name: line.endswith(f"line: {name}"))[0]
             assert (LOST in line) is is_lost, line
 
@@ -81,7 +81,7 @@ async def usual(req: func.HttpRequest) -> func.HttpResponse:
 
 def test_the_log_levels_of_host_json_apply(tmp_path: Path) -> None:
     host = {"logging": {"logLevel": {"default": "Information", "Function.quiet": "Warning"}}}
-    with hosted(write_app(tmp_path, LEVELS, host=host)) as part:
+    with host_app(write_app(tmp_path, LEVELS, host=host)) as part:
         httpx.get(f"{part.url}/api/quiet")
         httpx.get(f"{part.url}/api/usual")
         part.wait_for_output(lambda line: line.endswith("line: info of usual"))
@@ -90,7 +90,7 @@ def test_the_log_levels_of_host_json_apply(tmp_path: Path) -> None:
         assert printed == ["warning of quiet", "info of usual"]
 
 
-def test_the_longest_category_decides() -> None:
+def test_the_longest_matching_category_sets_the_level() -> None:
     levels = {"default": 10, "function": 20, "function.a": 30, "function.a.user": 40}
 
     assert level_of("Function.A.User", levels) == 40

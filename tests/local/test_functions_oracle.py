@@ -1,8 +1,8 @@
 """This host and Azure's runtime library accept the same apps and give the same responses.
 
-The library is azure-functions-runtime, which Azure runs from Python 3.13 on. It needs no host when
-it is given the SDK's values directly, through an entry that it does not promise to keep: hence only
-a test leans on it.
+The library is azure-functions-runtime, which Azure uses from Python 3.13 on. It needs no host when
+it receives the SDK's values directly. That entry point is not a documented interface, so only a
+test uses it.
 """
 
 import sys
@@ -29,7 +29,7 @@ from local.functions.loader import load
 from local.functions.worker import Worker
 from tests.local.small_app import write_app
 
-# The three names of its wire format that loading an app asks for.
+# The three names of its wire format that are needed to load an app.
 WIRE = SimpleNamespace(BindingInfo=SimpleNamespace(out=1, inout=2, undefined=None))
 
 REQUEST = "req: func.HttpRequest"
@@ -41,9 +41,9 @@ SOURCES = {
     "text": f"@app.route('x')\ndef f({REQUEST}) -> str: ...",
     "context": f"@app.route('x')\ndef f({REQUEST}, context: func.Context): ...",
     "timer": "@app.timer_trigger('t', '* * * * * *')\ndef f(t: func.TimerRequest) -> None: ...",
-    "optional reply": f"@app.route('x')\ndef f({REQUEST}) -> func.HttpResponse | None: ...",
-    "dict reply": f"@app.route('x')\ndef f({REQUEST}) -> dict: ...",
-    "no reply": f"@app.route('x')\ndef f({REQUEST}) -> None: ...",
+    "optional response": f"@app.route('x')\ndef f({REQUEST}) -> func.HttpResponse | None: ...",
+    "dict response": f"@app.route('x')\ndef f({REQUEST}) -> dict: ...",
+    "no response": f"@app.route('x')\ndef f({REQUEST}) -> None: ...",
     "wrong request": "@app.route('x')\ndef f(req: int): ...",
     "wrong timer": "@app.timer_trigger('t', '* * * * * *')\ndef f(t: func.HttpRequest): ...",
     "wrong context": "@app.route('x')\ndef f(req, context: int): ...",
@@ -72,10 +72,10 @@ def sync(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 
 @app.route("c")
 async def headers(req: func.HttpRequest) -> func.HttpResponse:
-    reply = func.HttpResponse(b"raw", headers={"X-A": "1", "Content-Type": "text/html"})
-    reply.headers.add("x-a", "2")
-    reply.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly")
-    return reply
+    response = func.HttpResponse(b"raw", headers={"X-A": "1", "Content-Type": "text/html"})
+    response.headers.add("x-a", "2")
+    response.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly")
+    return response
 
 @app.route("d")
 async def text(req: func.HttpRequest) -> str:
@@ -111,7 +111,7 @@ def load_in_azure(app: Path) -> None:
     registry = Registry()
     for function in index_function_app(str(app / "function_app.py")):
         registry.add_indexed_function(function, WIRE)
-    native_invocation._functions = registry  # noqa: SLF001 - where its entry looks for functions
+    native_invocation._functions = registry  # noqa: SLF001 - its entry point reads the functions here
 
 
 def load_here(app: Path) -> dict[str, Any]:
@@ -128,10 +128,10 @@ def test_the_same_apps_are_accepted(tmp_path: Path, source: str) -> None:
     )
 
 
-def accepts(loading: Any, refusal: type[Exception]) -> bool:
+def accepts(loading: Any, rejection: type[Exception]) -> bool:
     try:
         loading()
-    except refusal:
+    except rejection:
         return False
     return True
 
@@ -139,11 +139,11 @@ def accepts(loading: Any, refusal: type[Exception]) -> bool:
 @pytest.mark.parametrize(
     "name", ["plain", "sync", "headers", "text", "nothing", "number", "broken", "generator"]
 )
-async def test_the_same_requests_are_answered_alike(tmp_path: Path, name: str) -> None:
+async def test_the_same_requests_get_the_same_responses(tmp_path: Path, name: str) -> None:
     app = write_app(tmp_path, CALLS)
 
-    ours = await answer_here(app, name)
-    theirs = await answer_in_azure(app, name)
+    ours = await respond_here(app, name)
+    theirs = await respond_in_azure(app, name)
 
     assert ours == theirs
 
@@ -163,36 +163,36 @@ def request() -> Datum:
     return Datum(parts, "http")
 
 
-async def answer_here(app: Path, name: str) -> Any:
+async def respond_here(app: Path, name: str) -> Any:
     function = load_here(app)[name]
     try:
         return plain(await Worker().respond(function, request()))
-    except Exception as error:  # noqa: BLE001 - the host answers each of them with an empty 500
+    except Exception as error:  # noqa: BLE001 - the host sends an empty 500 for each of them
         return failed(error)
 
 
-async def answer_in_azure(app: Path, name: str) -> Any:
+async def respond_in_azure(app: Path, name: str) -> Any:
     load_in_azure(app)
     identity = str(uuid.uuid5(uuid.NAMESPACE_OID, name))
     start_threadpool_executor()
-    ok, reply, _, error, _ = await invocation_request_native(
+    ok, response, _, error, _ = await invocation_request_native(
         "1", identity, [("req", request())], {}
     )
     stop_threadpool_executor()
-    return plain(reply) if ok else failed(error)
+    return plain(response) if ok else failed(error)
 
 
 def failed(error: object) -> str:
-    # Why it failed is for the log of a person, and worded differently.
+    # The texts of the two errors differ.
     print(error)
     return "failed"
 
 
-def plain(reply: Datum) -> Any:
-    """A reply as values that can be compared."""
-    if reply.type != "http":
-        return reply.type, reply.value
-    value = reply.value
+def plain(response: Datum) -> Any:
+    """A response as comparable values."""
+    if response.type != "http":
+        return response.type, response.value
+    value = response.value
     return (
         value["status_code"].value,
         {name: header.value for name, header in value["headers"].items()},

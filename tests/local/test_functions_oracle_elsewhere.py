@@ -1,4 +1,4 @@
-"""The oracle tests run under Python 3.13 where the Python of the other tests is older."""
+"""Runs the oracle tests under Python 3.13 where the other tests run with an older Python."""
 
 import pytest
 
@@ -9,7 +9,7 @@ def test_the_oracle_tests_pass_under_a_newer_python() -> None:
     if not oracle.is_installed():
         pytest.skip("no Python 3.13 with azure-functions-runtime: run `make test`")
 
-    ended = oracle.run()
+    result = oracle.run()
 
-    assert ended.returncode == 0, ended.stdout
-    assert " passed" in ended.stdout.splitlines()[-1]
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""host.json and local.settings.json: what is honoured, and what is printed about the rest."""
+"""host.json and local.settings.json: applied, invalid and ignored settings."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import pytest
 
 from local.functions.host_json import read_host_settings
 from local.parts import ROOT, free_ports, start_functions
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 ENVIRONMENT = """
 @app.route("environment/{name}")
@@ -20,8 +20,8 @@ async def environment(req: func.HttpRequest) -> func.HttpResponse:
 
 
 def start_and_fail(app: Path, *options: str) -> str:
-    """What the host prints when it does not start."""
-    ended = subprocess.run(
+    """Start the host and return its error output."""
+    result = subprocess.run(
         [sys.executable, "-m", "local.functions", "--app", str(app), *options],
         cwd=ROOT,
         capture_output=True,
@@ -29,9 +29,9 @@ def start_and_fail(app: Path, *options: str) -> str:
         timeout=60,
         check=False,
     )
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stderr
-    return ended.stderr
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    return result.stderr
 
 
 @pytest.mark.parametrize(
@@ -52,16 +52,16 @@ def start_and_fail(app: Path, *options: str) -> str:
         ("local.settings.json", '{"IsEncrypted": true}', "func settings decrypt"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_named_in_one_sentence(
+def test_an_invalid_file_is_named_in_one_line(
     tmp_path: Path, file: str, text: str, problem: str
 ) -> None:
     app = write_app(tmp_path, ENVIRONMENT)
     (app / file).write_text(text)
 
-    printed = start_and_fail(app, "--port", str(free_ports(1)[0]))
+    output = start_and_fail(app, "--port", str(free_ports(1)[0]))
 
-    assert problem in printed
-    assert len(printed.splitlines()) == 1
+    assert problem in output
+    assert len(output.splitlines()) == 1
 
 
 def test_a_port_or_address_that_cannot_be_used_is_named(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_every_ignored_key_of_host_json_is_named(tmp_path: Path) -> None:
         "extensions": {"http": {"routePrefix": "api", "hsts": {}}, "queues": {}},
         "logging": {"logLevel": {}, "applicationInsights": {}},
     }
-    with hosted(write_app(tmp_path, ENVIRONMENT, host=host)) as part:
+    with host_app(write_app(tmp_path, ENVIRONMENT, host=host)) as part:
         [line] = part.wait_for_output(lambda line: "Ignored settings" in line)
 
         assert line == (
@@ -114,7 +114,7 @@ def test_every_ignored_key_of_host_json_is_named(tmp_path: Path) -> None:
 
 
 def test_without_ignored_keys_nothing_is_printed(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, ENVIRONMENT, host={"version": "2.0"})) as part:
+    with host_app(write_app(tmp_path, ENVIRONMENT, host={"version": "2.0"})) as part:
         assert not [line for line in part.output if "Ignored" in line]
 
 
@@ -126,7 +126,7 @@ def test_connection_strings_become_settings_as_under_core_tools(tmp_path: Path) 
             "Described": {"ConnectionString": "Server=b", "ProviderName": "System.Data.SqlClient"},
         },
     }
-    with hosted(write_app(tmp_path, ENVIRONMENT, settings=settings)) as part:
+    with host_app(write_app(tmp_path, ENVIRONMENT, settings=settings)) as part:
         values = [
             httpx.get(f"{part.url}/api/environment/{name}").text
             for name in (
@@ -140,7 +140,7 @@ def test_connection_strings_become_settings_as_under_core_tools(tmp_path: Path) 
         assert values == ["Server=a", "Server=b", "1", ""]
 
 
-def test_the_host_listens_where_local_settings_say(tmp_path: Path) -> None:
+def test_the_host_listens_on_the_address_of_local_settings(tmp_path: Path) -> None:
     [port] = free_ports(1)
     host = {"LocalHttpAddress": "127.0.0.2", "LocalHttpPort": port}
     app = write_app(tmp_path, ENVIRONMENT, settings={"Host": host})

@@ -1,4 +1,4 @@
-"""A worker process that dies is replaced, and its requests are answered."""
+"""A worker process that exits is replaced, and its requests get a response."""
 
 import asyncio
 import mmap
@@ -20,7 +20,7 @@ from local.functions.connections import (
     WorkerConnections,
 )
 from local.parts import Part, free_ports
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 DEADLINE_SECONDS = 30.0
 SOURCE = """
@@ -56,7 +56,7 @@ def is_waiting(line: str) -> bool:
 
 def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path) -> None:
     with (
-        hosted(write_app(tmp_path, SOURCE)) as part,
+        host_app(write_app(tmp_path, SOURCE)) as part,
         httpx.Client(base_url=f"{part.url}/api", timeout=DEADLINE_SECONDS) as client,
         ThreadPoolExecutor() as threads,
     ):
@@ -74,18 +74,18 @@ def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path)
         part.wait_for_output(lambda line: "ended with code 3; 4 requests got a 500" in line)
 
 
-def test_an_idle_connection_is_closed_without_an_answer(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part, httpx.Client() as client:
+def test_an_idle_connection_is_closed_without_a_response(tmp_path: Path) -> None:
+    with host_app(write_app(tmp_path, SOURCE)) as part, httpx.Client() as client:
         client.get(f"{part.url}/api/hello")
 
         httpx.get(f"{part.url}/api/die")
 
-        # The pool of the client notices that its connection is closed, and opens another.
+        # The client's pool detects the closed connection and opens another.
         assert client.get(f"{part.url}/api/hello").status_code == 200
 
 
-def test_timers_go_on_in_the_next_worker(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part:
+def test_timers_continue_in_the_next_worker(tmp_path: Path) -> None:
+    with host_app(write_app(tmp_path, SOURCE)) as part:
         for _ in range(2):
             ticks = len(part.wait_for_output(lambda line: "tick at" in line))
             httpx.get(f"{part.url}/api/die")
@@ -95,24 +95,24 @@ def test_timers_go_on_in_the_next_worker(tmp_path: Path) -> None:
 @pytest.mark.parametrize("route", ["wait", "block"])
 def test_a_function_past_its_timeout_ends_the_worker(tmp_path: Path, route: str) -> None:
     app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:01"})
-    with hosted(app) as part:
-        answer = httpx.get(f"{part.url}/api/{route}?seconds=60", timeout=DEADLINE_SECONDS)
+    with host_app(app) as part:
+        response = httpx.get(f"{part.url}/api/{route}?seconds=60", timeout=DEADLINE_SECONDS)
         after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
 
-        assert (answer.status_code, after.status_code) == (500, 200)
+        assert (response.status_code, after.status_code) == (500, 200)
         part.wait_for_output(lambda line: f"exceeded by function {route}" in line)
 
 
-def test_a_quick_function_is_left_alone_by_the_timeout(tmp_path: Path) -> None:
+def test_a_function_below_its_timeout_is_not_stopped(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:02"})
-    with hosted(app) as part:
+    with host_app(app) as part:
         for _ in range(4):
-            answer = httpx.get(f"{part.url}/api/wait?seconds=0.8", timeout=DEADLINE_SECONDS)
-            assert answer.text == "done"
+            response = httpx.get(f"{part.url}/api/wait?seconds=0.8", timeout=DEADLINE_SECONDS)
+            assert response.text == "done"
 
 
 def test_no_worker_outlives_its_supervisor(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part:
+    with host_app(write_app(tmp_path, SOURCE)) as part:
         worker = psutil.Process(int(httpx.get(f"{part.url}/api/hello").text))
 
         os.kill(part.process.pid, signal.SIGKILL)
@@ -122,7 +122,7 @@ def test_no_worker_outlives_its_supervisor(tmp_path: Path) -> None:
 
 
 def test_a_stop_ends_both_processes(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part:
+    with host_app(write_app(tmp_path, SOURCE)) as part:
         worker = psutil.Process(int(httpx.get(f"{part.url}/api/hello").text))
         part.stop()
 
@@ -130,8 +130,8 @@ def test_a_stop_ends_both_processes(tmp_path: Path) -> None:
         assert not worker.is_running()
 
 
-def test_many_connections_come_and_go(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part:
+def test_closed_connections_leave_no_open_files(tmp_path: Path) -> None:
+    with host_app(write_app(tmp_path, SOURCE)) as part:
         supervisor = psutil.Process(part.process.pid)
         before = supervisor.num_fds()
         for _ in range(60):
@@ -149,14 +149,14 @@ def kill_worker(part: Part, number: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_killed_worker_is_replaced(tmp_path: Path, number: int) -> None:
-    with hosted(write_app(tmp_path, SOURCE)) as part:
+    with host_app(write_app(tmp_path, SOURCE)) as part:
         kill_worker(part, number)
 
         assert httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS).status_code == 200
         part.wait_for_output(lambda line: f"ended with code {-number}" in line)
 
 
-def test_a_connection_that_cannot_be_held_is_left_to_the_worker() -> None:
+def test_a_connection_without_a_file_descriptor_is_left_to_the_worker() -> None:
     ours, theirs = socket.socketpair()
     is_waiting = mmap.mmap(-1, 16)
     held = SupervisedConnections(ours, is_waiting)
@@ -179,7 +179,7 @@ def test_a_connection_that_cannot_be_held_is_left_to_the_worker() -> None:
     assert client.recv(1000).startswith(b"HTTP/1.1 500 ")
 
 
-async def test_more_connections_than_the_usual_file_limit(tmp_path: Path) -> None:
+async def test_more_connections_than_the_soft_file_limit_are_served(tmp_path: Path) -> None:
     [port] = free_ports(1)
     host = ["-m", "local.functions", "--app", str(write_app(tmp_path, SOURCE)), "--port", str(port)]
     limited = ["sh", "-c", 'ulimit -S -n 256; exec "$0" "$@"', sys.executable, *host]
@@ -190,8 +190,8 @@ async def test_more_connections_than_the_usual_file_limit(tmp_path: Path) -> Non
         opened = [await asyncio.open_connection("localhost", port) for _ in range(600)]
         for reader, writer in opened:
             writer.write(b"GET /api/hello HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            answer = await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)
-            assert answer.startswith(b"HTTP/1.1 200 ")
+            response = await asyncio.wait_for(reader.readline(), DEADLINE_SECONDS)
+            assert response.startswith(b"HTTP/1.1 200 ")
         for _, writer in opened:
             writer.close()
     finally:

@@ -12,22 +12,22 @@ from azure.functions.meta import Datum
 
 from local.functions.timers import Timer
 from realtime.ncrontab import parse
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-DEADLINE = 5.0
+TIMEOUT_SECONDS = 5.0
 
 
 class Clock:
-    """Starts at noon, runs as the real one does, and can be put forward."""
+    """Starts at noon, runs in real time, and can be moved forward."""
 
     def __init__(self) -> None:
-        self.began = asyncio.get_running_loop().time()
+        self.started = asyncio.get_running_loop().time()
         self.offset = timedelta()
 
     def now(self) -> datetime:
         return (
-            NOON + timedelta(seconds=asyncio.get_running_loop().time() - self.began) + self.offset
+            NOON + timedelta(seconds=asyncio.get_running_loop().time() - self.started) + self.offset
         )
 
     def jump(self, seconds: float) -> None:
@@ -47,7 +47,7 @@ class Ticks:
         self.clock.jump(self.durations.pop(0) if self.durations else 0)
 
     async def next(self) -> dict[str, Any]:
-        return await asyncio.wait_for(self.queue.get(), DEADLINE)
+        return await asyncio.wait_for(self.queue.get(), TIMEOUT_SECONDS)
 
 
 @pytest.fixture
@@ -55,11 +55,15 @@ async def ticks() -> Ticks:
     return Ticks(Clock())
 
 
-def timer(ticks: Ticks, schedule: str, **given: Any) -> Timer:
+def timer(ticks: Ticks, schedule: str, **options: Any) -> Timer:
     parsed = parse(schedule)
-    usual = {"monitored": parsed.is_monitored(NOON), "run_on_startup": False, "kept_in": None}
+    defaults = {
+        "monitored": parsed.is_monitored(NOON),
+        "run_on_startup": False,
+        "status_file": None,
+    }
     return Timer(
-        name="tick", schedule=parsed, tick=ticks, now=ticks.clock.now, **{**usual, **given}
+        name="tick", schedule=parsed, tick=ticks, now=ticks.clock.now, **{**defaults, **options}
     )
 
 
@@ -77,7 +81,7 @@ async def test_a_timer_runs_once_in_each_second(ticks: Ticks) -> None:
     assert seconds == [1, 2, 3]
 
 
-async def test_a_run_that_fell_into_a_crash_is_made_up_for_at_once(ticks: Ticks) -> None:
+async def test_a_run_missed_during_a_crash_runs_at_once(ticks: Ticks) -> None:
     crashed_at = ticks.clock.now() - timedelta(seconds=0.4)
     ticks.clock.jump(0.3)  # 11:59:59.6 to 12:00:00.3: one occurrence without a worker
     task = asyncio.create_task(timer(ticks, "* * * * * *").run(resumed_from=crashed_at))
@@ -90,7 +94,7 @@ async def test_a_run_that_fell_into_a_crash_is_made_up_for_at_once(ticks: Ticks)
     assert not late["IsPastDue"]
 
 
-async def test_after_a_crash_between_two_runs_nothing_is_made_up_for(ticks: Ticks) -> None:
+async def test_a_crash_between_two_runs_causes_no_extra_run(ticks: Ticks) -> None:
     crashed_at = ticks.clock.now() + timedelta(seconds=0.1)
     ticks.clock.jump(0.5)
     task = asyncio.create_task(
@@ -103,14 +107,14 @@ async def test_after_a_crash_between_two_runs_nothing_is_made_up_for(ticks: Tick
     assert first["at"].replace(microsecond=0) == NOON + timedelta(seconds=1)
 
 
-async def test_a_status_file_that_cannot_be_read_is_written_anew(
+async def test_an_unreadable_status_file_is_replaced(
     ticks: Ticks, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for content in ("", "{", "[]", '{"Last": 1}', '{"Last": "x", "Next": "y", "LastUpdated": ""}'):
         stored = tmp_path / "status.json"
         stored.write_text(content)
         caplog.clear()
-        task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=stored).run())
+        task = asyncio.create_task(timer(ticks, "0 * * * * *", status_file=stored).run())
         await asyncio.sleep(0)
         await stop(task)
 
@@ -124,7 +128,9 @@ async def test_a_folder_that_cannot_be_written_does_not_stop_the_timer(
     stored = tmp_path / "not a folder"
     stored.write_text("")
     ticks.clock.jump(59.5)
-    task = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=stored / "status.json").run())
+    task = asyncio.create_task(
+        timer(ticks, "0 * * * * *", status_file=stored / "status.json").run()
+    )
     await ticks.next()
     await stop(task)
 
@@ -147,7 +153,7 @@ async def test_a_fast_schedule_has_no_status_and_is_never_past_due(
     ticks: Ticks, tmp_path: Path
 ) -> None:
     stored = tmp_path / "status.json"
-    first = asyncio.create_task(timer(ticks, "*/5 * * * * *", kept_in=stored).run())
+    first = asyncio.create_task(timer(ticks, "*/5 * * * * *", status_file=stored).run())
     ticks.clock.jump(4.9)
     run = await ticks.next()
     await stop(first)
@@ -159,7 +165,7 @@ async def test_a_fast_schedule_has_no_status_and_is_never_past_due(
 async def test_after_downtime_a_monitored_timer_is_past_due_once(
     ticks: Ticks, tmp_path: Path
 ) -> None:
-    minutely = timer(ticks, "0 * * * * *", kept_in=tmp_path / "status.json")
+    minutely = timer(ticks, "0 * * * * *", status_file=tmp_path / "status.json")
     before = asyncio.create_task(minutely.run())
     await asyncio.sleep(0)
     await stop(before)
@@ -174,14 +180,14 @@ async def test_after_downtime_a_monitored_timer_is_past_due_once(
     assert on_time["at"].replace(microsecond=0) == NOON + timedelta(hours=8, minutes=1)
 
 
-async def test_a_changed_schedule_has_missed_nothing(ticks: Ticks, tmp_path: Path) -> None:
+async def test_a_changed_schedule_is_not_past_due(ticks: Ticks, tmp_path: Path) -> None:
     stored = tmp_path / "status.json"
-    before = asyncio.create_task(timer(ticks, "0 * * * * *", kept_in=stored).run())
+    before = asyncio.create_task(timer(ticks, "0 * * * * *", status_file=stored).run())
     await asyncio.sleep(0)
     await stop(before)
     ticks.clock.jump(3600)
 
-    after = asyncio.create_task(timer(ticks, "0 30 * * * *", kept_in=stored).run())
+    after = asyncio.create_task(timer(ticks, "0 30 * * * *", status_file=stored).run())
     ticks.clock.jump(1799)
     run = await ticks.next()
     await stop(after)
@@ -218,9 +224,9 @@ def returning(timer: func.TimerRequest) -> str:
 """
 
 
-def test_after_a_failed_run_the_next_one_comes(tmp_path: Path) -> None:
+def test_a_timer_continues_after_a_failed_run(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE, settings={"Values": {"WHEN": "* * * * * *"}})
-    with hosted(app) as part:
+    with host_app(app) as part:
         lines = part.wait_for_output(lambda line: "] tick" in line, count=2)
 
         assert all(line.endswith("tick False {'AdjustForDST': True}") for line in lines)
@@ -229,7 +235,7 @@ def test_after_a_failed_run_the_next_one_comes(tmp_path: Path) -> None:
 
 
 def test_a_timer_can_be_run_with_an_admin_request(tmp_path: Path) -> None:
-    with hosted(write_app(tmp_path, SOURCE), environment={"WHEN": "0 0 0 1 1 *"}) as part:
+    with host_app(write_app(tmp_path, SOURCE), environment={"WHEN": "0 0 0 1 1 *"}) as part:
         admin = f"{part.url}/admin/functions"
 
         assert httpx.post(f"{admin}/yearly", json={}).status_code == 202

@@ -1,4 +1,4 @@
-"""Bytes on the wire: what the real host refuses before a function sees it, and how it answers."""
+"""HTTP on the wire: requests that the real host rejects before a function, and its responses."""
 
 import http.client
 import socket
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from local.parts import Part
-from tests.local.small_app import hosted, write_app
+from tests.local.small_app import host_app, write_app
 
 TIMEOUT_SECONDS = 20.0
 SOURCE = """
@@ -39,17 +39,17 @@ async def cookie(req: func.HttpRequest) -> func.HttpResponse:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
-    with hosted(write_app(tmp_path_factory.mktemp("app"), SOURCE)) as part:
+    with host_app(write_app(tmp_path_factory.mktemp("app"), SOURCE)) as part:
         yield part
 
 
 def send(host: Part, data: bytes) -> tuple[int, bytes]:
-    """Sends raw bytes; returns the status and the whole answer. The host closes the connection."""
+    """Send raw bytes. Returns the status and the whole response. The host closes the connection."""
     name, _, port = host.address.partition(":")
     with closing(socket.create_connection((name, int(port)), TIMEOUT_SECONDS)) as connection:
         connection.sendall(data)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-    return int(answer.split(b" ", 2)[1]), answer
+        response = b"".join(iter(lambda: connection.recv(65536), b""))
+    return int(response.split(b" ", 2)[1]), response
 
 
 def get(target: bytes, *headers: bytes, host: bytes = b"localhost") -> bytes:
@@ -78,35 +78,37 @@ def get(target: bytes, *headers: bytes, host: bytes = b"localhost") -> bytes:
         (get(b"/api/echo/x?q=" + 9_000 * b"a"), 414),
     ],
 )
-def test_the_limits_of_kestrel(host: Part, request_bytes: bytes, status: int) -> None:
+def test_requests_above_the_limits_of_kestrel_are_rejected(
+    host: Part, request_bytes: bytes, status: int
+) -> None:
     assert send(host, request_bytes)[0] == status
 
 
-def test_a_refusal_is_empty_and_leaves_no_traceback(host: Part) -> None:
-    status, answer = send(host, get(b"/api/echo/" + 9_000 * b"a"))
+def test_a_rejection_has_no_body_and_logs_no_traceback(host: Part) -> None:
+    status, response = send(host, get(b"/api/echo/" + 9_000 * b"a"))
 
     assert status == 414
-    assert answer.endswith(b"\r\n\r\n")
+    assert response.endswith(b"\r\n\r\n")
     assert not [line for line in host.output if "Traceback" in line]
 
 
-def test_dot_segments_are_resolved_and_bytes_that_are_no_text_stay(host: Part) -> None:
-    _, answer = send(host, get(b"/api/none/../echo/%ff/a%2fb?p=%ff"))
+def test_dot_segments_are_resolved_and_invalid_utf8_stays_encoded(host: Part) -> None:
+    _, response = send(host, get(b"/api/none/../echo/%ff/a%2fb?p=%ff"))
 
-    assert b'"rest": "%ff/a%2fb"' in answer
-    assert b'"p": "%ff"' in answer.lower()
+    assert b'"rest": "%ff/a%2fb"' in response
+    assert b'"p": "%ff"' in response.lower()
 
 
-def test_names_of_query_values_are_the_same_in_any_case(host: Part) -> None:
-    _, answer = send(host, get(b"/api/echo/x?Q=1&q=2&a=&Q=3"))
+def test_query_names_are_case_insensitive(host: Part) -> None:
+    _, response = send(host, get(b"/api/echo/x?Q=1&q=2&a=&Q=3"))
 
-    assert b'"params": {"Q": "1,2,3"}' in answer
+    assert b'"params": {"Q": "1,2,3"}' in response
 
 
 @pytest.mark.parametrize(("times", "chunk"), [(1, b"4"), (5000, b"4e20")])
 def test_a_body_is_sent_in_chunks(host: Part, times: int, chunk: bytes) -> None:
-    _, answer = send(host, get(b"/api/reply?times=%d" % times))
-    head, _, body = answer.partition(b"\r\n\r\n")
+    _, response = send(host, get(b"/api/reply?times=%d" % times))
+    head, _, body = response.partition(b"\r\n\r\n")
 
     assert b"transfer-encoding: chunked" in head.lower()
     assert b"content-length" not in head.lower()
@@ -115,18 +117,18 @@ def test_a_body_is_sent_in_chunks(host: Part, times: int, chunk: bytes) -> None:
 
 @pytest.mark.parametrize("status", [204, 205, 304])
 def test_a_status_without_a_body_has_none(host: Part, status: int) -> None:
-    found, answer = send(host, get(b"/api/status/%d" % status))
+    found, response = send(host, get(b"/api/status/%d" % status))
 
     assert found == status
-    assert answer.partition(b"\r\n\r\n")[2] == b""
-    assert b"chunked" not in answer
+    assert response.partition(b"\r\n\r\n")[2] == b""
+    assert b"chunked" not in response
 
 
-def test_a_client_of_http_1_0_gets_no_chunks(host: Part) -> None:
-    status, answer = send(host, b"GET /api/reply HTTP/1.0\r\nHost: localhost\r\n\r\n")
+def test_an_http_1_0_client_receives_no_chunks(host: Part) -> None:
+    status, response = send(host, b"GET /api/reply HTTP/1.0\r\nHost: localhost\r\n\r\n")
 
     assert status == 200
-    assert answer.endswith(b"\r\n\r\ntext")
+    assert response.endswith(b"\r\n\r\ntext")
 
 
 @pytest.mark.parametrize(
@@ -134,11 +136,11 @@ def test_a_client_of_http_1_0_gets_no_chunks(host: Part) -> None:
     [{"X-Name": "žluť"}, {"X Name": "1"}, {"X-Name": "a\r\nSet-Cookie: b=1"}, {"": "1"},
      {"X-Näme": "1"}, {"X-Name": "\x7f"}],
 )  # fmt: skip
-def test_a_header_that_http_cannot_carry_is_a_500(host: Part, headers: dict[str, str]) -> None:
-    answer = httpx.post(f"{host.url}/api/reply", json=headers)
+def test_an_invalid_response_header_is_a_500(host: Part, headers: dict[str, str]) -> None:
+    response = httpx.post(f"{host.url}/api/reply", json=headers)
 
-    assert (answer.status_code, answer.content) == (500, b"")
-    assert "set-cookie" not in answer.headers
+    assert (response.status_code, response.content) == (500, b"")
+    assert "set-cookie" not in response.headers
 
 
 def test_a_header_with_a_tab_is_sent(host: Part) -> None:
@@ -156,13 +158,13 @@ def test_a_header_with_a_tab_is_sent(host: Part) -> None:
          "a=1; expires=Wed, 21 Oct 2026 07:28:00 GMT; max-age=60; domain=; path=; samesite=lax"),
     ],
 )  # fmt: skip
-def test_a_cookie_is_written_anew(host: Part, written: str, sent: str) -> None:
-    answer = httpx.post(f"{host.url}/api/cookie", content=written.encode())
+def test_a_cookie_is_normalized(host: Part, written: str, sent: str) -> None:
+    response = httpx.post(f"{host.url}/api/cookie", content=written.encode())
 
-    assert answer.headers.get_list("Set-Cookie") == [sent]
+    assert response.headers.get_list("Set-Cookie") == [sent]
 
 
-def test_one_connection_carries_many_requests(host: Part) -> None:
+def test_many_requests_use_one_connection(host: Part) -> None:
     with closing(http.client.HTTPConnection(host.address, timeout=TIMEOUT_SECONDS)) as connection:
         for size in (1, 3000, 20, 100_000):
             connection.request("POST", f"/api/reply?times={size}", body=b"{}")

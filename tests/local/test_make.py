@@ -1,4 +1,4 @@
-"""What `make` says when the installation cannot work."""
+"""Messages of `make` when the installation fails."""
 
 import os
 import subprocess
@@ -27,39 +27,39 @@ def install(tmp_path: Path, python: str, **environment: str) -> subprocess.Compl
 
 
 def test_a_missing_python_is_named(tmp_path: Path) -> None:
-    ended = install(tmp_path, "/no/such/python")
+    result = install(tmp_path, "/no/such/python")
 
-    assert ended.returncode != 0
-    assert "There is no /no/such/python." in ended.stdout
-    assert "newer" in ended.stdout
+    assert result.returncode != 0
+    assert "There is no /no/such/python." in result.stdout
+    assert "newer" in result.stdout
 
 
 def test_an_old_python_is_distinguished_from_a_missing_one(tmp_path: Path) -> None:
     old = tmp_path / "python"
-    # A Python that says it is 3.9: the check runs in it.
+    # A Python that reports version 3.9.
     program = '"import sys; sys.version_info = (3, 9, 1)\n$1"'
     old.write_text(f"#!/bin/sh\nshift\nexec {sys.executable} -c {program}\n")
     old.chmod(0o755)
 
-    ended = install(tmp_path, str(old))
+    result = install(tmp_path, str(old))
 
-    assert ended.returncode != 0
-    assert f"Townsquare needs Python 3.11 or newer; {old} is 3.9." in ended.stderr
-    assert "There is no" not in ended.stdout
+    assert result.returncode != 0
+    assert f"Townsquare needs Python 3.11 or newer; {old} is 3.9." in result.stderr
+    assert "There is no" not in result.stdout
 
 
 @pytest.mark.timeout(600)
-def test_an_installation_without_a_network_asks_whether_there_is_one(tmp_path: Path) -> None:
+def test_an_installation_without_a_network_prints_a_hint(tmp_path: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:1/simple", "PIP_RETRIES": "0"}
-    ended = install(tmp_path, sys.executable, PIP_NO_CACHE_DIR="1", **nowhere)
+    result = install(tmp_path, sys.executable, PIP_NO_CACHE_DIR="1", **nowhere)
 
-    assert ended.returncode != 0
-    assert "Is this machine online?" in ended.stdout
+    assert result.returncode != 0
+    assert "Is this machine online?" in result.stdout
 
 
 @pytest.mark.parametrize("target", ["start", "test", "bench", "doctor", "picture", "check"])
-def test_every_command_can_be_read_by_make(target: str) -> None:
+def test_every_make_target_is_valid(target: str) -> None:
     command = ["make", "--dry-run", "--always-make", target]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
-    assert ended.returncode == 0, ended.stderr
+    assert result.returncode == 0, result.stderr

@@ -72,14 +72,14 @@ def test_a_field_allows_these_values(expression: str, seconds: Sequence[int]) ->
         "* * * * * Sunny", "² * * * * *", "* * * * 1st *", "0-60 * * * * *", "1:00:00",
     ],
 )  # fmt: skip
-def test_an_invalid_schedule_is_refused_by_name(expression: str) -> None:
+def test_an_invalid_schedule_is_rejected_and_quoted(expression: str) -> None:
     with pytest.raises(
         InvalidScheduleError, match=r"^The schedule '.*' is not NCRONTAB, .+: .+\.$"
     ):
         parse(expression)
 
 
-def test_a_date_that_does_not_exist_never_comes() -> None:
+def test_a_schedule_without_a_valid_date_has_no_next_time() -> None:
     second_of_31_february = parse("0 0 0 31 2 *")
 
     assert second_of_31_february.next_after(at("2026-01-01T00:00:00")) == NEVER
@@ -111,7 +111,9 @@ def test_only_schedules_of_a_minute_or_more_are_monitored(
     second=st.integers(0, 59),
     hour=st.integers(0, 23),
 )
-def test_the_next_time_is_later_and_fits(now: datetime, second: int, hour: int) -> None:
+def test_the_next_time_is_later_and_matches_the_schedule(
+    now: datetime, second: int, hour: int
+) -> None:
     now = now.replace(tzinfo=UTC)
 
     found = parse(f"{second} * {hour} * * *").next_after(now)

@@ -1,4 +1,4 @@
-"""Other programs can take the place of our Functions host and of our emulator."""
+"""Other programs can replace our Functions host and our emulator."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.local.small_app import write_app
 
 @pytest.fixture
 def _other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours in the part of others: started by a command, in another folder, with nothing else."""
+    """Use our parts as other programs: started by a command, in another folder."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{EMULATOR_SOURCE}")
     python = sys.executable
     monkeypatch.setenv(FUNCTIONS_HOST, f"{python} -m local.functions --port {{port}}")
@@ -24,7 +24,7 @@ def _other_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_other_parts")
-def test_the_whole_product_runs_on_other_parts(tmp_path: Path) -> None:
+def test_the_stack_runs_with_other_parts(tmp_path: Path) -> None:
     settings = {"WEATHER_SCHEDULE": "0 0 0 1 1 *"}
     stack = start_stack(Ports.free(), tmp_path, keep=False, settings=settings)
     try:
@@ -37,7 +37,7 @@ def test_the_whole_product_runs_on_other_parts(tmp_path: Path) -> None:
         assert "BlobEndpoint=http://127.0.0.1:" in stack.environment["AzureWebJobsStorage"]
         assert len(stack.parts) == 4
         assert stack.blobs is not None
-        assert stack.blobs.answers()
+        assert stack.blobs.is_ready()
     finally:
         stack.stop()
 

@@ -1,4 +1,4 @@
-"""Which path a route takes, and what it reads from it."""
+"""Matching of paths and route templates, and the values of route parameters."""
 
 import pytest
 
@@ -29,7 +29,7 @@ from local.functions.routes import compile_route
         ("{ignored:maxlength(0)?}", "x", None),
     ],
 )
-def test_a_template_and_a_path(template: str, path: str, values: dict[str, str] | None) -> None:
+def test_a_template_matches_a_path(template: str, path: str, values: dict[str, str] | None) -> None:
     assert compile_route(template).match(path) == values
 
 
@@ -86,7 +86,7 @@ def test_a_value_must_satisfy_its_constraint(constraint: str, allowed: str, refu
     "template",
     ["/x", "~/x", "x/{", "x/{}", "x/}", "x/{a:unknown}", "x/{a:min(b)}", "x/{a:length}", "x//y"],
 )
-def test_an_invalid_template_is_refused(template: str) -> None:
+def test_an_invalid_template_is_rejected(template: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         compile_route(template)
 

@@ -1,4 +1,4 @@
-"""One command starts the whole product and stops all of it."""
+"""`python -m local` starts and stops all parts."""
 
 import os
 import re
@@ -21,7 +21,7 @@ DEADLINE_SECONDS = 30.0
 
 
 class Command:
-    """`python -m local`, and what it printed."""
+    """`python -m local` and its output."""
 
     def __init__(
         self, ports: Ports, data: Path | str, environment: Mapping[str, str] | None = None
@@ -56,7 +56,7 @@ class Command:
         ]
         return found
 
-    def ready(self) -> str:
+    def wait_until_ready(self) -> str:
         """The line with the address, once it is printed."""
         assert self.process.stdout
         for line in self.process.stdout:
@@ -65,8 +65,8 @@ class Command:
                 return line
         pytest.fail("".join(self.printed))
 
-    def ended(self) -> tuple[int, str]:
-        """The exit code, and all that was printed."""
+    def wait_for_end(self) -> tuple[int, str]:
+        """The exit code, and the whole output."""
         rest, _ = self.process.communicate(timeout=DEADLINE_SECONDS)
         return self.process.returncode, "".join(self.printed) + rest
 
@@ -87,33 +87,33 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
         command.process.communicate(timeout=DEADLINE_SECONDS)
 
 
-def test_it_starts_within_ten_seconds_and_prints_the_address(
+def test_the_command_starts_within_ten_seconds_and_prints_the_address(
     start: Callable[..., Command],
 ) -> None:
-    began = time.monotonic()
+    started = time.monotonic()
     command = start(data="memory")
 
-    line = command.ready()
+    line = command.wait_until_ready()
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - started < 10
     [address] = re.findall(r"http://localhost:\d+/", line)
     assert httpx.get(f"{address}api/health").json()["status"] == "ok"
-    printed = "".join(command.printed)
-    assert all(f"{part} is ready at " in printed for part in ("Table Storage", "Web PubSub"))
-    [viewer] = re.findall(r"shown at (\S+/viewer)", printed)
+    output = "".join(command.printed)
+    assert all(f"{part} is ready at " in output for part in ("Table Storage", "Web PubSub"))
+    [viewer] = re.findall(r"shown at (\S+/viewer)", output)
     assert httpx.get(viewer).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_stops_everything(start: Callable[..., Command], number: signal.Signals) -> None:
+def test_a_signal_stops_every_part(start: Callable[..., Command], number: signal.Signals) -> None:
     command = start()
-    command.ready()
+    command.wait_until_ready()
 
     command.process.send_signal(number)
-    code, printed = command.ended()
+    code, output = command.wait_for_end()
 
     assert code == 0
-    assert "Traceback" not in printed
+    assert "Traceback" not in output
     assert not any(is_taken(port) for port in vars(command.ports).values())
 
 
@@ -123,48 +123,50 @@ def test_a_taken_port_is_named_before_anything_starts(
     taken = int(stack.tables.address.split(":")[1])
     functions, webpubsub = free_ports(2)
 
-    code, printed = start(Ports(functions, webpubsub, taken)).ended()
+    code, output = start(Ports(functions, webpubsub, taken)).wait_for_end()
 
     assert code == 1
-    assert printed.strip() == (
+    assert output.strip() == (
         f"Port {taken} is already used by another program. "
         "Stop that one, or choose another with --tables-port."
     )
 
 
-def test_a_part_that_dies_is_named_and_the_others_stop(start: Callable[..., Command]) -> None:
+def test_a_part_that_exits_is_named_and_the_others_stop(start: Callable[..., Command]) -> None:
     command = start()
-    command.ready()
+    command.wait_until_ready()
 
     command.part(command.ports.tables).kill()
-    code, printed = command.ended()
+    code, output = command.wait_for_end()
 
     assert code == 1
-    assert "Table Storage stopped with code -9." in printed
+    assert "Table Storage stopped with code -9." in output
     assert not is_taken(command.ports.functions)
     assert not is_taken(command.ports.webpubsub)
 
 
-def test_a_part_that_cannot_start_sends_why(start: Callable[..., Command], tmp_path: Path) -> None:
+def test_the_output_of_a_part_that_cannot_start_is_printed(
+    start: Callable[..., Command], tmp_path: Path
+) -> None:
     (tmp_path / "tables").write_text("a file, where a folder is needed")
 
-    code, printed = start().ended()
+    code, output = start().wait_for_end()
 
     assert code == 1
-    assert "Table Storage stopped with code 1. It said last:" in printed
+    assert "Table Storage stopped with code 1. Last output:" in output
 
 
 def test_messages_survive_a_restart(start: Callable[..., Command]) -> None:
     first = start()
-    first.ready()
+    first.wait_until_ready()
     ann = httpx.post(f"{first.url}/api/negotiate", json={"user_id": "ann"}).json()
     message = {"content": "hello", "from": "ann"}
     httpx.post(f"{first.url}/api/rooms/lobby/message", json=message).raise_for_status()
     first.process.send_signal(signal.SIGINT)
-    first.ended()
+    first.wait_for_end()
 
     second = start()
-    second.ready()
+    second.wait_until_ready()
 
     history = httpx.get(
         f"{second.url}/api/rooms/lobby/history",
@@ -179,7 +181,7 @@ def test_a_killed_part_starts_again_at_its_address(stack: Stack) -> None:
     second.wait()
 
     second.kill()
-    assert not second.answers()
+    assert not second.is_ready()
     second.start()
     second.wait()
 
@@ -188,7 +190,7 @@ def test_a_killed_part_starts_again_at_its_address(stack: Stack) -> None:
     assert second.process.returncode == 0
 
 
-def test_a_part_that_never_answers_is_an_error(tmp_path: Path) -> None:
+def test_a_part_that_is_never_ready_is_an_error(tmp_path: Path) -> None:
     part = start_tables(free_ports(1)[0], tmp_path)
     part.ready_path = "/"
     part.url = f"http://127.0.0.1:{free_ports(1)[0]}"
@@ -202,37 +204,37 @@ def test_a_part_that_never_answers_is_an_error(tmp_path: Path) -> None:
 def test_a_setting_that_is_not_used_is_named(start: Callable[..., Command]) -> None:
     own = "Endpoint=https://own.webpubsub.azure.com;AccessKey=x;Version=1.0;"
     command = start(data="memory", WEBPUBSUB_CONNECTION_STRING=own)
-    command.ready()
+    command.wait_until_ready()
 
-    printed = "".join(command.printed)
+    output = "".join(command.printed)
     assert (
         "WEBPUBSUB_CONNECTION_STRING of the environment is not used: the app uses the local parts."
-    ) in printed
-    assert "TABLES_CONNECTION_STRING of" not in printed
-    assert "own.webpubsub" not in printed
+    ) in output
+    assert "TABLES_CONNECTION_STRING of" not in output
+    assert "own.webpubsub" not in output
 
 
 def test_the_help_names_ports_and_options() -> None:
     command = [sys.executable, "-m", "local", "--help"]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
-    assert all(text in printed for text in ("7071", "8080", "10002", ".local", '"memory"'))
+    assert all(text in output for text in ("7071", "8080", "10002", ".local", '"memory"'))
 
 
-def test_a_data_folder_that_cannot_be_made_is_one_sentence(
+def test_an_invalid_data_folder_is_reported_in_one_line(
     start: Callable[..., Command], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
 
-    code, printed = start(data=tmp_path / "file" / "data").ended()
+    code, output = start(data=tmp_path / "file" / "data").wait_for_end()
 
     assert code == 1
-    assert printed == f"{tmp_path / 'file'}/data: Not a directory\n"
+    assert output == f"{tmp_path / 'file'}/data: Not a directory\n"
 
 
 def test_no_part_outlives_a_killed_parent(start: Callable[..., Command]) -> None:
     command = start()
-    command.ready()
+    command.wait_until_ready()
     parts = psutil.Process(command.process.pid).children(recursive=True)
 
     command.process.kill()
@@ -242,7 +244,7 @@ def test_no_part_outlives_a_killed_parent(start: Callable[..., Command]) -> None
     assert not any(is_taken(port) for port in vars(command.ports).values())
 
 
-def test_a_killed_part_takes_its_children_with_it(stack: Stack) -> None:
+def test_killing_a_part_kills_its_children(stack: Stack) -> None:
     part = start_functions(free_ports(1)[0], stack.environment)
     part.wait()
     processes = psutil.Process(part.process.pid).children(recursive=True)

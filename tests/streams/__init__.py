@@ -1,1 +1,1 @@
-"""The streams: definition, ticks, runs, frames, subscriptions, history."""
+"""Tests of streams: definition, ticks, runs, frames, subscriptions, history."""

@@ -31,7 +31,7 @@ DEADLINE_SECONDS = 30
 
 
 class CountingTables(Tables):
-    """The real tables, and how often one was opened."""
+    """The real tables, with a count of opened tables."""
 
     opened = 0
 
@@ -45,7 +45,7 @@ class CountingTables(Tables):
 
 
 class TestClock(StreamClock):
-    """A clock that stands still, and that a sleep moves forward at once."""
+    """A clock that only a sleep moves, without waiting."""
 
     __test__ = False
 
@@ -59,7 +59,7 @@ class TestClock(StreamClock):
 
 
 class Host:
-    """One instance of the app: its own connections to the same storage and the same service."""
+    """One instance of the app, with its own connections to the storage and service of the stack."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Host:
         self.tables = CountingTables(connected._service)  # noqa: SLF001 - to count its use
         self.hub = hub or connect_hub(settings)
         self.clock = clock or TestClock()
-        # A clock that a test has made goes by its own time.
+        # The date header of the storage does not correct a test's clock.
         corrected = None if isinstance(self.clock, TestClock) else self.clock
         self.store = StreamStore(self.tables, monotonic=monotonic, clock=corrected)
         self.runner = StreamRunner(self.store, self.hub, **options)
@@ -92,7 +92,7 @@ class Host:
         return {**registry, **await self.pushed.list_streams()}
 
     async def run_tick(self, stream: Stream, now: datetime) -> RunOutcome:
-        """Run the tick of a moment as a run of its own, which may take over from earlier ones."""
+        """Run the tick of a moment as a new run, which may replace earlier runs."""
         clock = TestClock(now)
         executor = StreamExecutor(self.store, self.hub, self.runner, clock)
         run = Run(round(now.timestamp() * 10), uuid.uuid4().hex)
@@ -123,7 +123,7 @@ class Listener:
                     return frame
 
     async def receive_until(self, is_last: Callable[[Data], bool]) -> list[Data]:
-        """Every frame up to one that is known to be the last."""
+        """Return every frame up to the first that `is_last` accepts."""
         frames = [await self.receive_frame()]
         while not is_last(frames[-1]):
             frames.append(await self.receive_frame())
@@ -144,14 +144,14 @@ async def listening(host: Host, user: str, *groups: str) -> AsyncIterator[Listen
 
 
 async def wait_until_empty(host: Host, group: str) -> None:
-    """Returns when the service has noticed that the last client left."""
+    """Wait until the service reports that the group has no connections."""
     async with asyncio.timeout(DEADLINE_SECONDS):
         while await host.hub.group_exists(group):
             pass
 
 
 async def count(previous: Frame | None, _now: datetime) -> Data:
-    """One more than the last time."""
+    """A producer that counts its ticks."""
     return {"count": previous.data["count"] + 1 if previous else 1}
 
 
@@ -168,12 +168,12 @@ def always(data: Data) -> Tick:
     return tick
 
 
-def in_turn(*results: Data | Stale | Exception | None) -> Tick:
-    """A producer with these results, one after the other, and then always the last one."""
-    left = list(results)
+def sequence_of(*results: Data | Stale | Exception | None) -> Tick:
+    """A producer that returns these results in order, then repeats the last one."""
+    remaining = list(results)
 
     async def tick(_previous: Frame | None, _now: datetime) -> Data | Stale | None:
-        result = left.pop(0) if len(left) > 1 else left[0]
+        result = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         if isinstance(result, Exception):
             raise result
         return result

@@ -1,4 +1,4 @@
-"""What a stream may be."""
+"""Valid and invalid definitions of streams."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from tests.streams.hosts import (
 
 @pytest.fixture
 def listed() -> Iterator[Stream]:
-    """A stream that is in the registry, as those of the producers are."""
+    """A stream in the registry, like those of the producers."""
     stream = make_stream()
     registry.register(stream)
     yield stream

@@ -8,16 +8,16 @@ from tests.streams.hosts import (
     NOW,
     SECOND,
     Host,
-    in_turn,
     listening,
     make_stream,
     prices,
+    sequence_of,
 )
 
 
 async def test_a_delta_has_only_the_changes_and_the_stored_frame_has_all(host: Host) -> None:
     stream = make_stream(
-        in_turn(prices(A=1, B=1), prices(A=1, B=2)), deltas="symbols", full_every=1000
+        sequence_of(prices(A=1, B=1), prices(A=1, B=2)), deltas="symbols", full_every=1000
     )
     async with listening(host, "ann", stream.group) as ann:
         await host.run_tick(stream, NOW + SECOND)
@@ -33,7 +33,7 @@ async def test_a_delta_has_only_the_changes_and_the_stored_frame_has_all(host: H
 
 async def test_deltas_merged_into_full_frames_give_the_producers_data(host: Host) -> None:
     results = [prices(A=n // 2, B=n // 3, C=n // 7) for n in range(25)]
-    stream = make_stream(in_turn(*results), deltas="symbols")
+    stream = make_stream(sequence_of(*results), deltas="symbols")
     async with listening(host, "ann", stream.group) as ann:
         for second in range(25):
             await host.run_tick(stream, NOW + second * SECOND)
@@ -48,7 +48,7 @@ async def test_deltas_merged_into_full_frames_give_the_producers_data(host: Host
 
 
 async def test_without_changes_only_full_frames_are_published(host: Host) -> None:
-    aging = in_turn(*(prices(A={"price": 1, "age_seconds": n}) for n in range(21)))
+    aging = sequence_of(*(prices(A={"price": 1, "age_seconds": n}) for n in range(21)))
     stream = make_stream(aging, deltas="symbols", full_every=10)
     async with listening(host, "ann", stream.group) as ann:
         for second in range(21):
@@ -60,7 +60,9 @@ async def test_without_changes_only_full_frames_are_published(host: Host) -> Non
 
 
 async def test_an_added_or_removed_entry_makes_a_full_frame(host: Host) -> None:
-    stream = make_stream(in_turn(prices(A=1, B=1), prices(A=1)), deltas="symbols", full_every=1000)
+    stream = make_stream(
+        sequence_of(prices(A=1, B=1), prices(A=1)), deltas="symbols", full_every=1000
+    )
     async with listening(host, "ann", stream.group) as ann:
         await host.run_tick(stream, NOW + SECOND)
         await host.run_tick(stream, NOW + 2 * SECOND)
@@ -75,7 +77,7 @@ async def test_unchanged_values_that_become_stale_are_published_at_once(
 ) -> None:
     same = prices(A=1)
     stream = make_stream(
-        in_turn(same, Stale(same, "down"), same), deltas="symbols", full_every=1000
+        sequence_of(same, Stale(same, "down"), same), deltas="symbols", full_every=1000
     )
     async with listening(host, "ann", stream.group) as ann:
         for second in range(1, 4):

@@ -19,15 +19,15 @@ from tests.streams.hosts import (
     SECOND,
     Host,
     always,
-    in_turn,
     listening,
     make_stream,
     prices,
+    sequence_of,
 )
 
 
 class FailingHub(Hub):
-    """The real service, which at times does not take what is published."""
+    """The real service; publishing fails while `fails` is set."""
 
     fails = False
 
@@ -50,7 +50,7 @@ async def failing_hub(stack: Any) -> AsyncIterator[FailingHub]:
 async def test_a_failing_producer_repeats_its_last_values_marked_stale(
     host: Host, failure: Stale | Exception
 ) -> None:
-    stream = make_stream(in_turn({"count": 1}, failure))
+    stream = make_stream(sequence_of({"count": 1}, failure))
     async with listening(host, "ann", stream.group) as ann:
         await host.run_tick(stream, NOW)
         await host.run_tick(stream, NOW + SECOND)
@@ -81,7 +81,9 @@ async def test_one_line_is_logged_when_a_stream_starts_to_fail_and_one_when_it_w
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = RuntimeError("s3cret")
-    stream = make_stream(in_turn({"n": 1}, failing, failing, failing, {"n": 2}, {"n": 3}, failing))
+    stream = make_stream(
+        sequence_of({"n": 1}, failing, failing, failing, {"n": 2}, {"n": 3}, failing)
+    )
     caplog.set_level(logging.INFO, "realtime")
 
     async with listening(host, "ann", stream.group):
@@ -118,7 +120,7 @@ async def test_a_failing_publish_is_logged_once(
 async def test_data_that_is_not_a_json_object_or_too_large_is_never_published(
     host: Host, caplog: pytest.LogCaptureFixture, data: Any
 ) -> None:
-    stream = make_stream(in_turn({"n": 1}, data, {"n": 2}))
+    stream = make_stream(sequence_of({"n": 1}, data, {"n": 2}))
     async with listening(host, "ann", stream.group) as ann:
         for second in range(3):
             await host.run_tick(stream, NOW + second * SECOND)
@@ -156,7 +158,7 @@ async def test_a_producer_may_change_the_previous_frame(host: Host) -> None:
 
 
 async def test_a_producer_that_returns_none_publishes_nothing(host: Host) -> None:
-    stream = make_stream(in_turn({"n": 1}, None, {"n": 2}))
+    stream = make_stream(sequence_of({"n": 1}, None, {"n": 2}))
     async with listening(host, "ann", stream.group) as ann:
         for second in range(3):
             await host.run_tick(stream, NOW + second * SECOND)
@@ -168,7 +170,7 @@ async def test_a_producer_that_returns_none_publishes_nothing(host: Host) -> Non
 async def test_the_frame_after_a_failed_publish_is_full(
     start_host: Callable[..., Host], host: Host, failing_hub: FailingHub
 ) -> None:
-    steps = in_turn(prices(A=1, B=1), prices(A=2, B=1), prices(A=2, B=2))
+    steps = sequence_of(prices(A=1, B=1), prices(A=2, B=1), prices(A=2, B=2))
     stream = make_stream(steps, deltas="symbols", full_every=1000)
     failing = start_host(hub=failing_hub)
     async with listening(host, "ann", stream.group) as ann:

@@ -1,4 +1,4 @@
-"""The history of a stream: what is recorded, how it is thinned and when it is removed."""
+"""The history of a stream: recording, thinning and retention."""
 
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -17,9 +17,9 @@ from tests.streams.hosts import (
     SECOND,
     Host,
     always,
-    in_turn,
     listening,
     make_stream,
+    sequence_of,
 )
 
 DAY = timedelta(days=1)
@@ -41,7 +41,7 @@ async def fill(host: Host, stream: PushedStream, times: list[datetime]) -> None:
         await host.pushed.push(stream, frames[start : start + 50], NOW)
 
 
-# --- what is recorded -----------------------------------------------------------------------
+# --- recording ------------------------------------------------------------------------------
 
 
 async def test_each_tick_with_subscribers_is_recorded(host: Host) -> None:
@@ -66,7 +66,7 @@ async def test_nothing_is_recorded_without_subscribers(host: Host) -> None:
 
 async def test_unchanged_and_stale_frames_are_not_recorded(host: Host) -> None:
     stream = make_stream(
-        in_turn(
+        sequence_of(
             {"count": 1, "age_seconds": 0},
             {"count": 1, "age_seconds": 1},
             {"count": 2, "age_seconds": 0},
@@ -89,19 +89,19 @@ async def test_a_tick_costs_one_write_with_its_history(host: Host) -> None:
     assert host.tables.opened == 2 + 60  # a read and a write of the lease, and a write a tick
 
 
-async def test_there_are_only_so_many_pushed_streams(host: Host) -> None:
+async def test_the_number_of_pushed_streams_is_limited(host: Host) -> None:
     pushed = PushedStreams(host.store, host.hub, max_streams=0)
 
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(ApiError) as raised:
         await pushed.put(make_pushed())
 
-    assert refused.value.code == "too_many_streams"
+    assert raised.value.code == "too_many_streams"
 
 
-# --- how it is thinned ----------------------------------------------------------------------
+# --- thinning -------------------------------------------------------------------------------
 
 
-async def test_an_answer_has_at_most_the_points_that_were_asked_for(host: Host) -> None:
+async def test_a_response_has_at_most_the_requested_points(host: Host) -> None:
     stream = make_pushed(always=True)
     await fill(host, stream, [NOW - (2400 - n) * SECOND for n in range(2400)])
     begin, end = NOW - 2400 * SECOND, NOW
@@ -133,7 +133,7 @@ async def test_the_point_of_a_span_is_its_first_recorded_frame(host: Host) -> No
     assert [point.data["n"] for point in found.points] == list(first_of_span.values())
 
 
-async def test_large_frames_make_the_answer_coarser_and_not_larger(host: Host) -> None:
+async def test_large_frames_make_the_response_coarser_and_not_larger(host: Host) -> None:
     stream = make_stream(always({"text": "x"}))
     pushed = make_pushed(always=True)
     frames = [
@@ -149,10 +149,10 @@ async def test_large_frames_make_the_answer_coarser_and_not_larger(host: Host) -
     assert len(found.points) == 60
 
 
-# --- how long it is stored --------------------------------------------------------------------
+# --- retention ------------------------------------------------------------------------------
 
 
-async def test_the_purge_keeps_hours_in_full_and_days_in_5_minutes(host: Host) -> None:
+async def test_the_purge_keeps_full_resolution_for_hours_and_5_minutes_for_days(host: Host) -> None:
     stream = make_pushed(always=True)
     old = [NOW - 3 * DAY + 30 * n * SECOND for n in range(100)]
     older = [NOW - 31 * DAY, NOW - 31 * DAY + SECOND]
@@ -161,15 +161,15 @@ async def test_the_purge_keeps_hours_in_full_and_days_in_5_minutes(host: Host) -
 
     removed = await host.history.purge(stream.name, NOW, hours=24, days=30)
 
-    left = await host.history.read(stream.name, NOW - 40 * DAY, NOW, 1000)
+    remaining = await host.history.read(stream.name, NOW - 40 * DAY, NOW, 1000)
     again = await host.history.purge(stream.name, NOW, hours=24, days=30)
-    recent_left = await host.history.read(stream.name, recent[0], NOW, 1000)
+    recent_points = await host.history.read(stream.name, recent[0], NOW, 1000)
     assert again == 0
     assert removed >= 2 + 100 - 11
-    assert left.points
-    first = datetime.fromisoformat(left.points[0].timestamp)
+    assert remaining.points
+    first = datetime.fromisoformat(remaining.points[0].timestamp)
     assert first >= NOW - 30 * DAY
-    assert recent_left.points
+    assert recent_points.points
     seconds = await host.history.read(stream.name, recent[0], recent[-1] + SECOND, 1000)
     assert len(seconds.points) == 20
     minutes = await host.history.read(stream.name, old[0], old[-1] + SECOND, 100)
@@ -191,18 +191,18 @@ async def test_the_purge_keeps_hours_in_full_and_days_in_5_minutes(host: Host) -
         "points=many",
     ],
 )
-async def test_a_wrong_query_gets_a_sentence(
+async def test_an_invalid_query_is_rejected(
     stack: Stack, http: aiohttp.ClientSession, query: str
 ) -> None:
-    async with http.get(f"{stack.url}/api/streams/weather/history?{query}") as answer:
-        body = await answer.json()
+    async with http.get(f"{stack.url}/api/streams/weather/history?{query}") as response:
+        body = await response.json()
 
-    assert answer.status == 400
+    assert response.status == 400
     assert body["error"]["code"] == "invalid_request"
 
 
 async def test_the_history_of_an_unknown_stream_is_not_found(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    async with http.get(f"{stack.url}/api/streams/no-such-stream/history") as answer:
-        assert answer.status == 404
+    async with http.get(f"{stack.url}/api/streams/no-such-stream/history") as response:
+        assert response.status == 404

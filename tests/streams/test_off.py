@@ -1,4 +1,4 @@
-"""A stream that STREAMS_OFF names is off."""
+"""Streams in the setting STREAMS_OFF are off."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -31,13 +31,13 @@ async def app(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Par
 
 
 async def read_json(http: aiohttp.ClientSession, url: str) -> dict:
-    async with http.get(url) as answer:
-        assert answer.status == 200
-        return await answer.json()
+    async with http.get(url) as response:
+        assert response.status == 200
+        return await response.json()
 
 
 @pytest.mark.parametrize("app", ["stock-prices, system-metrics, weather, tide-off"], indirect=True)
-async def test_it_is_listed_as_off_and_has_no_ticks(
+async def test_a_stream_that_is_off_is_listed_and_has_no_ticks(
     app: Part, one: Instance, http: aiohttp.ClientSession
 ) -> None:
     listed = await read_json(http, f"{app.url}/api/streams")
@@ -49,16 +49,16 @@ async def test_it_is_listed_as_off_and_has_no_ticks(
     session = (await read_json(http, f"{app.url}/api/negotiate"))["session"]
     headers = {"Authorization": f"Bearer {session}"}
     url = f"{app.url}/api/streams/weather/subscribe"
-    async with http.post(url, headers=headers) as answer:
-        assert answer.status == 200
+    async with http.post(url, headers=headers) as response:
+        assert response.status == 200
     assert await store.read(weather) == before
 
     tide = f"{app.url}/api/streams/tide-off"
-    async with http.put(tide, json={"title": "Tide that is off"}) as answer:
-        assert (await answer.json())["off"]
-    async with http.post(tide, json={"data": {}}) as answer:
-        assert answer.status == 409
-        assert (await answer.json())["error"]["code"] == "stream_off"
+    async with http.put(tide, json={"title": "Tide that is off"}) as response:
+        assert (await response.json())["off"]
+    async with http.post(tide, json={"data": {}}) as response:
+        assert response.status == 409
+        assert (await response.json())["error"]["code"] == "stream_off"
 
 
 @pytest.mark.parametrize("app", ["stock-price"], indirect=True)

@@ -11,12 +11,12 @@ import pytest
 from local.parts import Part, Stack, free_ports, start_functions
 from tests.strict import KEY, QUIET
 
-TOLD_EVERYWHERE_SECONDS = 5.0
+PROPAGATION_SECONDS = 5.0
 
 
 @pytest.fixture(scope="module")
 def second(stack: Stack) -> Any:
-    """A second instance, which asks for function keys."""
+    """A second instance, which requires function keys."""
     (port,) = free_ports(1)
     options = ("--enable-auth", "--key", KEY)
     part = start_functions(port, {**stack.environment, **QUIET}, options=options)
@@ -43,12 +43,12 @@ class Server:
         headers = {"x-functions-key": KEY}
         async with self.http.request(
             method, f"{self.url}/api/streams/{path}", json=body, headers=headers
-        ) as answer:
-            return answer.status, await answer.json()
+        ) as response:
+            return response.status, await response.json()
 
     async def code(self, method: str, path: str, body: Any = None) -> tuple[int, str]:
-        status, answer = await self.call(method, path, body)
-        return status, answer.get("error", {}).get("code", "")
+        status, response = await self.call(method, path, body)
+        return status, response.get("error", {}).get("code", "")
 
 
 @pytest.fixture
@@ -68,15 +68,15 @@ async def receive_frames(
 
 
 async def negotiate(http: aiohttp.ClientSession, url: str, group: str) -> dict[str, Any]:
-    async with http.get(f"{url}/api/negotiate?groups={group}") as answer:
-        return dict(await answer.json())
+    async with http.get(f"{url}/api/negotiate?groups={group}") as response:
+        return dict(await response.json())
 
 
 async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
     server: Server, second: Part, http: aiohttp.ClientSession, name: str
 ) -> None:
-    async with http.get(f"{second.url}/api/streams") as answer:
-        assert name not in {one["name"] for one in (await answer.json())["streams"]}
+    async with http.get(f"{second.url}/api/streams") as response:
+        assert name not in {one["name"] for one in (await response.json())["streams"]}
     status, defined = await server.call("PUT", name, {"title": f"Tide {name}", "fresh_seconds": 30})
     started = time.monotonic()
     assert (status, defined["group"], defined["interval_seconds"]) == (200, name, 30)
@@ -84,7 +84,7 @@ async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
     async with asyncio.timeout(30):
         while (await Server(http, second.url).call("GET", name))[0] != 200:
             pass
-    assert time.monotonic() - started < TOLD_EVERYWHERE_SECONDS
+    assert time.monotonic() - started < PROPAGATION_SECONDS
 
     negotiated = await negotiate(http, second.url, name)
     protocols = ["json.webpubsub.azure.v1"]
@@ -97,7 +97,7 @@ async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
     assert frame["data"] == {"metres": 1.5}
     assert (frame["type"], frame["stream"], frame["full"]) == ("stream_update", name, True)
     assert frame["tick"] == pushed["tick"]
-    async with asyncio.timeout(TOLD_EVERYWHERE_SECONDS + 10):
+    async with asyncio.timeout(PROPAGATION_SECONDS + 10):
         while (shown := (await Server(http, second.url).call("GET", name))[1])["latest"] is None:
             pass
     assert (shown["active"], shown["stale"], shown["last_tick"]) == (True, False, frame["tick"])
@@ -123,7 +123,7 @@ async def test_a_batch_of_100_frames_is_delivered_in_order_and_recorded(
     assert [point["data"]["n"] for point in history["points"]] == list(range(100))
 
 
-async def test_frames_of_two_servers_at_the_same_time_are_all_kept(
+async def test_concurrent_frames_of_two_servers_are_all_stored(
     server: Server, second: Part, http: aiohttp.ClientSession, name: str
 ) -> None:
     await server.call("PUT", name, {"title": f"Tide {name}", "always": True})
@@ -143,9 +143,7 @@ async def test_frames_of_two_servers_at_the_same_time_are_all_kept(
     assert {point["data"]["n"] for point in history["points"]} == accepted
 
 
-async def test_a_stream_keeps_its_group_and_shares_it_with_no_other(
-    server: Server, name: str
-) -> None:
+async def test_the_group_of_a_stream_is_fixed_and_unique(server: Server, name: str) -> None:
     assert (await server.call("PUT", name, {"title": f"Tide {name}", "group": f"g-{name}"}))[
         0
     ] == 200
@@ -177,7 +175,7 @@ async def test_a_stream_keeps_its_group_and_shares_it_with_no_other(
         ({"data": {}, "timestamp": "2026-11-21T10:00:00"}, (400, "invalid_request")),
     ],
 )
-async def test_a_wrong_push_writes_nothing(
+async def test_an_invalid_push_stores_nothing(
     server: Server, name: str, body: Any, expected: tuple[int, str]
 ) -> None:
     await server.call("PUT", name, {"title": f"Tide {name}", "always": True})
@@ -209,7 +207,7 @@ async def test_without_a_key_nothing_is_defined_or_pushed(
     second: Part, http: aiohttp.ClientSession, name: str
 ) -> None:
     url = f"{second.url}/api/streams/{name}"
-    async with http.put(url, json={"title": "Tide without a key"}) as answer:
-        assert answer.status == 401
-    async with http.post(url, json={"data": {}}) as answer:
-        assert answer.status == 401
+    async with http.put(url, json={"title": "Tide without a key"}) as response:
+        assert response.status == 401
+    async with http.post(url, json={"data": {}}) as response:
+        assert response.status == 401

@@ -1,4 +1,4 @@
-"""Which invocation makes the ticks of a stream, and how one hands over to the next."""
+"""Runs: each tick is made by one invocation, and the next one continues."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,7 +34,7 @@ FIRST_TICK = int(NOW.timestamp())
 
 
 class CountingProducer:
-    """Counts up, and notes when it was called."""
+    """Counts its ticks and its calls."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -45,7 +45,7 @@ class CountingProducer:
 
 
 class RecordingCaller(SelfCaller):
-    """Notes the calls instead of sending them."""
+    """Records the calls instead of sending them."""
 
     def __init__(self, *, works: bool = True) -> None:
         super().__init__("http://localhost")
@@ -192,7 +192,7 @@ async def test_a_slow_tick_at_the_end_of_a_minute_delays_no_other_stream(
     assert last >= end.timestamp() + 0.5
 
 
-# --- subscribers that come and go -----------------------------------------------------------
+# --- joining and leaving subscribers --------------------------------------------------------
 
 
 async def test_a_run_ends_soon_after_the_last_subscriber_left(host: Host) -> None:
@@ -206,7 +206,7 @@ async def test_a_run_ends_soon_after_the_last_subscriber_left(host: Host) -> Non
     run = Run(2**40, "later")
     host.clock.time = NOW + SECOND  # type: ignore[attr-defined]
     assert await host.executor.claim(stream, run)
-    outcome = await host.executor._tick_until(  # noqa: SLF001 - a run whose subscriber has gone
+    outcome = await host.executor._tick_until(  # noqa: SLF001 - a run without subscribers
         stream, await host.store.read(stream), NOW + MINUTE
     )
 
@@ -219,7 +219,7 @@ async def test_a_run_ends_soon_after_the_last_subscriber_left(host: Host) -> Non
 async def test_a_subscriber_who_returns_within_the_minute_misses_no_later_tick(
     start_host: Callable[..., Host],
 ) -> None:
-    """In real time: a client leaves for a moment, as it does when a page is reloaded."""
+    """In real time: a client disconnects briefly, as when a page is reloaded."""
     clock = StreamClock()
     host, stream = start_host(clock=clock), make_stream()
     run, end = new_timer_run(clock.now()), clock.now() + 40 * SECOND
@@ -270,7 +270,7 @@ async def test_a_subscribers_run_ticks_for_20_seconds_and_then_calls_itself(host
     assert host.clock.now() <= NOW + MINUTE
 
 
-async def test_a_run_lasts_until_a_minute_that_has_surely_seen_the_subscriber(host: Host) -> None:
+async def test_a_run_lasts_until_the_timer_has_seen_the_subscriber(host: Host) -> None:
     host.clock.time = NOW + 59 * SECOND  # type: ignore[attr-defined]
     stream, caller = make_stream(), RecordingCaller()
     runs = subscriber_runs_of(host, caller)
@@ -298,14 +298,14 @@ async def test_the_timer_takes_over_from_a_subscribers_run(
         frames = await ann.receive_until(is_tick(119))
 
     assert [frame["tick"] - FIRST_TICK for frame in frames] == list(range(50, 120))
-    assert producer.calls <= 72  # Both runs may call the producer for the tick of the change.
+    assert producer.calls <= 72  # Both runs may call the producer for the tick of the takeover.
 
 
 async def test_a_client_that_connects_to_the_app_receives_each_tick_from_the_start(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    async with http.get(f"{stack.url}/api/negotiate?groups=metrics") as answer:
-        url = (await answer.json())["url"]
+    async with http.get(f"{stack.url}/api/negotiate?groups=metrics") as response:
+        url = (await response.json())["url"]
     async with http.ws_connect(url, protocols=["json.webpubsub.azure.v1"]) as socket:
         listener = Listener(socket)
         ticks = [(await listener.receive_frame())["tick"] for _ in range(4)]
@@ -319,10 +319,10 @@ async def test_only_the_run_that_owns_a_stream_may_continue(host: Host, run_id: 
     runs = subscriber_runs_of(host, caller)
     await runs.start(stream)
 
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(ApiError) as raised:
         await runs.continue_run(stream, run_id, 0.0)
 
-    assert refused.value.code == "forbidden"
+    assert raised.value.code == "forbidden"
 
 
 # --- wrong clocks ---------------------------------------------------------------------------
@@ -332,7 +332,7 @@ async def test_only_the_run_that_owns_a_stream_may_continue(host: Host, run_id: 
 async def test_an_instance_with_a_wrong_clock_makes_the_same_ticks(
     start_host: Callable[..., Host], wrong_by: int
 ) -> None:
-    """In real time, since the clock is corrected by that of the storage."""
+    """In real time, because the storage's date header corrects the clock."""
     wrong = start_host(clock=StreamClock(lambda: datetime.now(UTC) + wrong_by * SECOND))
     right = start_host(clock=StreamClock())
     stream = make_stream()

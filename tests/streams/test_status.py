@@ -13,9 +13,9 @@ from tests.streams.hosts import (
     NOW,
     SECOND,
     Host,
-    in_turn,
     listening,
     make_stream,
+    sequence_of,
 )
 
 
@@ -46,7 +46,7 @@ async def test_concurrent_callers_share_one_read_of_the_last_frame(
 
 async def test_the_next_caller_repeats_a_failed_read(host: Host) -> None:
     class FailingTables(Tables):
-        """The real tables, of which the first one that is opened fails."""
+        """The real tables; opening the first one fails."""
 
         failures = 1
 
@@ -103,7 +103,7 @@ async def test_a_frame_from_before_a_pause_is_returned_as_stale(host: Host) -> N
 
 
 async def test_a_failing_stream_is_active_and_stale(host: Host) -> None:
-    stream = make_stream(in_turn({"n": 1}, RuntimeError()))
+    stream = make_stream(sequence_of({"n": 1}, RuntimeError()))
     async with listening(host, "ann", stream.group):
         await host.run_tick(stream, NOW)
         await host.run_tick(stream, NOW + SECOND)

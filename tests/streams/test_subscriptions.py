@@ -16,7 +16,7 @@ from tests.streams.hosts import (
 
 @pytest.fixture
 def listed() -> Iterator[Stream]:
-    """A stream that is in the registry, as those of the producers are."""
+    """A stream in the registry, like those of the producers."""
     stream = make_stream()
     registry.register(stream)
     yield stream
@@ -51,7 +51,7 @@ async def test_a_subscription_is_stored_for_later_connections_until_it_is_remove
 async def test_a_user_receives_no_frame_after_unsubscribing(host: Host, listed: Stream) -> None:
     ann = f"ann-{listed.name}"
     async with (
-        listening(host, ann, listed.group) as gone,
+        listening(host, ann, listed.group) as ann_socket,
         listening(host, "bob", listed.group) as bob,
     ):
         await host.subscriptions.add(ann, listed)
@@ -60,7 +60,7 @@ async def test_a_user_receives_no_frame_after_unsubscribing(host: Host, listed: 
         await bob.receive_frame()
         await host.hub.send_to_user(ann, {"type": "test", "last": True})
 
-        assert await gone.receive_frame() == {"type": "test", "last": True}
+        assert await ann_socket.receive_frame() == {"type": "test", "last": True}
 
 
 async def test_subscribing_and_unsubscribing_twice_have_no_further_effect(
@@ -75,7 +75,7 @@ async def test_subscribing_and_unsubscribing_twice_have_no_further_effect(
 
 
 async def test_a_subscription_to_a_removed_stream_is_ignored(host: Host) -> None:
-    ann, gone = f"ann-{uuid.uuid4().hex}", make_stream()
-    await host.subscriptions.add(ann, gone)
+    ann, removed = f"ann-{uuid.uuid4().hex}", make_stream()
+    await host.subscriptions.add(ann, removed)
 
     assert await host.subscriptions.list_groups(ann) == []

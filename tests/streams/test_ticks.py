@@ -1,4 +1,4 @@
-"""The ticks of a stream: who receives them, and that each is made once."""
+"""The ticks of a stream: delivery to subscribers, one tick for each moment."""
 
 import asyncio
 import re
@@ -48,18 +48,18 @@ async def test_a_tick_is_delivered_to_all_subscribers(host: Host) -> None:
 
 
 async def test_a_stream_without_subscribers_does_not_call_its_producer(host: Host) -> None:
-    asked = 0
+    calls = 0
 
     async def tick(_previous: Frame | None, _now: datetime) -> Data:
-        nonlocal asked
-        asked += 1
+        nonlocal calls
+        calls += 1
         return {}
 
     quiet = make_stream(tick)
     for second in range(120):
         assert await host.run_tick(quiet, NOW + second * SECOND) is RunOutcome.NO_SUBSCRIBERS
 
-    assert asked == 0
+    assert calls == 0
     assert await read_latest(host.store, quiet, datetime.now(UTC)) is None
 
 
@@ -105,11 +105,11 @@ async def test_a_timer_that_fires_twice_publishes_once(host: Host) -> None:
     assert [frame["data"]["count"] for frame in frames] == [1, 2, 3]
 
 
-def test_a_timer_that_fires_early_makes_the_tick_that_is_due() -> None:
+def test_an_early_timer_runs_the_due_tick() -> None:
     stream = make_stream()
-    hair = 0.002 * SECOND
+    early = 0.002 * SECOND
 
-    assert stream.tick_at(NOW - hair) == stream.tick_at(NOW)
+    assert stream.tick_at(NOW - early) == stream.tick_at(NOW)
     assert stream.tick_at(NOW - 0.5 * SECOND) == stream.tick_at(NOW) - 1
 
 
@@ -125,7 +125,7 @@ async def test_instances_that_alternate_continue_from_each_other(
     assert [frame["data"]["count"] for frame in frames] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_late_tick_is_left_out(host: Host) -> None:
+async def test_a_late_tick_is_not_published(host: Host) -> None:
     stream = make_stream()
     async with listening(host, "ann", stream.group) as ann:
         await host.run_tick(stream, NOW)
@@ -187,8 +187,8 @@ async def test_a_stream_continues_when_its_schedule_changes(
 
 
 @asynccontextmanager
-async def losing_answers(connection_string: str) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """The storage behind a line that swallows the answer to whatever begins like one of these."""
+async def losing_responses(connection_string: str) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A proxy of the storage that drops the response to a request with one of these first bytes."""
     upstream = re.search(r"//([\d.a-z]+):(\d+)/", connection_string)
     assert upstream
     lost: list[bytes] = []
@@ -196,19 +196,19 @@ async def losing_answers(connection_string: str) -> AsyncIterator[tuple[str, lis
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection(upstream[1], int(upstream[2]))
         try:
-            while asked := await reader.read(65_536):
-                far_writer.write(asked)
-                answer = await far_reader.read(65_536)
-                if any(asked.startswith(begin) for begin in lost):
+            while request := await reader.read(65_536):
+                far_writer.write(request)
+                response = await far_reader.read(65_536)
+                if any(request.startswith(begin) for begin in lost):
                     lost.clear()
                     return
-                writer.write(answer)
+                writer.write(response)
         finally:
             far_writer.close()
             writer.close()
 
-    async with await asyncio.start_server(relay, "127.0.0.1") as line:
-        port = line.sockets[0].getsockname()[1]
+    async with await asyncio.start_server(relay, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
         yield connection_string.replace(upstream[0], f"//127.0.0.1:{port}/"), lost
 
 
@@ -216,7 +216,7 @@ async def test_a_tick_is_published_once_if_the_response_to_its_write_is_lost(
     stack: Any, start_host: Callable[..., Host]
 ) -> None:
     stream = make_stream()
-    async with losing_answers(stack.tables_connection_string) as (tables, lost):
+    async with losing_responses(stack.tables_connection_string) as (tables, lost):
         host = start_host(tables=tables)
         async with listening(host, "ann", stream.group) as ann:
             await host.run_tick(stream, NOW)

@@ -132,7 +132,7 @@ class CountedHub(Hub):
 async def costs(stack: Stack) -> list[Row]:
     """Minutes of the timer, one right after the other: the clock does not wait."""
     async with provider.serve_provider() as sky, httpx.AsyncClient() as client:
-        sky.answers = {"/v1/forecast": provider.open_meteo, "/v1/search": provider.geocoding}
+        sky.responders = {"/v1/forecast": provider.open_meteo, "/v1/search": provider.geocoding}
         source = OpenMeteo(client, sky.base, sky.base)
         reports = weather.WeatherReports(source, parse_cities("London,Berlin,New York"))
         return [

@@ -2,7 +2,7 @@
 
 import azure.functions as func
 
-from events.webhook import WebhookResponse, answer_handshake, handle_event
+from events.webhook import WebhookResponse, accept_handshake, handle_event
 from realtime.http import Access, empty_response, endpoint, json_bytes_response
 
 bp = func.Blueprint()
@@ -18,7 +18,7 @@ ERRORS = (
 async def pubsub_events(req: func.HttpRequest) -> func.HttpResponse:
     """Receive an event of Web PubSub, or its validation handshake."""
     if req.method == "OPTIONS":
-        return _to_http(answer_handshake(req.headers))
+        return _to_http(accept_handshake(req.headers))
     return _to_http(await handle_event(req.headers, req.get_body()))
 
 

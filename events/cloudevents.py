@@ -63,7 +63,7 @@ class ConnectEventBody(msgspec.Struct, frozen=True):
 
 
 def allowed_origin(headers: Mapping[str, str], host: str) -> str | None:
-    """The origin to allow in the answer to the validation handshake, or None.
+    """The origin to allow in the response to the validation handshake, or None.
 
     With replicas or a custom domain the service sends several origins, separated by commas.
     """

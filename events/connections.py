@@ -68,9 +68,9 @@ async def _check_not_deleted(client: Client) -> None:
 
 
 async def disconnected(client: Client) -> None:
-    """Announce after a grace period that the user has left, unless the user is there again.
+    """Announce after a grace period that the user has left, unless the user has returned.
 
-    Does not wait for it: an instance answers a limited number of requests at the same time.
+    Does not wait for it: an instance handles a limited number of requests at the same time.
     """
     user_connections().remove(client.user_id, client.connection)
     departures().add(client.rooms, client.user_id)

@@ -25,7 +25,7 @@ ENTRY_OVERHEAD_BYTES = 512
 
 
 class Outcome(Protocol):
-    """What an event came to."""
+    """The outcome of an event."""
 
     @property
     def cacheable(self) -> bool:

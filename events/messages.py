@@ -60,7 +60,7 @@ async def _make_draft(client: Client, request: MessageRequest | DirectMessageReq
 async def _check_recipient(user_id: str) -> None:
     """Raises ApiError for a user who cannot get messages: banned, or never here.
 
-    The answer and the reads are the same, so that it does not tell who is banned.
+    Response and reads are the same in all cases, so they do not reveal who is banned.
     """
     banned, known, connected = await asyncio.gather(
         bans().is_banned(user_id), memberships().has_any(user_id), hub().user_exists(user_id)

@@ -43,8 +43,8 @@ class WebhookResponse:
         return len(self.body) + sum(len(name) + len(value) for name, value in self.headers.items())
 
 
-def answer_handshake(headers: Mapping[str, str]) -> WebhookResponse:
-    """The answer to the validation handshake: only the app's own service may send events."""
+def accept_handshake(headers: Mapping[str, str]) -> WebhookResponse:
+    """The response to the validation handshake: only the app's own service may send events."""
     origin = cloudevents.allowed_origin(headers, hub().host)
     if origin is None:
         log.warning("handshake rejected: the origin is not %s", hub().host)
@@ -86,12 +86,12 @@ async def _handle_connect(event: CloudEvent) -> WebhookResponse:
     rooms = tuple(validate_room(room) for one in body.groups if (room := room_of_group(one)))
     client = Client(event.connection, validate_user_id(event.user_id), rooms)
     groups = await connections.connect(client, body.groups)
-    answer = msgspec.json.encode({"groups": groups})
-    return WebhookResponse(answer, cloudevents.state_header(rooms))
+    content = msgspec.json.encode({"groups": groups})
+    return WebhookResponse(content, cloudevents.state_header(rooms))
 
 
 async def _handle_client_event(event: CloudEvent) -> WebhookResponse:
-    """Errors are answered with 200, because an error status may close the connection."""
+    """The response to an error has status 200, because an error status may close the connection."""
     try:
         reply = await _call_handler(event)
     except ApiError as error:

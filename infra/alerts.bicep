@@ -1,4 +1,4 @@
-// Alerts by mail; docs/operate.md says how to react to each.
+// Alerts by mail; docs/operate.md says how to respond to each.
 param location string
 param tags object
 param email string
@@ -28,7 +28,7 @@ var metricRules = [
 var queryRules = [
   {
     name: 'requests-fail'
-    description: 'More than ten requests were answered 5xx within five minutes: see Failures in Application Insights.'
+    description: 'More than ten requests got a 5xx status within five minutes: see Failures in Application Insights.'
     query: 'AppRequests | where toint(ResultCode) >= 500'
     window: 'PT5M'
     frequency: 'PT5M'
@@ -145,7 +145,7 @@ resource availabilityAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   location: 'global'
   tags: tags
   properties: {
-    description: '/api/health does not answer 200 for two of three locations: see the app and what it depends on.'
+    description: '/api/health does not return 200 for two of three locations: see the app and what it depends on.'
     enabled: true
     severity: 1
     scopes: [availabilityTest.id, insightsId]

@@ -74,7 +74,7 @@ resource app 'Microsoft.Web/sites@2025-05-01' = {
     }
   }
 
-  // Deployments use Entra tokens; nobody needs the publishing user name and password.
+  // Deployments use Entra tokens; nothing needs the publishing user name and password.
   resource publishing 'basicPublishingCredentialsPolicies' = [
     for protocol in ['ftp', 'scm']: {
       name: protocol

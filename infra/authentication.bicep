@@ -21,7 +21,7 @@ resource authentication 'Microsoft.Web/sites/config@2025-05-01' = {
     platform: { enabled: true }
     globalValidation: {
       requireAuthentication: false
-      // The app itself answers 401 where it needs an identity; servers send a function key.
+      // The app itself returns 401 where it needs an identity; servers send a function key.
       unauthenticatedClientAction: 'AllowAnonymous'
     }
     identityProviders: {
@@ -33,7 +33,7 @@ resource authentication 'Microsoft.Web/sites/config@2025-05-01' = {
           openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
         }
         validation: {
-          // A bearer token for any other audience is answered 401 before it reaches the app, also
+          // A bearer token for any other audience gets a 401 before it reaches the app, also
           // with AllowAnonymous. Web PubSub's token is for webhookAudience, and the app checks it.
           allowedAudiences: filter(audiences, audience => !empty(audience))
         }

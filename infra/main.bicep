@@ -43,7 +43,7 @@ param environmentName string
 ])
 param location string
 
-@description('Object id of the user or service principal that deploys. It gets the role Key Vault Secrets Officer on the vault; without an id nobody does.')
+@description('Object id of the user or service principal that deploys. It gets the role Key Vault Secrets Officer on the vault; without an id no principal does.')
 param principalId string = ''
 
 @description('App settings that the deployer chooses; main.parameters.json fills them from the azd environment.')
@@ -71,7 +71,7 @@ param instanceMemory int = 512
 
 @minValue(1)
 @maxValue(1000)
-@description('Concurrent HTTP requests of one instance; app.bicep says why it is not 1.')
+@description('Concurrent HTTP requests of one instance; app.bicep explains why it is not 1.')
 param httpConcurrency int = 16
 
 @minValue(-1)

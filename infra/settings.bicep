@@ -1,4 +1,4 @@
-// The app settings. Settings that others added, for example in the portal, are kept.
+// The app settings. Settings that were added elsewhere, for example in the portal, stay.
 param app string
 
 @secure()
@@ -15,7 +15,7 @@ param sessionSecretUri string
 param insightsConnectionString string
 param settings object
 
-// Entra tokens are of version 1 or 2, as the app registration of the audience says. The two name
+// Entra tokens are of version 1 or 2, as the app registration of the audience defines. The two name
 // the issuer and the audience differently:
 // learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 var tenantId = tenant().tenantId
@@ -40,7 +40,7 @@ resource appSettings 'Microsoft.Web/sites/config@2025-05-01' = {
     AzureWebJobsStorage__blobServiceUri: blobEndpoint
     AzureWebJobsStorage__credential: 'managedidentity'
     AzureWebJobsStorage__clientId: clientId
-    // Without it the host answers HEAD, OPTIONS and POST on / with its welcome page.
+    // Without it the host responds to HEAD, OPTIONS and POST on / with its welcome page.
     AzureWebJobsDisableHomepage: 'true'
     APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
     APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${clientId};Authorization=AAD'

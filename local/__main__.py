@@ -2,10 +2,10 @@
 
     python -m local [--data DIR]
 
-Ctrl-C stops all of it. The data is stored in .local/ and is there again next time. The app uses the
-local parts, whatever connection strings its settings have.
+Ctrl-C stops all of it. The data is stored in .local/ and is used again by the next start. The app
+uses the local parts even if its settings have other connection strings.
 In GitHub Codespaces, and with --public-url, one more port serves the app and Web PubSub together,
-for the tunnel through which browsers come.
+which a tunnel can forward to.
 """
 
 import argparse
@@ -125,7 +125,7 @@ def run(ports: Ports, data: Path, public_url: str | None, public_port: int, *, k
 
 
 def describe_overridden(addresses: Mapping[str, str]) -> Iterator[str]:
-    """A line for each setting of the developer in whose place the local parts are used."""
+    """A line for each setting of the developer that the local parts override."""
     example = _read_values("local.settings.json.example")
     own = _read_values("local.settings.json")
     from_file = dict.fromkeys(own, "local.settings.json")

@@ -32,7 +32,7 @@ NEEDS_AZD = ("handler", "roles", "regions", "functions")
 
 
 async def inspect_deployment(url: str, environment: Mapping[str, str] = os.environ) -> list[Result]:
-    """What Azure says about the deployment at an address. Without azd the checks are `skipped`."""
+    """Checks of the deployment at an address. Without azd they are `skipped`."""
     try:
         values = await read_azd_environment(url, environment)
         output = await _run(
@@ -42,13 +42,13 @@ async def inspect_deployment(url: str, environment: Mapping[str, str] = os.envir
         found = json.loads(output)["findings"]
     except _UnavailableError as reason:
         return [(name, "skipped", str(reason)) for name in NEEDS_AZD]
-    return [(one["check"], one["state"], one["says"]) for one in found]
+    return [(one["check"], one["state"], one["message"]) for one in found]
 
 
 async def check_streams(http: aiohttp.ClientSession, url: str) -> Result:
     """Every stream has a frame that is not late; a stream that is turned off is not listed."""
-    async with http.get(f"{url}/api/streams") as answer:
-        listed: dict[str, Any] = await answer.json()
+    async with http.get(f"{url}/api/streams") as response:
+        listed: dict[str, Any] = await response.json()
     streams = listed.get("streams", [])
     late = [
         f"{one['name']} ({_describe_age(one['age_seconds'])})"
@@ -56,11 +56,11 @@ async def check_streams(http: aiohttp.ClientSession, url: str) -> Result:
         if not one["active"]
     ]
     if late:
-        says = (
+        problem = (
             f"These streams do not tick: {', '.join(late)}. Look at their timer functions in "
             "Application Insights; turn a stream off with STREAMS_OFF."
         )
-        return "streams", "failed", says
+        return "streams", "failed", problem
     return "streams", "ok", f"{len(streams)} streams tick"
 
 
@@ -94,11 +94,11 @@ async def _run(command: list[str], environment: Mapping[str, str]) -> str:
     except TimeoutError:
         process.kill()
         await process.wait()
-        raise _UnavailableError(f"no answer within {COMMAND_TIMEOUT_SECONDS:.0f} s") from None
+        raise _UnavailableError(f"no response within {COMMAND_TIMEOUT_SECONDS:.0f} s") from None
     if process.returncode:
         raise _UnavailableError(errors.decode(errors="replace").strip().splitlines()[-1])
     return output.decode()
 
 
 class _UnavailableError(Exception):
-    """The checks could not be made; the text says why."""
+    """The checks cannot run; the text is the reason."""

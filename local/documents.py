@@ -1,7 +1,7 @@
 """Generates docs/asyncapi.json and docs/settings.md from the code.
 
 python -m local.documents           writes both
-python -m local.documents --check   says whether they are current and changes nothing
+python -m local.documents --check   reports those that are not current and changes nothing
 """
 
 import argparse

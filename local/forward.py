@@ -66,10 +66,10 @@ class Forwarder:
                 headers=headers,
                 data=await request.read(),
                 allow_redirects=False,
-            ) as answer,
+            ) as response,
         ):
-            kept = _without(answer.headers, _HOP_BY_HOP)
-            return web.Response(status=answer.status, headers=kept, body=await answer.read())
+            headers = _without(response.headers, _HOP_BY_HOP)
+            return web.Response(status=response.status, headers=headers, body=await response.read())
 
     def _target_headers(self, headers: Mapping[str, str], base: URL) -> CIMultiDict[str]:
         """The request's headers, as a browser would send them to the target itself."""

@@ -1,7 +1,7 @@
 """Ends processes whose parent has died without ending them, killed or crashed.
 
 The parent starts it with a pipe to its standard input and writes a line for each process: "+PID"
-when it starts and "-PID" when it has ended. When the pipe closes, the parent is gone.
+when it starts and "-PID" when it has ended. When the pipe closes, the parent has ended.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Other programs in the place of our Functions host and our Web PubSub emulator.
+"""Other programs that replace our Functions host and our Web PubSub emulator.
 
     FUNCTIONS_HOST="func start --port {port}"
     WEBPUBSUB_EMULATOR="awps-emulator --urls http://localhost:{port}"
@@ -52,7 +52,7 @@ def functions_host(
 
 
 def _example_values(app: Path) -> dict[str, str]:
-    """Core Tools reads local.settings.json alone; our host takes the example in its place."""
+    """Core Tools reads local.settings.json alone; our host uses the example without it."""
     example = app / "local.settings.json.example"
     if (app / "local.settings.json").exists() or not example.exists():
         return {}

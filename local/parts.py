@@ -6,9 +6,9 @@
     for part in (tables, hub, app):
         part.wait()
 
-Starting returns at once, so parts start side by side; wait() returns when a part answers.
-Used by `python -m local`, by the tests and by the benchmarks. Two settings put other programs in
-the place of ours, to run the tests with them: FUNCTIONS_HOST and WEBPUBSUB_EMULATOR, see
+Starting returns at once, so parts start in parallel; wait() returns when a part responds.
+Used by `python -m local`, by the tests and by the benchmarks. Two settings replace
+parts by other programs, to run the tests with them: FUNCTIONS_HOST and WEBPUBSUB_EMULATOR, see
 local/other_parts.py.
 """
 
@@ -31,7 +31,7 @@ EMULATOR_SOURCE = ROOT / "emulator/src"
 AZURITE = ROOT / "local/node_modules/azurite/dist/src"
 
 HUB = "townsquare"
-# The default of Microsoft's own emulator, so that either can stand in for the other.
+# The default of Microsoft's own emulator, so that either can replace the other.
 ACCESS_KEY = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH"
 # The account that every Azurite has; both are printed in its documentation.
 TABLES_ACCOUNT = "devstoreaccount1"
@@ -45,7 +45,7 @@ AZURITE_ACCOUNT = (
 
 
 def start_tables(port: int, location: Path | None = None) -> Part:
-    """Azurite's table service; without a location it keeps its data in memory."""
+    """Azurite's table service; without a location its data is in memory."""
     return _start(_azurite("Table Storage", "table", port, location))
 
 
@@ -63,19 +63,19 @@ def _azurite(name: str, service: str, port: int, location: Path | None) -> Part:
         node(), str(program), f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port),
         *storage, "--silent", "--disableTelemetry", "--skipApiVersionCheck",
     ]  # fmt: skip
-    # Azurite's answer to anything unsigned is a 403: an answer.
+    # Azurite's response to an unsigned request is a 403, which is enough.
     return Part(name, f"http://127.0.0.1:{port}", "/", command)
 
 
 def start_webpubsub(port: int, settings: Path, access_key: str = ACCESS_KEY) -> Part:
-    """The Web PubSub emulator; `settings` says where it sends the events of which hub."""
+    """The Web PubSub emulator; `settings` has the event handlers of each hub."""
     if other_parts.WEBPUBSUB_EMULATOR in os.environ:
         return _start(other_parts.webpubsub_emulator(port, settings))
     command = [
         sys.executable, "-m", "webpubsub_emulator",
         "--port", str(port), "--access-key", access_key, "--settings", str(settings),
     ]  # fmt: skip
-    # The emulator of this checkout, whatever is installed.
+    # The emulator of this checkout, not an installed one.
     source = {"PYTHONPATH": str(EMULATOR_SOURCE)}
     return _start(Part("Web PubSub", f"http://localhost:{port}", "/api/health", command, source))
 
@@ -166,7 +166,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Three ports that nobody uses now."""
+        """Three free ports."""
         return cls(*free_ports(3))
 
 
@@ -204,7 +204,7 @@ class Stack:
         return self.environment["TABLES_CONNECTION_STRING"]
 
     def wait(self) -> None:
-        """Returns when all parts answer. Raises PartError."""
+        """Returns when all parts respond. Raises PartError."""
         for part in self.parts:
             part.wait()
 
@@ -221,7 +221,7 @@ def start_stack(
     settings: Mapping[str, str] | None = None,  # of the app, beside the addresses of the parts
     listener: Callable[[str], None] | None = None,
 ) -> Stack:
-    """Starts all parts side by side; with `keep`, their data survives a restart."""
+    """Starts all parts in parallel; with `keep`, their data survives a restart."""
     event_handlers = write_event_handlers(data / "webpubsub.json", ports.functions)
     started: list[Part] = []
     try:

@@ -65,7 +65,7 @@ class Part:
         while not self.is_ready():
             self.check()
             if time.monotonic() > deadline:
-                raise PartError(f"{self.name} does not answer at {self.url}. {self.last_output()}")
+                raise PartError(f"{self.name} does not respond at {self.url}. {self.last_output()}")
             time.sleep(POLL_SECONDS)
 
     def is_ready(self) -> bool:

@@ -53,7 +53,7 @@ def _send_file(
 
 @endpoint(bp, "GET", "api/health", Access.PUBLIC, response=HealthStatus)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
-    """Get whether storage and service answer; the report is at most 5 s old."""
+    """Get whether storage and service are available; the report is at most 5 s old."""
     report = await reported_health().report()
     return json_response(HealthStatus(report.status), _status_code(report))
 

@@ -1,7 +1,7 @@
 """The health report: storage and service are called, stream ages are read.
 
-Everybody may ask, so a report is shared: storage and service are called at most once in
-REPORT_CACHE_SECONDS, however many requests come. Strangers get the status only.
+The status is public, so a report is cached: storage and service are called at most once in
+REPORT_CACHE_SECONDS, independent of the number of requests. Details require the function key.
 """
 
 import asyncio

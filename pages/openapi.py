@@ -68,7 +68,7 @@ SCHEMES = {
     },
 }
 
-NO_KEY = "- The function key is missing or wrong. The platform answers this without a body."
+NO_KEY = "- The function key is missing or wrong. The platform sends this without a body."
 
 
 @cache

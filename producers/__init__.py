@@ -33,5 +33,5 @@ async def run_streams() -> None:
 
 add_streams(__name__, __path__)
 
-# Not monitored: a minute that was missed is not made up for, since a frame describes the present.
+# Not monitored: a missed minute is not run later, since a frame describes the present.
 timer_function(bp, "run_streams", "0 * * * * *", run_streams, monitor=False)

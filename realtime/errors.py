@@ -1,4 +1,4 @@
-"""The errors that a caller gets as an answer: their codes, HTTP status codes and meanings."""
+"""The errors that a caller gets: their codes, HTTP status codes and meanings."""
 
 from dataclasses import dataclass
 
@@ -61,7 +61,7 @@ ERROR_CODES = {
 
 
 class ApiError(Exception):
-    """A request that is answered with an error object and has no effect.
+    """A rejected request: it has no effect, and its response is an error object.
 
     `code` is a key of ERROR_CODES, `message` a sentence for people. `revision` is the present
     revision of a message, for the code `conflict`.

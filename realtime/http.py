@@ -1,4 +1,4 @@
-"""How an HTTP function is declared, parses its request and answers."""
+"""The declaration of HTTP functions, the parsing of their requests and their responses."""
 
 import inspect
 import logging
@@ -49,7 +49,7 @@ class Endpoint:
 
     `query` and `body` are parsed before the handler is called; `request` is what the handler
     parses by itself, from either. A handler with `raw` returns the whole HTTP response.
-    `errors` are all error codes that the function may answer with.
+    `errors` are all error codes that the function may return.
     """
 
     name: str
@@ -141,7 +141,7 @@ def _wrap(handler: Handler, declared: Endpoint) -> Handler:
             _check_declared(declared, error)
             return error_response(error)
         except InvalidSettingsError as error:
-            log.error("%s", error)  # noqa: TRY400 - the sentence says all
+            log.error("%s", error)  # noqa: TRY400 - the text names the setting
             return error_response(
                 ApiError("unavailable", "The app is not configured; see its log.")
             )
@@ -157,7 +157,7 @@ def _wrap(handler: Handler, declared: Endpoint) -> Handler:
 def _check_declared(declared: Endpoint, error: ApiError) -> None:
     """Log a code that the API document does not have; the tests fail on such a line."""
     if error.code not in declared.errors:
-        log.error("%s answers with the undeclared error %s", declared.name, error.code)
+        log.error("%s returned the undeclared error %s", declared.name, error.code)
 
 
 def parse_query(req: func.HttpRequest, kind: type[T]) -> T:

@@ -1,6 +1,6 @@
 """The messages that clients receive, as frozen structs, and the checks of contents.
 
-A type's name ends in Response for the answer to a sender, and in Event for what others receive.
+A type's name ends in Response for the response to a sender, and in Event for what others receive.
 What clients send is in `requests`.
 """
 
@@ -119,7 +119,7 @@ class RoomUser(Struct, frozen=True):
 
 
 class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
-    """The answer to `join`.
+    """The response to `join`.
 
     If `recovered` is true, `messages` and `changes` hold everything after the client's position.
     Otherwise `messages` is the newest page, and the client discards what it had. `read` is the
@@ -164,7 +164,7 @@ class ReadEvent(Struct, frozen=True, tag_field="type", tag="read", omit_defaults
 
 
 class ErrorMessage(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
-    """The answer to a rejected event.
+    """The response to a rejected event.
 
     `revision` is the present revision of a message, for the code `conflict`. It is sent with HTTP
     200, because Web PubSub may close the connection after an error status.

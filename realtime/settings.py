@@ -86,7 +86,7 @@ class Settings:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """The settings of an environment. Raises InvalidSettingsError that says what to change."""
+        """The settings of an environment. Raises InvalidSettingsError."""
         values = {
             one.name: _convert(one, environ[one.name.upper()])
             for one in fields(cls)

@@ -14,7 +14,7 @@ def timer_function(
 ) -> None:
     """Declare a timer function that calls `handler`; `schedule` is NCRONTAB or `%SETTING%`.
 
-    With `monitor`, a run that was missed while no host was there is made up for once:
+    With `monitor`, a run that was missed while no host was running is run once, late:
     learn.microsoft.com/azure/azure-functions/functions-bindings-timer
     """
 

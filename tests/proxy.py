@@ -8,6 +8,10 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from tests.http_server import serve
+
+HOP_BY_HOP = {"transfer-encoding", "content-length", "connection", "keep-alive", "content-encoding"}
+
 
 @dataclass
 class Proxy:
@@ -22,7 +26,7 @@ class Proxy:
 async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
     proxy = Proxy()
 
-    def target_url(request: web.Request) -> URL:
+    def target_url(request: web.BaseRequest) -> URL:
         """The unchanged URL, because the signature of a request covers it."""
         return URL(target + request.raw_path, encoded=True)
 
@@ -30,7 +34,7 @@ async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
         auto_decompress=False, skip_auto_headers=["Content-Type"]
     ) as client:
 
-        async def forward(request: web.Request) -> web.StreamResponse:
+        async def forward(request: web.BaseRequest) -> web.StreamResponse:
             body = await request.read()
             async with client.request(
                 request.method, target_url(request), headers=request.headers, data=body
@@ -41,25 +45,8 @@ async def losing_proxy(target: str) -> AsyncIterator[Proxy]:
                 proxy.lost += 1
                 assert request.transport
                 request.transport.abort()
-            headers = {k: v for k, v in response.headers.items() if k.lower() not in _HOP_BY_HOP}
+            headers = {k: v for k, v in response.headers.items() if k.lower() not in HOP_BY_HOP}
             return web.Response(status=response.status, headers=headers, body=content)
 
-        runner = web.ServerRunner(web.Server(forward))
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        try:
-            host, port = runner.addresses[0][:2]
-            proxy.url = f"http://{host}:{port}"
+        async with serve(forward) as proxy.url:
             yield proxy
-        finally:
-            await runner.cleanup()
-
-
-_HOP_BY_HOP = {
-    "transfer-encoding",
-    "content-length",
-    "connection",
-    "keep-alive",
-    "content-encoding",
-}

@@ -15,6 +15,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.http_server import serve
+
 Response = web.StreamResponse | None
 """None closes the connection without a response."""
 
@@ -53,15 +55,8 @@ async def stand_in(
             return web.Response()
         return response
 
-    runner = web.ServerRunner(web.Server(handle))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=certificate).start()
-    try:
-        port = runner.addresses[0][1]
-        server.url = f"https://localhost:{port}" if certificate else f"http://127.0.0.1:{port}"
+    async with serve(handle, certificate=certificate) as server.url:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def make_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:

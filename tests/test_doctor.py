@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from local.parts import (
     start_webpubsub,
     write_event_handlers,
 )
+from tests.http_server import serve
 
 TIMEOUT_SECONDS = 5.0
 
@@ -116,7 +117,7 @@ async def test_a_wrong_key_of_web_pubsub_is_distinguished_from_a_wrong_address(s
     by_address = await findings(stack.url, {**settings, "WEBPUBSUB_CONNECTION_STRING": nowhere})
 
     assert_failed(by_key["webpubsub"], "refuse", "WEBPUBSUB_CONNECTION_STRING")
-    assert_failed(by_address["webpubsub"], "does not answer", "WEBPUBSUB_CONNECTION_STRING")
+    assert_failed(by_address["webpubsub"], "does not respond", "WEBPUBSUB_CONNECTION_STRING")
 
 
 async def test_a_wrong_key_of_the_tables_is_named(stack, settings):
@@ -144,14 +145,8 @@ async def app_with_a_fast_clock() -> AsyncIterator[str]:
         date = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
         return web.json_response({"status": "ok", "checks": {}}, headers={"Date": date})
 
-    app = web.Application()
-    app.router.add_get("/api/health", health)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    (port,) = free_ports(1)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield f"http://127.0.0.1:{port}"
-    await runner.cleanup()
+    async with serve(health) as url:
+        yield url
 
 
 async def test_clocks_that_differ_are_named_with_the_difference(app_with_a_fast_clock):
@@ -164,13 +159,13 @@ async def test_clocks_that_differ_are_named_with_the_difference(app_with_a_fast_
 async def test_a_server_that_is_not_the_app_is_named(app_with_a_fast_clock):
     found = await findings(f"{app_with_a_fast_clock}/elsewhere")
 
-    assert_failed(found["app"], "/api/health answers 404", "Is http://127.0.0.1", "the app?")
+    assert_failed(found["app"], "/api/health returned 404", "Is http://127.0.0.1", "the app?")
 
 
 async def test_an_app_that_is_not_configured_is_named(start):
     found = await findings(start(SESSION_SECRET="short").url)
 
-    assert_failed(found["app"], "/api/health answers 503", "not configured")
+    assert_failed(found["app"], "/api/health returned 503", "not configured")
     assert found["negotiate"].state == "skipped"
 
 
@@ -195,14 +190,10 @@ async def test_a_webhook_behind_a_key_is_checked_with_the_key(start):
 
 
 async def test_a_hub_without_a_handler_is_named(start, tmp_path):
-    hub = start_webpubsub(free_ports(1)[0], handlers(tmp_path, []))
-    try:
-        hub.wait()
-        app = start(WEBPUBSUB_CONNECTION_STRING=string_of(hub))
+    with running_hub(handlers(tmp_path, [])) as connection_string:
+        app = start(WEBPUBSUB_CONNECTION_STRING=connection_string)
 
         found = await findings(app.url)
-    finally:
-        hub.stop()
 
     assert_failed(
         found["conversation"], "could not deliver `join`", "event handler", "connect_hub.py"
@@ -211,14 +202,10 @@ async def test_a_hub_without_a_handler_is_named(start, tmp_path):
 
 async def test_a_hub_whose_handler_is_unreachable_is_named(start, tmp_path):
     handler = write_event_handlers(tmp_path / "webpubsub.json", free_ports(1)[0])
-    hub = start_webpubsub(free_ports(1)[0], handler)
-    try:
-        hub.wait()
-        app = start(WEBPUBSUB_CONNECTION_STRING=string_of(hub))
+    with running_hub(handler) as connection_string:
+        app = start(WEBPUBSUB_CONNECTION_STRING=connection_string)
 
         found = await findings(app.url)
-    finally:
-        hub.stop()
 
     assert_failed(found["conversation"], "event handler", "connect")
 
@@ -232,13 +219,20 @@ def handlers(folder: Path, event_handlers: list) -> Path:
     return file
 
 
-def string_of(hub: Part) -> str:
-    return f"Endpoint={hub.url};AccessKey={ACCESS_KEY};Version=1.0;"
+@contextmanager
+def running_hub(settings: Path) -> Iterator[str]:
+    """An emulator with other settings; its connection string."""
+    hub = start_webpubsub(free_ports(1)[0], settings)
+    try:
+        hub.wait()
+        yield f"Endpoint={hub.url};AccessKey={ACCESS_KEY};Version=1.0;"
+    finally:
+        hub.stop()
 
 
 @pytest.fixture
 async def silent_server() -> AsyncIterator[str]:
-    """A server that accepts connections and never answers: a frozen service."""
+    """A server that accepts connections and never responds, like a frozen service."""
     waiting: list[asyncio.StreamWriter] = []
 
     async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -251,7 +245,7 @@ async def silent_server() -> AsyncIterator[str]:
     server.close()
 
 
-async def test_services_that_never_answer_are_named(stack, settings, silent_server):
+async def test_services_that_never_respond_are_named(stack, settings, silent_server):
     address = settings["TABLES_CONNECTION_STRING"].rpartition("TableEndpoint=")[0]
     frozen = {
         "TABLES_CONNECTION_STRING": f"{address}TableEndpoint={silent_server}/devstoreaccount1;",
@@ -260,12 +254,12 @@ async def test_services_that_never_answer_are_named(stack, settings, silent_serv
 
     found = await findings(stack.url, {**settings, **frozen})
 
-    assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "does not answer")
-    assert_failed(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not answer")
+    assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "does not respond")
+    assert_failed(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not respond")
     assert found["conversation"].state == "ok"
 
 
-async def test_an_app_that_never_answers_is_named(silent_server):
+async def test_an_app_that_never_responds_is_named(silent_server):
     found = await findings(silent_server)
 
     assert_failed(found["app"], "No response within")
@@ -275,7 +269,7 @@ async def test_an_app_that_never_answers_is_named(silent_server):
 async def test_the_address_of_another_part_is_recognized(stack):
     tables, hub = await findings(stack.tables.url), await findings(stack.webpubsub.url)
 
-    assert_failed(tables["app"], "That is Azurite", "7071")
+    assert_failed(tables["app"], "This is Azurite", "7071")
     assert_failed(hub["app"], "Web PubSub or its emulator", "7071")
 
 
@@ -284,7 +278,7 @@ async def test_unexpected_json_is_not_accepted_as_the_app(body):
     async def response(_: web.Request) -> web.Response:
         return web.Response(text=body, content_type="application/json")
 
-    async with served(response) as url:
+    async with serve(response) as url:
         found = await findings(url)
 
     assert_failed(found["app"], "expected 200")
@@ -299,7 +293,7 @@ async def test_an_unexpected_negotiate_response_is_a_finding(response):
         text = '{"status": "ok"}' if is_health else response
         return web.Response(text=text, content_type="application/json")
 
-    async with served(respond) as url:
+    async with serve(respond) as url:
         found = await findings(url)
 
     assert list(found) == [name for name in CHECKS if name not in SETTINGS_CHECKS]
@@ -315,23 +309,11 @@ async def test_streams_and_resources_of_a_deployed_app_are_checked():
             streams if request.path == "/api/streams" else {"status": "ok", "checks": {}}
         )
 
-    async with served(respond, "127.0.0.2") as url:
+    async with serve(respond, "127.0.0.2") as url:
         found = await findings(url)
 
     assert_failed(found["streams"], "weather (last frame 700 s ago)")
     assert {found[name].state for name in ("handler", "roles", "functions")} == {"skipped"}
-
-
-@asynccontextmanager
-async def served(handler, address: str = "127.0.0.1") -> AsyncIterator[str]:
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    (port,) = free_ports(1)
-    await web.TCPSite(runner, address, port).start()
-    yield f"http://{address}:{port}"
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize(
@@ -351,7 +333,7 @@ def test_an_address_without_a_scheme_is_completed(typed, url):
     "typed", ["", "http://", "ftp://x", "http://x:port", "http://[", "x:99999"]
 )
 def test_an_invalid_address_is_named(typed):
-    with pytest.raises(CheckFailedError, match="is no address; expected one like"):
+    with pytest.raises(CheckFailedError, match="is not an address; expected one like"):
         parse_url(typed)
 
 

@@ -41,6 +41,7 @@ from realtime.names import (
     validate_user_id,
 )
 from realtime.settings import LOCAL_SECRET, InvalidSettingsError, Settings
+from tests.clock import Clock
 from tests.issuer import AUDIENCE, OwnIssuer
 from tests.service import Service
 from tests.strict import QUIET
@@ -473,14 +474,6 @@ async def test_a_cross_site_request_with_the_cookie_is_forbidden() -> None:
 
 
 # --- OpenID Connect -----------------------------------------------------------------------------
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @pytest.fixture

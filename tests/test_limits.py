@@ -14,6 +14,7 @@ from events.rejections import MAX_REJECTIONS_PER_MINUTE
 from local.parts import Part, Stack
 from realtime.errors import ApiError
 from realtime.rate_limit import MAX_BUCKETS, RateLimiter
+from tests.clock import Clock
 from tests.service import Service, new_connection
 from tests.strict import (
     CONNECTIONS_PER_USER,
@@ -27,14 +28,6 @@ from tests.strict import (
 from tests.users import User
 
 SECOND_MS = 1000
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @pytest.fixture

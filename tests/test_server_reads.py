@@ -1,4 +1,4 @@
-"""What a server reads by key, and an operator with a session, in the shapes that users get."""
+"""Reads by function key and by operator session return the same structures as those of users."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ import pytest
 
 from local.parts import Part, Stack
 from tests.strict import KEY
-from tests.test_operators import enter
+from tests.test_operators import create_vouched_user
 from tests.users import User
 
 Look = Callable[[str], Awaitable[list[Any]]]
@@ -17,19 +17,19 @@ Look = Callable[[str], Awaitable[list[Any]]]
 
 @pytest.fixture
 async def olivia(stack: Stack, http: aiohttp.ClientSession) -> User:
-    return await enter(http, stack.url, "olivia", operator=True)
+    return await create_vouched_user(http, stack.url, "olivia", operator=True)
 
 
 async def get_by_key(
     http: aiohttp.ClientSession, strict: Part, path: str, key: str = KEY
 ) -> tuple[int, Any]:
-    async with http.get(f"{strict.url}{path}", headers={"x-functions-key": key}) as answer:
-        body = await answer.json() if answer.content_type == "application/json" else None
-        return answer.status, body
+    async with http.get(f"{strict.url}{path}", headers={"x-functions-key": key}) as response:
+        body = await response.json() if response.content_type == "application/json" else None
+        return response.status, body
 
 
 async def wait_for(look: Look, connection: str, expected: list[Any]) -> None:
-    """The service removes a connection soon after it was closed."""
+    """Repeat `look` until the values are as expected: a closed connection is removed later."""
     for _ in range(200):
         if (found := await look(connection)) == expected:
             return
@@ -37,13 +37,13 @@ async def wait_for(look: Look, connection: str, expected: list[Any]) -> None:
     assert found == expected
 
 
-async def test_key_and_operator_read_a_private_room_that_others_do_not_know(
+async def test_key_and_operator_read_a_private_room_that_is_unknown_to_others(
     stack: Stack, strict: Part, http: aiohttp.ClientSession, ann: User, bob: User, olivia: User,
     room: str,
 ) -> None:  # fmt: skip
     for path, body in ((room, {"private": True}), (f"{room}/members/{ann.id}", None)):
-        async with http.put(f"{stack.url}/api/rooms/{path}", json=body) as answer:
-            assert answer.status == 200
+        async with http.put(f"{stack.url}/api/rooms/{path}", json=body) as response:
+            assert response.status == 200
     async with ann.connect(room) as tab:
         for n in range(7):
             await tab.send_message(room, f"message {n}")
@@ -58,7 +58,7 @@ async def test_key_and_operator_read_a_private_room_that_others_do_not_know(
             assert wrong == (401, None)
 
 
-async def test_key_and_operator_see_connections_and_subscriptions_come_and_go(
+async def test_key_and_operator_read_current_connections_and_subscriptions(
     strict: Part, http: aiohttp.ClientSession, ann: User, olivia: User
 ) -> None:
     async def look(connection: str) -> list[Any]:
@@ -91,10 +91,10 @@ async def test_key_and_operator_see_connections_and_subscriptions_come_and_go(
             await wait_for(look, closed, [True, streams[:1], False])
 
 
-async def test_only_operators_and_key_holders_look_at_connections_and_subscriptions(
+async def test_connections_and_subscriptions_require_an_operator_or_the_key(
     strict: Part, http: aiohttp.ClientSession, ann: User, bob: User
 ) -> None:
-    refused = [
+    rejected = [
         await ann.ask("GET", f"/api/operator/users/{bob.id}/subscriptions"),
         await ann.ask("GET", "/api/operator/connections/none"),
     ]
@@ -108,5 +108,7 @@ async def test_only_operators_and_key_holders_look_at_connections_and_subscripti
         )
     ]
 
-    assert [(status, body["error"]["code"]) for status, body in refused] == [(403, "forbidden")] * 2
+    assert [(status, body["error"]["code"]) for status, body in rejected] == [
+        (403, "forbidden")
+    ] * 2
     assert without_key == [401] * 4

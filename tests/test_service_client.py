@@ -24,24 +24,15 @@ from realtime.azure.service_client import (
     connect_with_key,
 )
 from realtime.azure.transport import make_transport
+from tests.clock import Clock
 from tests.stand_in import ManagedIdentity, StandIn, make_certificate, stand_in
 
 KEYS = ["first-key-of-the-service-32-bytes", "other-key-of-the-service-32-bytes"]
 
 
-class Clock:
-    """A clock that the test sets, in seconds since the epoch."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(1_800_000_000.0)
 
 
 @asynccontextmanager
@@ -74,31 +65,31 @@ async def test_the_audience_of_a_token_is_the_url_without_its_query(clock: Clock
         token = await send("/api/hubs/live/groups/a%20b/:send?api-version=1")
         url = f"{server.url}/api/hubs/live/groups/a%20b/:send"
 
-    assert claims(token, url) == {"aud": url, "exp": int(clock.now) + TOKEN_SECONDS}
+    assert claims(token, url) == {"aud": url, "exp": int(clock.time) + TOKEN_SECONDS}
 
 
 async def test_a_token_is_reused_until_its_last_minute(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:
         first = await send()
-        clock.now += TOKEN_SECONDS - RENEWAL_SECONDS
+        clock.time += TOKEN_SECONDS - RENEWAL_SECONDS
         last_use = await send()
-        clock.now += 1
+        clock.time += 1
         renewed = await send()
 
         assert last_use == first
         url = f"{server.url}/api/hubs/live/:send"
-        assert claims(renewed, url)["exp"] == int(clock.now) + TOKEN_SECONDS
+        assert claims(renewed, url)["exp"] == int(clock.time) + TOKEN_SECONDS
 
 
 async def test_no_token_is_sent_after_its_expiry_even_when_the_clock_jumps(clock: Clock) -> None:
     policy = ServiceTokenPolicy(AzureKeyCredential(KEYS[0]), now=clock)
     async with stand_in(web.Response) as server, sender(server, policy) as send:
         for jump in (0, TOKEN_SECONDS, 86_400, 1):
-            clock.now += jump
+            clock.time += jump
             token = await send()
 
-            assert claims(token, f"{server.url}/api/hubs/live/:send")["exp"] > clock.now
+            assert claims(token, f"{server.url}/api/hubs/live/:send")["exp"] > clock.time
 
 
 async def test_each_url_has_its_own_token(clock: Clock) -> None:
@@ -131,7 +122,7 @@ async def test_a_rejected_token_is_not_reused(clock: Clock) -> None:
         sender(server, policy) as send,
     ):
         refused = await send()
-        clock.now += 1
+        clock.time += 1
         accepted = await send()
         reused = await send()
 
@@ -148,7 +139,7 @@ def test_the_token_cache_is_bounded_and_keeps_recently_used_tokens(clock: Clock)
         return str(request.headers["Authorization"])
 
     first, second = sign(1), sign(2)
-    clock.now += 1
+    clock.time += 1
     for number in range(3, MAX_TOKENS + 2):
         assert sign(1) == first  # the first token stays in use
         sign(number)

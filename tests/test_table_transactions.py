@@ -607,7 +607,7 @@ async def test_an_invalid_response_is_an_error(made: Any) -> None:
 
 async def test_a_response_for_fewer_operations_is_an_error() -> None:
     async with stand_in(created_response) as server, connect(server.url) as (ours, _):
-        with pytest.raises(ServiceResponseError, match="2 operations, its answer has 1"):
+        with pytest.raises(ServiceResponseError, match="2 operations, its response has 1"):
             await ours.submit("history", [Insert(ROW), Insert(NEW)])
 
 

@@ -29,12 +29,12 @@ def main() -> None:
 
     def attempt() -> float | None:
         nonlocal problem
-        answer = manager.call("GET", path, retry=SETTLING)
-        assignments = [one["properties"] for one in answer.json["value"]]
+        response = manager.call("GET", path, retry=SETTLING)
+        assignments = [one["properties"] for one in response.json["value"]]
         mine = [one for one in assignments if one["scope"].lower() == storage.lower()]
         given = {one["roleDefinitionId"].rpartition("/")[2].lower() for one in mine}
         missing = [name for role, name in NEEDED_ROLES.items() if role not in given]
-        age = min((_age(one["createdOn"], answer.headers) for one in mine), default=0.0)
+        age = min((_age(one["createdOn"], response.headers) for one in mine), default=0.0)
         if missing:
             problem = f"{' and '.join(missing)} on the storage account is not assigned yet"
         elif age < WAIT_SECONDS:

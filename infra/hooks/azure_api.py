@@ -21,7 +21,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-if sys.version_info < (3, 11):  # noqa: UP036 - a hook runs with whatever Python there is
+if sys.version_info < (3, 11):  # noqa: UP036 - a hook runs with any installed Python
     sys.exit("The hooks need Python 3.11 or newer.")
 
 ARM_ENDPOINT = os.environ.get("ARM_ENDPOINT", "https://management.azure.com").rstrip("/")
@@ -32,10 +32,10 @@ FIRST_PAUSE_SECONDS = float(os.environ.get("HOOK_RETRY_SECONDS", "2"))
 MAX_PAUSE_SECONDS = 30.0
 REQUEST_TIMEOUT_SECONDS = 30.0
 
-NO_ANSWER = 0
-"""The status of a call that got no complete answer."""
+NO_RESPONSE = 0
+"""The status of a call that got no complete response."""
 
-TRANSIENT = frozenset({NO_ANSWER, 408, 429, 500, 502, 503, 504})
+TRANSIENT = frozenset({NO_RESPONSE, 408, 429, 500, 502, 503, 504})
 """Worth another attempt at any time."""
 
 SETTLING = TRANSIENT | {403, 404, 409}
@@ -45,7 +45,7 @@ deadline = time.monotonic() + TIMEOUT_SECONDS
 
 
 class HookError(Exception):
-    """A step failed. The text says which one, and what to do."""
+    """A step failed. The text names the step and the remedy."""
 
 
 class CallError(HookError):
@@ -58,7 +58,7 @@ class CallError(HookError):
 
 
 class Response:
-    """Status, headers by lower-case name, and text of an answer."""
+    """Status, headers by lower-case name, and text of a response."""
 
     def __init__(self, status: int, headers: dict[str, str], text: str) -> None:
         self.status = status
@@ -74,7 +74,7 @@ class Response:
 def request(
     method: str, url: str, headers: dict[str, str] | None = None, body: Any = None
 ) -> Response:
-    """One HTTP request. Without a complete answer the status is NO_ANSWER and the text says why."""
+    """One HTTP request. If there is no complete response, the status is NO_RESPONSE."""
     data = None if body is None else json.dumps(body).encode()
     sent = {"Accept": "application/json", **(headers or {})}
     if data is not None:
@@ -83,8 +83,8 @@ def request(
         data = b""
     prepared = urllib.request.Request(url, data=data, method=method, headers=sent)  # noqa: S310
     try:
-        with urllib.request.urlopen(prepared, timeout=REQUEST_TIMEOUT_SECONDS) as answer:  # noqa: S310
-            return Response(answer.status, _lower(answer.headers), answer.read().decode())
+        with urllib.request.urlopen(prepared, timeout=REQUEST_TIMEOUT_SECONDS) as response:  # noqa: S310
+            return Response(response.status, _lower(response.headers), response.read().decode())
     except urllib.error.HTTPError as error:
         try:
             text = error.read().decode(errors="replace")
@@ -92,7 +92,7 @@ def request(
             text = ""
         return Response(error.code, _lower(error.headers), text)
     except (OSError, http.client.HTTPException, UnicodeDecodeError) as error:
-        return Response(NO_ANSWER, {}, str(error) or type(error).__name__)
+        return Response(NO_RESPONSE, {}, str(error) or type(error).__name__)
 
 
 def repeat(what: str, attempt: Callable[[], Any | None], problem: Callable[[], str]) -> Any:
@@ -101,17 +101,17 @@ def repeat(what: str, attempt: Callable[[], Any | None], problem: Callable[[], s
     A line is printed when the wait begins and whenever the problem changes.
     """
     pause = FIRST_PAUSE_SECONDS
-    told = ""
+    reported = ""
     while True:
         result = attempt()
         if result is not None:
             return result
-        if problem() != told:
-            told = problem()
+        if problem() != reported:
+            reported = problem()
             left = max(0.0, deadline - time.monotonic())
-            print(f"Waiting for {what}, up to {left:.0f} s: {told}", flush=True)
+            print(f"Waiting for {what}, up to {left:.0f} s: {reported}", flush=True)
         if time.monotonic() + pause > deadline:
-            raise HookError(f"Gave up waiting for {what} after {TIMEOUT_SECONDS:.0f} s: {told}")
+            raise HookError(f"Gave up waiting for {what} after {TIMEOUT_SECONDS:.0f} s: {reported}")
         time.sleep(pause)
         pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
@@ -134,11 +134,11 @@ class Api:
         retry: frozenset[int] = TRANSIENT,
         accept: frozenset[int] = frozenset(),
     ) -> Response:
-        """The answer of a call, after further attempts for the statuses in `retry`.
+        """The response of a call, after further attempts for the statuses in `retry`.
 
         Statuses from 400 on raise CallError, except those in `accept`.
         """
-        last = Response(NO_ANSWER, {}, "")
+        last = Response(NO_RESPONSE, {}, "")
 
         def attempt() -> Response | None:
             nonlocal last
@@ -146,39 +146,39 @@ class Api:
             if last.status in retry - accept:
                 return None
             if last.status < 400 and not _is_json(last):
-                last = Response(NO_ANSWER, {}, "its JSON is incomplete")
-                return None if NO_ANSWER in retry else last
+                last = Response(NO_RESPONSE, {}, "its JSON is incomplete")
+                return None if NO_RESPONSE in retry else last
             return last
 
         what = f"{method} {_resource(path)}"
         try:
-            answer: Response = repeat(what, attempt, lambda: _describe(last))
+            response: Response = repeat(what, attempt, lambda: _describe(last))
         except HookError as error:
             raise CallError(str(error), last.status, _code(last)) from None
-        failed = answer.status >= 400 or answer.status == NO_ANSWER
-        if failed and answer.status not in accept:
-            raise CallError(f"{what}: {_describe(answer)}", answer.status, _code(answer))
-        return answer
+        failed = response.status >= 400 or response.status == NO_RESPONSE
+        if failed and response.status not in accept:
+            raise CallError(f"{what}: {_describe(response)}", response.status, _code(response))
+        return response
 
     def _authorized(
         self, method: str, path: str, headers: dict[str, str] | None, body: Any
     ) -> Response:
-        answer = self._send(method, path, headers, body)
-        if answer.status != 401:
-            return answer
-        # The login may be of another tenant than the subscription; the answer names it.
-        named = re.search(r'authorization_uri="[^"]*/([0-9a-fA-F-]{36})"', _challenge(answer))
+        response = self._send(method, path, headers, body)
+        if response.status != 401:
+            return response
+        # The login may be of another tenant than the subscription; the response names it.
+        named = re.search(r'authorization_uri="[^"]*/([0-9a-fA-F-]{36})"', _challenge(response))
         self._token, self._tenant = "", named[1] if named else self._tenant
-        answer = self._send(method, path, headers, body)
-        if answer.status == 401:
+        response = self._send(method, path, headers, body)
+        if response.status == 401:
             tenant = f" --tenant-id {self._tenant}" if self._tenant else ""
             raise CallError(
                 f"Azure does not accept the login of azd. Run `azd auth login{tenant}`, then the "
                 "command again.",
                 401,
-                _code(answer),
+                _code(response),
             )
-        return answer
+        return response
 
     def _send(self, method: str, path: str, headers: dict[str, str] | None, body: Any) -> Response:
         self._token = self._token or get_token(f"{self.endpoint}/.default", self._tenant)
@@ -194,8 +194,8 @@ class ResourceManager(Api):
 
     def get(self, resource: str, version: str, **options: Any) -> Any:
         """A resource, or None if `accept` has 404 and there is none."""
-        answer = self.call("GET", _versioned(resource, version), **options)
-        return answer.json if answer.status < 400 else None
+        response = self.call("GET", _versioned(resource, version), **options)
+        return response.json if response.status < 400 else None
 
     def put(self, resource: str, version: str, body: Any, **options: Any) -> Any:
         return self.call("PUT", _versioned(resource, version), body, **options).json
@@ -210,18 +210,18 @@ def graph() -> Api:
 
 
 def get_token(scope: str, tenant: str = "") -> str:
-    """An access token of whoever is signed in to azd."""
+    """An access token of the login of azd."""
     words = ["auth", "token", "--output", "json", "--scope", scope]
     try:
         return str(json.loads(azd(*words, *(["--tenant-id", tenant] if tenant else [])))["token"])
     except (ValueError, KeyError):
-        raise HookError("`azd auth token` answered no token. Run `azd auth login`.") from None
+        raise HookError("`azd auth token` printed no token. Run `azd auth login`.") from None
     except HookError as error:
         raise HookError(f"{error}\nRun `azd auth login`, then the command again.") from None
 
 
 def set_value(name: str, value: str) -> None:
-    """Keep a value in the azd environment."""
+    """Store a value in the azd environment."""
     environment = os.environ.get("AZURE_ENV_NAME", "")
     azd("env", "set", name, value, *(["--environment", environment] if environment else []))
 
@@ -230,7 +230,7 @@ def azd(*words: str) -> str:
     """What an azd command prints."""
     path = shutil.which("azd")
     if path is None:
-        raise HookError("azd is not on the PATH: https://aka.ms/azd tells how to install it.")
+        raise HookError("azd is not on the PATH: https://aka.ms/azd describes the installation.")
     done = subprocess.run([path, *words], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise HookError(f"`azd {' '.join(words[:2])}` failed: {done.stderr.strip()}")
@@ -261,16 +261,16 @@ def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _is_json(answer: Response) -> bool:
+def _is_json(response: Response) -> bool:
     try:
-        _ = answer.json
+        _ = response.json
     except ValueError:
         return False
     return True
 
 
-def _challenge(answer: Response) -> str:
-    return answer.headers.get("www-authenticate", "")
+def _challenge(response: Response) -> str:
+    return response.headers.get("www-authenticate", "")
 
 
 def _resource(path: str) -> str:
@@ -278,21 +278,21 @@ def _resource(path: str) -> str:
     return "/".join(path.partition("?")[0].split("/")[-3:])
 
 
-def _error(answer: Response) -> dict[str, Any]:
+def _error(response: Response) -> dict[str, Any]:
     try:
-        error = answer.json["error"]
+        error = response.json["error"]
     except (ValueError, KeyError, TypeError):
         return {}
     return error if isinstance(error, dict) else {}
 
 
-def _code(answer: Response) -> str:
-    return str(_error(answer).get("code", ""))
+def _code(response: Response) -> str:
+    return str(_error(response).get("code", ""))
 
 
-def _describe(answer: Response) -> str:
-    if answer.status == NO_ANSWER:
-        return f"no complete answer ({answer.text})"
-    error = _error(answer)
-    said = f"{error.get('code', '')} {error.get('message', '')}".strip() or answer.text[:200]
-    return f"{answer.status} {said}".strip()
+def _describe(response: Response) -> str:
+    if response.status == NO_RESPONSE:
+        return f"no complete response ({response.text})"
+    error = _error(response)
+    problem = f"{error.get('code', '')} {error.get('message', '')}".strip() or response.text[:200]
+    return f"{response.status} {problem}".strip()

@@ -1,6 +1,6 @@
 """Before provisioning: the values of the azd environment, the login, its rights, the region, names.
 
-Each check ends with a sentence that says what to change; the next `azd up` goes on from there.
+A failed check names what to change; the next `azd up` continues there.
 """
 
 import os

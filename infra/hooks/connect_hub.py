@@ -1,4 +1,4 @@
-"""After the deployment: connects Web PubSub to the app, and proves that events arrive.
+"""After the deployment: connects Web PubSub to the app, and checks that events arrive.
 
 The URL of the event handler contains a function key, which exists only now. The steps: the settings
 name the audience, the app is healthy, it accepts the service's validation request, the hub gets its
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"The app accepts events from {origin}.", flush=True)
     set_handler(manager, hub, webhook, audience)
     print(f"The hub sends its events to {url}{WEBHOOK_PATH}.", flush=True)
-    print(prove_delivery(url))
+    print(check_delivery(url))
     print(f"Open {url}/")
 
 
@@ -71,7 +71,7 @@ def set_audience(manager: ResourceManager, app: str, audience: str) -> None:
 
 
 def await_health(manager: ResourceManager, app: str, url: str) -> str:
-    """What the app says about itself once it is healthy.
+    """The app's health report, once it is healthy.
 
     Until then the vault references are refreshed, and at half the time the app is restarted.
     """
@@ -81,10 +81,10 @@ def await_health(manager: ResourceManager, app: str, url: str) -> str:
 
     def attempt() -> str | None:
         nonlocal refreshed, restarted, problem
-        answer = request("GET", f"{url}/api/health")
-        if answer.status == 200:
-            return answer.text
-        problem = f"/api/health answered {answer.status or 'nothing'}: {answer.text[:300]}"
+        response = request("GET", f"{url}/api/health")
+        if response.status == 200:
+            return response.text
+        problem = f"/api/health returned {response.status or 'nothing'}: {response.text[:300]}"
         now = time.monotonic()
         if not restarted and now - began > TIMEOUT_SECONDS / 2:
             restarted = True
@@ -107,8 +107,8 @@ def read_details(manager: ResourceManager, app: str, url: str) -> str:
     except CallError:
         return ""
     key = (keys.get("functionKeys") or {}).get("default", "")
-    answer = request("GET", f"{url}/api/health/details", {"x-functions-key": key})
-    return f"/api/health/details: {answer.text[:1000]}\n" if answer.status in {200, 503} else ""
+    response = request("GET", f"{url}/api/health/details", {"x-functions-key": key})
+    return f"/api/health/details: {response.text[:1000]}\n" if response.status in {200, 503} else ""
 
 
 def refresh_secrets(manager: ResourceManager, app: str) -> None:
@@ -138,15 +138,15 @@ def validate(webhook: str, origin: str) -> None:
 
     def attempt() -> bool | None:
         nonlocal problem
-        answer = request("OPTIONS", webhook, {"WebHook-Request-Origin": origin})
-        allowed = answer.headers.get("webhook-allowed-origin", "")
-        if 200 <= answer.status < 300 and allowed.lower() in {"*", origin.lower()}:
+        response = request("OPTIONS", webhook, {"WebHook-Request-Origin": origin})
+        allowed = response.headers.get("webhook-allowed-origin", "")
+        if 200 <= response.status < 300 and allowed.lower() in {"*", origin.lower()}:
             return True
         problem = (
-            f"it answered {answer.status} and accepts events from {allowed or 'nobody'}; expected "
-            f"204 and {origin}"
+            f"it returned {response.status} and accepts events from {allowed or 'no service'}; "
+            f"expected 204 and {origin}"
         )
-        if answer.status == 400:  # the app's own answer; others pass while an instance starts
+        if response.status == 400:  # the app's own response; others are temporary
             raise HookError(
                 f"The webhook is wrong: {problem}. Is that the app's WEBPUBSUB_ENDPOINT?"
             )
@@ -171,13 +171,13 @@ def set_handler(manager: ResourceManager, hub: str, webhook: str, audience: str)
     if wanted != properties or state != "Succeeded":
         # 409: an earlier change of the hub or of the service is not finished.
         manager.put(hub, WEBPUBSUB, {"properties": wanted}, retry=SETTLING)
-    kept = await_hub(manager, hub)
-    if [one["urlTemplate"] for one in kept.get("eventHandlers") or []] != [webhook]:
+    stored = await_hub(manager, hub)
+    if [one["urlTemplate"] for one in stored.get("eventHandlers") or []] != [webhook]:
         raise HookError(f"The hub's event handler was changed at the same time. {LOOK}")
 
 
 def check_foreign_handlers(handlers: list[dict[str, Any]], webhook: str) -> None:
-    """Refuse to replace what somebody else has set."""
+    """Raise HookError if the hub has an event handler of another app."""
     ours = urlsplit(webhook).hostname
     hosts = [str(urlsplit(one.get("urlTemplate", "")).hostname) for one in handlers]
     foreign = [host for host in hosts if host != ours]
@@ -197,28 +197,32 @@ def await_hub(manager: ResourceManager, hub: str) -> dict[str, Any]:
         found = manager.get(hub, WEBPUBSUB, retry=SETTLING)["properties"]
         state = found.get("provisioningState", "Succeeded")
         if state in {"Failed", "Canceled"}:
-            raise HookError(f"Azure says of the hub's settings: {state}. Run the hook again.")
+            raise HookError(
+                f"The state of the hub's settings in Azure is {state}. Run the hook again."
+            )
         return dict(found) if state == "Succeeded" else None
 
     return dict(repeat("the hub", attempt, lambda: f"its settings are {state}"))
 
 
-def prove_delivery(url: str) -> str:
+def check_delivery(url: str) -> str:
     """Connect as a guest: Web PubSub must deliver `connect` with a token that the app accepts."""
     if (os.environ.get("IDENTITY") or "guest") != "guest":
-        return "Guests may not connect, so nothing has proved that events arrive: sign in and look."
+        return "Without guests the delivery of events was not checked. Sign in to check it."
     problem = ""
 
     def attempt() -> bool | None:
         nonlocal problem
-        answer = request("POST", f"{url}/api/negotiate", body={"user_id": "deployment"})
-        if answer.status != 200:
-            problem = f"/api/negotiate answered {answer.status or 'nothing'}: {answer.text[:300]}"
+        response = request("POST", f"{url}/api/negotiate", body={"user_id": "deployment"})
+        if response.status != 200:
+            problem = (
+                f"/api/negotiate returned {response.status or 'nothing'}: {response.text[:300]}"
+            )
             return None
-        status, reason = open_socket(json.loads(answer.text)["url"])
+        status, reason = open_socket(json.loads(response.text)["url"])
         problem = (
-            f"Web PubSub answered {status} {reason}, so its `connect` event failed. The app's log "
-            "says whether it refused the token; without such a line the event did not arrive"
+            f"Web PubSub returned {status} {reason}, so its `connect` event failed. The app's log "
+            "shows whether it rejected the token; without such a line the event did not arrive"
         )
         return True if status == 101 else None
 
@@ -240,11 +244,11 @@ def open_socket(url: str) -> tuple[int, str]:
     }
     try:
         connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
-        answer = connection.getresponse()
+        response = connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
         return 0, str(error)
     else:
-        return answer.status, answer.reason
+        return response.status, response.reason
     finally:
         connection.close()
 

@@ -2,8 +2,8 @@
 
     azd env exec -- python3 infra/hooks/inspect_deployment.py       (or the values as variables)
 
-Each finding has `check`, `state` (ok or failed) and `says`. Nothing is changed. The master key of
-the host is read, for the status of the functions, and is not printed.
+Each finding has `check`, `state` (ok or failed) and `message`. Nothing is changed. The master key
+of the host is read, for the status of the functions, and is not printed.
 """
 
 import json
@@ -48,9 +48,9 @@ def find(
     name: str, check: Callable[[ResourceManager], str], manager: ResourceManager
 ) -> dict[str, str]:
     try:
-        return {"check": name, "state": "ok", "says": check(manager)}
+        return {"check": name, "state": "ok", "message": check(manager)}
     except HookError as error:
-        return {"check": name, "state": "failed", "says": str(error)}
+        return {"check": name, "state": "failed", "message": str(error)}
 
 
 def check_handler(manager: ResourceManager) -> str:
@@ -62,7 +62,7 @@ def check_handler(manager: ResourceManager) -> str:
     hosts = [str(urlsplit(one["urlTemplate"]).hostname) for one in handlers]
     if hosts != [app]:
         raise HookError(
-            f"The hub sends events to {', '.join(hosts) or 'nobody'}; expected {app}. {CONNECT}"
+            f"The hub sends events to {', '.join(hosts) or 'no app'}; expected {app}. {CONNECT}"
         )
     handler = handlers[0]
     given = ((handler.get("auth") or {}).get("managedIdentity") or {}).get("resource")
@@ -107,8 +107,8 @@ def check_regions(manager: ResourceManager) -> str:
         for name, version in versions.items()
     }
     if len(set(regions.values())) > 1:
-        told = ", ".join(f"{name[:-3].lower()} in {region}" for name, region in regions.items())
-        raise HookError(f"The resources are in different regions: {told}. Expected one region.")
+        places = ", ".join(f"{name[:-3].lower()} in {region}" for name, region in regions.items())
+        raise HookError(f"The resources are in different regions: {places}. Expected one region.")
     return f"everything is in {regions['APP_ID']}"
 
 
@@ -122,10 +122,10 @@ def check_functions(manager: ResourceManager) -> str:
     key = manager.post(f"{app}/host/default/listkeys", WEB)["masterKey"]
     broken = []
     for name in names:
-        answer = request("GET", f"{url}/admin/functions/{name}/status", {"x-functions-key": key})
-        if answer.status != 200:
-            raise HookError(f"The host answers {answer.status} for the status of {name}.")
-        status: Any = answer.json
+        response = request("GET", f"{url}/admin/functions/{name}/status", {"x-functions-key": key})
+        if response.status != 200:
+            raise HookError(f"The host returned {response.status} for the status of {name}.")
+        status: Any = response.json
         if errors := status.get("errors"):
             broken.append(f"{name} ({errors[0]})")
     if broken:

@@ -1,7 +1,7 @@
 """Before provisioning: the app registration whose name is the audience of Web PubSub's tokens.
 
-Web PubSub proves its events with Entra tokens. A token needs an audience, and an audience is an app
-registration. It is made once and kept in the azd environment: WEBHOOK_AUDIENCE, and
+Web PubSub authenticates its events with Entra tokens. A token needs an audience, which is an app
+registration. It is made once and stored in the azd environment: WEBHOOK_AUDIENCE, and
 WEBHOOK_REGISTRATION, by which `azd down` removes it. Whoever may not register applications asks
 somebody who may for one with an application ID URI, and runs
 
@@ -19,18 +19,18 @@ UPSERT = {"Prefer": "create-if-missing"}
 learn.microsoft.com/graph/api/application-upsert"""
 
 RETRY = SETTLING - {403}
-"""403 says that the login has no right, which no further attempt changes."""
+"""403 means that the login has no right, which no further attempt changes."""
 
 
 def main() -> None:
     if audience := os.environ.get("WEBHOOK_AUDIENCE"):
-        print(f"Web PubSub proves its events with tokens for {audience}.")
+        print(f"Web PubSub authenticates its events with tokens for {audience}.")
         return
     name = f"townsquare-events-{require('AZURE_ENV_NAME')}-{require('AZURE_SUBSCRIPTION_ID')}"
     audience = register(graph(), name)
     set_value("WEBHOOK_REGISTRATION", name)
     set_value("WEBHOOK_AUDIENCE", audience)
-    print(f"Registered {audience}: Web PubSub proves its events with tokens for it.")
+    print(f"Registered {audience}: Web PubSub authenticates its events with tokens for it.")
 
 
 def register(api: Api, name: str) -> str:

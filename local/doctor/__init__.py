@@ -1,4 +1,4 @@
-"""Checks a configuration, local or deployed, and says what is wrong and what to do.
+"""Checks a configuration, local or deployed; each finding names the problem and the remedy.
 
     python -m local.doctor                 local: the settings, and the parts of `make start`
     python -m local.doctor --url URL       an app anywhere, from outside

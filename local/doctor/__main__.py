@@ -28,7 +28,7 @@ async def collect(given: argparse.Namespace) -> AsyncIterator[Finding]:
 
 
 async def run(given: argparse.Namespace) -> bool:
-    """Prints every finding as it comes; whether no check failed."""
+    """Prints each finding when its check ends. Returns whether no check failed."""
     findings = []
     async for finding in collect(given):
         findings.append(finding)

@@ -18,7 +18,7 @@ SUBPROTOCOL = "json.reliable.webpubsub.azure.v1"
 
 
 async def check_conversation(target: Target) -> str:
-    """The way of one message, from a client to the history."""
+    """Sends one message and follows it from the client to the history."""
     negotiated = get_negotiated(target)
     room, message_id = negotiated["room"], secrets.token_hex(8)
     connection = Connection(await _connect(target, negotiated["url"]))
@@ -37,7 +37,7 @@ async def check_conversation(target: Target) -> str:
     messages = page.get("messages", []) if isinstance(page, dict) else []
     if status != 200 or [one.get("id") for one in messages] != [message_id]:
         raise CheckFailedError(
-            f"{path} answers {status} without the message that was received; expected it."
+            f"{path} returned {status} without the message that was received; expected it."
         )
     return f"sent, received after {received_after * 1000:.0f} ms and stored"
 
@@ -45,29 +45,29 @@ async def check_conversation(target: Target) -> str:
 async def _connect(target: Target, url: str) -> aiohttp.ClientWebSocketResponse:
     host = urlsplit(url).netloc
     handler = (
-        "the hub's event handler does not answer `connect`; look at its address, its key (?code=) "
-        "and the app's log"
+        "the hub's event handler does not respond to `connect`; look at its address, its key "
+        "(?code=) and the app's log"
     )
     try:
         async with asyncio.timeout(target.timeout_seconds):
             return await target.http.ws_connect(url, protocols=[SUBPROTOCOL])
     except TimeoutError:
-        raise CheckFailedError(f"Web PubSub ({host}) does not answer: {handler}.") from None
+        raise CheckFailedError(f"Web PubSub ({host}) does not respond: {handler}.") from None
     except aiohttp.WSServerHandshakeError as error:
         raise CheckFailedError(
-            f"Web PubSub ({host}) answers {error.status} instead of connecting. 5xx: {handler}. "
+            f"Web PubSub ({host}) returned {error.status} instead of connecting. 5xx: {handler}. "
             "401: the app's Web PubSub setting names another service or an old key."
         ) from None
     except (aiohttp.ClientError, ValueError) as error:
         raise CheckFailedError(
-            f"Web PubSub does not answer at {host} ({type(error).__name__}); expected a WebSocket. "
-            "Is it reachable from here, past firewalls and proxies?"
+            f"Web PubSub does not respond at {host} ({type(error).__name__}); expected a "
+            "WebSocket. Is it reachable from here, past firewalls and proxies?"
         ) from None
 
 
 @dataclass
 class Connection:
-    """A client connection, with the frames that nobody has waited for yet."""
+    """A client connection, with the frames that were received and not read yet."""
 
     socket: aiohttp.ClientWebSocketResponse
     received: list[dict[str, Any]] = field(default_factory=list)
@@ -80,18 +80,18 @@ class Connection:
         await self.socket.send_json(
             {"type": "event", "event": event, "ackId": ack_id, "dataType": "json", "data": data}
         )
-        answer = await self.receive_until(
+        response = await self.receive_until(
             lambda frame: frame.get("ackId") == ack_id or _data_of(frame).get("type") == "error"
         )
-        if refusal := _data_of(answer):
+        if rejection := _data_of(response):
             raise CheckFailedError(
-                f"`{event}` is refused: {refusal.get('code')}, {refusal.get('message')}"
+                f"`{event}` was rejected: {rejection.get('code')}, {rejection.get('message')}"
             )
-        if not answer.get("success"):
+        if not response.get("success"):
             raise CheckFailedError(
-                f"Web PubSub could not deliver `{event}`: {answer.get('error')}. Expected the hub "
-                "to have an event handler for user events *. Set it with infra/hooks/connect_hub.py"
-                " or, locally, with the emulator's --settings."
+                f"Web PubSub could not deliver `{event}`: {response.get('error')}. Expected the "
+                "hub to have an event handler for user events *. Set it with "
+                "infra/hooks/connect_hub.py or, locally, with the emulator's --settings."
             )
 
     async def receive_until(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:

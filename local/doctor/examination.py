@@ -1,4 +1,4 @@
-"""Runs the checks in their order; whatever happens in one becomes its finding."""
+"""Runs the checks in their order; an unexpected error in one becomes its finding."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ CHECKS: dict[str, Callable[[Target], Awaitable[str]]] = {
 }
 
 SETTINGS_CHECKS = {"tables", "webpubsub"}
-"""The checks that need the settings, which only a local app's are known of."""
+"""The checks that read the settings, which are known of a local app only."""
 
 
 async def examine(
@@ -35,7 +35,7 @@ async def examine(
     token: str = "",
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> AsyncIterator[Finding]:
-    """Every finding in turn; with an environment its settings are checked too."""
+    """The findings in the order of the checks, including those of the settings, if given."""
     settings = None
     if environment is not None:
         finding, settings = check_settings(environment)
@@ -56,14 +56,14 @@ async def examine(
                 is_well = name != "app" or finding.state == "ok"
                 yield finding
             else:
-                yield Finding(name, "skipped", "the app has to be well first")
+                yield Finding(name, "skipped", "the app has to be healthy first")
         if is_well and not is_local(url):
             async for finding in _examine_deployment(target):
                 yield finding
 
 
 async def _examine_deployment(target: Target) -> AsyncIterator[Finding]:
-    """What the app's streams say, and what Azure says where azd knows the app."""
+    """Checks the app's streams, and its resources in Azure where azd knows the app."""
 
     async def run_streams(target: Target) -> str:
         _, state, message = await check_streams(target.http, target.url)

@@ -10,7 +10,7 @@ WHERE_TO_SET = (
 
 
 class CheckFailedError(Exception):
-    """What is wrong, in a sentence that says what was expected."""
+    """What is wrong and what was expected, in one sentence."""
 
 
 class CheckSkippedError(Exception):

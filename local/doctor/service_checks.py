@@ -46,7 +46,7 @@ async def check_tables(target: Target) -> str:
 
 
 async def check_webpubsub(target: Target) -> str:
-    """Asks the service something that needs a credential."""
+    """Sends the service a request that requires a credential."""
     settings = _settings_of(target)
     by_key = bool(settings.webpubsub_connection_string)
     name = "WEBPUBSUB_CONNECTION_STRING" if by_key else "WEBPUBSUB_ENDPOINT"
@@ -63,7 +63,7 @@ def _settings_of(target: Target) -> Settings:
 
 @asynccontextmanager
 async def _service(target: Target, name: str, connect: Callable[[], Any]) -> AsyncIterator[Any]:
-    """A client made from the setting of that name; every failure becomes a sentence about it."""
+    """A client made from the setting of that name; each failure becomes a CheckFailedError."""
     advice = f"{EXPECTED[name]} {WHERE_TO_SET}"
     try:
         client = connect()
@@ -77,11 +77,11 @@ async def _service(target: Target, name: str, connect: Callable[[], Any]) -> Asy
         raise CheckFailedError(f"The credential of {name} is refused. {advice}") from error
     except HttpResponseError as error:
         refuses = error.status_code in {401, 403}
-        does = "refuses the credential" if refuses else f"answers {error.status_code}"
+        does = "refuses the credential" if refuses else f"returned {error.status_code}"
         raise CheckFailedError(f"What {name} names {does}. {advice}") from None
     except (AzureError, TimeoutError) as error:
         raise CheckFailedError(
-            f"What {name} names does not answer ({type(error).__name__}). Is it started "
+            f"What {name} names does not respond ({type(error).__name__}). Is it started "
             f"(make start), is the address right? {advice}"
         ) from None
     finally:

@@ -1,4 +1,4 @@
-"""Checks of the settings themselves, before anything is asked over the network."""
+"""Checks of the settings themselves, before any request over the network."""
 
 import difflib
 import importlib
@@ -16,7 +16,7 @@ from realtime.settings import InvalidSettingsError, Settings
 
 SETTINGS_FILES = ("local.settings.json", "local.settings.json.example")
 
-# A name this much like that of a setting is taken for a misspelling of it.
+# A name at least this similar to that of a setting counts as a misspelling of it.
 SIMILARITY = 0.8
 
 # Settings of the platform and of the local host: known, but not of the app.
@@ -64,7 +64,7 @@ def check_settings(environment: Mapping[str, str]) -> tuple[Finding, Settings | 
 
 
 def _find_misspelled(environment: Mapping[str, str]) -> Iterator[str]:
-    """Names like that of a setting which is left at its default: they were meant for it."""
+    """Names like that of a setting which is left at its default: probably misspellings of it."""
     defaults = {one.name.upper(): str(one.default) for one in fields(Settings)}
     unused = [name for name, value in defaults.items() if environment.get(name, "") in ("", value)]
     for name in environment:

@@ -1,4 +1,4 @@
-"""The app that is checked: where it is, and what has been learned about it."""
+"""The app that is checked: its address, and what the checks found out about it."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def parse_url(text: str) -> str:
         is_valid = False
     if not is_valid:
         raise CheckFailedError(
-            f"{text!r} is no address; expected one like {LOCAL_URL} or https://<app>.azurewebsites.net."
+            f"{text!r} is not an address; expected one like {LOCAL_URL} or https://<app>.azurewebsites.net."
         )
     return text.rstrip("/")
 
@@ -61,7 +61,7 @@ class Target:
                 return response.status, response.headers, _parse(text)
         except (aiohttp.ClientError, ValueError) as error:
             raise CheckFailedError(
-                f"Nothing answers at {self.url} ({type(error).__name__}); expected the app. "
+                f"Nothing responds at {self.url} ({type(error).__name__}); expected the app. "
                 "Is it started (make start), is the address right (--url)?"
             ) from None
 
@@ -79,7 +79,7 @@ def _parse(text: str) -> Any:
 
 
 def describe_error(body: Any) -> str:
-    """Code and message of an error response, or the beginning of whatever came."""
+    """Code and message of an error response, or the beginning of any other body."""
     if isinstance(body, dict) and isinstance(error := body.get("error"), dict):
         return f"{error.get('code')}, {error.get('message')}"
     return str(body)[:200]

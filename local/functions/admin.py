@@ -23,7 +23,7 @@ HOME_PAGE_SWITCH = "AzureWebJobsDisableHomepage"
 
 
 class Admin:
-    """Answers what no function answers."""
+    """Responds to requests that no function handles."""
 
     def __init__(self, declarations: Declarations, url: str) -> None:
         self._declarations = declarations
@@ -60,7 +60,7 @@ class Admin:
         if not isinstance(body, dict):
             return web.Response(status=400)
         run = asyncio.create_task(timer.run_once())
-        self._runs.add(run)  # the loop itself holds a task only weakly
+        self._runs.add(run)  # the loop has only a weak reference to a task
         run.add_done_callback(self._runs.discard)
         return web.Response(status=202)
 
@@ -98,7 +98,7 @@ def _json_response(content: Any) -> web.Response:
 
 
 def respond_at_root() -> web.Response:
-    """The home page: answers / by any method, unless the app's setting switches it off."""
+    """The home page at / for any method, unless a setting of the app disables it."""
     if os.environ.get(HOME_PAGE_SWITCH, "").lower() in ("1", "true"):
         return web.Response(status=204)
     return web.Response(

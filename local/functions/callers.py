@@ -1,4 +1,4 @@
-"""Who may call a host on a developer's machine, where functions ask for no key.
+"""Who may call a host on a developer's machine, where functions require no key.
 
 Other web sites that the developer visits can send requests to localhost, and can let a name of
 their own resolve to it (DNS rebinding). So the Host header must name this machine, and an Origin
@@ -17,24 +17,24 @@ from local.functions.cors import Cors, is_preflight
 OWN_NAMES = {"localhost", "127.0.0.1", "[::1]"}
 _WILDCARD_ADDRESSES = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, not bound
 _CHECKED_HOSTS = 1024
-"""So many different Host headers are remembered as allowed."""
+"""How many allowed Host headers are cached."""
 
 
 class Callers:
-    """The names that this host answers to, and the origins that may call it."""
+    """The host names that this host accepts, and the origins that may call it."""
 
     def __init__(self, address: str, more_names: Iterable[str], cors: Cors | None) -> None:
         self._names = {*OWN_NAMES, address.lower(), *(name.lower() for name in more_names)}
         self._takes_addresses = address in _WILDCARD_ADDRESSES
         self._cors = cors
-        self._known: set[str] = set()  # Host headers that were found right
+        self._known: set[str] = set()  # Host headers that are allowed
 
     def find_problem(self, request: web.BaseRequest) -> str:
-        """Why a request is refused, or nothing."""
+        """The reason for which a request is rejected, or an empty text."""
         host = request.headers.get(HOST, "")
         if host not in self._known:
             if not self._is_own_name(host):
-                return f"This host answers to localhost, not to {host!r}; see --allow-host."
+                return f"This host accepts the name localhost, not {host!r}; see --allow-host."
             if len(self._known) < _CHECKED_HOSTS:
                 self._known.add(host)
         origin = request.headers.get(ORIGIN)
@@ -43,7 +43,7 @@ class Callers:
         return f"Pages of {origin!r} may not call this host; list the origin in Host.CORS."
 
     def find_cross_site(self, request: web.BaseRequest) -> str:
-        """Why a request to an admin route is refused: no other site may even link to one."""
+        """The reason for which a request to an admin route is rejected: links are rejected, too."""
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site in ("none", "same-origin") and not is_preflight(request):
             return self.find_problem(request)

@@ -2,7 +2,7 @@
 
 Azure's Flex Consumption limits it for each instance (16 for this project); HTTP_CONCURRENCY is that
 limit, and 0 means none. `maxConcurrentRequests` of host.json can make it smaller. With
-`maxOutstandingRequests`, requests beyond that number are answered 429.
+`maxOutstandingRequests`, requests beyond that number get a 429.
 https://learn.microsoft.com/azure/azure-functions/functions-concurrency
 """
 
@@ -20,7 +20,7 @@ class TooManyRequests(Exception):  # noqa: N818 - the name of its status
 
 
 class Concurrency:
-    """A limit of concurrent requests: acquire or wait for a turn, then release."""
+    """A limit of concurrent requests: acquire or wait, then release."""
 
     def __init__(self, limit: float, outstanding: float = math.inf) -> None:
         self._limit = limit

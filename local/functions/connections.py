@@ -1,7 +1,7 @@
-"""The worker's connections, held by the supervisor as well.
+"""The worker's connections, which the supervisor has open, too.
 
 The supervisor keeps a duplicate of every connection and knows which of them wait for a response.
-When the worker dies it answers those with an empty 500, as the real host does.
+When the worker dies it sends those an empty 500, as the real host does.
 
 The worker sends one message for each connection that it opens or closes: a byte and the number of
 the connection's slot, with the file descriptor when it opens. The shared memory has a byte for each
@@ -50,11 +50,11 @@ class WorkerConnections:
             self._free.append(slot)
 
     def announce_ready(self) -> None:
-        """Says that the app is loaded and answers."""
+        """Notifies the supervisor that the app is loaded and handles requests."""
         self._send(READY, 0)
 
     def _send(self, kind: bytes, slot: int) -> None:
-        with contextlib.suppress(OSError):  # the supervisor is gone, and this process soon too
+        with contextlib.suppress(OSError):  # the supervisor has ended, so this process ends soon
             self.control.sendall(_MESSAGE.pack(kind, slot))
 
 
@@ -79,11 +79,11 @@ class SupervisedConnections:
                 on_ready()
             elif kind == CLOSED and slot in self._held:
                 self._held.pop(slot).close()
-            elif kind == OPENED and descriptors:  # none came where this process has too many
+            elif kind == OPENED and descriptors:  # none: this process has too many open files
                 self._held[slot] = socket.socket(fileno=descriptors[0])
 
     def fail_waiting(self) -> int:
-        """Answers the requests that the worker left with a 500; returns how many."""
+        """Sends a 500 to the requests that the worker left unanswered; returns how many."""
         failed = 0
         for slot, connection in self._held.items():
             if self.is_waiting[slot]:

@@ -1,7 +1,7 @@
 """Which other origins may call, by the rule of ASP.NET Core's CORS middleware.
 
-Requests without an Origin pass untouched. A preflight is answered 204, allowed or not, and no
-function sees it.
+Requests without an Origin are not changed. A preflight gets a 204, allowed or not, and reaches no
+function.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Cors:
     credentials: bool
 
     def answer_preflight(self, request: web.BaseRequest) -> web.Response | None:
-        """The response to a browser's question whether it may send a request."""
+        """The response to a preflight request of a browser, or None."""
         if not is_preflight(request):
             return None
         response = web.Response(status=204)

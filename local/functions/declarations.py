@@ -1,7 +1,7 @@
 """The endpoints and timers that an app's functions declare, and the functions in error.
 
-As in the real host, a wrong schedule, a setting that is not there or a conflicting route makes one
-function unusable, and the others run. A wrong route template stops the whole app.
+As in the real host, a wrong schedule, a setting that does not exist or a conflicting route makes
+one function unusable, and the others run. A wrong route template stops the whole app.
 """
 
 import os
@@ -23,7 +23,7 @@ _RESERVED = ("admin", "runtime")
 
 
 class FunctionError(Exception):
-    """One function cannot be used; the sentence says why."""
+    """One function cannot be used; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Endpoint:
 
 @dataclass(slots=True)
 class Declarations:
-    """What runs, in the host's order, and why the rest does not."""
+    """The endpoints and timers in the host's order, and the functions in error with the reasons."""
 
     functions: list[Function] = field(default_factory=list)
     endpoints: list[Endpoint] = field(default_factory=list)

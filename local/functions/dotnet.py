@@ -24,7 +24,7 @@ _GUID_DIGITS = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGN
 
 def is_integer(text: str, bits: int) -> bool:
     limit = 2 ** (bits - 1)
-    # A long text is no number of 64 bits, whatever its digits are.
+    # A text this long does not fit into 64 bits.
     return _INTEGER.fullmatch(text) is not None and len(text) < 100 and -limit <= int(text) < limit
 
 

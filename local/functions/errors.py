@@ -1,5 +1,5 @@
-"""What keeps the host from starting."""
+"""The error with which the host does not start."""
 
 
 class LoadError(Exception):
-    """The app cannot be hosted; the sentence says why."""
+    """The app cannot be hosted; the text is the reason."""

@@ -1,4 +1,4 @@
-"""Answers HTTP requests: finds the function for each of them and lets it respond."""
+"""Handles HTTP requests: finds the function of each one and calls it."""
 
 import logging
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from local.functions.worker import Worker
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 100 * 1024 * 1024
-# The function that answers is remembered for so many paths.
+# For how many paths the function is cached.
 REMEMBERED_PATHS = 1024
 
 Found = tuple[Endpoint, dict[str, Datum]]
@@ -33,7 +33,7 @@ Found = tuple[Endpoint, dict[str, Datum]]
 
 @dataclass
 class Front:
-    """Everything that decides about a request."""
+    """What the handling of a request depends on."""
 
     endpoints: list[Endpoint]
     worker: Worker

@@ -1,4 +1,4 @@
-"""The worker process: loads the app, then answers requests and runs timers until it is stopped."""
+"""The worker process: loads the app, then handles requests and runs timers until it is stopped."""
 
 import asyncio
 import logging
@@ -29,14 +29,14 @@ from local.functions.worker import Worker
 
 log = logging.getLogger(__name__)
 
-# A stop waits this long for requests that are being answered.
+# A stop waits this long for running requests.
 STOP_TIMEOUT_SECONDS = 5.0
 UNLIMITED_OUTSTANDING = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line and the app's files say about how to host it."""
+    """The options of the command line and of the app's files."""
 
     app: Path
     host: HostSettings
@@ -51,7 +51,7 @@ class Options:
 async def serve(options: Options, lifeline: Lifeline) -> None:
     """Hosts the app until SIGINT or SIGTERM. Raises LoadError when it cannot be loaded."""
     start_logging(options.host.log_levels)
-    # Loaded while the loop runs, as in Azure: what an app does at import finds the same loop here.
+    # Loaded while the loop runs, as in Azure: code that runs at import finds the loop.
     worker = Worker()
     declarations = declare(load(options.app), options.host, worker, options.data)
     stop = asyncio.Event()

@@ -26,7 +26,7 @@ class Invocation:
 
     @property
     def id(self) -> str:
-        """Made when it is first asked for: most functions never ask."""
+        """Generated at its first use: most functions never read it."""
         if not self._id:
             self._id = str(uuid.uuid4())
         return self._id

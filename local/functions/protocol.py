@@ -17,14 +17,14 @@ MAX_REQUEST_LINE_BYTES = 8192
 MAX_HEADERS = 100
 MAX_HEADERS_BYTES = 32768
 
-# A method, two spaces and "HTTP/1.1" stand beside the target in the request line.
+# Beside the target the request line has a method, two spaces and "HTTP/1.1".
 _REQUEST_LINE_EXTRA = len("  HTTP/1.1\r\n")
-# Of less than this nothing can be too long.
+# Less data than this cannot exceed a limit.
 _HARMLESS_BYTES = 7000
 
 
 class Connection(RequestHandler):
-    """One connection of a client, which the supervisor holds as well."""
+    """One connection of a client, which the supervisor has open, too."""
 
     __slots__ = ("_connections", "_needs_check", "_slot")
 

@@ -33,7 +33,7 @@ async def read_request(request: web.BaseRequest, route_values: dict[str, Datum])
 
 
 def read_query(request: web.BaseRequest) -> dict[str, str]:
-    """The query values by name, in the spelling that came first."""
+    """The query values by name, in the spelling of the first one."""
     spellings: dict[str, str] = {}
     query: dict[str, str] = {}
     for part in request.raw_path.partition("?")[2].partition("#")[0].split("&"):

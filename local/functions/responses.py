@@ -1,7 +1,7 @@
 """Responses as the real host sends what Python returned.
 
-A body is sent in chunks, of repeated headers the last one stays, and cookies are parsed and written
-anew. A header that HTTP cannot carry makes the response an empty 500.
+A body is sent in chunks, of repeated headers the last one is sent, and cookies are parsed and
+serialized again. A header that HTTP cannot carry makes the response an empty 500.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Which function answers a request: the route templates of ASP.NET Core and Azure Functions.
+"""Which function handles a request: the route templates of ASP.NET Core and Azure Functions.
 
     rooms/{room}/history      rooms/{page:int?}      hello/{name=you}      files/{*path}
 
@@ -28,13 +28,13 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A template made ready to match paths; the groups g0, g1 ... are its parameters in order."""
+    """A compiled template that matches paths; the groups g0, g1 ... are its parameters in order."""
 
     pattern: re.Pattern[str]
     parameters: tuple[Parameter, ...]
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The route values of a path (without its leading slash), or None when it does not fit."""
+        """The route values of a path (without its leading slash), or None if it does not match."""
         found = self.pattern.fullmatch(path)
         if found is None:
             return None
@@ -49,7 +49,7 @@ class Route:
 
 
 def compile_route(template: str) -> Route:
-    """A route from its template; ValueError says what is wrong with it."""
+    """A route from its template. Raises ValueError, which names the problem."""
     if template.startswith(("/", "~")):
         raise ValueError(f"a route does not start with {template[0]!r}: {template!r}")
     parameters: list[Parameter] = []
@@ -83,7 +83,7 @@ def _pieces(template: str) -> list[str]:
 
 
 class _Segment:
-    """What stands between two slashes of a template."""
+    """The part of a template between two slashes."""
 
     def __init__(self) -> None:
         self.pattern = ""

@@ -1,8 +1,8 @@
-"""The process that owns the port and keeps one worker process running.
+"""The process that owns the port and restarts the worker process.
 
 A worker that dies after it was ready is replaced at once; clients whose requests it had get an
-empty 500, and connections that come meanwhile wait for the next worker. The supervisor imports
-nothing but the standard library: the worker is forked from it, and starts with a clean process.
+empty 500, and new connections wait for the next worker. The supervisor imports only the standard
+library: the worker is forked from it and starts without modules of an app.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Lifeline:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs `work` in a process, and again in another when that one has died."""
+    """Runs `work` in a process, and in a new one when that has died."""
 
     listener: socket.socket
     work: Callable[[Lifeline], int]  # returns the exit code
@@ -77,7 +77,7 @@ class Supervisor:
             connections = WorkerConnections(theirs, self._is_waiting)
             _run_and_exit(self.work, Lifeline(self.listener, connections, crashed_at))
         theirs.close()
-        if self._is_stopping:  # a signal came while there was no worker
+        if self._is_stopping:  # a signal was received while there was no worker
             os.kill(self._worker, signal.SIGTERM)
         return SupervisedConnections(ours, self._is_waiting)
 

@@ -76,7 +76,7 @@ class Timer:
             status = await self._tick(status, started=max(self.now(), status.next))
 
     async def run_once(self, status: Status | None = None, *, past_due: bool = False) -> None:
-        """One run now; whatever the app raises is logged, and the next run comes."""
+        """Run once now. Errors of the app are logged and do not stop the schedule."""
         try:
             await self.tick(timer_request(status if self.monitored else None, past_due=past_due))
         except Exception:
@@ -99,11 +99,11 @@ class Timer:
             stored = json.loads(self.status_file.read_text())
             times = [datetime.fromisoformat(stored[key]) for key in _STATUS_KEYS]
             status = Status(*times)
-            # Nothing was missed where the schedule was changed meanwhile.
+            # If the schedule was changed meanwhile, no run was missed.
             return status if self.schedule.next_after(status.updated) == status.next else None
         except (OSError, ValueError, TypeError, KeyError) as error:
             log.warning(
-                "the status of the timer %s cannot be read from %s and is written anew: %s",
+                "the status of the timer %s cannot be read from %s and is replaced: %s",
                 self.name, self.status_file, error, extra={"function_name": self.name},
             )  # fmt: skip
             return None
@@ -114,7 +114,7 @@ class Timer:
         written = self.status_file.with_suffix(".new")
         try:
             written.write_text(json.dumps(status.to_json()))
-            written.replace(self.status_file)  # never half a file, whenever the process ends
+            written.replace(self.status_file)  # the file is complete even if the process ends now
         except OSError as error:
             log.warning(
                 "the status of the timer %s cannot be written to %s: %s",

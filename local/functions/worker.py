@@ -1,7 +1,7 @@
 """Calls the functions of the app, as the Python worker of Azure Functions does.
 
-Requests, responses and timers are converted by the SDK's own converters, so they mean here what
-they mean in Azure.
+Requests, responses and timers are converted by the SDK's own converters, so they behave as
+in Azure.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from local.functions.invocations import Invocation
 HTTP_TRIGGER, HTTP_OUTPUT, TIMER_TRIGGER = "httpTrigger", "http", "timerTrigger"
 CONVERTERS = azure_functions.get_binding_registry()
 
-# The real host sets this for its worker, whatever the number of processors.
+# The real host sets this for its worker, independent of the number of processors.
 DEFAULT_THREADS = 1000
 
 
@@ -122,7 +122,7 @@ class RetryContext:
 
 @dataclass(slots=True)
 class Context:
-    """What a function learns about its own call, under the names of azure.functions.Context."""
+    """The attributes of an invocation, under the names of azure.functions.Context."""
 
     function_name: str
     function_directory: str

@@ -61,11 +61,11 @@ Operation = Insert | Replace | Merge | Delete
 
 _VERSION = "DataServiceVersion: 3.0\r\n"
 _ACCEPT = "Accept: application/json;odata=minimalmetadata\r\n"
-_NO_ECHO = "Prefer: return-no-content\r\n"  # An insert is otherwise answered with the whole row.
+_NO_ECHO = "Prefer: return-no-content\r\n"  # Otherwise the response to an insert has the whole row.
 
 
 def encode_operation(table_url: str, operation: Operation) -> bytes:
-    """The HTTP request of one operation, as it stands in a batch."""
+    """The HTTP request of one operation, in a batch."""
     if isinstance(operation, Delete):
         row = _row_url(table_url, operation.partition_key, operation.row_key)
         condition = _condition(operation.etag)

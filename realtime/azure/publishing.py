@@ -19,8 +19,8 @@ _ERRORS = {401: ClientAuthenticationError, 404: ResourceNotFoundError}
 class Publisher:
     """Sends to the groups and users of one hub.
 
-    A message may be sent twice: where an answer is lost, the request is repeated once, at once.
-    Receivers drop what they have by its seq, its tick or its id.
+    A message may be sent twice: if a response is lost, the request is repeated once, immediately.
+    Receivers drop repetitions by seq, tick or id.
     """
 
     def __init__(self, client: WebPubSubServiceClient, hub: str) -> None:

@@ -25,7 +25,7 @@ RENEWAL_SECONDS = 60
 """A token that is valid for less than this is replaced: clocks differ and requests take time."""
 
 MAX_TOKENS = 4_096
-"""A token is for one address, so for one group or user. Those used last are kept: about 3 MB."""
+"""A token is for one URL, so for one group or user. The most recently used ones are about 3 MB."""
 
 
 Transport = AsyncHttpTransport[Any, Any]
@@ -89,12 +89,12 @@ class ServiceTokenPolicy(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpRespons
         request: PipelineRequest[HttpRequest],
         response: PipelineResponse[HttpRequest, AsyncHttpResponse],
     ) -> None:
-        """Forget a token that the service refuses."""
+        """Remove a token that the service rejects from the cache."""
         if response.http_response.status_code == 401:
             self._tokens.pop(self._describe(request), None)
 
     def _describe(self, request: PipelineRequest[HttpRequest]) -> tuple[str, str]:
-        """What a token is for; a key that was replaced signs anew."""
+        """The cache key of a token: its audience and the access key that signs it."""
         audience = request.http_request.url.partition("?")[0].rstrip("/")
         return audience, self._credential.key
 

@@ -38,7 +38,7 @@ TABLE_NAMES = (
 
 CONNECTION_TIMEOUT_SECONDS = 5
 READ_TIMEOUT_SECONDS = 20
-"""A call that takes longer is given up; azure-core's default is five minutes."""
+"""A call that takes longer fails; azure-core's default is five minutes."""
 
 CREATE_ATTEMPTS = 4
 CREATE_PAUSE_SECONDS = 0.1
@@ -49,7 +49,7 @@ longer by this."""
 class Table:
     """One table. The methods have the names and the errors of the SDK's TableClient.
 
-    If the table does not exist (on a new account, or because somebody deleted it) it is created
+    If the table does not exist (on a new account, or because it was deleted) it is created
     and the call is repeated.
     """
 
@@ -151,7 +151,7 @@ class Tables:
         return Table(self._service.get_table_client(name), self._transactions, self._creations)
 
     async def ping(self) -> None:
-        """Read a row of each table; raises unless the storage answers each read.
+        """Read a row of each table; raises unless each read succeeds.
 
         Point reads, because the role Storage Table Data Contributor allows no request to the
         service's properties.

@@ -71,7 +71,7 @@ METRICS = {
     "townsquare.event.duration": Metric(
         "histogram",
         "s",
-        "Until an event of Web PubSub was answered.",
+        "Until the response to an event of Web PubSub.",
         "event",
         DURATION_BUCKETS_SECONDS,
     ),

@@ -171,14 +171,14 @@ class _ErrorBody(msgspec.Struct):
 
 
 def parse_response(content_type: str, body: bytes, operations: int) -> list[str]:
-    """The etags in the answer to a transaction that had so many operations.
+    """The etags in the response to a transaction with that many operations.
 
-    Raises TableTransactionError, or ServiceResponseError for what is no whole answer.
+    Raises TableTransactionError, or ServiceResponseError for an incomplete response.
     """
     etags = []
     for part in _split_response(content_type, body):
         if not (match := _PART.fullmatch(part)):
-            raise ServiceResponseError("A part of the transaction's answer is no HTTP response.")
+            raise ServiceResponseError("A part of the response is not an HTTP response.")
         status, headers, content = match.groups()
         if not status.startswith(b"2"):
             raise _error_of_part(int(status), content)
@@ -186,16 +186,16 @@ def parse_response(content_type: str, body: bytes, operations: int) -> list[str]
         etags.append(etag[1].decode() if etag else "")
     if len(etags) != operations:
         raise ServiceResponseError(
-            f"The transaction had {operations} operations, its answer has {len(etags)}."
+            f"The transaction had {operations} operations, its response has {len(etags)}."
         )
     return etags
 
 
 def _split_response(content_type: str, body: bytes) -> list[bytes]:
-    """The parts of the change set's answer."""
+    """The parts of the change set's response."""
     outer = _BOUNDARY.match(content_type)
     if not outer or f"--{outer[1]}--".encode() not in body:
-        raise ServiceResponseError("The transaction's answer is not a whole multipart document.")
+        raise ServiceResponseError("The response is not a complete multipart document.")
     # Where the change set was not read at all, the error is a part of the batch itself.
     inner = _INNER_BOUNDARY.search(body)
     delimiter = b"--" + (inner[1] if inner else outer[1].encode())

@@ -2,7 +2,7 @@
 
 azure-core's default lets aiohttp read the proxy settings of the environment for each request, in a
 thread, and closes a connection that was idle for 15 seconds. Here the environment is read again
-for each request only where it names a proxy, and a connection is kept longer.
+for each request only where it names a proxy, and an idle connection stays open longer.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
 
 KEEPALIVE_SECONDS = 60.0
-"""How long an idle connection to Azure is kept. The services close theirs later, so a request does
-not meet a connection that is being closed."""
+"""How long an idle connection to Azure stays open. The services close theirs later, so no request
+is sent on a connection that the service is closing."""
 
 LOCAL_KEEPALIVE_SECONDS = 4.0
 """The same for the local servers, which speak plain HTTP: Azurite closes after 5 seconds."""

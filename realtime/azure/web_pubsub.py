@@ -88,12 +88,12 @@ class Hub:
         self, user_id: str, groups: Sequence[str], roles: Sequence[str]
     ) -> ClientAccessToken:
         """A token for a user who is in `groups` once connected and has only `roles`."""
-        answer = await self._client.get_client_access_token(
+        token = await self._client.get_client_access_token(
             user_id=user_id, groups=list(groups), roles=list(roles), minutes_to_expire=TOKEN_MINUTES
         )
-        path = urlsplit(answer["url"])._replace(scheme="", netloc="").geturl()
+        path = urlsplit(token["url"])._replace(scheme="", netloc="").geturl()
         url = "ws" + self.client_endpoint.removeprefix("http") + path
-        return ClientAccessToken(url, answer["token"], _expiry(answer["token"]))
+        return ClientAccessToken(url, token["token"], _expiry(token["token"]))
 
     # --- sending ----------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Hub:
         await self._client.close_user_connections(user_id, reason=reason)
 
     async def ping(self) -> None:
-        """Raise unless the service answers and accepts the app's credential."""
+        """Raise unless the service is available and accepts the app's credential."""
         await self._client.group_exists("health")
 
     async def close(self) -> None:

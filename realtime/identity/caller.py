@@ -2,8 +2,8 @@
 
 A user id is ASCII, opaque, and not for people to read: they read the display name. A guest's id is
 a name and a random suffix, `ann-7f3kq2xz`; an account's is a digest, `user_c4d5e6f7…`. A guest's id
-has no `_`, so it cannot look like an account's. Nobody can choose the id of somebody else, and
-nobody gets another id by another name.
+has no `_`, so it cannot look like an account's. No user can choose the id of another user, and a
+changed name does not change the id.
 """
 
 import hashlib
@@ -47,10 +47,10 @@ class IdentityProvider(Protocol):
 def account_caller(issuer: str, subject: str, name: str) -> Caller:
     """The caller of an account: the id is a digest of issuer and subject only.
 
-    Raises ApiError `unauthenticated` for a blank subject: it would be everybody's.
+    Raises ApiError `unauthenticated` for a blank subject: it would be the same for all users.
     """
     if not subject.strip():
-        raise ApiError("unauthenticated", "The sign-in names nobody.")
+        raise ApiError("unauthenticated", "The sign-in has no user.")
     digest = hashlib.sha256(f"{issuer}\n{subject}".encode()).hexdigest()[:32]
     return Caller(f"user_{digest}", clean_display_name(name, ACCOUNT_DEFAULT_NAME))
 

@@ -18,7 +18,7 @@ UNKNOWN_KEY_PAUSE_SECONDS = 60.0
 """The shortest time between two reads for unknown keys: callers cannot cause more requests."""
 
 FAILURE_PAUSE_SECONDS = 5.0
-"""How long an issuer that did not answer is not asked again."""
+"""The shortest time between two reads after one has failed."""
 
 READ_TIMEOUT_SECONDS = 5.0
 
@@ -83,7 +83,7 @@ class Issuer:
         return key_id not in self._keys or self._clock() >= self._cached_until
 
     async def _refresh(self) -> None:
-        """Read the keys. While the issuer does not answer, the cached ones are used."""
+        """Read the keys. While the issuer is unavailable, the cached ones are used."""
         try:
             self._keys = await self._read_keys()
         except _DiscoveryError as error:

@@ -1,4 +1,4 @@
-"""Which site's page has sent a request, as the browser says it."""
+"""Which site's page has sent a request, by the headers that browsers set."""
 
 from collections.abc import Collection, Mapping
 

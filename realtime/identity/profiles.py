@@ -29,7 +29,7 @@ _ROW_KEY = "profile"
 class Profile:
     """`status` is a short text, `colour` a number of the page's palette.
 
-    `chosen` says whether the user has set the name here. Otherwise it follows the session's or the
+    `chosen` is true if the user has set the name here. Otherwise it follows the session's or the
     account's.
     """
 

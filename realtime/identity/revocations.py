@@ -1,6 +1,6 @@
 """Sessions that were ended before their time, in the table `revocations`.
 
-A user is a partition, with a row for each ended session. The row is kept as long as the session's
+A user is a partition, with a row for each ended session. The row exists as long as the session's
 token would be valid.
 """
 

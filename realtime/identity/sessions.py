@@ -24,7 +24,7 @@ _AUDIENCE = "townsquare-session"
 
 @dataclass(frozen=True)
 class Session:
-    """What a session says. `id` is the same after a renewal; `began` is its first second.
+    """The claims of a session. `id` is the same after a renewal; `began` is its first second.
 
     `vouched` is true for a session that a server has minted; `operator` for one that administers.
     """

@@ -1,6 +1,6 @@
 """Departures: "left" is announced after a grace period, which holds no invocation.
 
-`disconnected` adds its departures here and is answered at once. One task of the process waits and
+`disconnected` adds its departures here and returns at once. One task of the process waits and
 then announces them.
 
 The platform may stop an instance between invocations. Then its departures are late or lost:

@@ -1,6 +1,6 @@
 """Purges entries that are past retention, in batches; the next run continues.
 
-Each log gets a few batches in turn, so that a large log does not delay the others.
+The logs get a few batches each, one after the other, so that a large log does not delay the others.
 """
 
 import logging

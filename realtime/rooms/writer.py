@@ -18,8 +18,8 @@ from realtime.rooms.log import Commit, ConflictError
 from realtime.rooms.log_rows import Head
 
 RETRY_SECONDS = 30.0
-"""How long a commit is retried. The senders are answered earlier; a repetition of theirs finds the
-draft that is still being stored."""
+"""How long a commit is retried. The senders get an error earlier; if they repeat the draft, it
+finds the one that is still being stored."""
 
 CONFLICT_PAUSE_SECONDS = 0.005
 

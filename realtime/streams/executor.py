@@ -145,7 +145,7 @@ class StreamExecutor:
         self._ticks_in_progress.append(now)
         try:
             written = await self._runner.make_tick(stream, state, now, lease_end)
-        except Exception as error:  # noqa: BLE001 - the next tick is made whatever happened
+        except Exception as error:  # noqa: BLE001 - an error must not stop the next tick
             self._runner.log_state(stream, describe_error(error))
             written = await self._read_own_state(stream, state)
         finally:

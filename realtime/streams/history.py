@@ -1,4 +1,4 @@
-"""The history of a stream: what is recorded, how it is thinned, and how long it is kept.
+"""The history of a stream: what is recorded, how it is thinned, and how long it is stored.
 
 A recorded frame has one row. The row's level is the longest span of SPANS_SECONDS in which it is
 the first one recorded, so that a reader who needs one point in 5 minutes reads no other rows.
@@ -21,11 +21,11 @@ SPANS_SECONDS = (0, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400)
 """The span of each level. Rows of level 0 are those that are first in no span."""
 
 KEPT_LEVEL = SPANS_SECONDS.index(300)
-"""Rows from this level on are kept for days, the others for hours."""
+"""Rows from this level on are stored for days, the others for hours."""
 
 MAX_POINTS = 1_000
 
-MAX_ANSWER_CHARACTERS = 2_000_000
+MAX_RESPONSE_CHARACTERS = 2_000_000
 """The size of a history that is read for one request, in characters of JSON."""
 
 PURGE_BATCH_ROWS = 1_000
@@ -81,7 +81,7 @@ class StreamHistory:
     ) -> HistorySlice:
         """The history from `since` to before `until`, with at most that many points.
 
-        The span is the shortest of SPANS_SECONDS with which the answer is small enough. In each
+        The span is the shortest of SPANS_SECONDS with which the response is small enough. In each
         span the point is the first frame that was recorded.
         """
         seconds = (until - since).total_seconds()
@@ -89,7 +89,7 @@ class StreamHistory:
             if seconds / (span or SPANS_SECONDS[1]) > points - 1:
                 continue  # It would have too many points.
             rows = await self._read_levels(stream_name, level, since, until, points + 1)
-            if len(rows) <= points and _size_of(rows) <= MAX_ANSWER_CHARACTERS:
+            if len(rows) <= points and _size_of(rows) <= MAX_RESPONSE_CHARACTERS:
                 return _make_slice(rows, span)
         last = len(SPANS_SECONDS) - 1
         rows = await self._read_levels(stream_name, last, since, until, MAX_POINTS)
@@ -100,15 +100,15 @@ class StreamHistory:
     ) -> list[HistoryRow]:
         """The rows of this level and of those above, in the order of time.
 
-        Stops when there are more than fit into an answer.
+        Stops when there are more than fit into a response.
         """
         rows: list[HistoryRow] = []
         for level in range(len(SPANS_SECONDS) - 1, lowest - 1, -1):
             low, high = (f"{level}:{_to_ms(one):013d}" for one in (since, until))
             rows += await self._store.read_history(
-                stream_name, low, high, max_rows - len(rows), MAX_ANSWER_CHARACTERS
+                stream_name, low, high, max_rows - len(rows), MAX_RESPONSE_CHARACTERS
             )
-            if len(rows) >= max_rows or _size_of(rows) > MAX_ANSWER_CHARACTERS:
+            if len(rows) >= max_rows or _size_of(rows) > MAX_RESPONSE_CHARACTERS:
                 break
         return sorted(rows, key=lambda row: row.key.partition(":")[2])
 
@@ -119,7 +119,7 @@ class StreamHistory:
             age = timedelta(days=days) if level >= KEPT_LEVEL else timedelta(hours=hours)
             limit = f"{level}:{_to_ms(now - age):013d}"
             while rows := await self._store.read_history(
-                stream_name, f"{level}:", limit, PURGE_BATCH_ROWS, MAX_ANSWER_CHARACTERS
+                stream_name, f"{level}:", limit, PURGE_BATCH_ROWS, MAX_RESPONSE_CHARACTERS
             ):
                 await self._store.delete_history(stream_name, [one.key for one in rows])
                 removed += len(rows)
@@ -134,7 +134,7 @@ def _limit(rows: Sequence[HistoryRow], points: int) -> list[HistoryRow]:
     """Rows at even distances that are few and small enough; the newest one is among them."""
     step = max(1, -(-len(rows) // points))
     chosen = list(rows)[::-1][::step][::-1]
-    while len(chosen) > 1 and _size_of(chosen) > MAX_ANSWER_CHARACTERS:
+    while len(chosen) > 1 and _size_of(chosen) > MAX_RESPONSE_CHARACTERS:
         chosen = chosen[len(chosen) // 2 :]
     return chosen
 

@@ -52,7 +52,7 @@ class SelfCaller:
                 url, json=body, trace_request_ctx=sent
             ) as response:
                 if response.status >= 400:
-                    logger.warning("The app's own address answered %d.", response.status)
+                    logger.warning("The app's own address returned %d.", response.status)
         except (aiohttp.ClientError, TimeoutError) as error:
             logger.warning("The app's own address failed: %s.", type(error).__name__)
 

@@ -90,7 +90,7 @@ class StreamStore:
         """Replace the state and add to the history, both or neither.
 
         Returns the new state, or None if another run has changed it after `previous`. If the
-        answer to a write is lost, the row shows whether it was done.
+        response to a write is lost, the row shows whether it was done.
         """
         row = make_state_row(stream.name, state)
         first = Replace(row, previous.etag) if previous.etag else Insert(row)
@@ -177,7 +177,7 @@ class StreamStore:
 
 
 def _may_be_written(error: AzureError) -> bool:
-    """Whether the row has to be read to know what is in it: a conflict, or a lost answer."""
+    """Whether the row has to be read to know what is in it: a conflict, or a lost response."""
     status = getattr(error, "status_code", None)
     return status is None or status >= 500 or status in _CONFLICTS
 

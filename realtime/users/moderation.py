@@ -1,8 +1,8 @@
 """Calls the moderation function that the setting MODERATE names, before a text is stored.
 
 It gets the sender's id, the room (or the recipient's id) and the text. For a display name or a
-status text the room is "". It returns None to allow the text, or a sentence that says why it is
-rejected. docs/moderation.md has an example.
+status text the room is "". It returns None to allow the text, or a sentence with the reason for its
+rejection. docs/moderation.md has an example.
 """
 
 import asyncio

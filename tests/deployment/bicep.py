@@ -127,6 +127,14 @@ def read(name: str) -> File:
     return File(INFRA / f"{name}.bicep")
 
 
+def seed_error(name: str, right: str, wrong: str) -> File:
+    """A file of infra/ in which a text is replaced."""
+    path = INFRA / f"{name}.bicep"
+    text = path.read_text(encoding="utf-8")
+    assert right in text
+    return File(path, text.replace(right, wrong))
+
+
 def loop_values(file: File, resource: Resource) -> list[Any]:
     """The literal values of the loop that declares a resource."""
     for node in _nodes(file.root, "resource_declaration"):

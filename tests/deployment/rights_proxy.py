@@ -22,10 +22,9 @@ from yarl import URL
 
 from tests.deployment import rights
 from tests.deployment.bicep import read
+from tests.proxy import HOP_BY_HOP
 
 FILES = {"tables": "storage", "webpubsub": "webpubsub"}
-
-HOP_BY_HOP = {"transfer-encoding", "content-length", "connection", "keep-alive", "content-encoding"}
 
 
 class RightsProxy:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.deployment.bicep import FILES, INFRA, File
+from tests.deployment.bicep import FILES, File, seed_error
 from tests.deployment.bicep_names import find_name_errors
 
 
@@ -37,10 +37,7 @@ SEEDED = {
 @pytest.mark.parametrize("seed", SEEDED.values(), ids=SEEDED.keys())
 def test_an_error_of_each_kind_is_found(seed):
     name, right, wrong, expected = seed
-    path = INFRA / f"{name}.bicep"
-    text = path.read_text(encoding="utf-8")
-    assert right in text
 
-    errors = find_name_errors(File(path, text.replace(right, wrong)))
+    errors = find_name_errors(seed_error(name, right, wrong))
 
     assert [error for error in errors if expected in error], errors

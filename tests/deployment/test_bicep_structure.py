@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.deployment.bicep import FILES, INFRA, Choice, Expression, File, read
+from tests.deployment.bicep import FILES, Choice, Expression, File, read, seed_error
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -87,11 +87,8 @@ SEEDED = {
 @pytest.mark.parametrize("seed", SEEDED.values(), ids=SEEDED.keys())
 def test_an_error_of_each_kind_is_found(seed):
     name, right, wrong, expected = seed
-    path = INFRA / f"{name}.bicep"
-    text = path.read_text(encoding="utf-8")
-    assert right in text
 
-    file = File(path, text.replace(right, wrong))
+    file = seed_error(name, right, wrong)
 
     errors = [*find_module_errors(file), *find_output_errors(file), *find_unused_names(file)]
     assert [error for error in errors if expected in error], errors

@@ -13,6 +13,7 @@ from local.doctor_deployment import check_streams, inspect_deployment
 from tests.deployment.arm_calls import find_unknown
 from tests.deployment.azure_stand_in import azure_stand_in
 from tests.deployment.azure_state import APP, KEY, SERVICE, STORAGE, Azure
+from tests.http_server import serve
 
 AUDIENCE = "api://an-application"
 PRINCIPAL = "the object id of the app's identity"
@@ -28,38 +29,34 @@ async def deployment(tmp_path) -> AsyncIterator[tuple[Azure, str, dict[str, str]
         return web.json_response({"state": "Running", "errors": errors.get(name, [])})
 
     errors: dict[str, list[str]] = {}
-    runner = web.ServerRunner(web.Server(respond))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    with azure_stand_in(tmp_path) as (stand_in, addresses):
-        stand_in.function_errors = errors
-        stand_in.hub = {
-            "eventHandlers": [
-                {
-                    "urlTemplate": f"{url}/api/pubsub/events?code=key",
-                    "userEventPattern": "*",
-                    "systemEvents": ["connect", "connected", "disconnected"],
-                    "auth": {"managedIdentity": {"resource": AUDIENCE}},
-                }
-            ]
-        }
-        stand_in.principal = PRINCIPAL
-        values = {
-            "APP_ID": APP,
-            "APP_URL": url,
-            "STORAGE_ID": STORAGE,
-            "WEBPUBSUB_ID": SERVICE,
-            "WEBHOOK_AUDIENCE": AUDIENCE,
-        }
-        (tmp_path / "values.json").write_text(json.dumps(values))
-        environment = {
-            **os.environ,
-            **addresses,
-            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-        }
-        yield stand_in, url, environment
-    await runner.cleanup()
+    async with serve(respond) as url:
+        with azure_stand_in(tmp_path) as (stand_in, addresses):
+            stand_in.function_errors = errors
+            stand_in.hub = {
+                "eventHandlers": [
+                    {
+                        "urlTemplate": f"{url}/api/pubsub/events?code=key",
+                        "userEventPattern": "*",
+                        "systemEvents": ["connect", "connected", "disconnected"],
+                        "auth": {"managedIdentity": {"resource": AUDIENCE}},
+                    }
+                ]
+            }
+            stand_in.principal = PRINCIPAL
+            values = {
+                "APP_ID": APP,
+                "APP_URL": url,
+                "STORAGE_ID": STORAGE,
+                "WEBPUBSUB_ID": SERVICE,
+                "WEBHOOK_AUDIENCE": AUDIENCE,
+            }
+            (tmp_path / "values.json").write_text(json.dumps(values))
+            environment = {
+                **os.environ,
+                **addresses,
+                "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            }
+            yield stand_in, url, environment
 
 
 async def findings(deployment: Any) -> dict[str, tuple[str, str]]:
@@ -160,14 +157,8 @@ async def test_a_stream_without_ticks_is_found(http: aiohttp.ClientSession):
         ]
         return web.json_response({"streams": streams})
 
-    runner = web.ServerRunner(web.Server(respond))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serve(respond) as url:
         result = await check_streams(http, url)
-    finally:
-        await runner.cleanup()
 
     assert result[1] == "failed"
     assert "weather (last frame 950 s ago)" in result[2]

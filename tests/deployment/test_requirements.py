@@ -38,7 +38,7 @@ def applies(one: Requirement, **environment: str) -> bool:
     return one.marker is None or one.marker.evaluate(environment)
 
 
-def test_every_package_has_one_version_and_hashes_and_no_address() -> None:
+def test_every_package_has_one_version_and_hashes_and_no_url() -> None:
     text = (ROOT / "requirements.txt").read_text()
     blocks = re.split(r"\n(?=[a-z])", text)[1:]
 
@@ -52,7 +52,7 @@ def test_every_package_has_one_version_and_hashes_and_no_address() -> None:
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_resolved_versions_are_those_that_were_asked_for(python: str) -> None:
+def test_the_resolved_versions_match_the_required_ones(python: str) -> None:
     environment = {"python_version": python, "python_full_version": f"{python}.0"}
     resolved = [one for one in RESOLVED if applies(one, **environment)]
     names = [canonicalize_name(one.name) for one in resolved]
@@ -65,7 +65,7 @@ def test_the_resolved_versions_are_those_that_were_asked_for(python: str) -> Non
 
 
 def find_dependencies() -> set[str]:
-    """What requirements.in needs in this interpreter, by the metadata of what is installed."""
+    """The dependencies of requirements.in here, by the metadata of the installed packages."""
     found: set[tuple[str, str]] = set()
     queue = [(one, "") for one in DIRECT]
     while queue:
@@ -87,7 +87,7 @@ def test_the_resolved_packages_are_complete_and_none_is_superfluous() -> None:
     assert resolved == find_dependencies(), "run `make lock`"
 
 
-def test_what_is_tested_is_what_is_deployed() -> None:
+def test_the_installed_versions_are_the_deployed_ones() -> None:
     installed = {one.name: version(one.name) for one in RESOLVED if applies(one)}
     pinned = {one.name: str(one.specifier)[2:] for one in RESOLVED if applies(one)}
 
@@ -127,7 +127,7 @@ def provides(name: str, module: str) -> bool:
     return f"{path}.py" in paths or f"{path}/__init__.py" in paths
 
 
-def test_the_app_imports_what_it_asks_for_and_nothing_else() -> None:
+def test_the_app_imports_exactly_its_required_packages() -> None:
     asked = {canonicalize_name(one.name) for one in DIRECT}
     imported = find_imports()
 
@@ -136,7 +136,7 @@ def test_the_app_imports_what_it_asks_for_and_nothing_else() -> None:
 
 
 def test_the_packages_of_a_developers_machine_have_the_apps_versions() -> None:
-    """With hashes pip wants one of every requirement, so the file is installed by itself."""
+    """With hashes pip requires one for every package, so the file is installed separately."""
     lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
 
     assert "-r requirements.in" in lines

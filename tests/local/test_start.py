@@ -195,7 +195,7 @@ def test_a_part_that_is_never_ready_is_an_error(tmp_path: Path) -> None:
     part.ready_path = "/"
     part.url = f"http://127.0.0.1:{free_ports(1)[0]}"
 
-    with pytest.raises(PartError, match="Table Storage does not answer at"):
+    with pytest.raises(PartError, match="Table Storage does not respond at"):
         part.wait(seconds=0.3)
 
     part.stop()

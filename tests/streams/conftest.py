@@ -1,11 +1,12 @@
 """Instances that run streams, for each test of this folder."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
 from local.parts import Stack
-from tests.streams.hosts import Host, start_hosts
+from realtime.streams.definition import Stream, registry
+from tests.streams.hosts import Host, make_stream, start_hosts
 
 
 @pytest.fixture
@@ -19,3 +20,12 @@ async def start_host(stack: Stack) -> AsyncIterator[Callable[..., Host]]:
 def host(start_host: Callable[..., Host]) -> Host:
     """One instance."""
     return start_host()
+
+
+@pytest.fixture
+def listed() -> Iterator[Stream]:
+    """A stream in the registry, like those of the producers."""
+    stream = make_stream()
+    registry.register(stream)
+    yield stream
+    registry.unregister(stream.name)

@@ -1,7 +1,5 @@
 """Valid and invalid definitions of streams."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from realtime.ncrontab import shortest_interval
@@ -9,17 +7,7 @@ from realtime.settings import InvalidSettingsError
 from realtime.streams.definition import Stream, registry
 from tests.streams.hosts import (
     count,
-    make_stream,
 )
-
-
-@pytest.fixture
-def listed() -> Iterator[Stream]:
-    """A stream in the registry, like those of the producers."""
-    stream = make_stream()
-    registry.register(stream)
-    yield stream
-    registry.unregister(stream.name)
 
 
 @pytest.mark.parametrize(

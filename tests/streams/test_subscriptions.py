@@ -1,26 +1,15 @@
 """Subscriptions of users to streams."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
-
-from realtime.streams.definition import Stream, registry
+from realtime.streams.definition import Stream
 from tests.streams.hosts import (
     NOW,
     Host,
     listening,
     make_stream,
 )
-
-
-@pytest.fixture
-def listed() -> Iterator[Stream]:
-    """A stream in the registry, like those of the producers."""
-    stream = make_stream()
-    registry.register(stream)
-    yield stream
-    registry.unregister(stream.name)
 
 
 async def test_a_subscription_applies_to_all_present_connections(

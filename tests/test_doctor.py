@@ -141,7 +141,9 @@ async def test_an_unreachable_app_is_named():
 async def app_with_a_fast_clock() -> AsyncIterator[str]:
     """An app that reports ok and whose clock is a day ahead."""
 
-    async def health(_: web.Request) -> web.Response:
+    async def health(request: web.BaseRequest) -> web.Response:
+        if request.path != "/api/health":
+            return web.Response(status=404)
         date = format_datetime(datetime.now(UTC) + timedelta(days=1), usegmt=True)
         return web.json_response({"status": "ok", "checks": {}}, headers={"Date": date})
 
@@ -275,7 +277,7 @@ async def test_the_address_of_another_part_is_recognized(stack):
 
 @pytest.mark.parametrize("body", ["[]", "7", '"text"', "{}", '{"checks": []}', "[" * 5000])
 async def test_unexpected_json_is_not_accepted_as_the_app(body):
-    async def response(_: web.Request) -> web.Response:
+    async def response(_: web.BaseRequest) -> web.Response:
         return web.Response(text=body, content_type="application/json")
 
     async with serve(response) as url:
@@ -288,7 +290,7 @@ async def test_unexpected_json_is_not_accepted_as_the_app(body):
     "response", ["[]", "{}", '{"url": "nonsense", "user_id": "x", "room": "y"}', "{"]
 )
 async def test_an_unexpected_negotiate_response_is_a_finding(response):
-    async def respond(request: web.Request) -> web.Response:
+    async def respond(request: web.BaseRequest) -> web.Response:
         is_health = request.path.startswith("/api/health")
         text = '{"status": "ok"}' if is_health else response
         return web.Response(text=text, content_type="application/json")
@@ -304,7 +306,7 @@ async def test_an_unexpected_negotiate_response_is_a_finding(response):
 async def test_streams_and_resources_of_a_deployed_app_are_checked():
     streams = {"streams": [{"name": "weather", "active": False, "age_seconds": 700.0}]}
 
-    async def respond(request: web.Request) -> web.Response:
+    async def respond(request: web.BaseRequest) -> web.Response:
         return web.json_response(
             streams if request.path == "/api/streams" else {"status": "ok", "checks": {}}
         )

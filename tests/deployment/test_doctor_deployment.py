@@ -87,7 +87,7 @@ async def test_a_hub_without_handler_is_found(deployment):
     state, message = (await findings(deployment))["handler"]
 
     assert state == "failed"
-    assert "sends events to nobody" in message
+    assert "sends events to no app" in message
     assert "azd hooks run postdeploy" in message
 
 

@@ -94,7 +94,7 @@ class SigningIssuer(OwnIssuer):
         self.refreshes = 0
         self.expires_in = 600
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _respond(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/.well-known/openid-configuration":
             endpoints = {"authorization": "authorize", "token": "token", "end_session": "logout"}
             urls = {f"{name}_endpoint": f"{self.url}/{path}" for name, path in endpoints.items()}
@@ -106,7 +106,7 @@ class SigningIssuer(OwnIssuer):
             return self._give_token(parse_qs((await request.read()).decode()))
         if request.path == "/logout":
             raise web.HTTPFound(request.query["post_logout_redirect_uri"])
-        return await super()._answer(request)
+        return await super()._respond(request)
 
     def _authorize(self, request: web.BaseRequest) -> web.Response:
         query = request.query

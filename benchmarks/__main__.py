@@ -25,16 +25,16 @@ def main() -> None:
     names = parser.parse_args().names or list(known)
     if unknown := set(names) - set(known):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}")
-    rows = [row for name in names for row in measured(name, known[name])]
+    rows = [row for name in names for row in run_benchmark(name, known[name])]
     print(f"\n{table(rows)}")
 
 
-def measured(name: str, module: ModuleType) -> list[Row]:
-    """What one benchmark came to."""
-    began = time.monotonic()
+def run_benchmark(name: str, module: ModuleType) -> list[Row]:
+    """The rows of one benchmark."""
+    started = time.monotonic()
     print(f"{name} ...", end=" ", flush=True, file=sys.stderr)
     rows: list[Row] = asyncio.run(module.run())
-    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What the Functions host is measured against: the smallest FastAPI app."""
+"""The baseline of the Functions host: the smallest FastAPI app."""
 
 from fastapi import FastAPI
 
@@ -7,5 +7,5 @@ app = FastAPI()
 
 @app.get("/api/hello")
 async def hello() -> dict[str, str]:
-    """The same words as the function's."""
+    """The same response as that of the function."""
     return {"hello": "world"}

@@ -1,4 +1,4 @@
-"""What negotiate is measured against: the plain way, a sync FastAPI route over the sync SDK."""
+"""The baseline of negotiate: a sync FastAPI route that calls the sync SDK."""
 
 import os
 
@@ -13,7 +13,7 @@ client = WebPubSubServiceClient.from_connection_string(
 
 @app.get("/negotiate")
 def negotiate(user_id: str, room: str) -> dict[str, str]:
-    """A token for one person in one room."""
+    """A token for one user in one room."""
     token = client.get_client_access_token(
         user_id=user_id,
         roles=["webpubsub.joinLeaveGroup.stocks"],

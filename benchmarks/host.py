@@ -1,4 +1,4 @@
-"""What the Functions host itself costs: a function that only says hello, beside FastAPI's."""
+"""The overhead of the Functions host: a constant response, compared with FastAPI."""
 
 import tempfile
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The one load generator: many clients that each send their next request when the last is answered.
+"""The load generator: clients that each send the next request when they have the last response.
 
-It is as lean as it can be (no HTTP library), so that what is measured is the server.
+It uses no HTTP library, so that its own processor time is small beside that of the server.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Load:
-    """What a server bore: requests a second, and how long they took in milliseconds."""
+    """The throughput of a server: requests per second, and their duration in milliseconds."""
 
     per_second: float
     p50: float
@@ -26,43 +26,43 @@ class Load:
 
 @dataclass
 class Client(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered."""
+    """One connection, which sends the next request when it has received a response."""
 
     request: bytes
     milliseconds: list[float] = field(default_factory=list)
     failure: bytes = b""
-    _answer: bytes = b""
-    _asked: float = 0.0
+    _response: bytes = b""
+    _sent_at: float = 0.0
     _transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._ask()
+        self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._answer += data
-        head, end, body = self._answer.partition(b"\r\n\r\n")
-        if not end or not _is_whole(head, body):
+        self._response += data
+        head, end, body = self._response.partition(b"\r\n\r\n")
+        if not end or not _is_complete(head, body):
             return
         if not head.startswith(b"HTTP/1.1 200 "):
-            self.failure = self._answer
-        self.milliseconds.append((time.perf_counter() - self._asked) * 1000)
-        self._ask()
+            self.failure = self._response
+        self.milliseconds.append((time.perf_counter() - self._sent_at) * 1000)
+        self._send()
 
     def close(self) -> None:
         if self._transport:
             self._transport.abort()
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         assert self._transport
-        self._answer = b""
-        self._asked = time.perf_counter()
+        self._response = b""
+        self._sent_at = time.perf_counter()
         self._transport.write(self.request)
 
 
 async def compare(*urls: str) -> list[Load]:
-    """Drives the addresses in turns, so that a busy minute of the machine hits all alike."""
+    """Measures the URLs alternately, so that other load of the machine affects all of them."""
     rounds = [[await drive(url) for url in urls] for _ in range(ROUNDS)]
     return [
         Load(*(median(getattr(load, one.name) for load in loads) for one in fields(Load)))
@@ -71,7 +71,7 @@ async def compare(*urls: str) -> list[Load]:
 
 
 async def drive(url: str, clients: int = CLIENTS, seconds: float = SECONDS) -> Load:
-    """GETs the address with that many clients at once; RuntimeError when an answer is not 200."""
+    """GET requests of concurrent clients. Raises RuntimeError if a response is not 200."""
     parts = urlsplit(url)
     target = f"{parts.path}?{parts.query}" if parts.query else parts.path
     request = f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: */*\r\n\r\n".encode()
@@ -87,20 +87,20 @@ async def drive(url: str, clients: int = CLIENTS, seconds: float = SECONDS) -> L
     await asyncio.sleep(WARM_UP_SECONDS)
     for client in running:
         client.milliseconds.clear()
-    began = time.perf_counter()
+    started = time.perf_counter()
     await asyncio.sleep(seconds)
-    took = time.perf_counter() - began
+    elapsed = time.perf_counter() - started
     times = [one for client in running for one in client.milliseconds]
     for client in running:
         client.close()
     if failed := next((client.failure for client in running if client.failure), None):
-        raise RuntimeError(f"{url} answered {failed[:300]!r}")
+        raise RuntimeError(f"{url} returned {failed[:300]!r}")
     hundredths = quantiles(times, n=100)
-    return Load(len(times) / took, hundredths[49], hundredths[98])
+    return Load(len(times) / elapsed, hundredths[49], hundredths[98])
 
 
-def _is_whole(head: bytes, body: bytes) -> bool:
-    """Whether a response has arrived, by its Content-Length or its chunks."""
+def _is_complete(head: bytes, body: bytes) -> bool:
+    """Whether a response is complete, by its Content-Length or its chunks."""
     head = head.lower()
     if b"\r\ntransfer-encoding: chunked" not in head:
         _, _, rest = head.partition(b"content-length:")

@@ -1,7 +1,7 @@
-"""How many people can come in per second: negotiate beside the plain way to write it.
+"""Negotiate requests per second, compared with the simplest implementation.
 
-Ours does more for each: a new guest identity, whether the person is banned and a signed session;
-with a room, also whether it is open to them. The same clients drive all, in turns.
+The app does more for each: it creates a guest identity and a signed session and checks bans; with
+a room, also the access to it. The same clients call all servers alternately.
 """
 
 from benchmarks.load import CLIENTS, Load, compare

@@ -1,4 +1,4 @@
-"""What every benchmark gives back, and the table that is made of it.
+"""The result of every benchmark, and the table of the results.
 
 A benchmark is a module here with `async def run() -> list[Row]`.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what was measured, what it came to, and the same of what it is compared with."""
+    """One line: the measured quantity, its value, and the value of the baseline."""
 
     what: str
     ours: float
@@ -30,7 +30,7 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """All rows in columns, readable as they stand and as Markdown."""
+    """All rows as a Markdown table with aligned columns."""
     lines = [("what", "ours", "beside", "ratio"), *(row.cells for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     lines.insert(1, tuple("-" * width for width in widths))  # type: ignore[arg-type]
@@ -43,5 +43,5 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def number(value: float) -> str:
-    """Three figures that matter."""
+    """A number with three significant digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,7 +1,7 @@
-"""How fast the clients of Azure's services are, beside the SDKs as they come out of the box.
+"""The app's clients of Azure's services, compared with the SDKs with their defaults.
 
-One act of each by turns, in one process, against the same Azurite and the same emulator. The
-servers' time is part of the elapsed time and not of the processor time, which is this process's.
+Operations of both alternate in one process, with the same Azurite and the same emulator. The time
+of the servers is part of the elapsed time and not of the processor time, which is this process's.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from realtime.azure.transport import make_transport
 
 SDK = "SDK"
 AT_ONCE = 50
-"""How many publishes or commits run side by side where throughput is measured."""
+"""Concurrent publishes or commits in the measurements of throughput."""
 
 Act = Callable[[], Awaitable[object]]
 
@@ -217,7 +217,7 @@ async def measure_publishing(connection_string: str, stack: AsyncExitStack) -> l
 
 
 async def compare(what: str, ours: Act, sdk: Act, times: int) -> list[Row]:
-    """Elapsed and processor time of one act, in milliseconds: medians of so many turns."""
+    """Elapsed and processor time of one operation, in milliseconds: medians of several runs."""
     for act in (ours, sdk):  # Connections are opened and code is loaded.
         await measure(act)
     turns = [(await measure(ours), await measure(sdk)) for _ in range(times)]
@@ -237,14 +237,14 @@ async def compare(what: str, ours: Act, sdk: Act, times: int) -> list[Row]:
 
 
 async def measure(act: Act) -> tuple[float, float]:
-    """What one act took, in milliseconds: elapsed, and of this process's processor."""
+    """The time of one operation, in milliseconds: elapsed, and of this process's processor."""
     elapsed, processor = time.perf_counter(), time.process_time()
     await act()
     return (time.perf_counter() - elapsed) * 1000, (time.process_time() - processor) * 1000
 
 
 async def throughput(acts: Sequence[Act], each: int = 10) -> float:
-    """How many acts a second, when each of these runs again and again beside the others."""
+    """Operations per second when each of these is repeated, concurrently with the others."""
 
     async def repeat(act: Act) -> None:
         for _ in range(each):

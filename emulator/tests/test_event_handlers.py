@@ -406,7 +406,7 @@ async def test_no_key_of_an_event_handler_is_logged(caplog: pytest.LogCaptureFix
             await ann.send(type="event", event="say", data="a secret word", ackId=1)
             await ann.receive()
 
-            assert "answered 400" in caplog.text
+            assert "returned 400" in caplog.text
             assert "secret" not in caplog.text
 
 

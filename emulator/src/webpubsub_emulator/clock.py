@@ -1,4 +1,4 @@
-"""The time as the emulator sees it, which a test can move forward."""
+"""The emulator's clock, which a test can advance."""
 
 import time
 
@@ -27,7 +27,7 @@ class Clock:
 
 
 class ManualClock(Clock):
-    """A time that stands still until `advance` is called."""
+    """A clock that changes only when `advance` is called."""
 
     def __init__(self) -> None:
         super().__init__()

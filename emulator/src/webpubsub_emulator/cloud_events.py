@@ -80,7 +80,7 @@ class ConnectRequest:
 
 
 class ConnectResponse(msgspec.Struct, frozen=True, rename="camel"):
-    """The response to a connect event; None keeps what the token says."""
+    """The response to a connect event; None keeps the value of the token."""
 
     user_id: str | None = None
     groups: list[str] | None = None

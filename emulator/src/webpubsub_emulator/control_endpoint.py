@@ -1,4 +1,4 @@
-"""The control endpoint: a test in another process orders faults, moves the time, sets handlers."""
+"""The control endpoint: tests in other processes add faults, advance the clock, set handlers."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class ControlEndpoint:
         return web.Response(status=204)
 
     async def _drop_connections(self, request: web.Request) -> web.Response:
-        """`{"hub"?, "user_id"?}`; the response says how many sockets were aborted."""
+        """`{"hub"?, "user_id"?}`; the response has the number of aborted sockets."""
         try:
             dropped = self._server.drop_connections(**await _read_object(request))
         except TypeError as error:

@@ -53,7 +53,7 @@ class EventDispatcher:
             response = await self._upstream.deliver(handler, event)
             if not response.is_success:
                 logger.warning(
-                    "connect rejected: %s answered %d", handler.loggable_url, response.status
+                    "connect rejected: %s returned %d", handler.loggable_url, response.status
                 )
                 raise ConnectRejectedError(response.status)
             content = cloud_events.read_connect_response(response)
@@ -75,7 +75,7 @@ class EventDispatcher:
             raise EventFailedError(f"hub {connection.hub} has no handler for event {name}")
         response = await self._upstream.deliver(handler, event)
         if not response.is_success:
-            raise EventFailedError(f"{handler.loggable_url} answered {response.status} to {name}")
+            raise EventFailedError(f"{handler.loggable_url} returned {response.status} for {name}")
         try:
             reply = cloud_events.read_event_reply(response)
         except InvalidResponseError as error:
@@ -117,4 +117,4 @@ class EventDispatcher:
         else:
             if not response.is_success:
                 details = (event.name, handler.loggable_url, response.status)
-                logger.warning("event %s: %s answered %d", *details)
+                logger.warning("event %s: %s returned %d", *details)

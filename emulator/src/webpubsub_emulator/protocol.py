@@ -105,7 +105,7 @@ class StreamEnd(_Message, frozen=True):
 
 
 class Invoke(_Message, frozen=True):
-    """Not emulated: answered with a failure."""
+    """Not emulated: the response is an error."""
 
     invocation_id: str
 
@@ -117,18 +117,18 @@ class CancelInvocation(_Message, frozen=True):
 
 
 class SetGroupState(_Message, frozen=True):
-    """Not emulated: answered with a failure."""
+    """Not emulated: the response is an error."""
 
     group: str
     ack_id: int | None = None
 
 
 class SubscribeGroupState(SetGroupState, frozen=True):
-    """Not emulated: answered with a failure."""
+    """Not emulated: the response is an error."""
 
 
 class UnsubscribeGroupState(SetGroupState, frozen=True):
-    """Not emulated: answered with a failure."""
+    """Not emulated: the response is an error."""
 
 
 ClientMessage = (

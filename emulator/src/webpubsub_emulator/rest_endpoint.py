@@ -106,7 +106,7 @@ class RestEndpoint:
 
 def _build_response(request: web.Request, response: RestResponse) -> tuple[web.Response, str]:
     failure = ""
-    # 404 is a normal answer to HEAD; other errors are worth a line in the log.
+    # 404 is a normal response to HEAD; other errors are logged.
     if response.status >= 400 and request.method != "HEAD":
         failure = f"{response.error_code} {response.log_reason}".strip()
         path = "/".join(request.path.split("/")[:5])

@@ -146,7 +146,7 @@ class TestEmulator(ABC):
 
     @abstractmethod
     def add_fault(self, fault: Fault) -> None:
-        """Let the next upstream calls, REST requests or frames fail."""
+        """Make the next upstream calls, REST requests or frames fail."""
 
     @abstractmethod
     def advance_clock(self, seconds: float) -> None:

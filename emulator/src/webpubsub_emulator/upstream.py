@@ -89,7 +89,7 @@ class Upstream:
                 return await self._post(handler, event, url)
         except (UnreachableError, TimeoutError) as error:
             raise EventFailedError(
-                f"{handler.loggable_url} did not answer: {error or 'timeout'}"
+                f"{handler.loggable_url} did not respond: {error or 'timeout'}"
             ) from error
 
     async def _post(self, handler: Handler, event: CloudEvent, url: str) -> HandlerResponse:

@@ -9,7 +9,7 @@ from webpubsub_emulator.cloud_events import MAX_RESPONSE_BYTES, HandlerResponse
 from webpubsub_emulator.quota import Quota
 from webpubsub_emulator.upstream import UnreachableError
 
-# Express and uvicorn close connections after 5 idle seconds; a request must not meet that moment.
+# Express and uvicorn close connections after 5 idle seconds; ours close earlier.
 _KEEPALIVE_SECONDS = 3.0
 
 

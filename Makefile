@@ -26,9 +26,9 @@ PAGE := web/dist/index.html
 CLIENT := clients/javascript/node_modules/.package-lock.json
 CLIENTS := emulator/tests/javascript/node_modules/.package-lock.json
 LINTER := tests/openapi/node_modules/.package-lock.json
-RIVAL := benchmarks/js/node_modules/.package-lock.json
+SOCKETIO := benchmarks/js/node_modules/.package-lock.json
 
-QUIETLY := --no-audit --no-fund --loglevel=error
+NPM_QUIET := --no-audit --no-fund --loglevel=error
 OFFLINE := { echo 'The installation failed. Is this machine online?'; exit 1; }
 
 .PHONY: start test bench doctor picture check fix audit sbom lock clean
@@ -46,7 +46,7 @@ test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 	@$(if $(ARGS),,$(BIN)/python -m tests.entra -n 3 --dist loadfile)
 
-bench: $(PACKAGES) $(AZURITE) $(RIVAL)
+bench: $(PACKAGES) $(AZURITE) $(SOCKETIO)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 doctor: $(PACKAGES)
@@ -115,32 +115,32 @@ $(PACKAGES): requirements.txt requirements.in requirements-dev.txt tests/require
 
 $(AZURITE): local/package.json local/package-lock.json local/.npmrc | $(PACKAGES)
 	@echo 'Installing Azurite, which is Table Storage on this machine ...'
-	@cd local && npm ci $(QUIETLY) || $(OFFLINE)
+	@cd local && npm ci $(NPM_QUIET) || $(OFFLINE)
 	@touch $@
 
 $(PAGE_TOOLS): web/package.json web/package-lock.json | $(PACKAGES)
 	@echo 'Installing what builds the page ...'
-	@cd web && npm ci $(QUIETLY) || $(OFFLINE)
+	@cd web && npm ci $(NPM_QUIET) || $(OFFLINE)
 	@touch $@
 
 $(CLIENT): clients/javascript/package.json clients/javascript/package-lock.json | $(PACKAGES)
 	@echo 'Installing what tests the JavaScript client package ...'
-	@cd clients/javascript && npm ci $(QUIETLY)
+	@cd clients/javascript && npm ci $(NPM_QUIET)
 	@touch $@
 
 $(CLIENTS): emulator/tests/javascript/package.json emulator/tests/javascript/package-lock.json $(PACKAGES)
 	@echo "Installing Microsoft's JavaScript clients for the tests ..."
-	@cd emulator/tests/javascript && npm ci $(QUIETLY) || $(OFFLINE)
+	@cd emulator/tests/javascript && npm ci $(NPM_QUIET) || $(OFFLINE)
 	@touch $@
 
 $(LINTER): tests/openapi/package.json tests/openapi/package-lock.json $(PACKAGES)
 	@echo 'Installing the linter of the API document for the tests ...'
-	@cd tests/openapi && npm ci $(QUIETLY) || $(OFFLINE)
+	@cd tests/openapi && npm ci $(NPM_QUIET) || $(OFFLINE)
 	@touch $@
 
-$(RIVAL): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)
+$(SOCKETIO): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)
 	@echo 'Installing the Socket.IO server for the benchmarks ...'
-	@cd benchmarks/js && npm ci $(QUIETLY) || $(OFFLINE)
+	@cd benchmarks/js && npm ci $(NPM_QUIET) || $(OFFLINE)
 	@touch $@
 
 $(PAGE): $(PAGE_TOOLS) web/build.mjs $(wildcard web/reference/* web/src/* web/src/*/* clients/javascript/src/*)

@@ -90,7 +90,7 @@ def check_rights(manager: ResourceManager, scope: str) -> None:
         raise HookError(
             "The login of azd lacks rights on the subscription: it needs the role Owner, or "
             "Contributor together with Role Based Access Control Administrator. Missing: "
-            f"{', '.join(missing)}. Somebody who is Owner can assign the roles."
+            f"{', '.join(missing)}. An Owner can assign the roles."
         )
 
 

@@ -2,8 +2,8 @@
 
 Web PubSub authenticates its events with Entra tokens. A token needs an audience, which is an app
 registration. It is made once and stored in the azd environment: WEBHOOK_AUDIENCE, and
-WEBHOOK_REGISTRATION, by which `azd down` removes it. Whoever may not register applications asks
-somebody who may for one with an application ID URI, and runs
+WEBHOOK_REGISTRATION, by which `azd down` removes it. A user who may not register applications
+asks an administrator for one with an application ID URI, and runs
 
     azd env set WEBHOOK_AUDIENCE api://<application id>
 """
@@ -55,7 +55,7 @@ def register(api: Api, name: str) -> str:
         if error.status != 403:
             raise
         raise HookError(
-            f"{error}\nThe login of azd may not register applications. Ask somebody who may for a "
+            f"{error}\nThe login of azd may not register applications. Ask an administrator for a "
             "registration with an application ID URI, then run `azd env set WEBHOOK_AUDIENCE "
             "api://<application id>` and the command again."
         ) from None

@@ -59,7 +59,7 @@ def check_settings(environment: Mapping[str, str]) -> tuple[Finding, Settings | 
     problems = [*_find_misspelled(environment), *_check_moderation(settings.moderate)]
     if problems:
         return Finding("settings", "failed", " ".join(problems)), settings
-    message = f"complete; people are identified by {settings.identity}"
+    message = f"complete; users are identified by {settings.identity}"
     return Finding("settings", "ok", message), settings
 
 

@@ -17,7 +17,7 @@ _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def parse_url(text: str) -> str:
-    """The address of an app as people type it, also without a scheme. Raises CheckFailedError."""
+    """The URL of an app; the scheme can be left out. Raises CheckFailedError."""
     text = text.strip()
     if "://" not in text:
         name = urlsplit(f"//{text}").hostname

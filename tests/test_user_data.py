@@ -1,4 +1,4 @@
-"""The data of one user: exported to its owner, and deleted everywhere, whatever fails meanwhile."""
+"""The data of one user: its export, and its deletion when instances or services fail."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from realtime.rooms.retention import purge
 from realtime.user_data.deletion import SETTLE_SECONDS
 from tests.instances import Instance
 from tests.strict import QUIET
-from tests.test_operators import enter
+from tests.test_operators import create_vouched_user
 from tests.users import Connection, User
 
 DEADLINE_SECONDS = 30.0
@@ -86,9 +86,9 @@ async def settle(one: Instance, user_id: str) -> None:
 
 
 async def delete_by_key(http: aiohttp.ClientSession, url: str, user_id: str) -> Any:
-    async with http.delete(f"{url}/api/server/users/{user_id}") as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
+    async with http.delete(f"{url}/api/server/users/{user_id}") as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
 
 
 async def export_all(user: User, path: str = "") -> list[dict[str, Any]]:
@@ -106,7 +106,7 @@ def entries_of(pages: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_nothing_of_a_deleted_user_is_left_and_nothing_of_others_is_gone(
+async def test_only_the_data_of_the_deleted_user_is_deleted(
     stack: Stack, other: Part, http: aiohttp.ClientSession, one: Instance, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -129,9 +129,9 @@ async def test_nothing_of_a_deleted_user_is_left_and_nothing_of_others_is_gone(
             for page in before.values() for message in page["messages"]
         )  # fmt: skip
 
-        status, said = await ann.ask("DELETE", f"/api/users/{ann.id}")
+        status, response = await ann.ask("DELETE", f"/api/users/{ann.id}")
 
-        assert (status, said) == (200, {"user_id": ann.id, "deleted": True, "pending": True})
+        assert (status, response) == (200, {"user_id": ann.id, "deleted": True, "pending": True})
         await asyncio.wait_for(from_ann.closed(), DEADLINE_SECONDS)
         received = await receive_deletes(from_bob, mine + 1)
         assert len(received) == mine + 1
@@ -222,11 +222,11 @@ async def check_history(
     assert joined["head"] == after["head"] >= before["head"]
 
 
-async def test_the_sessions_and_the_id_of_a_deleted_user_are_worth_nothing(
+async def test_sessions_and_id_of_a_deleted_user_are_rejected(
     stack: Stack, other: Part, http: aiohttp.ClientSession, bob: User
 ) -> None:
     user_id = f"customer_{uuid.uuid4().hex[:12]}"
-    carol = await enter(http, stack.url, user_id)
+    carol = await create_vouched_user(http, stack.url, user_id)
     token = (await carol.negotiate())["url"]
     await carol.get("/api/rooms")
 
@@ -237,21 +237,21 @@ async def test_the_sessions_and_the_id_of_a_deleted_user_are_worth_nothing(
         await http.ws_connect(token, protocols=["json.webpubsub.azure.v1"])
     assert refused.value.status in {401, 403}
     path = f"{stack.url}/api/users/{user_id}"
-    async with http.post(f"{path}/session", json={"name": "Carol"}) as answer:
-        assert (answer.status, (await answer.json())["error"]["code"]) == (410, "user_deleted")
-    async with http.post(f"{path}/message", json={"content": "hello"}) as answer:
-        assert (answer.status, (await answer.json())["error"]["code"]) == (410, "user_deleted")
+    async with http.post(f"{path}/session", json={"name": "Carol"}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (410, "user_deleted")
+    async with http.post(f"{path}/message", json={"content": "hello"}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (410, "user_deleted")
     async with bob.connect() as tab:
-        said = await tab.send_rejected("direct", {"to": user_id, "content": "hello", "id": "1"})
-    assert said["code"] == "unreachable"
-    # A repeated request of the user, whose answer was lost, is answered.
+        response = await tab.send_rejected("direct", {"to": user_id, "content": "hello", "id": "1"})
+    assert response["code"] == "unreachable"
+    # A repeated request of the user, whose response was lost, is answered.
     assert (await carol.ask("DELETE", f"/api/users/{user_id}"))[0] == 200
 
 
 async def test_only_the_user_and_operators_export_and_delete(
     stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User
 ) -> None:
-    olivia = await enter(http, stack.url, "olivia", operator=True)
+    olivia = await create_vouched_user(http, stack.url, "olivia", operator=True)
     for method, path in (
         ("GET", f"/api/users/{ann.id}/export"),
         ("DELETE", f"/api/users/{ann.id}"),
@@ -270,15 +270,15 @@ async def test_only_the_user_and_operators_export_and_delete(
 async def test_a_banned_user_gets_the_own_data_and_may_delete_it(
     stack: Stack, http: aiohttp.ClientSession, ann: User
 ) -> None:
-    async with http.put(f"{stack.url}/api/users/{ann.id}/ban") as answer:
-        assert answer.status == 200
+    async with http.put(f"{stack.url}/api/users/{ann.id}/ban") as response:
+        assert response.status == 200
 
     assert (await ann.ask("GET", f"/api/users/{ann.id}/export"))[0] == 200
     assert (await ann.ask("DELETE", f"/api/users/{ann.id}"))[0] == 200
 
 
 @pytest.mark.timeout(180)
-async def test_a_deletion_goes_on_after_its_instance_was_killed(
+async def test_a_deletion_continues_after_its_instance_was_killed(
     stack: Stack, http: aiohttp.ClientSession, one: Instance, bob: User, room: str
 ) -> None:
     ann = await create_named(http, stack.url, "Ann Killed")
@@ -301,8 +301,8 @@ async def test_a_deletion_goes_on_after_its_instance_was_killed(
             await settle(one, ann.id)
             async with http.post(
                 f"{stack.url}/admin/functions/reconcile_presence", json={}
-            ) as said:
-                assert said.status == 202
+            ) as response:
+                assert response.status == 202
             await receive_deletes(tab, len(drafts))
             async with asyncio.timeout(DEADLINE_SECONDS):
                 while (await delete_by_key(http, stack.url, ann.id))["pending"]:
@@ -315,7 +315,7 @@ async def test_a_deletion_goes_on_after_its_instance_was_killed(
     assert page["head"] == 1200, "each message has one delete"
 
 
-async def test_drafts_that_nobody_commits_are_removed_with_their_user(
+async def test_uncommitted_drafts_are_removed_with_their_user(
     one: Instance, room: str, ann: User
 ) -> None:
     """An instance that ends leaves its drafts in a queue row; the next commit would remove it."""
@@ -377,7 +377,7 @@ async def wall(one: Instance) -> list[datetime]:
     return moments
 
 
-async def test_a_row_of_the_index_goes_with_the_last_entry_of_its_author(
+async def test_a_row_of_the_index_is_deleted_with_the_last_entry_of_its_author(
     one: Instance, room: str, wall: list[datetime]
 ) -> None:
     authors = one.logs.index.authors

@@ -1,0 +1,111 @@
+"""Runs a scenario: load, faults, an end of the faults, and the checker."""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field
+
+from tests.faults.checker import (
+    Findings,
+    check_client,
+    check_log,
+    find_ghosts,
+    find_unsettled,
+    read_log,
+    read_pages,
+)
+from tests.faults.load import Load
+from tests.faults.scenarios import Run, Scenario
+from tests.faults.world import World
+
+START_TIMEOUT_SECONDS = 60.0
+SETTLE_TIMEOUT_SECONDS = 100.0
+"""A missing tail or a ghost is healed within 90 s by the heartbeat."""
+
+RECONCILE_SECONDS = 10.0
+"""The heartbeat comes each minute; the check lets it run more often."""
+
+POLL_SECONDS = 0.5
+
+
+@dataclass
+class Result:
+    """The line of a scenario in the table."""
+
+    scenario: str
+    seed: int
+    faults: int = 0
+    confirmed: int = 0
+    stored: int = 0
+    settle_seconds: float = 0.0
+    findings: Findings = field(default_factory=Findings)
+    problem: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return not self.problem and self.findings.total == 0
+
+
+async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: int) -> Result:
+    """Never raises for what the product does wrong."""
+    world.chance.seed(seed)
+    for proxy in (world.balancer, world.storage_proxy, world.service_proxy):
+        proxy.faults = 0
+    world.sockets.cuts = 0
+    room = f"{scenario.name}-{random.getrandbits(32):x}"
+    result = Result(scenario.name, seed)
+    load = Load(world.url, room, seed, servers=scenario.writers)
+    try:
+        await load.start()
+        await load.write()
+        await load.wait_until_confirmed(20, START_TIMEOUT_SECONDS)
+        run = Run(world, load, room, seconds)
+        await scenario.run(run)
+        result.faults = run.faults
+        await world.heal()
+        await _settle(world, load, room, result)
+        await _check(world, load, room, run, result)
+    except TimeoutError as error:
+        result.problem = f"a step of the run took too long: {error}"
+    finally:
+        await world.heal()
+        await load.stop()
+    result.confirmed = len(load.record.confirmed)
+    return result
+
+
+async def _settle(world: World, load: Load, room: str, result: Result) -> None:
+    """Wait until every sender is answered and every client has everything."""
+    started = time.monotonic()
+    await load.clients.pause()
+    if not await load.servers.pause(SETTLE_TIMEOUT_SECONDS):
+        result.problem = "a server has no confirmation"
+    reconciled_at = 0.0
+    async with world.reader() as reader:
+        while time.monotonic() - started < SETTLE_TIMEOUT_SECONDS:
+            if time.monotonic() - reconciled_at > RECONCILE_SECONDS:
+                reconciled_at = time.monotonic()
+                await world.reconcile()
+            clients = await load.clients.dump()
+            log, pages = await read_log(reader, room), await read_pages(reader, room)
+            ghosts = await find_ghosts(reader, room, clients)
+            if not find_unsettled(clients, log, pages) and not ghosts:
+                break
+            await asyncio.sleep(POLL_SECONDS)
+    result.settle_seconds = time.monotonic() - started
+
+
+async def _check(world: World, load: Load, room: str, run: Run, result: Result) -> None:
+    findings = result.findings
+    async with world.reader() as reader:
+        clients = await load.clients.dump()
+        log, pages = await read_log(reader, room), await read_pages(reader, room)
+        ghosts = await find_ghosts(reader, room, clients)
+    result.stored = len(log.entries)
+    check_log(log, load.record, run.excused, findings)
+    for client in clients:
+        check_client(client, log, pages, findings)
+        waiting = [one for one in client.pending if one["state"] != "sent"]
+        findings.add("unsent", len(waiting), f"{client.user}: {waiting[:3]}")
+    findings.add("ghosts", len(ghosts), ghosts[:3])
+    findings.add("unsent", len(load.record.failed), load.record.failed[:3])

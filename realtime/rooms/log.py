@@ -10,35 +10,35 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
-from cachetools import LRUCache
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Row, Table, Tables, tables
+from realtime.azure.transactions import MAX_OPERATIONS
 from realtime.concurrency import gather_limited
 from realtime.messages import Change, Entry
 from realtime.rooms.changes import Outcome, Plan, plan_commit
 from realtime.rooms.commit_parts import (
     complete_outcomes,
-    id_conflict,
     merge_taken,
     next_published,
     next_timestamp,
     remove_repetitions,
 )
-from realtime.rooms.commit_state import read_state
-from realtime.rooms.drafts import Draft, digest_of
+from realtime.rooms.commit_state import read_outcomes, read_state
+from realtime.rooms.drafts import Draft
+from realtime.rooms.head_cache import HeadCache, Seen
 from realtime.rooms.log_index import LogIndex
 from realtime.rooms.log_rows import (
     QUEUE_PREFIX,
     Head,
     QueueRow,
+    date_of_response,
     encode_head,
     encode_queue_row,
     id_key,
@@ -46,11 +46,6 @@ from realtime.rooms.log_rows import (
     parse_queue_row,
 )
 from realtime.settings import settings
-
-MAX_TRANSACTION_OPERATIONS = 100
-"""learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions"""
-
-MAX_CACHED_HEADS = 10_000
 
 DAY_SECONDS = 86_400.0
 
@@ -76,7 +71,7 @@ class LogStore:
     def __init__(self, tables: Tables, *, edit_seconds: float = DAY_SECONDS) -> None:
         self._tables = tables
         self._edit_seconds = edit_seconds
-        self._heads: LRUCache[str, Head] = LRUCache(MAX_CACHED_HEADS)
+        self._heads = HeadCache()
         self.index = LogIndex(tables)
         self.instance = secrets.token_hex(4)
         """Identifies this process as the writer of a head."""
@@ -87,49 +82,48 @@ class LogStore:
     # --- the head ---------------------------------------------------------------------------
 
     async def read_head(self, name: str) -> Head:
-        known = self._heads.get(name)
+        seen = self._heads.see(name)
         try:
             head = parse_head(await self._table().get_entity(name, "head"))
         except ResourceNotFoundError:
-            self._heads.pop(name, None)
+            self._heads.drop(name)
             return Head()
-        return await self._note_head(name, known, head)
+        return await self._note_head(name, seen, head)
 
     async def cached_head(self, name: str) -> Head:
         """The head as this instance has last seen it; a commit detects whether it has changed."""
-        head: Head | None = self._heads.get(name)
-        return head or await self.read_head(name)
+        return self._heads.get(name) or await self.read_head(name)
 
     async def read_queue(self, name: str) -> tuple[Head, list[QueueRow]]:
         """The head and the queue rows, oldest first, in one query."""
-        known = self._heads.get(name)
+        seen = self._heads.see(name)
         dates: list[datetime] = []
         rows = self._table().query_entities(
             "PartitionKey eq @log and RowKey ge 'head' and RowKey lt 'heae'",
             parameters={"log": name},
-            raw_response_hook=lambda response: dates.append(_date_of(response)),
+            raw_response_hook=lambda response: dates.append(date_of_response(response)),
         )
         head, queue = Head(), []
         async for row in rows:
             if row["RowKey"] == "head":
-                head = await self._note_head(name, known, parse_head(row))
+                head = await self._note_head(name, seen, parse_head(row))
             elif row["RowKey"].startswith(QUEUE_PREFIX):
                 written = row.metadata["timestamp"]
                 age = (dates[-1] - written).total_seconds() if dates else 0.0
                 queue.append(parse_queue_row(row, age))
         return head, queue
 
-    async def _note_head(self, name: str, known: Head | None, head: Head) -> Head:
-        """Cache a head that was read. One that is behind what was known begins a new epoch."""
-        if known and known.epoch == head.epoch and known.seq > head.seq:
+    async def _note_head(self, name: str, seen: Seen, head: Head) -> Head:
+        """Cache a head that was read. One that is behind what was seen begins a new epoch."""
+        if seen.is_ahead_of(head):
             # The table was restored from an older copy: without a new epoch, clients would mix
             # the entries that they have with others of the same seq.
             try:
                 return await self.begin_epoch(name, head)
             except ConflictError:  # Another instance has begun it.
                 return await self.read_head(name)
-        if self._heads.get(name) is known:  # else a commit has finished during the read
-            self._heads[name] = head
+        if self._heads.get(name) is seen.head:  # else a commit has finished during the read
+            self._heads.put(name, head)
         return head
 
     async def begin_epoch(self, name: str, head: Head) -> Head:
@@ -144,12 +138,12 @@ class LogStore:
         try:
             (etag,) = await self._table().submit([Replace(encode_head(name, head), head.etag)])
         except HttpResponseError as error:
-            self._heads.pop(name, None)
+            self._heads.drop(name)
             if error.status_code in {404, 412}:
                 raise ConflictError from None
             raise
         head = replace(head, etag=etag)
-        self._heads[name] = head
+        self._heads.put(name, head)
         return head
 
     # --- queue rows -------------------------------------------------------------------------
@@ -199,7 +193,7 @@ class LogStore:
                 outcomes |= await self.find_stored(name, unique)
                 continue
             new_head = replace(new_head, etag=etag)
-            self._heads[name] = new_head
+            self._heads.put(name, new_head)
             outcomes = complete_outcomes(everything, outcomes | plan.outcomes)
             return Commit(new_head, plan.entries, outcomes)
 
@@ -219,14 +213,14 @@ class LogStore:
         try:
             return (await self._table().submit(operations))[0]
         except TableTransactionError as error:
-            self._heads.pop(name, None)
+            self._heads.drop(name)
             if error.status_code == 409 and error.index:
                 raise _AlreadyStoredError from None
             if error.status_code in {404, 409, 412}:
                 raise ConflictError from None
             raise
         except BaseException:
-            self._heads.pop(name, None)
+            self._heads.drop(name)
             raise
 
     async def find_row(self, name: str, key: str) -> Row | None:
@@ -243,17 +237,15 @@ class LogStore:
         )
         # The head is read after the rows: it is not older than any of them.
         head = await self.read_head(name)
-        found: dict[Draft, Outcome] = {}
-        for draft, row in zip(drafts, rows, strict=True):
-            if row is None:
-                continue
-            seq = row["seq"].value
-            if not head.includes(row["epoch"], seq):
-                # A row of an older log that was deleted in part.
-                await self._table().delete_entity(name, row["RowKey"])
-            else:
-                found[draft] = seq if row["digest"] == digest_of(draft) else id_conflict()
+        found, outdated = await read_outcomes(self.find_row, name, head, drafts, rows)
+        await gather_limited(self._table().delete_entity(name, key) for key in outdated)
         return found
+
+    async def scan_names(self) -> AsyncIterator[str]:
+        """The names of all logs that have a head. Reads the whole table."""
+        heads = self._table().query_entities("RowKey eq 'head'", select=["PartitionKey"])
+        async for row in heads:
+            yield row["PartitionKey"]
 
     # --- rows -------------------------------------------------------------------------------
 
@@ -271,8 +263,8 @@ class LogStore:
 
     async def delete_rows(self, name: str, keys: Sequence[str]) -> None:
         """Delete rows; those that do not exist are passed over."""
-        for start in range(0, len(keys), MAX_TRANSACTION_OPERATIONS):
-            some = keys[start : start + MAX_TRANSACTION_OPERATIONS]
+        for start in range(0, len(keys), MAX_OPERATIONS):
+            some = keys[start : start + MAX_OPERATIONS]
             try:
                 await self._table().submit([Delete(name, key) for key in some])
             except TableTransactionError:  # A row is missing: an earlier run was interrupted.
@@ -285,11 +277,6 @@ class LogStore:
 
 class _AlreadyStoredError(Exception):
     """The id of at least one draft is stored."""
-
-
-def _date_of(response: Any) -> datetime:
-    """The service's time, from the Date header of a response."""
-    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
 
 
 @cache

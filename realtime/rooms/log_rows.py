@@ -9,6 +9,8 @@ r:<seq>:<user>:<emoji>        a user's reaction to a message
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -144,6 +146,11 @@ def encode_queue_row(name: str, key: str, epoch: str, drafts: Sequence[Draft]) -
     parts = [text[start : start + 16_000] for start in range(0, len(text), 16_000)]
     row: Row = {"PartitionKey": name, "RowKey": key, "epoch": epoch, "parts": len(parts)}
     return row | {f"drafts{number}": part for number, part in enumerate(parts)}
+
+
+def date_of_response(response: Any) -> datetime:
+    """The service's time, from the Date header of a response."""
+    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
 
 
 def parse_queue_row(row: Row, age_seconds: float) -> QueueRow:

@@ -1,5 +1,6 @@
 """The checker: what is stored and what the clients have, against what was confirmed to senders."""
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -111,7 +112,7 @@ def _check_order(log: Log, record: Record, findings: Findings) -> None:
             findings.add("disorder", 1, f"{content} at {one.seq}")
         last[sender] = max(last.get(sender, 0), int(number))
     times = [one.timestamp for one in log.entries]
-    backwards = sum(after < before for before, after in zip(times, times[1:], strict=False))
+    backwards = sum(after < before for before, after in itertools.pairwise(times))
     findings.add("disorder", backwards, "timestamps go back")
 
 
@@ -194,9 +195,7 @@ async def find_ghosts(
     return found
 
 
-def find_unsettled(
-    clients: Sequence[ClientState], log: Log, pages: dict[int, Entry]
-) -> list[str]:
+def find_unsettled(clients: Sequence[ClientState], log: Log, pages: dict[int, Entry]) -> list[str]:
     """The clients that have not caught up yet."""
     found = []
     for client in clients:

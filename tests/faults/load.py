@@ -1,10 +1,9 @@
-"""The load: JavaScript clients and servers that write into one room and record what is confirmed."""
+"""The load: clients and servers that write into one room and record what is confirmed."""
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,9 +151,13 @@ class Servers:
     async def pause(self, timeout_seconds: float) -> bool:
         """Whether every sender has a confirmation of its last message within the timeout."""
         self._writing.clear()
-        _, running = await asyncio.wait(self._tasks, timeout=timeout_seconds) if self._tasks else (
-            set(),
-            set(),
+        _, running = (
+            await asyncio.wait(self._tasks, timeout=timeout_seconds)
+            if self._tasks
+            else (
+                set(),
+                set(),
+            )
         )
         return not running
 
@@ -171,7 +174,7 @@ class Servers:
             number += 1
             body = {"content": f"s{sender} {number}", "from": f"s{sender}", "id": f"{number}"}
             sent_at = time.time()
-            while not await self._try(body):
+            while not await self._try(body):  # noqa: ASYNC110 - it asks again
                 await asyncio.sleep(self._pause_seconds)
             self._record.confirmed.append(
                 Confirmed(body["from"], body["id"], body["content"], sent_at, time.time())
@@ -190,7 +193,9 @@ class Servers:
 class Load:
     """All senders of one room."""
 
-    def __init__(self, url: str, room: str, seed: int, *, clients: int = 4, servers: int = 4) -> None:
+    def __init__(
+        self, url: str, room: str, seed: int, *, clients: int = 4, servers: int = 4
+    ) -> None:
         self.record = Record()
         self.clients = JavaScriptClients(url, room, clients, seed, self.record)
         self.servers = Servers(url, room, servers, self.record)
@@ -210,14 +215,3 @@ class Load:
 
     async def stop(self) -> None:
         await asyncio.gather(self.clients.stop(), self.servers.stop())
-
-
-def contents_in_order(confirmed: Sequence[Confirmed]) -> dict[str, list[str]]:
-    """The contents of each sender in the order in which they were written."""
-    found: dict[str, list[str]] = {}
-    for one in confirmed:
-        found.setdefault(one.content.split()[0], []).append(one.content)
-    return {
-        sender: sorted(contents, key=lambda content: int(content.split()[1]))
-        for sender, contents in found.items()
-    }

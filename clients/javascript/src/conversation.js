@@ -154,7 +154,7 @@ export class Conversation extends Emitter {
   receive(epoch, entries, changes = []) {
     const fresh = this.log.receive(epoch, entries, changes);
     if (!this.log.isStarted) return; // the first page is on its way, and will have them
-    if (epoch !== this.log.epoch) return this.restart();
+    if (epoch !== this.log.epoch || this.log.isContradicted) return this.restart();
     this.added(fresh);
     if (this.log.hasGap) this.fillGap();
   }
@@ -162,7 +162,8 @@ export class Conversation extends Emitter {
   /** The server's position of the log, as a heartbeat tells it. @param {string} epoch @param {number} seq */
   compareHead(epoch, seq) {
     if (!this.log.isStarted) return;
-    if (!this.log.isOfEpoch(epoch)) return this.restart();
+    const isShortened = this.log.isShortenedTo(seq, this.client.clock.now());
+    if (!this.log.isOfEpoch(epoch) || isShortened) return this.restart();
     this.log.head = Math.max(this.log.head, seq);
     if (this.log.hasGap) this.fillGap();
   }
@@ -203,11 +204,12 @@ export class Conversation extends Emitter {
     try {
       await sleep(this.client.clock, GAP_DELAY_MS);
       while (log.hasGap && log === this.log) {
-        const page = await this.history({ after: log.last, limit: MAX_PAGE_SIZE });
+        const { last } = log;
+        const page = await this.history({ after: last, limit: MAX_PAGE_SIZE });
         if (page.epoch !== log.epoch) return this.restart();
         const fresh = log.receive(page.epoch, page.messages, page.changes);
-        const isFilled = page.messages.length || page.changes?.length;
-        this.added(isFilled ? fresh : log.skipGap());
+        this.added(fresh);
+        if (log.last === last) this.added(log.skipGap()); // the next entries are not stored
       }
     } catch (error) {
       // Before the stored head: this log is a restored, older copy.

@@ -14,6 +14,9 @@
  *   count?: number}} Change
  */
 
+/** Half of the time between two heartbeats. */
+const HEARTBEAT_DELAY_MS = 30_000;
+
 export class MessageLog {
   /** Which log this is; another epoch means that the log was started anew. @type {string|null} */
   epoch = null;
@@ -23,7 +26,11 @@ export class MessageLog {
   hasMore = false;
   /** The newest seq that the server mentioned. */
   head = 0;
+  /** Whether an entry came whose seq another one has: the log was restored from an older copy. */
+  isContradicted = false;
   #last = 0;
+  /** The newest seq that was here at a heartbeat, and when. @type {{seq: number, at: number}|null} */
+  #lastAtHeartbeat = null;
   /** What came early, by seq: it waits until the gap before it is filled. @type {Map<number, Entry|Change>} */
   #early = new Map();
   /** What came since the newest page was asked for. @type {{epoch: string, item: Entry|Change}[]|null} */
@@ -58,6 +65,18 @@ export class MessageLog {
    */
   isOfEpoch(epoch) {
     return this.isStarted && (epoch === this.epoch || this.head === 0);
+  }
+
+  /**
+   * Notes the position of a heartbeat; whether the log has become shorter, which means that it was
+   * restored from an older copy. A heartbeat may be late, but not by the time between two of them.
+   * @param {number} seq @param {number} now
+   */
+  isShortenedTo(seq, now) {
+    const before = this.#lastAtHeartbeat;
+    if (before && now - before.at < HEARTBEAT_DELAY_MS) return false;
+    this.#lastAtHeartbeat = { seq: this.#last, at: now };
+    return before !== null && seq < before.seq;
   }
 
   /** The newest page is being asked for: what comes from now on is newer than the request. */
@@ -102,7 +121,11 @@ export class MessageLog {
     if (!this.isOfEpoch(epoch)) return [];
     this.epoch = epoch;
     for (const item of items) {
-      if (item.seq <= this.#last) continue;
+      if (item.seq <= this.#last) {
+        const known = this.entries[this.#indexOf(item.seq)];
+        this.isContradicted ||= known !== undefined && known.id !== item.id;
+        continue;
+      }
       this.#early.set(item.seq, item);
       this.head = Math.max(this.head, item.seq);
     }

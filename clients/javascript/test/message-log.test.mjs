@@ -174,3 +174,23 @@ test("any order and any repeats give the same log", () => {
     assert.deepEqual(seqs(log.entries), seqs(between(1, 30)));
   }
 });
+
+test("an entry with the seq of another one shows that the log was restored", () => {
+  const log = started(1, 3);
+
+  log.receive("e1", [entry(2)]);
+  assert.equal(log.isContradicted, false);
+  log.receive("e1", [{ ...entry(3), id: "another" }]);
+
+  assert.equal(log.isContradicted, true);
+  assert.deepEqual(seqs(log.entries), [1, 2, 3]);
+});
+
+test("a heartbeat below an earlier position shows that the log was restored", () => {
+  const log = started(1, 9);
+
+  assert.equal(log.isShortenedTo(9, 0), false);
+  assert.equal(log.isShortenedTo(8, 100), false); // a late one, of another instance
+  assert.equal(log.isShortenedTo(9, 60_000), false);
+  assert.equal(log.isShortenedTo(7, 120_000), true);
+});

@@ -139,6 +139,46 @@ test("a heartbeat of another epoch begins the log anew", async (context) => {
   assert.deepEqual(contents(room), ["stored"]);
 });
 
+test("entries that are not stored any more are passed over, with few requests", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  const name = newRoom();
+  const room = ann.room(name);
+  await room.join();
+  for (const text of ["one", "two"]) await room.send(text);
+  await until(ann, () => room.entries.length === 2);
+  const history = room.history.bind(room);
+  let requests = 0;
+  room.history = async (query) => {
+    const page = await history({ limit: 1 }); // with the epoch and the form of a page
+    const entry = { ...page.messages[0], seq: 5, id: "5", content: "five" };
+    if ((requests += 1) > 5) throw new Error("too many requests");
+    return { ...page, head: 5, messages: query.after < 5 ? [entry] : [] };
+  };
+
+  room.compareHead(room.log.epoch, 5);
+
+  await until(ann, () => room.log.last === 5);
+  assert.deepEqual(contents(room), ["one", "two", "five"]);
+  assert.equal(requests, 1);
+});
+
+test("a log that was restored under its old epoch begins anew with the first other message", async (context) => {
+  const person = people(context);
+  const ann = person({ name: "ann" });
+  const room = ann.room(newRoom());
+  await room.join();
+  await room.send("stored");
+  await until(ann, () => room.entries.length === 1);
+  let resets = 0;
+  room.on("reset", () => (resets += 1));
+  const other = { ...room.entries[0], id: "another", content: "of the restored log" };
+
+  room.receive(room.log.epoch, [other]);
+
+  await until(ann, () => resets === 1);
+  assert.deepEqual(contents(room), ["stored"]);
+});
+
 test("a heartbeat with another number of members asks who is there", async (context) => {
   const ann = people(context)({ name: "ann" });
   const name = newRoom();

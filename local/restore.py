@@ -1,0 +1,84 @@
+"""Begins a new epoch of each log. Run it after the tables were restored from a copy.
+
+    python -m local.restore --tables https://<account>.table.core.windows.net
+    python -m local.restore
+
+An address is accessed with your own Azure credentials (`az login`), which need the role Storage
+Table Data Contributor. A connection string works as well. The default is the storage of
+`make start`. docs/operate.md, "Restore", has the other steps.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from azure.core.exceptions import AzureError
+
+from local.parts import Ports, environment_of
+from realtime.azure.tables import connect_tables
+from realtime.rooms.log import LogStore
+from realtime.rooms.restoration import RestoredLog, begin_epochs
+from realtime.settings import Settings
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.restore",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--tables", metavar="ADDRESS", help="https://<account>.table.core.windows.net"
+    )
+    given = parser.parse_args()
+    logging.getLogger("realtime").setLevel(logging.ERROR)  # a warning for each log
+    try:
+        found = asyncio.run(restore(make_settings(given.tables or local_address())))
+    except (AzureError, ValueError) as error:
+        sys.exit(f"The tables cannot be restored: {str(error).splitlines()[0]}")
+    for line in describe(found):
+        print(line)
+
+
+def local_address() -> str:
+    """The tables of `make start`."""
+    return environment_of("", f"http://127.0.0.1:{Ports().tables}")["TABLES_CONNECTION_STRING"]
+
+
+def make_settings(address: str) -> Settings:
+    """Raises ValueError for what is neither a connection string nor an address."""
+    if "AccountName=" in address:
+        return Settings(tables_connection_string=address)
+    parts = urlsplit(address)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(
+            f"{address!r} is no address; expected https://<account>.table.core.windows.net"
+        )
+    return Settings(tables_endpoint=address)
+
+
+async def restore(settings: Settings) -> Sequence[RestoredLog]:
+    tables = connect_tables(settings)
+    try:
+        return await begin_epochs(LogStore(tables))
+    finally:
+        await tables.close()
+
+
+def describe(found: Sequence[RestoredLog]) -> list[str]:
+    """Names of rooms are printed only where an operator has to look."""
+    lines = [f"{len(found)} logs have begun new epochs."]
+    lines += [
+        f"{log.name}: {log.missing} of the entries up to {log.seq} are not in the copy."
+        for log in found
+        if log.missing
+    ]
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ import secrets
 import sys
 import time
 
+from tests.faults import pages, quiet_rooms, restored_tables  # noqa: F401 - they declare scenarios
 from tests.faults.runner import Result, run_scenario
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.table import format_header, format_result

@@ -73,7 +73,7 @@ class Writer {
     const key = `${this.room.log.epoch}:${target.seq}`;
     try {
       if (kind < 0.45) {
-        const content = `${target.content} *`;
+        const content = `${target.content} +`;
         await this.#request(key, () => this.room.edit(target.seq, content), { content });
       } else if (kind < 0.6) {
         await this.#request(key, () => this.room.delete(target.seq), { deleted: true });

@@ -40,6 +40,7 @@ class Result:
     settle_seconds: float = 0.0
     findings: Findings = field(default_factory=Findings)
     problem: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -55,27 +56,30 @@ async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: i
     room = f"{scenario.name}-{random.getrandbits(32):x}"
     result = Result(scenario.name, seed)
     load = Load(world.url, room, seed, servers=scenario.writers)
+    run = Run(world, load, room, seconds)
     try:
         await load.start()
         await load.write()
         await load.wait_until_confirmed(20, START_TIMEOUT_SECONDS)
-        run = Run(world, load, room, seconds)
+        run.restart_clock()
         await scenario.run(run)
-        result.faults = run.faults
         await world.heal()
-        await _settle(world, load, room, result)
-        await _check(world, load, room, run, result)
+        await _settle(run, result)
+        await _check(run, result)
     except TimeoutError as error:
         result.problem = f"a step of the run took too long: {error}"
     finally:
+        await run.stack.aclose()
         await world.heal()
         await load.stop()
+    result.faults, result.notes = run.faults, run.notes
     result.confirmed = len(load.record.confirmed)
     return result
 
 
-async def _settle(world: World, load: Load, room: str, result: Result) -> None:
+async def _settle(run: Run, result: Result) -> None:
     """Wait until every sender is answered and every client has everything."""
+    world, load, room = run.world, run.load, run.room
     started = time.monotonic()
     await load.clients.pause()
     if not await load.servers.pause(SETTLE_TIMEOUT_SECONDS):
@@ -88,24 +92,26 @@ async def _settle(world: World, load: Load, room: str, result: Result) -> None:
                 await world.reconcile()
             clients = await load.clients.dump()
             log, pages = await read_log(reader, room), await read_pages(reader, room)
-            ghosts = await find_ghosts(reader, room, clients)
+            ghosts = await find_ghosts(reader, room, clients, run.extra_users)
             if not find_unsettled(clients, log, pages) and not ghosts:
                 break
             await asyncio.sleep(POLL_SECONDS)
     result.settle_seconds = time.monotonic() - started
 
 
-async def _check(world: World, load: Load, room: str, run: Run, result: Result) -> None:
-    findings = result.findings
+async def _check(run: Run, result: Result) -> None:
+    world, load, room, findings = run.world, run.load, run.room, result.findings
     async with world.reader() as reader:
         clients = await load.clients.dump()
         log, pages = await read_log(reader, room), await read_pages(reader, room)
-        ghosts = await find_ghosts(reader, room, clients)
+        ghosts = await find_ghosts(reader, room, clients, run.extra_users)
     result.stored = len(log.entries)
     check_log(log, load.record, run.excused, findings)
     for client in clients:
         check_client(client, log, pages, findings)
         waiting = [one for one in client.pending if one["state"] != "sent"]
         findings.add("unsent", len(waiting), f"{client.user}: {waiting[:3]}")
+    problems = run.violations + [one for check in run.checks for one in await check(pages)]
+    findings.add("pages", len(problems), problems[:3])
     findings.add("ghosts", len(ghosts), ghosts[:3])
     findings.add("unsent", len(load.record.failed), load.record.failed[:3])

@@ -1,14 +1,17 @@
-"""The scenarios: each makes one kind of fault for some seconds while clients write into a room."""
+"""The scenarios: each makes one kind of fault for some seconds while clients write."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from local.parts import Part
+from realtime.messages import Entry
 from tests.faults.load import Load
 from tests.faults.network import Disturbance
 from tests.faults.world import World
+
+Check = Callable[[dict[int, Entry]], Awaitable[list[str]]]
 
 
 @dataclass
@@ -21,19 +24,29 @@ class Run:
     seconds: float
     excused: list[tuple[float, float]] = field(default_factory=list)
     faults: int = 0
-    ends_at: float = 0.0
+    extra_users: int = 0
+    """Users in the room beside the load."""
+    violations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    """What is compared with the messages of the history when the faults are over."""
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+    _ends_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.ends_at = time.monotonic() + self.seconds
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        self._ends_at = time.monotonic() + self.seconds
 
     @property
     def goes_on(self) -> bool:
-        return time.monotonic() < self.ends_at
+        return time.monotonic() < self._ends_at
 
     async def pause(self, shortest: float, longest: float) -> bool:
         """Wait for a random time; whether the scenario still goes on."""
         chance = self.world.chance.random()
-        left = max(0.0, self.ends_at - time.monotonic())
+        left = max(0.0, self._ends_at - time.monotonic())
         await asyncio.sleep(min(left, shortest + chance * (longest - shortest)))
         return self.goes_on
 
@@ -169,8 +182,3 @@ async def cut_sockets(run: Run) -> None:
         run.world.sockets.restore()
     run.world.sockets.restore()
     run.faults += run.world.sockets.cuts
-
-
-async def kill_part(run: Run, part: Part) -> None:
-    await run.world.kill(part)
-    run.faults += 1

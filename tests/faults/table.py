@@ -17,4 +17,5 @@ def format_result(result: Result) -> str:
     numbers += [f"{getattr(result.findings, one):9}" for one in VIOLATIONS]
     line = f"{result.scenario:16}{''.join(numbers)}{result.settle_seconds:7.1f} s"
     problems = [result.problem] if result.problem else []
-    return "\n".join([line, *(f"    {one}" for one in [*problems, *result.findings.examples])])
+    below = [*result.notes, *problems, *result.findings.examples]
+    return "\n".join([line, *(f"    {one}" for one in below)])

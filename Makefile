@@ -3,6 +3,7 @@
 #   make start    run the whole product on this machine; Ctrl-C stops it
 #   make test     run all tests
 #   make bench    run the benchmarks
+#   make faults   kill, cut and restore everything while clients write; 12 minutes, prints a table
 #   make doctor   check the local configuration, or a deployed app: make doctor URL=https://...
 #   make picture  record the README's animated picture from the running page
 #   make check    lint, formatting and types        make fix    what can be fixed automatically
@@ -31,7 +32,7 @@ SOCKETIO := benchmarks/js/node_modules/.package-lock.json
 NPM_QUIET := --no-audit --no-fund --loglevel=error
 OFFLINE := { echo 'The installation failed. Is this machine online?'; exit 1; }
 
-.PHONY: start test bench doctor picture check fix audit sbom lock clean
+.PHONY: start test bench faults doctor picture check fix audit sbom lock clean
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
@@ -48,6 +49,10 @@ test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 
 bench: $(PACKAGES) $(AZURITE) $(SOCKETIO)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT)
+	@$(BIN)/python -m tests.browser
+	$(BIN)/python -m tests.faults $(ARGS)
 
 doctor: $(PACKAGES)
 	@$(BIN)/python -m local.doctor $(if $(URL),--url $(URL)) $(if $(KEY),--key $(KEY))

@@ -11,6 +11,7 @@ which a tunnel can forward to.
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -29,6 +30,8 @@ from local.process import ROOT, Part, PartError
 
 CHECK_INTERVAL_SECONDS = 0.25
 PUBLIC_PORT = 7070
+PROBE_BYTES = 64 * 1024
+LOW_SPACE_BYTES = 500_000_000
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +45,7 @@ def main() -> None:
     try:
         refuse_taken(ports)
         with open_folder(given.data) as data:
+            check_folder(data)
             run(ports, data, public_url, given.public_port, keep=given.data != "memory")
     except (PartError, LoadError) as error:
         sys.exit(str(error))
@@ -159,6 +163,26 @@ def open_folder(name: str) -> Iterator[Path]:
         folder = Path(name).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
+
+
+def check_folder(folder: Path) -> None:
+    """Print a warning if there is little space. Raises PartError if nothing can be written."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise PartError(
+            f"Nothing can be written to {folder}: {error.strerror}. Choose another with --data."
+        ) from None
+    if warning := warn_of_space(folder, shutil.disk_usage(folder).free):
+        print(warning, flush=True)
+
+
+def warn_of_space(folder: Path, free_bytes: int) -> str:
+    """A sentence if the disk is nearly full, else nothing."""
+    if free_bytes >= LOW_SPACE_BYTES:
+        return ""
+    return f"Only {free_bytes // 1_000_000} MB are free in {folder}: messages may not be stored."
 
 
 def _exit(*_: object) -> None:

@@ -99,7 +99,8 @@ class Leader:
             raise
         finally:
             await asyncio.wait([reading])
-        if commit is None or has_failed(reading):
+            failed = has_failed(reading)  # asked in any case: asyncio reports errors nobody reads
+        if commit is None or failed:
             return commit, []
         taken = {row.key for row in rows}
         return commit, [row for row in reading.result()[1] if row.key not in taken]

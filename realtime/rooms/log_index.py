@@ -1,12 +1,16 @@
-"""The names of all logs: the table `logs`, one row a log. With it the authors of each log."""
+"""The table `logs`: a row for each log, and where the last purge has stopped. With it the authors
+of each log."""
 
 from collections.abc import AsyncIterator, Iterable
+
+from azure.core.exceptions import ResourceNotFoundError
 
 from realtime.azure.tables import Tables
 from realtime.rooms.authors import Authors
 from realtime.rooms.drafts import Draft
 
 PARTITION = "logs"
+PURGE_KEY = ("purge", "position")
 
 
 class LogIndex:
@@ -29,3 +33,16 @@ class LogIndex:
         rows = self._tables.open("logs").query_entities(f"PartitionKey eq '{PARTITION}'")
         async for row in rows:
             yield row["RowKey"]
+
+    async def read_purge_position(self) -> str:
+        """The log at which the last purge stopped; empty if it came to the end."""
+        try:
+            row = await self._tables.open("logs").get_entity(*PURGE_KEY)
+        except ResourceNotFoundError:
+            return ""
+        return str(row["log"])
+
+    async def write_purge_position(self, name: str) -> None:
+        partition, key = PURGE_KEY
+        row = {"PartitionKey": partition, "RowKey": key, "log": name}
+        await self._tables.open("logs").upsert_entity(row)

@@ -8,12 +8,15 @@ instance detects it first and whichever event was late, repeated or lost.
 """
 
 import asyncio
+import logging
+import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError, UpdateMode
 
 from realtime.azure.operations import Delete
@@ -26,6 +29,13 @@ from realtime.names import display_name, room_group
 
 GRACE_SECONDS = 5.0
 """How long a user may be away without a "left": a page reload takes less."""
+
+RECONCILE_TIMEOUT_SECONDS = 100.0
+"""With the other tasks of its timer it is below the platform's `functionTimeout` of 300 s."""
+
+RECONCILE_BATCH_ROOMS = 200
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,12 +69,12 @@ class Roster:
         return Roster(self.users, {**self.names, user_id: name})
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reconciliation:
     """How many announcements were wrong, and the rosters that were read."""
 
-    corrections: int
-    rosters: dict[str, Roster]
+    corrections: int = 0
+    rosters: dict[str, Roster] = field(default_factory=dict)
 
 
 class Presence:
@@ -143,21 +153,45 @@ class Presence:
             name = roster.names.get(user_id) or await self._profiles.name_of(user_id)
             await self._publish_notice(room, user_id, name, "left")
 
-    async def reconcile(self) -> Reconciliation:
-        """Correct the announced users of every room that has some."""
-        announced = await self._read_announced()
-        rosters = await gather_limited(self.roster(room) for room in announced)
-        left = []
-        joined = []
-        for (room, users), roster in zip(announced.items(), rosters, strict=True):
-            left += [(room, user) for user in users - set(roster.users)]
-            joined += [(room, user, roster) for user in set(roster.users) - users]
-        await gather_limited(self.announce_joined(*one) for one in joined)
+    async def reconcile(
+        self,
+        *,
+        timeout_seconds: float = RECONCILE_TIMEOUT_SECONDS,
+        chance: Callable[[], float] = random.random,
+    ) -> Reconciliation:
+        """Correct the announced users of the rooms that have some.
+
+        The rooms come in a random order and in batches, so that a run that ends at the timeout has
+        corrected some, and not the same ones each minute.
+        """
+        found = Reconciliation()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                announced = sorted((await self._read_announced()).items(), key=lambda _: chance())
+                for start in range(0, len(announced), RECONCILE_BATCH_ROOMS):
+                    await self._reconcile(announced[start : start + RECONCILE_BATCH_ROOMS], found)
+        except TimeoutError:
+            log.warning("presence: %d rooms are reconciled, storage is slow", len(found.rosters))
+        return found
+
+    async def _reconcile(
+        self, announced: Sequence[tuple[str, set[str]]], found: Reconciliation
+    ) -> None:
+        """Correct one batch of rooms. A room that fails is corrected by a later run."""
+        left: list[tuple[str, str]] = []
+
+        async def compare(room: str, users: set[str]) -> None:
+            roster = found.rosters[room] = await self.roster(room)
+            left.extend((room, user) for user in users - set(roster.users))
+            for user in set(roster.users) - users:
+                await self.announce_joined(room, user, roster)
+                found.corrections += 1
+
+        await gather_limited(_try(compare, *one) for one in announced)
         if left:
             await self._sleep(GRACE_SECONDS)
-        await gather_limited(self.announce_left(*one) for one in left)
-        by_room = dict(zip(announced, rosters, strict=True))
-        return Reconciliation(len(left) + len(joined), by_room)
+        await gather_limited(_try(self.announce_left, *one) for one in left)
+        found.corrections += len(left)
 
     async def _read_announced(self) -> dict[str, set[str]]:
         """The announced users by room."""
@@ -190,6 +224,13 @@ class Presence:
     async def _publish_notice(self, room: str, user_id: str, name: str, event: str) -> None:
         notice = SystemEvent(room, event, user_id, name, _SENTENCES[event].format(name))
         await self._hub.send_to_group(room_group(room), notice)
+
+
+async def _try(correct: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+    try:
+        await correct(*arguments)
+    except AzureError as error:
+        log.warning("presence: a room is not reconciled: %s", type(error).__name__)
 
 
 _SENTENCES = {"joined": "{} joined", "left": "{} left", "renamed": "{} has a new name"}

@@ -18,7 +18,9 @@ async def purge_stream_histories(now: datetime) -> int:
     removed = 0
     try:
         async with asyncio.timeout(RUN_TIMEOUT_SECONDS):
-            for name, stream in (await list_streams()).items():
+            streams = list((await list_streams()).items())
+            first = now.toordinal() % max(len(streams), 1)  # another one each night
+            for name, stream in streams[first:] + streams[:first]:
                 removed += await stream_history().purge(
                     name, now, stream.history_hours, stream.history_days
                 )

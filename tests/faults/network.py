@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -51,6 +51,8 @@ class HttpProxy:
         self.disturbance = NONE
         self.faults = 0
         self.url = ""
+        self.before: Callable[[web.BaseRequest], Awaitable[None]] = _do_nothing
+        """Called before a request is passed on, which waits for it."""
         self._chance = chance
         self._turns = itertools.count()
         self._client: aiohttp.ClientSession
@@ -85,6 +87,7 @@ class HttpProxy:
         if chance() < now.fail:
             self.faults += 1
             return web.Response(status=self._chance.choice(now.statuses))
+        await self.before(request)
         response = await self._forward(request, body)
         return self._abort(request) if chance() < now.lose else response
 
@@ -117,6 +120,20 @@ class HttpProxy:
             except (aiohttp.ClientError, TimeoutError):
                 break
         return web.Response(status=502)
+
+
+@contextlib.asynccontextmanager
+async def http_proxy(target: str, seed: int = 1) -> AsyncIterator[HttpProxy]:
+    proxy = HttpProxy([target], Random(seed))
+    await proxy.start()
+    try:
+        yield proxy
+    finally:
+        await proxy.stop()
+
+
+async def _do_nothing(_: web.BaseRequest) -> None:
+    """Lets a request pass."""
 
 
 def _make_response(status: int, headers: list[tuple[str, str]], content: bytes) -> web.Response:

@@ -20,7 +20,8 @@ HEAL_TIMEOUT_SECONDS = 90.0
 FORGOTTEN_SECONDS = 40.0
 """The service keeps a lost connection for 30 s before it tells the app."""
 
-SKEWS = (timedelta(minutes=4), timedelta(minutes=-4), timedelta(hours=-1))
+SKEWS = (timedelta(minutes=2), timedelta(minutes=-2), timedelta(seconds=-30))
+"""Clocks that differ by more than 5 minutes count as wrong, and are not followed."""
 
 
 @scenario("quiet-room", "the last message is not published, and those who left are not reported", 0)
@@ -96,6 +97,7 @@ async def skew_clocks(run: Run) -> None:
         )
     finally:
         for one in instances:
+            await asyncio.gather(*one.appender._tasks)  # noqa: SLF001
             await one.close()
 
 

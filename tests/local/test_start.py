@@ -13,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from local.__main__ import warn_of_space
 from local.parts import Ports, Stack, start_functions, start_tables
 from local.ports import free_ports, is_taken
 from local.process import ROOT, PartError
@@ -230,6 +231,25 @@ def test_an_invalid_data_folder_is_reported_in_one_line(
 
     assert code == 1
     assert output == f"{tmp_path / 'file'}/data: Not a directory\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder in which nobody can write")
+def test_a_data_folder_that_cannot_be_written_is_one_sentence(
+    start: Callable[..., Command],
+) -> None:
+    code, printed = start(data=Path("/sys/kernel")).ended()
+
+    assert code == 1
+    assert printed.startswith("Nothing can be written to /sys/kernel: ")
+    assert printed.count("\n") == 1
+
+
+def test_a_disk_that_is_nearly_full_is_named_at_the_start() -> None:
+    folder = Path("/data")
+
+    assert warn_of_space(folder, 500_000_000) == ""
+    expected = "Only 12 MB are free in /data: messages may not be stored."
+    assert warn_of_space(folder, 12_345_678) == expected
 
 
 def test_no_part_outlives_a_killed_parent(start: Callable[..., Command]) -> None:

@@ -16,7 +16,7 @@ READ_ROWS = """() => [...document.querySelectorAll("#messages .msg[data-seq]")].
     [Number(row.dataset.seq), row.querySelector(".text").textContent])"""
 
 
-@scenario("page", "two browsers: sockets cut and half-open, hosts and service killed", 70, 2)
+@scenario("page", "two browsers: sockets cut and half-open, hosts and service killed", 50, 2)
 async def break_pages(run: Run) -> None:
     playwright = await run.stack.enter_async_context(start_playwright())
     browser = await playwright.chromium.launch(**install_browser().launch_options())

@@ -83,7 +83,7 @@ class SkewedInstance(Instance):
         return datetime.now(UTC) + self._skew
 
 
-@scenario("clock-skew", "instances whose clocks are wrong write the room too", 30)
+@scenario("clock-skew", "instances whose clocks are wrong write the room too", 20)
 async def skew_clocks(run: Run) -> None:
     environment = run.world.environment
     settings = Settings(

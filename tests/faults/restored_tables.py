@@ -18,7 +18,7 @@ STOPPED_SECONDS = 1.0
 """How long requests that were passed on to the storage may still take."""
 
 
-@scenario("delete-tables", "all tables are deleted", 30)
+@scenario("delete-tables", "all tables are deleted", 25)
 async def delete_tables(run: Run) -> None:
     connection_string = run.world.direct_settings.tables_connection_string
     async with TableServiceClient.from_connection_string(connection_string) as service:
@@ -29,7 +29,7 @@ async def delete_tables(run: Run) -> None:
             run.faults += 1
 
 
-@scenario("restore-tables", "the history is restored from an older copy", 50)
+@scenario("restore-tables", "the history is restored from an older copy", 40)
 async def restore_tables(run: Run) -> None:
     """In turn while the app runs, which then notices it, and as docs/operate.md says."""
     async with run.world.reader() as reader:

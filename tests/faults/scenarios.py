@@ -80,14 +80,14 @@ def scenario(
 # --- instances --------------------------------------------------------------------------------
 
 
-@scenario("kill-hosts", "one of two hosts is killed, again and again", 70)
+@scenario("kill-hosts", "one of two hosts is killed, again and again", 50)
 async def kill_hosts(run: Run) -> None:
     while await run.pause(1.0, 3.0):
         await run.world.kill(run.world.chance.choice(run.world.hosts))
         run.faults += 1
 
 
-@scenario("kill-contended", "kills while three hosts write the room and storage fails", 60, 10)
+@scenario("kill-contended", "kills while three hosts write the room and storage fails", 40, 10)
 async def kill_contended(run: Run) -> None:
     await run.world.add_host()
     run.world.storage_proxy.disturbance = Disturbance(
@@ -104,7 +104,7 @@ async def kill_contended(run: Run) -> None:
 # --- storage ----------------------------------------------------------------------------------
 
 
-@scenario("storage-fails", "storage refuses, delays, answers 429/500/503 or loses answers", 60)
+@scenario("storage-fails", "storage refuses, delays, answers 429/500/503 or loses answers", 45)
 async def storage_fails(run: Run) -> None:
     while await run.pause(0.0, 0.0):
         rate = run.world.chance.uniform(0.02, 0.25)
@@ -115,21 +115,21 @@ async def storage_fails(run: Run) -> None:
     run.faults += run.world.storage_proxy.faults
 
 
-@scenario("storage-slow", "each call to storage takes up to 5 s", 40)
+@scenario("storage-slow", "each call to storage takes up to 5 s", 25)
 async def storage_slow(run: Run) -> None:
     run.world.storage_proxy.disturbance = Disturbance(delay=1.0, delay_seconds=5.0)
     await run.pause(run.seconds, run.seconds)
     run.faults += run.world.storage_proxy.faults
 
 
-@scenario("restart-tables", "storage is stopped and started", 40)
+@scenario("restart-tables", "storage is stopped and started", 30)
 async def restart_tables(run: Run) -> None:
     while await run.pause(4.0, 8.0):
         await run.world.restart(run.world.tables)
         run.faults += 1
 
 
-@scenario("crash-tables", "storage is killed and loses its last seconds", 40)
+@scenario("crash-tables", "storage is killed and loses its last seconds", 30)
 async def crash_tables(run: Run) -> None:
     while await run.pause(8.0, 12.0):
         # The local storage writes its data every 5 s.
@@ -141,7 +141,7 @@ async def crash_tables(run: Run) -> None:
 # --- service ----------------------------------------------------------------------------------
 
 
-@scenario("service-fails", "the service refuses, delays, answers 429/500/503 or loses answers", 60)
+@scenario("service-fails", "the service refuses, delays, answers 429/500/503 or loses answers", 45)
 async def service_fails(run: Run) -> None:
     while await run.pause(0.0, 0.0):
         rate = run.world.chance.uniform(0.02, 0.25)
@@ -153,14 +153,14 @@ async def service_fails(run: Run) -> None:
     run.faults += run.world.service_proxy.faults + run.world.balancer.faults
 
 
-@scenario("restart-service", "the service is killed: every connection is lost", 50)
+@scenario("restart-service", "the service is killed: every connection is lost", 40)
 async def restart_service(run: Run) -> None:
     while await run.pause(5.0, 10.0):
         await run.world.kill(run.world.service)
         run.faults += 1
 
 
-@scenario("lost-frames", "frames to the clients are lost", 40)
+@scenario("lost-frames", "frames to the clients are lost", 30)
 async def lost_frames(run: Run) -> None:
     while await run.pause(0.5, 2.0):
         count = run.world.chance.randint(1, 10)
@@ -171,7 +171,7 @@ async def lost_frames(run: Run) -> None:
 # --- sockets ----------------------------------------------------------------------------------
 
 
-@scenario("cut-sockets", "sockets are cut, or stay open without an answer", 70)
+@scenario("cut-sockets", "sockets are cut, or stay open without an answer", 45)
 async def cut_sockets(run: Run) -> None:
     while await run.pause(3.0, 8.0):
         if run.world.chance.random() < 0.6:

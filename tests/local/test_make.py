@@ -57,7 +57,9 @@ def test_an_installation_without_a_network_prints_a_hint(tmp_path: Path) -> None
     assert "Is this machine online?" in result.stdout
 
 
-@pytest.mark.parametrize("target", ["start", "test", "bench", "doctor", "picture", "check"])
+@pytest.mark.parametrize(
+    "target", ["start", "test", "bench", "faults", "doctor", "picture", "check"]
+)
 def test_every_make_target_is_valid(target: str) -> None:
     command = ["make", "--dry-run", "--always-make", target]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

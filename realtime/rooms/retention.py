@@ -20,6 +20,10 @@ RUN_TIMEOUT_SECONDS = 230.0
 """The time limit of one run. With the purge of the streams it is below the platform's
 `functionTimeout` of 300 s, by more than one slow call."""
 
+LAST_TURN = 0.8
+"""The share of the time after which no turn begins. A turn that is interrupted may leave the rows
+that name its authors."""
+
 BATCH_ENTRIES = 50
 TURN_BATCHES = 4
 
@@ -35,9 +39,11 @@ async def purge(
 ) -> int:
     """Remove the entries older than `days`; returns how many were removed.
 
-    At the timeout the run ends, also in the middle of a slow call; the next one begins there.
+    No turn of a log begins in the last part of the time, and at the timeout the run ends also in
+    the middle of a slow call. The next run begins there.
     """
-    run = _Run(logs, format_timestamp(now - timedelta(days=days)))
+    last_turn_at = asyncio.get_running_loop().time() + LAST_TURN * timeout_seconds
+    run = _Run(logs, format_timestamp(now - timedelta(days=days)), last_turn_at)
     stopped_at = ""
     try:
         async with asyncio.timeout(timeout_seconds):
@@ -56,6 +62,7 @@ class _Run:
 
     logs: LogStore
     limit: str
+    last_turn_at: float
     removed: int = 0
     started_at: str = ""
     position: str = ""
@@ -71,6 +78,8 @@ class _Run:
     async def _purge_safely(self, name: str) -> bool:
         """One turn of a log; whether it needs no other. A log that fails delays no other."""
         self.position = name
+        if asyncio.get_running_loop().time() > self.last_turn_at:
+            raise TimeoutError
         try:
             removed, finished = await _purge_log(self.logs, name, self.limit)
         except Exception as error:  # noqa: BLE001 - the next run tries it again

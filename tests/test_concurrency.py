@@ -28,10 +28,12 @@ async def test_results_are_in_order_and_few_calls_run_at_once() -> None:
 
 @pytest.mark.parametrize("cancelled", [False, True])
 async def test_after_an_error_or_a_cancellation_no_call_goes_on(*, cancelled: bool) -> None:
+    started: list[int] = []
     ended: list[int] = []
     reached = asyncio.Event()
 
     async def call(number: int) -> None:
+        started.append(number)
         try:
             if number == 3 and not cancelled:
                 raise ValueError
@@ -52,4 +54,5 @@ async def test_after_an_error_or_a_cancellation_no_call_goes_on(*, cancelled: bo
         calls.clear()
         gc.collect()
 
-    assert sorted(ended) == list(range(MAX_CONCURRENT_CALLS))
+    assert sorted(ended) == sorted(started)
+    assert len(started) <= MAX_CONCURRENT_CALLS + 1  # the one that failed made place for another

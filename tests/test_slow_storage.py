@@ -22,7 +22,7 @@ from tests.faults.network import NONE, Disturbance, HttpProxy, http_proxy
 from tests.instances import Instance, instance
 from tests.users import PLAIN, Connection, User
 
-SLOW = Disturbance(delay=1.0, delay_seconds=0.4)
+SLOW = Disturbance(delay=1.0, delay_seconds=0.2)
 OLD = timedelta(days=10)
 
 
@@ -56,14 +56,14 @@ async def read_contents(one: Instance, room: str) -> list[str]:
 async def test_a_commit_that_outlives_its_senders_is_finished_and_found_by_the_repetition(
     proxy: HttpProxy, slow: Instance, room: str
 ) -> None:
-    """5 s a call, and senders who wait for 1 s."""
-    hasty = Appender(slow.logs, LogPublisher(slow.hub), timeout_seconds=1.0)
+    """2 s a call, and senders who wait for 0.5 s."""
+    hasty = Appender(slow.logs, LogPublisher(slow.hub), timeout_seconds=0.5)
     proxy.disturbance = Disturbance(delay=1.0, delay_seconds=0.0)
     delayed = asyncio.Event()
 
     async def delay(_: object) -> None:
         delayed.set()
-        await asyncio.sleep(5.0)
+        await asyncio.sleep(2.0)
 
     proxy.before = delay
     started = time.monotonic()
@@ -112,7 +112,7 @@ async def old_logs(one: Instance) -> list[str]:
     names = [f"{prefix}-{number}" for number in range(6)]
     one.time = datetime.now(UTC) - OLD
     for name in names:
-        count = 250 if name == names[0] else 3
+        count = 120 if name == names[0] else 3
         await asyncio.gather(*(one.appender.append(name, draft(n)) for n in range(count)))
     one.time = None
     return names
@@ -131,7 +131,7 @@ async def test_a_purge_ends_at_its_timeout_and_the_next_one_goes_on_there(
     positions = []
     for _ in range(60):
         started = time.monotonic()
-        await purge(slow.logs, datetime.now(UTC), days=7, timeout_seconds=1.5)
+        await purge(slow.logs, datetime.now(UTC), days=7, timeout_seconds=1.0)
         assert time.monotonic() - started < 6
         positions.append(await one.logs.index.read_purge_position())
         if sum([await count_entries(one, name) for name in old_logs]) == 0:
@@ -139,7 +139,7 @@ async def test_a_purge_ends_at_its_timeout_and_the_next_one_goes_on_there(
 
     assert [await count_entries(one, name) for name in old_logs] == [0] * 6
     assert len(set(positions)) > 1
-    assert (await one.appender.append(old_logs[0], draft(1000))).seq == 251
+    assert (await one.appender.append(old_logs[0], draft(1000))).seq == 121
 
 
 async def test_a_log_that_cannot_be_purged_delays_no_other(
@@ -170,7 +170,7 @@ async def test_a_slow_reconciliation_ends_at_its_timeout_and_all_rooms_get_their
     left = set(rooms)
     for _ in range(30):
         started = time.monotonic()
-        await slow.presence.reconcile(timeout_seconds=2.0, chance=chance)
+        await slow.presence.reconcile(timeout_seconds=1.0, chance=chance)
         assert time.monotonic() - started < 6
         rows = [row["PartitionKey"] async for row in table.list_entities()]
         left = rooms & set(rows)

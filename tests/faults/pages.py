@@ -7,7 +7,7 @@ from playwright.async_api import Browser
 
 from realtime.messages import Entry
 from tests.browser import install_browser, start_playwright
-from tests.faults.scenarios import Run, scenario
+from tests.faults.scenarios import ReadMessages, Run, scenario
 from tests.page.user import User
 
 USERS = ("ann", "bob")
@@ -34,9 +34,9 @@ async def break_pages(run: Run) -> None:
         run.faults += 1
     sent = [text for texts in await asyncio.gather(*sending) for text in texts]
 
-    async def check(messages: dict[int, Entry]) -> list[str]:
-        problems = [problem for user in users for problem in await _compare(user, messages)]
-        contents = [one.content for one in messages.values()]
+    async def check(read_messages: ReadMessages) -> list[str]:
+        problems = [one for user in users for one in await _compare(user, read_messages)]
+        contents = [one.content for one in (await read_messages()).values()]
         return problems + [
             f"{text} is stored {contents.count(text)} times"
             for text in sent
@@ -82,11 +82,11 @@ async def _kill_service(run: Run) -> None:
     await run.world.kill(run.world.service)
 
 
-async def _compare(user: User, messages: dict[int, Entry]) -> list[str]:
-    """How a page differs from the history; it gets the time to catch up."""
+async def _compare(user: User, read_messages: ReadMessages) -> list[str]:
+    """How a page differs from the history; it gets the time to send and to catch up."""
     deadline = asyncio.get_running_loop().time() + SETTLE_TIMEOUT_MS / 1000
     while True:
-        problems = await _find_differences(user, messages)
+        problems = await _find_differences(user, await read_messages())
         if not problems or asyncio.get_running_loop().time() > deadline:
             return problems
         await asyncio.sleep(0.5)

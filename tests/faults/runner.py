@@ -65,6 +65,9 @@ async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: i
         await scenario.run(run)
         await world.heal()
         await _settle(run, result)
+        if run.checks:
+            await _run_checks(run)
+            await _settle(run, result)
         await _check(run, result)
     except TimeoutError as error:
         result.problem = f"a step of the run took too long: {error}"
@@ -96,7 +99,13 @@ async def _settle(run: Run, result: Result) -> None:
             if not find_unsettled(clients, log, pages) and not ghosts:
                 break
             await asyncio.sleep(POLL_SECONDS)
-    result.settle_seconds = time.monotonic() - started
+    result.settle_seconds += time.monotonic() - started
+
+
+async def _run_checks(run: Run) -> None:
+    async with run.world.reader() as reader:
+        for check in run.checks:
+            run.violations += await check(lambda: read_pages(reader, run.room))
 
 
 async def _check(run: Run, result: Result) -> None:
@@ -111,7 +120,6 @@ async def _check(run: Run, result: Result) -> None:
         check_client(client, log, pages, findings)
         waiting = [one for one in client.pending if one["state"] != "sent"]
         findings.add("unsent", len(waiting), f"{client.user}: {waiting[:3]}")
-    problems = run.violations + [one for check in run.checks for one in await check(pages)]
-    findings.add("pages", len(problems), problems[:3])
+    findings.add("pages", len(run.violations), run.violations[:3])
     findings.add("ghosts", len(ghosts), ghosts[:3])
     findings.add("unsent", len(load.record.failed), load.record.failed[:3])

@@ -11,7 +11,10 @@ from tests.faults.load import Load
 from tests.faults.network import Disturbance
 from tests.faults.world import World
 
-Check = Callable[[dict[int, Entry]], Awaitable[list[str]]]
+ReadMessages = Callable[[], Awaitable[dict[int, Entry]]]
+"""Reads the messages of the history, by seq."""
+
+Check = Callable[[ReadMessages], Awaitable[list[str]]]
 
 
 @dataclass
@@ -29,7 +32,7 @@ class Run:
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    """What is compared with the messages of the history when the faults are over."""
+    """What else is compared with the history when the faults are over."""
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     _ends_at: float = 0.0
 

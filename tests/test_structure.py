@@ -113,7 +113,7 @@ def test_the_emulator_imports_nothing_of_the_app(path: Path) -> None:
     assert [one for one in imports(path) if one.partition(".")[0] in OWN] == []
 
 
-@pytest.mark.parametrize("path", APP, ids=name_of)
+@pytest.mark.parametrize("path", [*APP, *modules("local", "infra")], ids=name_of)
 def test_a_file_has_at_most_300_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
 

@@ -17,14 +17,14 @@ MAX_PACKAGE_BYTES = 25 * 1024
 
 @pytest.fixture(autouse=True)
 def tools() -> None:
-    """What the package is tested with; on a build machine it is there."""
+    """The tools of the package's tests; in CI they must be installed."""
     if not (PACKAGE / "node_modules").exists():
         reason = "the package's tools are not installed: `make test`, or `npm ci` in its folder"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_the_package_passes_its_own_tests(stack: Stack, script: Path) -> None:
+def test_the_tests_of_the_package_pass(stack: Stack, script: Path) -> None:
     environment = {**os.environ, "TOWNSQUARE_URL": stack.url}
     done = subprocess.run(
         [node(), "--test", "--test-force-exit", script],
@@ -37,7 +37,7 @@ def test_the_package_passes_its_own_tests(stack: Stack, script: Path) -> None:
 
 
 def test_the_package_is_small(tmp_path: Path) -> None:
-    """With the Web PubSub client in it, as a browser loads it."""
+    """Including the Web PubSub client, compressed as a browser loads it."""
     build = [node(), PACKAGE / "build.mjs", tmp_path]
     subprocess.run(build, check=True, capture_output=True)
 
@@ -46,7 +46,7 @@ def test_the_package_is_small(tmp_path: Path) -> None:
 
 
 def test_the_page_uses_the_same_web_pubsub_client() -> None:
-    """The page's build takes the packages that the client needs from its own folder."""
+    """The page's build uses the packages in its own folder."""
     package, page = (
         json.loads((ROOT / path / "package.json").read_text())["dependencies"]
         for path in ("clients/javascript", "web")

@@ -22,7 +22,7 @@ WIDE = ViewportSize(width=1440, height=900)
 
 @pytest.fixture(scope="session", autouse=True)
 def page_built() -> None:
-    """The page as its sources are now. `make test` has built it, before it starts several of us."""
+    """Builds the page from its sources. `make test` does it before it starts parallel workers."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     if not (ROOT / "web/node_modules").exists():
@@ -32,7 +32,7 @@ def page_built() -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for all tests; without any they are skipped, and on a build machine they fail."""
+    """One browser for all tests. Without one they are skipped, and in CI they fail."""
     if (installed := find_browser()) is None:
         reason = "no Chromium, Chrome or Edge: run `make test`, or set CHROMIUM to the path of one"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
@@ -45,9 +45,9 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def enter(browser: Browser, stack: Stack, room: str) -> AsyncIterator[Enter]:
-    """Opens the page for a user with a browser of their own, in the test's room.
+    """Opens the page for a user with an own browser context, in the test's room.
 
-    At the end nobody's console may have complained: no error, no broken security policy.
+    At the end no console may have an error or a violation of the security policy.
     """
     contexts = []
     users: list[User] = []
@@ -70,7 +70,7 @@ async def enter(browser: Browser, stack: Stack, room: str) -> AsyncIterator[Ente
 
 @pytest.fixture
 def room() -> str:
-    """A room that only this test knows."""
+    """A room that only this test uses."""
     return f"room-{uuid.uuid4().hex[:8]}"
 
 
@@ -80,8 +80,8 @@ async def post(stack: Stack) -> AsyncIterator[Post]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64)) as http:
 
         async def post(path: str, body: dict[str, Any]) -> Any:
-            async with http.post(f"{stack.url}{path}", json=body) as answer:
-                assert answer.status == 200, await answer.text()
-                return await answer.json()
+            async with http.post(f"{stack.url}{path}", json=body) as response:
+                assert response.status == 200, await response.text()
+                return await response.json()
 
         yield post

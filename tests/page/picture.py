@@ -1,6 +1,6 @@
 """Makes the README's animated picture: `python -m tests.page.picture` writes docs/townsquare.webp.
 
-Two real windows are in one room. The right one loses its network, both users go on writing, the
+Two real windows are in one room. The right one loses its network, both users continue to write, the
 network returns, and both windows show the same messages.
 """
 

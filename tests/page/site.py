@@ -1,18 +1,15 @@
-"""A server between a browser and the app: somebody else's site, or the platform's front end."""
+"""A server between a browser and the app: another site, or the platform's front end."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import aiohttp
 from aiohttp import web
-
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 FORWARDED = ("Authorization", "Content-Type", "Sec-Fetch-Site", "If-None-Match")
 
 
 class Forwarder:
-    """Passes requests on to the app, with these headers of theirs and others added."""
+    """Forwards requests to the app with selected headers and added ones."""
 
     def __init__(self, app_url: str, client: aiohttp.ClientSession) -> None:
         self._app_url = app_url
@@ -39,15 +36,3 @@ class Forwarder:
                 content_type=response.content_type,
                 headers=stored,
             )
-
-
-@asynccontextmanager
-async def serve(answer: Answer) -> AsyncIterator[str]:
-    """Answers on a free port; the address."""
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    await web.TCPSite(runner, "localhost", 0).start()
-    try:
-        yield f"http://localhost:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()

@@ -36,9 +36,9 @@ class Reference:
         await block.get_by_role("button", name="Try it out").click()
 
     async def execute(self) -> Response:
-        async with self.page.expect_response(re.compile("/api/(?!openapi|docs)")) as answer:
+        async with self.page.expect_response(re.compile("/api/(?!openapi|docs)")) as response:
             await self.page.get_by_role("button", name="Execute").click()
-        return await answer.value
+        return await response.value
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -46,9 +46,9 @@ async def reference(browser: Browser, stack: Stack) -> AsyncIterator[Reference]:
     context = await browser.new_context()
     reference = Reference(await context.new_page())
     reference.page.set_default_timeout(2 * WITHIN)
-    answer = await reference.page.goto(f"{stack.url}/api/docs")
-    assert answer is not None
-    assert "unsafe" not in answer.headers["content-security-policy"]
+    response = await reference.page.goto(f"{stack.url}/api/docs")
+    assert response is not None
+    assert "unsafe" not in response.headers["content-security-policy"]
     await expect(reference.page.locator(".opblock").first).to_be_visible(timeout=2 * WITHIN)
     yield reference
     await context.close()
@@ -70,17 +70,17 @@ async def test_every_operation_is_shown_under_its_tag(reference: Reference) -> N
             await expect(block).to_be_visible()
 
 
-async def test_an_operation_can_be_tried_out(reference: Reference) -> None:
+async def test_an_operation_can_be_called_with_try_it_out(reference: Reference) -> None:
     await reference.open_operation("negotiate_post")
 
-    answer = await reference.execute()
+    response = await reference.execute()
 
-    assert answer.status == 200
-    assert (await answer.json())["user_id"].lower().startswith("ann-")
+    assert response.status == 200
+    assert (await response.json())["user_id"].lower().startswith("ann-")
     await expect(reference.page.locator(".live-responses-table")).to_contain_text("user_id")
 
 
-async def test_a_session_can_be_given_and_is_sent(reference: Reference, stack: Stack) -> None:
+async def test_an_entered_session_is_sent_with_requests(reference: Reference, stack: Stack) -> None:
     entered = await reference.page.request.post(
         f"{stack.url}/api/negotiate", data={"user_id": "bob"}
     )
@@ -93,7 +93,7 @@ async def test_a_session_can_be_given_and_is_sent(reference: Reference, stack: S
     await dialog.locator(".close-modal").click()
 
     await reference.open_operation("room_list")
-    answer = await reference.execute()
+    response = await reference.execute()
 
-    assert answer.request.headers["authorization"] == f"Bearer {session}"
-    assert (answer.status, await answer.json()) == (200, {"rooms": [], "direct": []})
+    assert response.request.headers["authorization"] == f"Bearer {session}"
+    assert (response.status, await response.json()) == (200, {"rooms": [], "direct": []})

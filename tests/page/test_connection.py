@@ -1,4 +1,4 @@
-"""The page keeps its connection, or shows what happened to it."""
+"""The page recovers its connection and shows its state."""
 
 import asyncio
 from asyncio import gather
@@ -13,7 +13,7 @@ from tests.page.conftest import Enter
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> None:
+async def test_a_lost_connection_is_recovered_without_missing_messages(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.cuts_network()
     await ann.has_state("Reconnecting")
@@ -28,7 +28,9 @@ async def test_a_cut_network_is_mended_and_nothing_is_missed(enter: Enter) -> No
     await ann.sees("Can you hear me?", "Written in the dark")
 
 
-async def test_a_new_connection_fetches_what_was_missed_and_shows_how_much(enter: Enter) -> None:
+async def test_a_new_connection_fetches_missed_messages_and_shows_how_many(
+    enter: Enter,
+) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.cuts_network()
     for text in ("one", "two", "three"):
@@ -43,7 +45,9 @@ async def test_a_new_connection_fetches_what_was_missed_and_shows_how_much(enter
     await bob.sees("one", "two", "three", "four")
 
 
-async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, stack: Stack) -> None:
+async def test_a_connection_closed_by_the_service_is_opened_again(
+    enter: Enter, stack: Stack
+) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
     async with _service(stack) as service:
@@ -54,7 +58,9 @@ async def test_the_service_may_close_a_connection_at_any_time(enter: Enter, stac
     await ann.sees("Still here")
 
 
-async def test_a_restarted_hub_is_found_again(enter: Enter, stack: Stack) -> None:
+async def test_the_page_reconnects_after_a_restart_of_the_service(
+    enter: Enter, stack: Stack
+) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("before")
     await bob.sees("before")
@@ -74,8 +80,8 @@ async def test_a_restarted_hub_is_found_again(enter: Enter, stack: Stack) -> Non
     await expect(ann.page.locator("#users")).to_contain_text("bob", timeout=15_000)
 
 
-async def test_a_page_that_slept_notices_that_its_connection_is_dead(enter: Enter) -> None:
-    """A computer that sleeps receives no close: its socket looks open, and nothing arrives."""
+async def test_a_dead_connection_is_replaced_after_sleep(enter: Enter) -> None:
+    """A computer that sleeps receives no close: the socket looks open, but receives nothing."""
     ann, bob = await gather(enter("ann", clock=True), enter("bob"))
     await ann.silences_network()
     await bob.sends("While you slept")
@@ -87,7 +93,7 @@ async def test_a_page_that_slept_notices_that_its_connection_is_dead(enter: Ente
     await ann.is_live()
 
 
-async def test_a_session_that_is_not_known_any_more_leads_to_the_name_form(enter: Enter) -> None:
+async def test_an_invalid_session_leads_to_the_name_form(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.page.evaluate(
         """() => localStorage.setItem("townsquare.session",
@@ -101,7 +107,7 @@ async def test_a_session_that_is_not_known_any_more_leads_to_the_name_form(enter
     await ann.join_as("ann")
 
 
-async def test_who_signs_out_is_gone_and_can_come_again_as_another(enter: Enter) -> None:
+async def test_after_signing_out_the_user_leaves_and_can_join_as_another_user(enter: Enter) -> None:
     ann = await enter("ann")
 
     await ann.signs_out()

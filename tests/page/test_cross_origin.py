@@ -1,4 +1,4 @@
-"""Pages of other origins: those in ALLOWED_ORIGINS embed the app, all others cannot and say so."""
+"""Pages of other origins: those in ALLOWED_ORIGINS embed the app, others show an error."""
 
 import re
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from playwright.async_api import Browser, Page, expect
 from local.parts import ROOT, Part, Stack, free_ports, start_functions
 from tests import logs
 from tests.conftest import SETTINGS
+from tests.http_server import serve
 from tests.page.conftest import Enter
-from tests.page.site import serve
 from tests.strict import QUIET
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -24,7 +24,7 @@ APP = "http://localhost:7071"
 """The address of the app in the document."""
 
 UNLISTED = "https://other.example"
-"""An origin in the CORS settings of the host that ALLOWED_ORIGINS has not."""
+"""An origin that the CORS settings of the host have and ALLOWED_ORIGINS does not."""
 
 SCRIPT = ROOT / "web/dist/townsquare-elements.js"
 
@@ -37,7 +37,7 @@ class Site:
     url: str = ""
     console: list[str] = field(default_factory=list)
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/copy.js":
             return web.Response(text=SCRIPT.read_text("utf-8"), content_type="text/javascript")
         return web.Response(text=self.html, content_type="text/html")
@@ -53,14 +53,14 @@ class Site:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def listed() -> AsyncIterator[Site]:
     site = Site()
-    async with serve(site.answer) as site.url:
+    async with serve(site.respond, "localhost") as site.url:
         yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def unlisted() -> AsyncIterator[Site]:
     site = Site()
-    async with serve(site.answer) as site.url:
+    async with serve(site.respond, "localhost") as site.url:
         yield site
 
 
@@ -79,7 +79,7 @@ async def app(stack: Stack, listed: Site) -> AsyncIterator[Part]:
         part.stop()
 
 
-def twelve_lines(app: Part, room: str) -> str:
+def page_of_the_document(app: Part, room: str) -> str:
     """The page of docs/embedding.md, with the addresses of this test."""
     text = (ROOT / "docs/embedding.md").read_text("utf-8")
     found = re.search(r"```html\n(.*?)```", text, re.DOTALL)
@@ -91,11 +91,11 @@ def twelve_lines(app: Part, room: str) -> str:
     return html.replace(APP, app.url).replace('room="lobby"', f'room="{room}"')
 
 
-async def test_the_twelve_lines_of_the_document_talk_on_another_port(
+async def test_the_page_of_the_document_works_on_another_port(
     browser: Browser, enter: Enter, app: Part, listed: Site, room: str
 ) -> None:
     bob = await enter("bob")
-    page = await listed.open(browser, twelve_lines(app, room))
+    page = await listed.open(browser, page_of_the_document(app, room))
     ours = page.locator("townsquare-room")
     await expect(ours.locator(".state")).to_have_text("Live")
 
@@ -109,10 +109,10 @@ async def test_the_twelve_lines_of_the_document_talk_on_another_port(
     assert [one for one in listed.console if "CORS" in one or "rror" in one] == []
 
 
-async def test_the_same_lines_show_their_text_on_an_origin_that_is_not_listed(
+async def test_the_page_of_the_document_shows_an_error_on_an_unlisted_origin(
     browser: Browser, app: Part, unlisted: Site, room: str
 ) -> None:
-    page = await unlisted.open(browser, twelve_lines(app, room))
+    page = await unlisted.open(browser, page_of_the_document(app, room))
 
     await expect(page.get_by_text("The room cannot be loaded.")).to_be_visible()
     await expect(page.locator("townsquare-room .state")).to_have_count(0)
@@ -120,19 +120,21 @@ async def test_the_same_lines_show_their_text_on_an_origin_that_is_not_listed(
     assert "blocked by CORS policy" in " ".join(unlisted.console)
 
 
-async def test_a_copy_of_the_script_says_that_the_origin_is_not_listed(
+async def test_a_copied_script_shows_that_the_origin_is_not_listed(
     browser: Browser, enter: Enter, app: Part, unlisted: Site, room: str
 ) -> None:
     bob = await enter("bob")
-    html = twelve_lines(app, room).replace(f"{app.url}/assets/townsquare-elements.js", "/copy.js")
+    html = page_of_the_document(app, room).replace(
+        f"{app.url}/assets/townsquare-elements.js", "/copy.js"
+    )
     html = html.replace("<townsquare-room", f'<townsquare-room url="{app.url}"')
     page = await unlisted.open(browser, html)
 
-    told = f"Pages of {unlisted.url} may not call this app"
-    await expect(page.locator("townsquare-room")).to_contain_text(told)
+    text = f"Pages of {unlisted.url} may not call this app"
+    await expect(page.locator("townsquare-room")).to_contain_text(text)
     await page.close()
     await bob.sends("Is anybody here?")
-    await bob.sees("Is anybody here?")  # nobody else has come or spoken
+    await bob.sees("Is anybody here?")  # and no other message
 
 
 async def test_only_listed_origins_show_the_app_in_a_frame(
@@ -151,19 +153,19 @@ async def test_only_listed_origins_show_the_app_in_a_frame(
     assert "frame-ancestors" in " ".join(unlisted.console)
 
 
-async def test_an_unlisted_origin_gets_a_named_error_and_no_guest(app: Part, listed: Site) -> None:
-    """CORS of the platform alone may allow more: what the app allows decides."""
+async def test_an_unlisted_origin_is_rejected_and_creates_no_guest(app: Part, listed: Site) -> None:
+    """CORS of the platform alone may allow more: the setting of the app decides."""
 
     async def negotiate(origin: str) -> tuple[int, Any]:
         headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
         url = f"{app.url}/api/negotiate"
-        async with http.post(url, json={"name": "Ann"}, headers=headers) as answer:
-            return answer.status, await answer.json()
+        async with http.post(url, json={"name": "Ann"}, headers=headers) as response:
+            return response.status, await response.json()
 
     async with aiohttp.ClientSession() as http:
         status, _ = await negotiate(listed.url)
-        refused, body = await negotiate(UNLISTED)
+        rejected, body = await negotiate(UNLISTED)
 
-    assert (status, refused) == (200, 403)
+    assert (status, rejected) == (200, 403)
     assert body["error"]["code"] == "forbidden"
     assert UNLISTED in body["error"]["message"]

@@ -1,4 +1,4 @@
-"""A room and a stream in other people's pages: custom elements, and React hooks."""
+"""A room and a stream in pages of other sites: custom elements and React hooks."""
 
 import asyncio
 import re
@@ -14,8 +14,9 @@ from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from local.parts import ROOT, Stack, node
+from tests.http_server import serve
 from tests.page.conftest import Enter, Post
-from tests.page.site import Forwarder, serve
+from tests.page.site import Forwarder
 from tests.page.test_look import find_violations
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -35,11 +36,11 @@ OpenPage = Callable[..., Awaitable[Page]]
 
 
 class Site(Forwarder):
-    """Somebody else's site: a page and a script of its own, everything else from the app."""
+    """Another site: its own page and script, everything else is forwarded to the app."""
 
     html = script = ""
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/":
             headers = {"Content-Security-Policy": POLICY}
             return web.Response(text=self.html, content_type="text/html", headers=headers)
@@ -50,7 +51,7 @@ class Site(Forwarder):
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: Browser, stack: Stack) -> AsyncIterator[OpenPage]:
-    """Opens a page of somebody else's site. At the end its console has no errors."""
+    """Opens a page of another site. At the end its console has no errors."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
     async with aiohttp.ClientSession() as client:
@@ -68,7 +69,7 @@ async def open_page(browser: Browser, stack: Stack) -> AsyncIterator[OpenPage]:
             await page.goto(f"{url}/{query}")
             return page
 
-        async with serve(site.answer) as url:
+        async with serve(site.respond, "localhost") as url:
             yield open_page
             for context in contexts:
                 await context.close()
@@ -81,7 +82,7 @@ def page_with(body: str) -> str:
     return f'<!doctype html><html lang="en"><title>Ours</title><main>{script}{body}</main></html>'
 
 
-async def test_one_tag_is_a_room(enter: Enter, open_page: OpenPage, room: str) -> None:
+async def test_the_room_element_shows_a_room(enter: Enter, open_page: OpenPage, room: str) -> None:
     bob = await enter("bob")
     page = await open_page(
         page_with(f'<townsquare-room room="{room}" name="Ann"></townsquare-room>')
@@ -121,7 +122,7 @@ async def test_two_elements_share_one_connection(open_page: OpenPage, room: str)
     assert len(sockets) == 1
 
 
-async def test_one_tag_is_a_live_value_with_its_line(open_page: OpenPage) -> None:
+async def test_the_stream_element_shows_a_value_and_its_line(open_page: OpenPage) -> None:
     tag = '<townsquare-stream stream="stock-prices" value="symbols.AAPL.price"></townsquare-stream>'
     page = await open_page(page_with(tag))
     ours = page.locator("townsquare-stream")
@@ -135,7 +136,7 @@ async def test_one_tag_is_a_live_value_with_its_line(open_page: OpenPage) -> Non
     await page.screenshot(path=ROOT / "tests/output/stream-element.png")
 
 
-async def test_the_elements_are_accessible_and_take_the_pages_colours(
+async def test_the_elements_are_accessible_and_use_the_colours_of_the_page(
     open_page: OpenPage, post: Post, room: str
 ) -> None:
     await post(f"/api/rooms/{room}/message", {"from": "bob", "content": "Hello"})
@@ -156,7 +157,7 @@ async def test_the_elements_are_accessible_and_take_the_pages_colours(
     assert await ours.evaluate(background) == "rgb(1, 2, 3)"
 
 
-async def test_a_refused_session_shows_it(open_page: OpenPage) -> None:
+async def test_a_rejected_session_is_shown(open_page: OpenPage) -> None:
     tag = '<townsquare-room room="lobby" session="forged"></townsquare-room>'
     page = await open_page(page_with(tag))
 

@@ -1,4 +1,4 @@
-"""A long history: read upwards without a jump, with few elements in the page."""
+"""A long history: scrolling up without jumps, with a bounded number of elements."""
 
 from asyncio import gather
 
@@ -10,10 +10,10 @@ from tests.page.conftest import Enter, Post
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MANY = 800
-"""Enough for eight pages and more windows. 10,000 behave the same, and take a minute."""
+"""Enough for eight pages of the history. 10,000 behave the same and take a minute."""
 
 MOST_ROWS = 250
-"""So many rows may be in the page, however long the history is."""
+"""The most rows in the page, independent of the length of the history."""
 
 SCROLL_UP = """async () => {
     const log = document.querySelector("#log");
@@ -36,7 +36,7 @@ SCROLL_UP = """async () => {
 }"""
 
 
-async def test_a_long_history_is_read_upwards_without_a_jump(
+async def test_scrolling_up_a_long_history_does_not_move_the_visible_rows(
     enter: Enter, post: Post, room: str
 ) -> None:
     await write_messages(post, room, MANY)
@@ -55,7 +55,7 @@ async def test_a_long_history_is_read_upwards_without_a_jump(
     await expect(ann.texts.last).to_have_text(str(MANY))
 
 
-async def test_who_reads_back_stays_there_when_something_new_is_sent(
+async def test_a_new_message_does_not_scroll_a_user_who_reads_older_ones(
     enter: Enter, post: Post, room: str
 ) -> None:
     await write_messages(post, room, 60)
@@ -75,7 +75,7 @@ async def test_who_reads_back_stays_there_when_something_new_is_sent(
 
 
 async def write_messages(post: Post, room: str, count: int) -> None:
-    """Writes this many messages as a server; in the end they are in the order of their numbers."""
+    """Sends this many messages as a server, in the order of their numbers."""
     for first in range(1, count, 500):
         numbers = range(first, min(first + 500, count))
         await gather(

@@ -1,4 +1,4 @@
-"""How the page is laid out: long names, many rooms, narrow screens, few fonts, other themes."""
+"""The layout of the page: long names, many rooms, narrow screens, few fonts, other themes."""
 
 from asyncio import gather
 from itertools import product
@@ -20,7 +20,7 @@ OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-async def test_nothing_is_pushed_off_the_screen(enter: Enter, post: Post, width: int) -> None:
+async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: int) -> None:
     size: Any = {"viewport": {"width": width, "height": 760}}
     ann = await enter("Ann-with-a-name-of-40-characters-or-so-x", **size)
     if width < 760:
@@ -38,7 +38,7 @@ async def test_nothing_is_pushed_off_the_screen(enter: Enter, post: Post, width:
         await ann.screenshot(f"long-names-{width}-{scheme}")
 
 
-async def test_the_streams_panel_can_be_hidden_and_stays_hidden(enter: Enter) -> None:
+async def test_the_streams_panel_stays_hidden_after_a_reload(enter: Enter) -> None:
     ann = await enter("ann")
     panel = ann.page.get_by_role("complementary", name="Live data")
     await expect(panel).to_be_visible()
@@ -54,7 +54,7 @@ async def test_the_streams_panel_can_be_hidden_and_stays_hidden(enter: Enter) ->
     await expect(panel).to_be_visible()
 
 
-async def test_with_thirty_rooms_the_unread_ones_come_first(
+async def test_with_thirty_rooms_unread_rooms_are_listed_first(
     enter: Enter, post: Post, room: str
 ) -> None:
     ann = await enter("ann")
@@ -79,12 +79,12 @@ async def test_with_thirty_rooms_the_unread_ones_come_first(
     await expect(items).to_have_count(32)
 
     await ann.page.get_by_role("button", name="Rooms", exact=True).click()
-    await expect(items).to_have_text([rooms[20]])  # what is unread stays
+    await expect(items).to_have_text([rooms[20]])  # unread rooms stay
     await ann.page.reload()
     await expect(ann.page.locator("#rooms-title")).to_have_attribute("aria-expanded", "false")
 
 
-async def test_unread_messages_out_of_view_are_hinted_at(enter: Enter) -> None:
+async def test_unread_messages_out_of_view_have_an_indicator(enter: Enter) -> None:
     size: Any = {"viewport": {"width": 1200, "height": 420}}
     ann, bob = await gather(enter("ann", **size), enter("bob"))
     for n in range(6):
@@ -101,8 +101,8 @@ async def test_unread_messages_out_of_view_are_hinted_at(enter: Enter) -> None:
     await expect(hint).to_be_hidden()
 
 
-async def test_digits_are_not_drawn_with_an_emoji_font(enter: Enter) -> None:
-    """Where none of the named fonts is installed, Chromium took the emoji font for digits."""
+async def test_digits_are_not_rendered_with_an_emoji_font(enter: Enter) -> None:
+    """Chromium uses the emoji font for digits if none of the named fonts is installed."""
     ann = await enter("ann")
     await ann.sends("1234567890 #*")
 
@@ -116,7 +116,7 @@ async def test_digits_are_not_drawn_with_an_emoji_font(enter: Enter) -> None:
 
 
 async def fonts_of(page: Page, selector: str) -> list[str]:
-    """The fonts that the browser really draws an element with."""
+    """The fonts with which the browser renders an element."""
     session = await page.context.new_cdp_session(page)
     await session.send("DOM.enable")
     await session.send("CSS.enable")
@@ -133,7 +133,7 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
     ann, bob = await gather(enter("ann", bypass_csp=True), enter("bob"))
     await post("/api/publish?group=weather", weather())
     await bob.sends("@ann look: `code`, **bold**\n> quote\n- list")
-    await ann.sends("\u200b\u200b")  # refused
+    await ann.sends("\u200b\u200b")  # rejected
     await expect(ann.page.locator(".msg.failed")).to_be_visible()
     await ann.stream("stock-prices").get_by_role("switch").click()
     await expect(ann.stream("stock-prices").locator(".age")).to_contain_text("paused")
@@ -185,7 +185,7 @@ async def test_forced_colours_keep_switches_and_bubbles_visible(enter: Enter) ->
     await ann.screenshot("forced-colours")
 
 
-async def test_it_is_printed_in_light_and_without_its_controls(enter: Enter) -> None:
+async def test_the_page_is_printed_in_the_light_theme_without_controls(enter: Enter) -> None:
     ann = await enter("ann", color_scheme="dark")
     await ann.sends("On paper")
     await ann.sees("On paper")

@@ -1,4 +1,4 @@
-"""The page's pure parts, tested where they run: in JavaScript, by Node's own test runner."""
+"""The page's modules without DOM, tested in JavaScript by Node's test runner."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ SCRIPTS = sorted(Path(__file__).parent.glob("*.test.mjs"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_the_logic_holds(script: Path) -> None:
+def test_the_javascript_unit_tests_pass(script: Path) -> None:
     done = subprocess.run([node(), "--test", script], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout

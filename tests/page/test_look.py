@@ -1,4 +1,4 @@
-"""How the page looks and weighs: small and large screens, light and dark, for every reader."""
+"""Appearance, accessibility and size of the page, on small and large screens, light and dark."""
 
 import gzip
 import re
@@ -32,7 +32,7 @@ AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 async def test_nothing_overflows_and_axe_finds_nothing_serious(
     enter: Enter, post: Post, room: str, size: str
 ) -> None:
-    traits: dict[str, Any] = {**SIZES[size], "bypass_csp": True}  # axe is put in by hand
+    traits: dict[str, Any] = {**SIZES[size], "bypass_csp": True}  # for the injected axe script
     ann = await enter("ann", **traits)
     plan = {"from": "bob", "content": "Good morning! See https://example.com for the plan."}
     await post(f"/api/rooms/{room}/message", plan)
@@ -64,7 +64,7 @@ async def test_the_name_form_is_accessible_and_enter_joins(browser: Browser, sta
     await context.close()
 
 
-async def test_the_theme_can_be_switched_and_stays(enter: Enter) -> None:
+async def test_a_chosen_theme_is_stored(enter: Enter) -> None:
     ann = await enter("ann", color_scheme="light")
     paper = "getComputedStyle(document.documentElement).backgroundColor"
     light = await ann.page.evaluate(paper)
@@ -78,7 +78,7 @@ async def test_the_theme_can_be_switched_and_stays(enter: Enter) -> None:
     assert await ann.page.evaluate(paper) == dark
 
 
-async def test_who_wants_no_motion_gets_none(enter: Enter) -> None:
+async def test_no_animation_runs_with_reduced_motion(enter: Enter) -> None:
     ann = await enter("ann", reduced_motion="reduce")
 
     moving = await ann.page.evaluate("document.getAnimations().length")
@@ -86,7 +86,9 @@ async def test_who_wants_no_motion_gets_none(enter: Enter) -> None:
     assert moving == 0
 
 
-async def test_news_is_sent_to_those_who_listen(enter: Enter, post: Post, room: str) -> None:
+async def test_new_messages_are_announced_to_screen_readers(
+    enter: Enter, post: Post, room: str
+) -> None:
     ann = await enter("ann")
 
     await post(f"/api/rooms/{room}/message", {"from": "bob", "content": "Can you hear this?"})
@@ -98,7 +100,7 @@ async def test_news_is_sent_to_those_who_listen(enter: Enter, post: Post, room: 
     await expect(ann.page.get_by_role("status").filter(has_text="Live")).to_be_visible()
 
 
-async def test_the_page_is_light_and_soon_there(browser: Browser, stack: Stack) -> None:
+async def test_the_page_is_small_and_loads_fast(browser: Browser, stack: Stack) -> None:
     dist = ROOT / "web/dist"
     document = (dist / "index.html").read_text()
     named = set(re.findall(r'(?:href|src)="/assets/([^"]+)"', document))
@@ -124,7 +126,7 @@ async def test_the_page_is_light_and_soon_there(browser: Browser, stack: Stack) 
 
 
 async def find_violations(page: Page, *, impacts: Container[str] = SERIOUS) -> list[str]:
-    """What axe finds of these impacts, in words."""
+    """The violations of these impacts that axe finds."""
     await page.add_script_tag(path=AXE)
     found = await page.evaluate("axe.run()")
     return [

@@ -1,4 +1,4 @@
-"""The client in forty lines that web/README.md shows."""
+"""The client of forty lines in web/README.md."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ from tests.users import SECOND
 EXAMPLE = ROOT / "web/examples/plain.mjs"
 
 
-async def test_the_plain_client_joins_speaks_and_hears(stack: Stack) -> None:
+async def test_the_plain_client_joins_sends_and_receives(stack: Stack) -> None:
     async with running(stack, "ann", "Hello from ann") as lines:
         assert re.match(r"I am ann-\w+. \d+ messages so far", await next_with("I am", lines))
         assert await next_with("Hello from ann", lines)
@@ -43,7 +43,7 @@ async def running(stack: Stack, name: str, text: str) -> AsyncIterator[asyncio.S
 
 
 async def next_with(text: str, lines: asyncio.StreamReader) -> str:
-    """The next line that has this in it."""
+    """The next line that contains a text."""
     async with asyncio.timeout(10 * SECOND):
         while text not in (line := (await lines.readline()).decode()):
             assert line, "the example ended"

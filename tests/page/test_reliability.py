@@ -1,4 +1,4 @@
-"""What the page shows of its connection and of unsent messages is true."""
+"""The page shows the true state of its connection and of unsent messages."""
 
 from asyncio import gather
 
@@ -12,7 +12,7 @@ from tests.users import SECOND
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_unsent_messages_and_drafts_survive_a_reload(enter: Enter) -> None:
+async def test_unsent_messages_and_drafts_are_restored_after_a_reload(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.page.add_init_script("sessionStorage.getItem('cut') && window.network.cut()")
     await ann.page.evaluate("sessionStorage.setItem('cut', '1')")
@@ -36,8 +36,8 @@ async def test_unsent_messages_and_drafts_survive_a_reload(enter: Enter) -> None
     await ann.sees("Written before the reload", "And this too")
 
 
-async def test_a_message_without_an_acknowledgement_is_not_called_unsent(enter: Enter) -> None:
-    """It does not get through for two minutes; then it is stored, once."""
+async def test_a_message_without_an_acknowledgement_is_shown_as_unconfirmed(enter: Enter) -> None:
+    """It is not delivered for two minutes; then it is stored once."""
     ann, bob = await gather(enter("ann", clock=True), enter("bob"))
     await ann.page.evaluate(
         """() => { const send = WebSocket.prototype.send;
@@ -61,7 +61,7 @@ async def test_a_message_without_an_acknowledgement_is_not_called_unsent(enter: 
     await expect(bob.texts).to_have_count(1)
 
 
-async def test_a_half_open_socket_is_noticed_within_35_s(enter: Enter) -> None:
+async def test_a_half_open_socket_is_detected_within_35_s(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.silences_network(new_sockets=True)
 
@@ -73,7 +73,9 @@ async def test_a_half_open_socket_is_noticed_within_35_s(enter: Enter) -> None:
     await expect(ann.page.locator(".msg.pending")).to_have_count(0)
 
 
-async def test_a_computer_that_goes_offline_shows_it_and_comes_back_at_once(enter: Enter) -> None:
+async def test_an_offline_page_shows_it_and_reconnects_at_once_when_online(
+    enter: Enter,
+) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.silences_network(new_sockets=True)
     await ann.page.context.set_offline(offline=True)
@@ -88,7 +90,7 @@ async def test_a_computer_that_goes_offline_shows_it_and_comes_back_at_once(ente
     await ann.sees("While you were away")
 
 
-async def test_a_handshake_without_an_answer_does_not_block_the_next_one(enter: Enter) -> None:
+async def test_a_handshake_without_a_response_does_not_block_the_next_one(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.silences_network(new_sockets=True)
     await ann.has_state("Reconnecting")
@@ -99,7 +101,7 @@ async def test_a_handshake_without_an_answer_does_not_block_the_next_one(enter: 
     await expect(ann.page.locator("#state")).to_have_text("Live", timeout=25_000 * SECOND)
 
 
-async def test_the_tail_of_a_quiet_room_comes_with_the_heartbeat(
+async def test_a_missed_last_message_of_a_quiet_room_is_fetched_after_the_heartbeat(
     enter: Enter, post: Post, room: str
 ) -> None:
     ann = await enter("ann")
@@ -124,7 +126,7 @@ async def test_the_tail_of_a_quiet_room_comes_with_the_heartbeat(
 
 
 async def let_pass(user: User, *, seconds: int) -> None:
-    """The page's time passes faster than time, but not faster than its network answers."""
+    """Advance the page's clock, but not faster than its requests get responses."""
     for _ in range(seconds):
         await user.page.clock.run_for(1_000)
         await user.page.wait_for_timeout(100)

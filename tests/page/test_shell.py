@@ -29,7 +29,7 @@ HIDE = """() => {
 }"""
 
 
-async def test_the_name_is_asked_for_before_any_script_has_run(
+async def test_the_name_form_is_visible_before_any_script_has_run(
     browser: Browser, stack: Stack
 ) -> None:
     context = await browser.new_context(viewport=WIDE, java_script_enabled=False)
@@ -42,7 +42,7 @@ async def test_the_name_is_asked_for_before_any_script_has_run(
     await context.close()
 
 
-async def test_a_known_user_never_sees_the_name_form(enter: Enter) -> None:
+async def test_the_name_form_is_not_shown_to_a_known_user(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.page.add_init_script(
         """new MutationObserver((_, observer) => {
@@ -59,7 +59,7 @@ async def test_a_known_user_never_sees_the_name_form(enter: Enter) -> None:
     assert await ann.page.evaluate("window.formWasSeen") is False
 
 
-async def test_it_can_be_installed(browser: Browser, stack: Stack) -> None:
+async def test_the_page_can_be_installed(browser: Browser, stack: Stack) -> None:
     context = await browser.new_context(viewport=WIDE)
     page = await context.new_page()
     await page.goto(stack.url)
@@ -80,7 +80,7 @@ async def test_it_can_be_installed(browser: Browser, stack: Stack) -> None:
     await context.close()
 
 
-async def test_a_theme_chosen_in_one_tab_is_that_of_all(enter: Enter) -> None:
+async def test_a_theme_chosen_in_one_tab_applies_to_all_tabs(enter: Enter) -> None:
     ann = await enter("ann", color_scheme="light")
     second = await User.open_page(ann.page.context, ann.page.url)
     await second.is_live()
@@ -92,7 +92,7 @@ async def test_a_theme_chosen_in_one_tab_is_that_of_all(enter: Enter) -> None:
     await expect(root).to_have_attribute("data-theme", "dark")
 
 
-async def test_while_hidden_direct_messages_and_mentions_are_notified(
+async def test_a_hidden_page_notifies_of_direct_messages_and_mentions(
     enter: Enter, room: str
 ) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
@@ -116,7 +116,7 @@ async def test_while_hidden_direct_messages_and_mentions_are_notified(
     assert "%3E3%3C" in (await icon.get_attribute("href") or "")
 
 
-async def test_a_muted_room_is_silent(enter: Enter, post: Post, room: str) -> None:
+async def test_a_muted_room_causes_no_notifications(enter: Enter, post: Post, room: str) -> None:
     ann = await enter("ann")
     await ann.page.evaluate(NOTIFICATIONS)
     await ann.page.locator("#open-settings").click()

@@ -15,9 +15,10 @@ from aiohttp import web
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from local.parts import Part, Stack, free_ports, start_functions
+from tests.http_server import serve
 from tests.issuer import OwnIssuer
 from tests.page.conftest import WIDE
-from tests.page.site import Forwarder, serve
+from tests.page.site import Forwarder
 from tests.strict import QUIET
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -49,9 +50,9 @@ def easyauth(stack: Stack) -> Iterator[Part]:
 
 
 class FrontEnd(Forwarder):
-    """Stands in for App Service Authentication: its addresses, its cookie, and its headers."""
+    """A stand-in for App Service Authentication: its URLs, its cookie and its headers."""
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def respond(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/.auth/login/aad":
             headers = {"Location": request.query["post_login_redirect_uri"]}
             response = web.Response(status=302, headers=headers)
@@ -68,7 +69,7 @@ class FrontEnd(Forwarder):
 async def test_the_platform_signs_in_and_out(context: BrowserContext, easyauth: Part) -> None:
     async with aiohttp.ClientSession() as client:
         front_end = FrontEnd(easyauth.url, client)
-        async with serve(front_end.answer) as url:
+        async with serve(front_end.respond, "localhost") as url:
             page = await context.new_page()
             await page.goto(f"{url}/?room=market")
             heading = page.get_by_role("heading", name="Sign in to join")
@@ -115,8 +116,10 @@ class SigningIssuer(OwnIssuer):
         assert query["code_challenge_method"] == "S256"
         code = secrets.token_hex(8)
         self.challenges[code] = query["code_challenge"]
-        answer = urlencode({"code": code, "state": query["state"]})
-        return web.Response(status=302, headers={"Location": f"{query['redirect_uri']}?{answer}"})
+        parameters = urlencode({"code": code, "state": query["state"]})
+        return web.Response(
+            status=302, headers={"Location": f"{query['redirect_uri']}?{parameters}"}
+        )
 
     def _give_token(self, form: dict[str, list[str]]) -> web.Response:
         if form["grant_type"] == ["authorization_code"]:

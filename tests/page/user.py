@@ -1,4 +1,4 @@
-"""A user of the page: what they do, and what they see."""
+"""A user of the page: actions and assertions."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.users import SECOND
 OUTPUT = Path(__file__).parent.parent / "output"
 NETWORK = Path(__file__).parent / "network.js"
 WITHIN = 10_000 * SECOND
-"""How long, in milliseconds, somebody waits for what they should see."""
+"""How long, in milliseconds, an assertion waits."""
 
 
 class User:
@@ -25,13 +25,13 @@ class User:
         page.on("console", self._listen)
 
     def _listen(self, message: Any) -> None:
-        lost = ("WebSocket connection", "Failed to load resource")  # cut networks may say so
+        lost = ("WebSocket connection", "Failed to load resource")  # expected without a network
         if message.type in {"error", "warning"} and not message.text.startswith(lost):
             self.console_errors.append(message.text)
 
     @classmethod
     async def open_page(cls, context: BrowserContext, url: str, *, clock: bool = False) -> Self:
-        """Opens the page; with `clock`, in a time that a test can move."""
+        """Opens the page; with `clock`, a test can advance its clock."""
         user = cls(await context.new_page())
         await user.page.add_init_script(path=NETWORK)
         if clock:
@@ -45,7 +45,7 @@ class User:
         await self.is_live()
         await self.has_loaded()
 
-    # --- what they do -----------------------------------------------------------------------
+    # --- actions ----------------------------------------------------------------------------
 
     async def sends(self, text: str) -> None:
         await self.page.fill("#message-input", text)
@@ -63,22 +63,22 @@ class User:
         await expect(self.page.locator("#name-form")).to_be_visible()
 
     async def cuts_network(self) -> None:
-        """Closes the socket as a lost network does, and lets no new one through."""
+        """Closes the socket as a lost network does, and blocks new ones."""
         await self.page.evaluate("window.network.cut()")
 
     async def restores_network(self, *, after_long: bool = False) -> None:
-        """Sockets can be opened again; after long, the service has forgotten the old connection."""
+        """Allows new sockets. With `after_long` the old connection cannot be recovered."""
         await self.page.evaluate("afterLong => window.network.restore(afterLong)", after_long)
 
     async def silences_network(self, *, new_sockets: bool = False) -> None:
-        """The sockets of now stay open, and nothing comes through them any more."""
+        """Open sockets stay open and transfer nothing."""
         await self.page.evaluate("all => window.network.silence(all)", new_sockets)
 
     async def screenshot(self, name: str) -> None:
         OUTPUT.mkdir(exist_ok=True)
         await self.page.screenshot(path=OUTPUT / f"{name}.png")
 
-    # --- what they see ----------------------------------------------------------------------
+    # --- assertions -------------------------------------------------------------------------
 
     @property
     def texts(self) -> Locator:
@@ -106,6 +106,6 @@ class User:
         await expect(self.page.locator("#notice")).to_contain_text(sentence, timeout=4 * WITHIN)
 
     async def user_id(self) -> str:
-        """Who they are, as the page keeps it in this browser."""
+        """The user id that the page has stored in the browser."""
         stored = await self.page.evaluate("localStorage.getItem('townsquare.session')")
         return str(json.loads(stored)["user_id"])

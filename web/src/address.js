@@ -1,4 +1,4 @@
-// The page's address: which conversation and which message it leads to.
+// The page's address: the conversation and the message that it names.
 
 /** @typedef {{key: string, seq: number|null, isValid: boolean}} Target */
 
@@ -6,7 +6,7 @@ export const LOBBY = "lobby";
 const USER_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 /**
- * `?room=lobby&seq=41` leads to a message of a room, `?user=ann-7f3kq2` to a direct conversation.
+ * `?room=lobby&seq=41` names a message of a room, `?user=ann-7f3kq2` to a direct conversation.
  * @param {string} search
  * @param {(name: string) => boolean} isRoomName
  * @returns {Target} the lobby, and not valid, for an address that leads nowhere

@@ -1,4 +1,4 @@
-// Draws lines: the large price chart with uPlot, and the small ones of a few pixels by hand.
+// Draws lines: the large price chart with uPlot, and the small ones on a canvas.
 // uPlot is loaded when the first chart is drawn: the page is usable without it.
 import { LOCALE } from "./texts.js";
 import { themeColour } from "./theme.js";

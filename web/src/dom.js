@@ -25,7 +25,7 @@ export function createElement(tag, attributes = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** A drawing from the sheet in index.html; the text beside it says what it means. */
+/** An icon from the sprite in index.html; a text beside it has its meaning. */
 export function createIcon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
@@ -39,19 +39,19 @@ export function createIcon(name) {
 /** @param {string} id @returns {any} */
 export const byId = (id) => document.getElementById(id);
 
-/** Sets a text only when it is another one, so that nothing is laid out for nothing. */
+/** Sets a text only if it differs, which avoids an unnecessary layout. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Sets an attribute only when that changes something; null removes it. */
+/** Sets an attribute only if it differs; null removes it. */
 export function setAttribute(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, String(value));
 }
 
 /**
- * Makes `parent` hold exactly `nodes`, in order, touching only what differs.
+ * Makes `nodes` the children of `parent`, in order, and changes only what differs.
  * @param {Element} parent
  * @param {Node[]} nodes
  */
@@ -66,8 +66,8 @@ export function setChildren(parent, nodes) {
 }
 
 /**
- * A drawing that is done at most once per animation frame, however often it is asked for.
- * Browsers give a hidden tab no frames, so a hidden page keeps its state and draws nothing.
+ * A function that runs at most once per animation frame, independent of the number of calls.
+ * Browsers give a hidden tab no frames, so a hidden page updates its state and draws nothing.
  */
 export function oncePerFrame(draw) {
   let isRequested = false;

@@ -7,7 +7,7 @@ let names = new Map();
 /** @param {Map<string, string>} known */
 export const useNames = (known) => void (names = known);
 
-/** What people read of a user id: the display name, or the id without its unique suffix. */
+/** The displayed name of a user: the display name, or the id without its unique suffix. */
 export const displayName = (userId) =>
   names.get(userId) ?? (userId.replace(/[-_][^-_]*$/, "") || userId);
 

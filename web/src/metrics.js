@@ -1,4 +1,4 @@
-// Draws what the server's machine does: processor, memory, disk and network over the last minutes.
+// Draws the metrics of the server: processor, memory, disk and network over the last minutes.
 import { spark } from "./charts.js";
 import { createElement, setText } from "./dom.js";
 import { formatBytes, formatNumber } from "./format.js";
@@ -9,7 +9,7 @@ const POINTS = 120;
 const perSecond = (sent, got) =>
   sent === null || sent === undefined ? texts.noValue : `${formatBytes(sent + got)}/s`;
 
-/** What each tile says: the large value, the small line below, and the line's range. */
+/** The content of each tile: the large value, the small line below, and the line's range. */
 const TILES = [
   {
     name: "cpu",
@@ -51,7 +51,7 @@ const percent = (value) =>
   value === null || value === undefined ? texts.noValue : `${formatNumber(value, value < 10 ? 1 : 0)} %`;
 
 export class MetricsCard {
-  /** Stands beside the title. */
+  /** The text beside the title. */
   note = "";
 
   constructor() {

@@ -1,11 +1,11 @@
-// Short messages above the page, whichever part of it is in view.
+// Short messages above the page, visible in every part of it.
 import { byId, setText } from "./dom.js";
 
 const NOTICE_DURATION_MS = 7_000;
 
 export class Notices {
   #timer = 0;
-  /** What is shown until its reason is over. */
+  /** A notice that is shown until its reason ends. */
   #permanent = "";
 
   /** @param {string} text shown for some seconds */

@@ -1,5 +1,5 @@
 // Signs in at an OpenID Connect issuer: authorization code with PKCE (RFC 7636), in this window.
-// The tokens are kept for this tab, and renewed with the refresh token where the issuer gives one.
+// The tokens are stored for this tab, and renewed with the refresh token where the issuer gives one.
 
 const TOKENS_KEY = "townsquare.oidc.tokens";
 const REQUEST_KEY = "townsquare.oidc.request";
@@ -24,8 +24,8 @@ export class OpenIdConnect {
   }
 
   /**
-   * Takes up what the issuer sent this window back with.
-   * @returns {Promise<boolean>} whether somebody is signed in
+   * Reads the parameters with which the issuer redirected to this page.
+   * @returns {Promise<boolean>} whether a user is signed in
    */
   async resume() {
     const parameters = new URLSearchParams(location.search);
@@ -45,7 +45,7 @@ export class OpenIdConnect {
     return readJson(TOKENS_KEY) !== null;
   }
 
-  /** Leaves this page for the issuer's. */
+  /** Opens the sign-in page of the issuer. */
   async signIn() {
     const { authorization_endpoint: endpoint } = await this.#configure();
     const [state, verifier] = [randomText(), randomText()];
@@ -65,7 +65,7 @@ export class OpenIdConnect {
     location.assign(url);
   }
 
-  /** The token that the app verifies, or null for somebody who has to sign in again. */
+  /** The token that the app verifies, or null if the user has to sign in again. */
   async token() {
     const tokens = readJson(TOKENS_KEY);
     if (!tokens || tokens.expiresAt - EXPIRY_MARGIN_MS > Date.now()) return tokens?.token ?? null;
@@ -78,7 +78,7 @@ export class OpenIdConnect {
     return readJson(TOKENS_KEY)?.token ?? null;
   }
 
-  /** Forgets the tokens, and leaves for the issuer's sign-out where it has one. */
+  /** Deletes the tokens, and opens the issuer's sign-out if it has one. */
   async signOut() {
     sessionStorage.removeItem(TOKENS_KEY);
     const { end_session_endpoint: endpoint } = await this.#configure();
@@ -92,7 +92,7 @@ export class OpenIdConnect {
   #configure() {
     const address = `${this.options.issuer.replace(/\/+$/, "")}/.well-known/openid-configuration`;
     this.#configuration ??= fetch(address).then((response) => {
-      if (!response.ok) throw new Error(`The issuer answered with status ${response.status}.`);
+      if (!response.ok) throw new Error(`The issuer returned status ${response.status}.`);
       return response.json();
     });
     return this.#configuration;
@@ -103,17 +103,17 @@ export class OpenIdConnect {
     const { token_endpoint: endpoint } = await this.#configure();
     const body = new URLSearchParams({ ...grant, client_id: this.options.clientId });
     const response = await fetch(endpoint, { method: "POST", body });
-    const answer = await response.json().catch(() => ({}));
+    const result = await response.json().catch(() => ({}));
     if (!response.ok) {
       sessionStorage.removeItem(TOKENS_KEY);
-      throw new Error(answer.error_description ?? answer.error ?? "The issuer gave no token.");
+      throw new Error(result.error_description ?? result.error ?? "The issuer gave no token.");
     }
     // The ID token is for this page; an access token is for the API where that is another audience.
     const isOwnAudience = this.options.audience === this.options.clientId;
     const tokens = {
-      token: isOwnAudience ? answer.id_token : answer.access_token,
-      refreshToken: answer.refresh_token ?? grant.refresh_token ?? null,
-      expiresAt: Date.now() + (answer.expires_in ?? 300) * 1000,
+      token: isOwnAudience ? result.id_token : result.access_token,
+      refreshToken: result.refresh_token ?? grant.refresh_token ?? null,
+      expiresAt: Date.now() + (result.expires_in ?? 300) * 1000,
     };
     sessionStorage.setItem(TOKENS_KEY, JSON.stringify(tokens));
   }

@@ -1,4 +1,4 @@
-// The messages are one tab stop: arrow keys move between them and between what is in one.
+// The messages are one tab stop: arrow keys move between them and between the elements of one.
 
 /**
  * Moves the focus for an arrow key, Enter or the menu key.

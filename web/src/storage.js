@@ -1,4 +1,4 @@
-// What this browser keeps for the page: the session, the choices, drafts and joined rooms.
+// The page's data in this browser: the session, preferences, drafts and joined rooms.
 // The storage may be full or forbidden; then the page works without it until it is closed.
 
 const PREFIX = "townsquare.";
@@ -32,7 +32,7 @@ export function onItemChange(name, listener) {
   addEventListener("storage", ({ key }) => (key === PREFIX + name || key === null) && listener());
 }
 
-/** Removes everything that belongs to the user: not the choices about how the page looks. */
+/** Removes the data of the user, but not the preferences for the appearance of the page. */
 export function forgetUser() {
   for (const name of ["session", "rooms", "muted"]) writeItem(name, null);
   removeItems(`${PREFIX}draft.`);
@@ -44,6 +44,6 @@ function removeItems(prefix) {
     const names = Array.from({ length: localStorage.length }, (_, index) => localStorage.key(index));
     for (const name of names) if (name?.startsWith(prefix)) localStorage.removeItem(name);
   } catch {
-    // Nothing is stored where storing is forbidden.
+    // The storage is disabled, so it has no data.
   }
 }

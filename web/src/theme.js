@@ -1,4 +1,4 @@
-// Light or dark: as the system says, until the user chooses; the same in all tabs.
+// Light or dark: the system's setting until the user chooses one; the same in all tabs.
 import { onItemChange, readItem, writeItem } from "./storage.js";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -22,13 +22,13 @@ export function chooseTheme(theme) {
 
 export const onThemeChange = (listener) => void listeners.push(listener);
 
-/** A colour of the theme as it is now, "rgb(r, g, b)", for what is drawn by hand. */
+/** A colour of the theme as it is now, "rgb(r, g, b)", for drawing on a canvas. */
 export function themeColour(name) {
   if (!colours.has(name)) colours.set(name, resolveColour(name));
   return colours.get(name);
 }
 
-/** Only an element that has the colour knows which side of light-dark() it gets. */
+/** light-dark() is resolved only for an element that uses the colour. */
 function resolveColour(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(${name})`;

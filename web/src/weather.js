@@ -3,7 +3,7 @@ import { createElement, createIcon, hiddenText, setChildren } from "./dom.js";
 import { formatAge, formatNumber } from "./format.js";
 import { texts } from "./texts.js";
 
-/** WMO weather codes, as Open-Meteo gives them; other providers are read by their words. */
+/** WMO weather codes, as Open-Meteo gives them; those of other providers are mapped by their description. */
 const SKIES = [
   ["storm", (code, text) => code >= 95 || /thunder|storm/.test(text)],
   [
@@ -21,7 +21,7 @@ const SKIES = [
 const skyOf = ({ code, condition }) =>
   SKIES.find(([, fits]) => fits(code <= 99 ? code : NaN, (condition ?? "").toLowerCase()))[0];
 
-/** The providers' names; their terms ask for them to be named. */
+/** The providers' names; their terms require it. */
 const SOURCES = { "open-meteo": "Open-Meteo.com", weatherapi: "WeatherAPI.com" };
 
 export class WeatherCard {

@@ -1,5 +1,5 @@
-// What the page is about: the client, the conversation that is open, and what this browser has
-// chosen about rooms.
+// The state of the page: the client, the open conversation, and the joined and muted rooms of this
+// browser.
 import { isRoomName } from "townsquare-client";
 import { LOBBY, addressOf, readAddress } from "./address.js";
 import { readItem, writeItem } from "./storage.js";
@@ -10,7 +10,7 @@ import { texts } from "./texts.js";
 
 /** Users who come back in a moment are not announced: the roster is read again after it. */
 const ROSTER_DELAY_MS = 5_000;
-/** How often a refused room that is open is tried again: its user may have been admitted. */
+/** How often a rejected join of the open room is repeated: the user may be a member now. */
 const REFUSED_RETRY_MS = 10_000;
 
 export class Workspace {
@@ -48,7 +48,7 @@ export class Workspace {
     );
   }
 
-  /** Opens what the page's address leads to. */
+  /** Opens the conversation in the page's address. */
   openAddress() {
     const { key, seq, isValid } = readAddress(location.search, isRoomName);
     if (!isValid) this.page.notify(texts.badLink);

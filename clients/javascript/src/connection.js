@@ -14,10 +14,10 @@ const RECOVERY_TIMEOUT_MS = 40_000;
 const ACK_TIMEOUT_MS = 20_000;
 /** After a connection that lasted this long the next delay is short again. */
 const STABLE_MS = 10_000;
-/** A handshake of this age is given up when there is a reason to doubt it. */
+/** A handshake that takes longer is abandoned when the network or the page comes back. */
 const SLOW_HANDSHAKE_MS = 2_000;
 
-/** There is no connection to send with; what waits is sent with the next one. */
+/** There is no connection; waiting events are sent with the next one. */
 export class NotConnectedError extends Error {
   constructor() {
     super("There is no connection now.");
@@ -108,8 +108,8 @@ export class Connection extends Emitter {
   }
 
   /**
-   * There is a reason to look: the network changed, or the page is seen again. Ends a delay, gives
-   * up a handshake that waits on a dead network, and asks a socket that looks open for a pong.
+   * To be called when the network has changed or the page is visible again. Ends a delay, abandons a
+   * slow handshake, and sends a ping on an open socket.
    */
   check() {
     this.#delay.abort();

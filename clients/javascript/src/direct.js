@@ -14,7 +14,7 @@ export class DirectConversation extends Conversation {
     this.userId = userId;
   }
 
-  /** Brings the log up to date from the history: what came while this client was away. */
+  /** Loads the messages from the history that this client has missed. */
   async load() {
     const { log } = this;
     const { http } = this.client;

@@ -34,7 +34,7 @@ export class Liveness {
     this.#timer = null;
   }
 
-  /** A frame came. */
+  /** To be called for each received frame. */
   received() {
     if (this.#timer === null) return;
     this.#receivedAt = this.clock.now();
@@ -43,7 +43,7 @@ export class Liveness {
     this.#schedule(SILENCE_MS);
   }
 
-  /** Asks for a pong now; an answer is expected soon. */
+  /** Sends a ping now; the pong is expected soon. */
   probe() {
     if (this.#timer !== null) this.#ping(QUICK_PONG_TIMEOUT_MS);
   }

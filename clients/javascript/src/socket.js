@@ -1,8 +1,8 @@
 // The WebSocket below the official client, observed and with a deadline for its handshake.
 //
-// The official client recovers a broken connection without telling anybody and waits for a
+// The official client recovers a broken connection without an event and waits for a
 // handshake as long as the platform does, which can be minutes. So it gets this class as its
-// socket: one that reports what happens and can be given up.
+// socket: it reports events and can be abandoned.
 
 /**
  * @typedef {object} SocketObserver
@@ -43,7 +43,7 @@ export class SocketFactory {
   }
 
   /**
-   * Stops the official client for good. A normal closure tells the service not to keep the
+   * Stops the official client. After a normal closure the service does not keep the
    * connection for a recovery; the client itself would close without a code.
    * @param {{stop: () => void}} client
    */
@@ -81,7 +81,7 @@ export class ObservedSocket {
     this.createdAt = clock.now();
     socket.binaryType = "arraybuffer";
     this.handshakeTimer = clock.setTimeout(
-      () => this.abandon(undefined, "the handshake got no answer"),
+      () => this.abandon(undefined, "the handshake got no response"),
       HANDSHAKE_TIMEOUT_MS,
     );
     socket.addEventListener("open", () => this.#opened());
@@ -113,7 +113,7 @@ export class ObservedSocket {
   }
 
   /**
-   * Gives the socket up without waiting for its closing handshake, which a dead network never answers.
+   * Abandons the socket without waiting for the closing handshake, which a dead network blocks.
    * @param {number} [code] @param {string} [reason]
    */
   abandon(code, reason = "") {

@@ -20,7 +20,7 @@ from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.erasure import Erasure
 from realtime.rooms.log_rows import QUEUE_PREFIX
 from realtime.rooms.retention import purge
-from realtime.user_data.deletion import SETTLE_SECONDS
+from realtime.user_data.deletion import MIN_DELETION_SECONDS
 from tests.instances import Instance
 from tests.strict import QUIET
 from tests.test_operators import create_vouched_user
@@ -80,7 +80,7 @@ async def find_ids(one: Instance, user_id: str) -> set[str]:
 
 async def settle(one: Instance, user_id: str) -> None:
     """Let the deletion be as old as it has to be before it is finished."""
-    began = format_timestamp(datetime.now(UTC) - timedelta(seconds=SETTLE_SECONDS + 1))
+    began = format_timestamp(datetime.now(UTC) - timedelta(seconds=MIN_DELETION_SECONDS + 1))
     row = {"PartitionKey": "deletions", "RowKey": f"deleted:{user_id}", "timestamp": began}
     await one.tables.open("deletions").upsert_entity(row)
 

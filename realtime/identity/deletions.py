@@ -1,4 +1,4 @@
-"""Deleted users: the table `deletions`, one partition. An id that is in it is never given again.
+"""Deleted users: the table `deletions`, one partition. An id in it is never used again.
 
 deleted:<user>    the user is deleted, since `timestamp`
 pending:<user>    data of the user is still being removed
@@ -23,7 +23,7 @@ from realtime.names import DELETED_USER
 PARTITION = "deletions"
 
 DELETION_CACHE_SECONDS = 5.0
-"""How long an instance takes a user for not deleted whom it has looked up."""
+"""How long an instance caches that a user is not deleted."""
 
 MAX_CACHED_USERS = 10_000
 
@@ -32,7 +32,7 @@ _PENDING = "pending:"
 
 @dataclass(frozen=True)
 class Deletion:
-    """`began` is when the user was deleted; `pending` says whether data is still being removed."""
+    """`began` is the time of the deletion; `pending` is true while data is still being removed."""
 
     user_id: str
     began: datetime
@@ -52,12 +52,12 @@ class Deletions:
         return self._tables.open("deletions")
 
     async def check(self, user_id: str) -> None:
-        """Raises ApiError `user_deleted`, by what was read in the last seconds."""
+        """Raises ApiError `user_deleted`, by the cache."""
         if user_id not in self._present:
             await self.check_now(user_id)
 
     async def check_now(self, user_id: str) -> None:
-        """The same by the table as it is now."""
+        """The same without the cache."""
         if user_id == DELETED_USER or await self._find_row(f"deleted:{user_id}"):
             self._present.pop(user_id, None)
             raise ApiError("user_deleted", "This user is deleted.")

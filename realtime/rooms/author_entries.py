@@ -57,7 +57,7 @@ async def _read_entry(
 
 
 async def find_entries(logs: LogStore, name: str, user_id: str) -> AsyncIterator[str]:
-    """The keys of a user's entries in a log, as long as they are asked for."""
+    """The keys of a user's entries in a log, read one page at a time."""
     rows = logs.query_rows(name, f"i:{user_id}:", f"i:{user_id};", results_per_page=1)
     async for row in rows:
         yield row["RowKey"]

@@ -1,8 +1,8 @@
-"""Who has written in which logs: the table `authors`, a partition for each author.
+"""The logs that each author has written: the table `authors`, a partition for each author.
 
 It finds the logs of one user without reading the others. In a log, the rows `i:<user>:` name the
-user's entries. A row is written before the author's first entry in a log; an instance remembers it
-for some hours, so a message costs no more than a look-up in the memory of the instance.
+user's entries. A row is written before the author's first entry in a log; an instance caches that
+for some hours, so a message usually costs no request.
 """
 
 import time
@@ -17,10 +17,10 @@ from realtime.azure.tables import Tables
 from realtime.concurrency import gather_limited
 
 AUTHOR_CACHE_SECONDS = 6 * 3600.0
-"""How long an instance takes a row for stored; then it writes the row again."""
+"""How long an instance caches that a row is stored; then it writes the row again."""
 
 MIN_ROW_AGE = timedelta(hours=12)
-"""A row that was written later is not removed: an instance may take it for stored."""
+"""A row that was written later is not removed: an instance may have it in its cache."""
 
 MAX_CACHED_AUTHORS = 20_000
 

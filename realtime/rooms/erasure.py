@@ -1,9 +1,9 @@
-"""Removes what one author has written in a log, and leaves the log complete for its readers.
+"""Removes the texts of one author from a log; for readers the log stays complete.
 
 A message becomes a tombstone by a delete entry of the log, so that connected clients and those
-that recover receive it. Reactions are taken back. The author's name is removed from entries that
-stay because their seq is part of the log. Each step can be repeated: the rows `i:<user>:` of what
-is done are gone, so an interrupted removal goes on with the rest.
+that recover receive it. Reactions are removed. The author's name is removed from entries that
+stay because their seq is part of the log. Each step can be repeated: the rows `i:<user>:` of
+processed entries are deleted, so an interrupted removal continues with the others.
 """
 
 import asyncio
@@ -46,14 +46,14 @@ class Erasure:
         reactions = {
             (one.target, one.emoji) for one in current if isinstance(one, Change) and one.emoji
         }
-        await gather_limited(self._take_back(name, user_id, *one) for one in reactions)
+        await gather_limited(self._remove_reaction(name, user_id, *one) for one in reactions)
         finished = await gather_limited(self._anonymize(name, user_id, one) for one in page)
         done = [one.id_key for one, is_done in zip(page, finished, strict=True) if is_done]
         await self._logs.delete_rows(name, done)
         return len(page)
 
     async def remove_queued(self, name: str, user_id: str) -> bool:
-        """Remove queue rows with drafts of an author that nobody commits any more.
+        """Remove queue rows with drafts of an author that no instance will commit.
 
         Whether there are none that may still be committed.
         """
@@ -67,7 +67,7 @@ class Erasure:
         draft = DeleteDraft(ERASURE_SENDER, _new_id(), target=seq, moderator=True, anonymous=True)
         await self._append(name, draft)
 
-    async def _take_back(self, name: str, user_id: str, target: int, emoji: str) -> None:
+    async def _remove_reaction(self, name: str, user_id: str, target: int, emoji: str) -> None:
         """Remove a reaction. That of a deleted message has a row and no entry any more."""
         key = reaction_key(target, user_id, emoji)
         if await self._logs.find_row(name, key) is None:
@@ -87,7 +87,7 @@ class Erasure:
         return True
 
     async def _anonymize(self, name: str, user_id: str, one: AuthorEntry) -> bool:
-        """Remove the author from a tombstone or a change, which nobody else writes any more.
+        """Remove the author from a tombstone or a change, which no other request writes.
 
         False if the entry has to be read again.
         """

@@ -1,9 +1,9 @@
-"""Deletes a user: what the user has written becomes tombstones, and all rows about the user go.
+"""Deletes a user: messages become tombstones, and all other rows about the user are deleted.
 
-The deletion is marked first, so that nobody gets the id or a session of it any more. Then follow
-steps that can all be repeated: an interrupted deletion goes on with the next call or the timer. It
-is finished SETTLE_SECONDS after its beginning at the earliest, because an instance may still store
-what the user has sent before.
+First the deletion is marked, after which the id and its sessions are rejected. All further steps
+can be repeated: an interrupted deletion continues with the next call or the timer. It finishes
+MIN_DELETION_SECONDS after its start at the earliest, because an instance may still store messages
+that the user has sent before.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ from realtime.streams.subscriptions import subscriptions
 from realtime.users.bans import bans
 from realtime.users.memberships import memberships
 
-SETTLE_SECONDS = 120.0
+MIN_DELETION_SECONDS = 120.0
 """A message of a user may be committed until then: 5 s after the ban an instance has read it, a
 commit is retried for 30 s, and a draft may wait in a queue row for 60 s."""
 
 REQUEST_TIMEOUT_SECONDS = 20.0
-"""How long a request works on a deletion; the timer does the rest."""
+"""How long a request works on a deletion; the timer continues it."""
 
 TIMER_TIMEOUT_SECONDS = 120.0
 
@@ -66,12 +66,12 @@ async def continue_deletion(
     now: Callable[[], datetime] = _utc_now,
     clock: Clock = time.monotonic,
 ) -> Deletion:
-    """Go on with a deletion for a limited time; returns how it stands."""
+    """Continue a deletion for a limited time; returns its state."""
     found = await begin_deletion(user_id, now)
     if not found.pending:
         return found
     deadline = clock() + timeout_seconds
-    is_last = (now() - found.began).total_seconds() >= SETTLE_SECONDS
+    is_last = (now() - found.began).total_seconds() >= MIN_DELETION_SECONDS
     names = [name async for name in logs().index.authors.list_logs(user_id)]
     for name in names:
         if not await _erase_log(name, user_id, lambda: clock() >= deadline):
@@ -87,7 +87,7 @@ async def continue_deletion(
 
 
 async def continue_deletions(timeout_seconds: float = TIMER_TIMEOUT_SECONDS) -> None:
-    """Go on with all deletions; one that fails does not stop the others."""
+    """Continue all deletions; one that fails does not stop the others."""
     pending = [user_id async for user_id in deletions().list_pending()]
     deadline = time.monotonic() + timeout_seconds
     for user_id in pending:
@@ -96,7 +96,7 @@ async def continue_deletions(timeout_seconds: float = TIMER_TIMEOUT_SECONDS) -> 
         try:
             await continue_deletion(user_id, timeout_seconds=left)
         except (ApiError, AzureError) as error:
-            log.warning("a deletion goes on in a minute: %s", type(error).__name__)
+            log.warning("a deletion continues in a minute: %s", type(error).__name__)
 
 
 async def _erase_log(name: str, user_id: str, is_over: Callable[[], bool]) -> bool:
@@ -108,7 +108,7 @@ async def _erase_log(name: str, user_id: str, is_over: Callable[[], bool]) -> bo
 
 
 async def _remove_rows(user_id: str) -> None:
-    """Remove what is stored about the user beside the logs."""
+    """Remove the rows about the user in all tables except the logs."""
     await _leave_rooms(user_id)
     await asyncio.gather(
         memberships().remove_all(user_id),
@@ -120,7 +120,7 @@ async def _remove_rows(user_id: str) -> None:
 
 
 async def _leave_rooms(user_id: str) -> None:
-    """The connections are closed, so the user is announced as gone, and the row goes."""
+    """The connections are closed, so "left" is announced and the row is removed."""
     after: str | None = "room:"
     while after is not None:
         page, after = await memberships().list_page(user_id, MAX_PAGE_MEMBERSHIPS, after)

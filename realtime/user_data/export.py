@@ -1,6 +1,6 @@
 """Exports what is stored about one user, in pages that are bounded in bytes.
 
-A position names the section, and where it goes on: after a conversation, or in a log after a row.
+A position names the section and the last item: a conversation, or a row in a log.
 Texts of other users are not part of it.
 """
 

@@ -56,7 +56,7 @@ def make_settings(address: str) -> Settings:
     parts = urlsplit(address)
     if parts.scheme != "https" or not parts.hostname:
         raise ValueError(
-            f"{address!r} is no address; expected https://<account>.table.core.windows.net"
+            f"{address!r} is not an address; expected https://<account>.table.core.windows.net"
         )
     return Settings(tables_endpoint=address)
 
@@ -70,7 +70,7 @@ async def restore(settings: Settings) -> Sequence[RestoredLog]:
 
 
 def describe(found: Sequence[RestoredLog]) -> list[str]:
-    """Names of rooms are printed only where an operator has to look."""
+    """Names of rooms are printed only for logs that an operator has to check."""
     lines = [f"{len(found)} logs have begun new epochs."]
     lines += [
         f"{log.name}: {log.missing} of the entries up to {log.seq} are not in the copy."

@@ -1,4 +1,4 @@
-"""The heads that this instance has seen, and the position up to which it has seen each log."""
+"""The cached heads of logs, and the highest position that this instance has read of each log."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What follows after the tables were restored from a copy: each log begins a new epoch.
+"""Begins a new epoch of each log after the tables were restored from a copy.
 
 A client that has entries of before the restore must not continue with those of after it, although
 they have the same seq. Rows are not copied at one moment, so the head may be older or newer than

@@ -47,7 +47,7 @@ class ClientState:
 
 @dataclass
 class Record:
-    """What the senders know."""
+    """What is confirmed to the senders."""
 
     confirmed: list[Confirmed] = field(default_factory=list)
     attempts: int = 0
@@ -100,7 +100,7 @@ class JavaScriptClients:
         await self._reading
 
     def kill(self) -> None:
-        """The clients vanish without a closing handshake."""
+        """Ends the clients without a closing handshake."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

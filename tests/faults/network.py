@@ -1,4 +1,4 @@
-"""What stands between the parts: a balancer and proxies whose requests and sockets can fail."""
+"""The network between the parts: a balancer and proxies whose requests and sockets can fail."""
 
 import asyncio
 import contextlib
@@ -27,9 +27,9 @@ CHUNK_BYTES = 65_536
 class Disturbance:
     """The share of requests that each fault hits, from 0 to 1.
 
-    `refuse`: the connection is closed before the request is passed on. `fail`: one of `statuses`
-    is the answer, and the request is not passed on. `lose`: the request is passed on, and its
-    answer is lost. `delay`: the request waits up to `delay_seconds`.
+    `refuse`: the connection is closed before the request is forwarded. `fail`: the response has one
+    of `statuses`, and the request is not forwarded. `lose`: the request is forwarded, and its
+    response is lost. `delay`: the request waits up to `delay_seconds`.
     """
 
     refuse: float = 0.0
@@ -44,7 +44,7 @@ NONE = Disturbance()
 
 
 class HttpProxy:
-    """Passes requests on to its targets in turn. A target without a server is passed over."""
+    """Forwards requests to its targets, round robin. Skips a target without a server."""
 
     def __init__(self, targets: Sequence[str], chance: Random) -> None:
         self.targets = list(targets)
@@ -52,7 +52,7 @@ class HttpProxy:
         self.faults = 0
         self.url = ""
         self.before: Callable[[web.BaseRequest], Awaitable[None]] = _do_nothing
-        """Called before a request is passed on, which waits for it."""
+        """Awaited before a request is forwarded."""
         self._chance = chance
         self._turns = itertools.count()
         self._client: aiohttp.ClientSession
@@ -98,11 +98,11 @@ class HttpProxy:
         return web.Response(status=502)
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.Response:
-        """The answer of a target: the next one if no connection is made, 502 if one breaks."""
+        """The response of a target: the next one if it refuses connections, 502 if one breaks."""
         targets, first = list(self.targets), next(self._turns)
         for number in range(len(targets)):
             target = targets[(first + number) % len(targets)]
-            # The address to the letter: requests are signed over it.
+            # The unchanged URL, because the signature of a request covers it.
             url = URL(target + request.raw_path, encoded=True)
             try:
                 async with self._client.request(
@@ -133,7 +133,7 @@ async def http_proxy(target: str, seed: int = 1) -> AsyncIterator[HttpProxy]:
 
 
 async def _do_nothing(_: web.BaseRequest) -> None:
-    """Lets a request pass."""
+    """Does not delay a request."""
 
 
 def _make_response(status: int, headers: list[tuple[str, str]], content: bytes) -> web.Response:
@@ -147,7 +147,7 @@ def _make_response(status: int, headers: list[tuple[str, str]], content: bytes) 
 
 
 class SocketProxy:
-    """Passes on the bytes of connections; they can be cut, or stay open without any answer."""
+    """Forwards the bytes of connections, which can be cut, or stay open without a response."""
 
     def __init__(self, port: int) -> None:
         self._target_port = port
@@ -179,7 +179,7 @@ class SocketProxy:
                 writer.transport.abort()
 
     def silence(self, *, new: bool = False) -> None:
-        """The open connections stay open, and nothing comes through them any more."""
+        """The open connections stay open and transfer nothing."""
         self.cuts += len(self._open)
         self._silences_new = new
         self._silent_connections |= set(self._open)
@@ -223,5 +223,5 @@ class SocketProxy:
                 if number not in self._silent_connections:
                     writer.write(data)
                     await writer.drain()
-            if number in self._silent_connections:  # the end is not passed on either
+            if number in self._silent_connections:  # the end is not forwarded either
                 await asyncio.Event().wait()

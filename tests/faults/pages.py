@@ -54,7 +54,7 @@ async def _open(browser: Browser, run: Run, name: str) -> User:
 
 
 async def _send(run: Run, user: User, name: str) -> list[str]:
-    """Messages as somebody types them, with or without a connection."""
+    """Types and sends messages, with or without a connection."""
     sent = []
     while run.goes_on:
         sent.append(f"{name} {len(sent) + 1}")

@@ -18,7 +18,7 @@ from tests.instances import Instance
 
 HEAL_TIMEOUT_SECONDS = 90.0
 FORGOTTEN_SECONDS = 40.0
-"""The service keeps a lost connection for 30 s before it tells the app."""
+"""The service keeps a lost connection for 30 s before it sends `disconnected`."""
 
 SKEWS = (timedelta(minutes=2), timedelta(minutes=-2), timedelta(seconds=-30))
 """Clocks that differ by more than 5 minutes count as wrong, and are not followed."""

@@ -48,7 +48,7 @@ class Result:
 
 
 async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: int) -> Result:
-    """Never raises for what the product does wrong."""
+    """Violations are in the result and raise nothing."""
     world.chance.seed(seed)
     for proxy in (world.balancer, world.storage_proxy, world.service_proxy):
         proxy.faults = 0
@@ -81,7 +81,7 @@ async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: i
 
 
 async def _settle(run: Run, result: Result) -> None:
-    """Wait until every sender is answered and every client has everything."""
+    """Wait until every sender has a response and every client has all messages."""
     world, load, room = run.world, run.load, run.room
     started = time.monotonic()
     await load.clients.pause()

@@ -107,7 +107,7 @@ async def kill_contended(run: Run) -> None:
 # --- storage ----------------------------------------------------------------------------------
 
 
-@scenario("storage-fails", "storage refuses, delays, answers 429/500/503 or loses answers", 45)
+@scenario("storage-fails", "storage refuses, delays, responds 429/500/503 or loses responses", 45)
 async def storage_fails(run: Run) -> None:
     while await run.pause(0.0, 0.0):
         rate = run.world.chance.uniform(0.02, 0.25)
@@ -144,7 +144,9 @@ async def crash_tables(run: Run) -> None:
 # --- service ----------------------------------------------------------------------------------
 
 
-@scenario("service-fails", "the service refuses, delays, answers 429/500/503 or loses answers", 45)
+@scenario(
+    "service-fails", "the service refuses, delays, responds 429/500/503 or loses responses", 45
+)
 async def service_fails(run: Run) -> None:
     while await run.pause(0.0, 0.0):
         rate = run.world.chance.uniform(0.02, 0.25)
@@ -174,7 +176,7 @@ async def lost_frames(run: Run) -> None:
 # --- sockets ----------------------------------------------------------------------------------
 
 
-@scenario("cut-sockets", "sockets are cut, or stay open without an answer", 45)
+@scenario("cut-sockets", "sockets are cut, or stay open without a response", 45)
 async def cut_sockets(run: Run) -> None:
     while await run.pause(3.0, 8.0):
         if run.world.chance.random() < 0.6:

@@ -1,4 +1,4 @@
-"""Logs that are restored from an older copy begin new epochs, so that nobody mixes old and new."""
+"""Logs that are restored from an older copy begin new epochs, which separates old and new."""
 
 import asyncio
 import subprocess

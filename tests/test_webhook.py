@@ -350,7 +350,7 @@ async def test_a_rejected_event_is_checked_again_when_it_is_delivered_again(
     assert await count_stored(own, room) == 1
 
 
-async def test_disconnected_events_are_answered_without_waiting_for_the_grace_period(
+async def test_disconnected_events_do_not_wait_for_the_grace_period(
     service: Service, room: str
 ) -> None:
     """More events at once than the number of requests that an instance handles concurrently."""

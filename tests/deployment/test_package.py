@@ -1,4 +1,4 @@
-"""The deployment package has only the app, whatever files are in the folder, and runs.
+"""The deployment package has only the files of the app, and runs.
 
 `make test CLOUD=1` (and CI) also runs it in a new virtual environment, which takes half a minute.
 """

@@ -20,7 +20,7 @@ PAGE_ENTRIES = 200
 
 @dataclass
 class Findings:
-    """Numbers of violations, and examples of them. All are 0 if every guarantee was kept."""
+    """Numbers of violations, and examples of them. All are 0 if no guarantee was violated."""
 
     lost: int = 0
     twice: int = 0

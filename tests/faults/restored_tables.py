@@ -1,4 +1,4 @@
-"""Scenarios in which tables vanish or are restored from an older copy."""
+"""Scenarios in which tables are deleted or restored from an older copy."""
 
 import asyncio
 import time

@@ -53,7 +53,7 @@ function makeConnection({ negotiate = async () => ({ url: "ws://hub/client?acces
   return { network, clock, connection, states };
 }
 
-test("a half-open socket is noticed within 35 s", async (context) => {
+test("a half-open socket is detected within 35 s", async (context) => {
   const { network, clock, connection, states } = makeConnection();
   context.after(() => connection.close());
   connection.open();
@@ -71,7 +71,7 @@ test("a half-open socket is noticed within 35 s", async (context) => {
   assert.equal(connection.state, "live");
 });
 
-test("a socket that answers its pings stays live however long nothing else comes", async (context) => {
+test("a socket that answers pings stays live without other frames", async (context) => {
   const { network, clock, connection } = makeConnection();
   context.after(() => connection.close());
   connection.open();
@@ -85,7 +85,7 @@ test("a socket that answers its pings stays live however long nothing else comes
   assert.ok(pings.length >= 39 && pings.length <= 41, `${pings.length} pings`);
 });
 
-test("a handshake without an answer is given up after 10 s and tried again", async (context) => {
+test("a handshake without a response is abandoned after 10 s and repeated", async (context) => {
   const { network, clock, connection } = makeConnection();
   context.after(() => connection.close());
   network.connects = false;
@@ -99,7 +99,7 @@ test("a handshake without an answer is given up after 10 s and tried again", asy
   assert.equal(network.sockets.length, 2);
 });
 
-test("a socket that opens and never says connected is given up after 10 s too", async (context) => {
+test("a socket without a `connected` message is abandoned after 10 s", async (context) => {
   const { network, clock, connection } = makeConnection();
   context.after(() => connection.close());
   network.answers = false;
@@ -112,7 +112,7 @@ test("a socket that opens and never says connected is given up after 10 s too", 
   assert.equal(connection.state, "live");
 });
 
-test("when the network changes, a live socket is asked and a dead one is left at once", async (context) => {
+test("after a change of the network a live socket is kept and a dead one is abandoned", async (context) => {
   const { network, clock, connection } = makeConnection();
   context.after(() => connection.close());
   connection.open();
@@ -128,7 +128,7 @@ test("when the network changes, a live socket is asked and a dead one is left at
   assert.equal(connection.state, "reconnecting");
 });
 
-test("when the network is back, the next attempt does not wait for its delay", async (context) => {
+test("when the network is back, the next attempt starts without its delay", async (context) => {
   let isDown = true;
   const negotiate = async () => {
     if (isDown) throw new Error("unreachable");
@@ -147,7 +147,7 @@ test("when the network is back, the next attempt does not wait for its delay", a
   assert.equal(connection.state, "live");
 });
 
-test("the delay that the server asks for is obeyed", async (context) => {
+test("the next attempt waits for the retry_after_ms of the server", async (context) => {
   let calls = 0;
   const negotiate = async () => {
     calls += 1;
@@ -167,7 +167,7 @@ test("the delay that the server asks for is obeyed", async (context) => {
   assert.equal(connection.state, "live");
 });
 
-test("a refusal for good closes the connection and says why", async () => {
+test("a permanent error closes the connection and is emitted", async () => {
   const refusal = new ApiError(403, { code: "banned", message: "You are banned.", retry: false });
   const { connection } = makeConnection({ negotiate: () => Promise.reject(refusal) });
   let reason = null;
@@ -180,7 +180,7 @@ test("a refusal for good closes the connection and says why", async () => {
   assert.equal(reason, refusal);
 });
 
-test("an event without a connection, or whose connection is lost, says so", async (context) => {
+test("an event without a connection, or whose connection is lost, is rejected", async (context) => {
   const { network, connection } = makeConnection();
   context.after(() => connection.close());
   await assert.rejects(connection.send("message", {}), NotConnectedError);
@@ -194,7 +194,7 @@ test("an event without a connection, or whose connection is lost, says so", asyn
   await assert.rejects(sent, NotConnectedError);
 });
 
-test("who closes tells the service not to keep the connection", async () => {
+test("close() ends the connection in the service without a recovery", async () => {
   const { network, connection } = makeConnection();
   connection.open();
   await settle();

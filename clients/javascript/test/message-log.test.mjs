@@ -20,7 +20,7 @@ function started(first, last) {
   return log;
 }
 
-test("messages are kept in the order of the log, however they come", () => {
+test("messages are in the order of the log, independent of their arrival", () => {
   const log = started(1, 2);
 
   log.receive("e1", [entry(5)]);
@@ -31,7 +31,7 @@ test("messages are kept in the order of the log, however they come", () => {
   assert.deepEqual(seqs(log.entries), [1, 2, 3, 4, 5]);
 });
 
-test("a message that comes again is dropped", () => {
+test("a repeated message is dropped", () => {
   const log = started(1, 3);
 
   const fresh = log.receive("e1", [entry(2), entry(3), entry(4), entry(4)]);
@@ -40,7 +40,7 @@ test("a message that comes again is dropped", () => {
   assert.deepEqual(seqs(log.entries), [1, 2, 3, 4]);
 });
 
-test("what comes after a gap waits until the gap is filled", () => {
+test("entries after a gap wait until the gap is filled", () => {
   const log = started(1, 2);
 
   const early = log.receive("e1", [entry(4)]);
@@ -61,7 +61,7 @@ test("a newer head without its messages is a gap", () => {
   assert.equal(log.last, 2);
 });
 
-test("a gap that nobody can fill is skipped, and nothing after it is lost", () => {
+test("a gap that cannot be filled is skipped, and later entries are not lost", () => {
   const log = started(1, 2);
   log.receive("e1", [entry(7), entry(8)]);
 
@@ -71,7 +71,7 @@ test("a gap that nobody can fill is skipped, and nothing after it is lost", () =
   assert.equal(log.hasGap, false);
 });
 
-test("a message of another epoch does not enter", () => {
+test("a message of another epoch is dropped", () => {
   const log = started(1, 2);
 
   const fresh = log.receive("e2", [entry(3)]);
@@ -80,7 +80,7 @@ test("a message of another epoch does not enter", () => {
   assert.deepEqual(seqs(log.entries), [1, 2]);
 });
 
-test("starting anew forgets the old log", () => {
+test("a reset removes the old log", () => {
   const log = started(1, 9);
   log.receive("e1", [entry(12)]);
 
@@ -133,7 +133,7 @@ test("a page of another epoch drops everything of the older one", () => {
   assert.equal(log.epoch, "e2");
 });
 
-test("older pages go before what is here, once", () => {
+test("older pages are prepended once", () => {
   const log = started(51, 60);
 
   log.prepend("e1", between(31, 50), true);
@@ -142,7 +142,7 @@ test("older pages go before what is here, once", () => {
   assert.deepEqual(seqs(log.entries), seqs(between(31, 60)));
 });
 
-test("the beginning of the log is known when no page comes before", () => {
+test("the beginning of the log is known when there is no earlier page", () => {
   const log = started(51, 60);
   assert.equal(log.hasMore, true);
 

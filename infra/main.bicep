@@ -46,6 +46,11 @@ param location string
 @description('Object id of the user or service principal that deploys. It gets the role Key Vault Secrets Officer on the vault; without an id no principal does.')
 param principalId string = ''
 
+// Without a default: azd asks for it, or takes IDENTITY of its environment.
+@allowed(['guest', 'easyauth', 'oidc'])
+@description('Who may enter. guest: everybody, under a name of their choice. easyauth: accounts of App Service Authentication. oidc: accounts of your OpenID Connect issuer. docs/deploy.md compares them.')
+param identityProvider string
+
 @description('App settings that the deployer chooses; main.parameters.json fills them from the azd environment.')
 param settings object
 
@@ -203,7 +208,7 @@ module app 'app.bicep' = {
     webhookAudience: webhookAudience
     sessionSecretUri: vault.outputs.sessionSecretUri
     insightsConnectionString: monitoring.outputs.connectionString
-    settings: union(settings, chosen.settings)
+    settings: union(settings, chosen.settings, { IDENTITY: identityProvider })
     authenticationClientId: authenticationClientId
   }
 }
@@ -238,6 +243,8 @@ module budget 'budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmail)) {
 
 // azd stores the outputs in its environment; the hooks and the doctor read them there.
 output AZURE_LOCATION string = location
+// The answer to azd's question, which the hooks and the pipeline need too.
+output IDENTITY string = identityProvider
 output AZURE_TENANT_ID string = tenant().tenantId
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_KEY_VAULT_NAME string = vault.outputs.name

@@ -36,7 +36,9 @@ class Settings:
     webpubsub_hub: str = _setting("townsquare", "The hub of all rooms and streams.")
     tables_connection_string: str = _setting("", "Table Storage by key. Set this or the endpoint.")
     tables_endpoint: str = _setting("", "Table Storage by managed identity, https://….")
-    identity: str = _setting("guest", "How users are identified: guest, easyauth or oidc.")
+    identity: str = _setting(
+        "guest", "How users are identified: guest, easyauth or oidc; Azure has no default."
+    )
     oidc_issuer: str = _setting("", "oidc: the issuer whose tokens are accepted, https://….")
     oidc_audience: str = _setting("", "oidc: the audience that a token must name.")
     oidc_client_id: str = _setting("", "oidc: the client id that the page signs in with.")
@@ -93,7 +95,12 @@ class Settings:
             if environ.get(one.name.upper())
         }
         settings = cls(**values)
-        settings._check(in_azure=_in_azure(environ))
+        in_azure = _in_azure(environ)
+        _require(
+            not in_azure or environ.get("IDENTITY"),
+            "IDENTITY is missing; expected guest (everybody may enter), easyauth or oidc",
+        )
+        settings._check(in_azure=in_azure)
         return settings
 
     def _check(self, *, in_azure: bool) -> None:

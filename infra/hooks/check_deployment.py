@@ -23,8 +23,17 @@ FORBIDDEN = {'"': "a double quote", "\\": "a backslash", "\n": "a line break", "
 """azd puts the values into main.parameters.json as text, where these end or change the value."""
 
 
+IDENTITIES = {
+    "guest": (),
+    "easyauth": ("AUTHENTICATION_CLIENT_ID",),
+    "oidc": ("OIDC_ISSUER", "OIDC_AUDIENCE"),
+}
+"""The values of IDENTITY, each with the values that it needs."""
+
+
 def main() -> None:
     check_values()
+    print(describe_access())
     subscription = os.environ.get("AZURE_SUBSCRIPTION_ID", "")
     if not subscription:
         return  # `azd up` has not asked for it yet; the hook runs again before provisioning
@@ -57,11 +66,39 @@ def check_values() -> None:
         problems.append("WEBPUBSUB_UNITS is not 1, but Free_F1 has one unit")
     if (os.environ.get("MONTHLY_BUDGET") or "0") != "0" and not os.environ.get("ALERT_EMAIL"):
         problems.append("MONTHLY_BUDGET needs ALERT_EMAIL, the address for its mails")
+    problems += check_identity(os.environ.get("IDENTITY", ""))
     if problems:
         raise HookError(
             "Change these values with `azd env set NAME VALUE`: "
             f"{'; '.join(sorted(set(problems)))}."
         )
+
+
+def check_identity(identity: str) -> list[str]:
+    """What is wrong with the choice of IDENTITY. Without one azd asks, or stops."""
+    if identity and identity not in IDENTITIES:
+        return [f"IDENTITY is {identity!r}, not {', '.join(IDENTITIES)}"]
+    needed = IDENTITIES.get(identity, ())
+    return [f"IDENTITY={identity} needs {name}" for name in needed if not os.environ.get(name)]
+
+
+def describe_access() -> str:
+    """Who may enter, in a sentence; it offers what a public service may want instead."""
+    identity = os.environ.get("IDENTITY", "")
+    if not identity:
+        return (
+            "Nobody has chosen who may enter: azd asks for identityProvider. With --no-prompt it "
+            "stops; choose with `azd env set IDENTITY guest` (everybody, under a name of their "
+            "choice), `easyauth` or `oidc` (accounts)."
+        )
+    rooms = "Rooms are those that a server has created (ROOMS=listed)."
+    if os.environ.get("ROOMS", "open") != "listed":
+        rooms = (
+            "Every name is a room (ROOMS=open); `azd env set ROOMS listed` allows only rooms that "
+            "a server has created."
+        )
+    who = "Everybody may enter, as a guest" if identity == "guest" else "Accounts may enter"
+    return f"{who} (IDENTITY={identity}). {rooms}"
 
 
 def check_subscription(manager: ResourceManager, scope: str) -> None:

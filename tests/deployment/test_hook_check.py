@@ -11,6 +11,7 @@ from tests.deployment.azure_state import TENANT, Azure
 from tests.deployment.hook_runner import HookResult, run_hook
 
 ENVIRONMENT = {
+    "IDENTITY": "guest",
     "AZURE_ENV_NAME": "try",
     "AZURE_LOCATION": "eastus",
     "AZURE_SUBSCRIPTION_ID": "11111111-1111-4111-8111-111111111111",
@@ -55,6 +56,9 @@ def test_faults_in_any_order_are_retried(azure, faults):
         ({"VNET_ENABLED": "yes"}, "VNET_ENABLED is 'yes', not true or false"),
         ({"WEBPUBSUB_SKU": "Free_F1", "WEBPUBSUB_UNITS": "2"}, "Free_F1 has one unit"),
         ({"DEPLOYMENT_PROFILE": "trial", "WEBPUBSUB_UNITS": "2"}, "Free_F1 has one unit"),
+        ({"IDENTITY": "everybody"}, "IDENTITY is 'everybody', not guest, easyauth, oidc"),
+        ({"IDENTITY": "easyauth"}, "IDENTITY=easyauth needs AUTHENTICATION_CLIENT_ID"),
+        ({"IDENTITY": "oidc", "OIDC_ISSUER": "https://a"}, "IDENTITY=oidc needs OIDC_AUDIENCE"),
         ({"MONTHLY_BUDGET": "50"}, "MONTHLY_BUDGET needs ALERT_EMAIL"),
     ],
 )
@@ -65,6 +69,22 @@ def test_an_invalid_value_is_named(azure, changed, expected):
     assert expected in result.output
     assert "azd env set" in result.output
     assert azure[0].calls == [], "no call to Azure before the check"
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"IDENTITY": ""}, "azd env set IDENTITY guest"),
+        ({}, "azd env set ROOMS listed"),
+        ({"ROOMS": "listed"}, "Everybody may enter, as a guest (IDENTITY=guest)"),
+        ({"IDENTITY": "oidc", "OIDC_ISSUER": "a", "OIDC_AUDIENCE": "a"}, "Accounts may enter"),
+    ],
+)
+def test_it_says_who_may_enter_and_what_else_there_is(azure, changed, expected):
+    result = check(azure, **changed)
+
+    assert result.code == 0, "without a choice azd asks, or stops by itself"
+    assert expected in result.output
 
 
 def test_values_are_checked_without_a_subscription(azure):

@@ -4,15 +4,27 @@ import json
 import re
 from dataclasses import fields
 
+import pytest
+
 from local.parts import ROOT
 from realtime.azure.tables import TABLE_NAMES
-from realtime.settings import Settings
+from realtime.settings import InvalidSettingsError, Settings
 from tests.deployment.bicep import INFRA, read
 
 NAMES = {one.name.upper() for one in fields(Settings)}
 
 WITH_KEYS = {"WEBPUBSUB_CONNECTION_STRING", "TABLES_CONNECTION_STRING"}
 """The settings that contain keys. In Azure, endpoints replace them."""
+
+
+IN_AZURE = {
+    "WEBSITE_SITE_NAME": "townsquare",
+    "WEBPUBSUB_CONNECTION_STRING": "Endpoint=https://a;AccessKey=b;Version=1.0;",
+    "TABLES_ENDPOINT": "https://a",
+    "SESSION_SECRET": "s" * 32,
+    "OIDC_ISSUER": "https://a",
+    "OIDC_AUDIENCE": "a",
+}
 
 
 def parameters() -> dict:
@@ -23,7 +35,8 @@ def deployed_settings() -> set[str]:
     """Every app setting that a deployment writes."""
     own = re.findall(r"^ +(\w+): ", read("settings").text, re.MULTILINE)
     audience = re.findall(r"\{ (\w+): ", read("settings").text)
-    return {*own, *audience} | set(parameters()["settings"]["value"])
+    chosen = re.findall(r"chosen\.settings, \{ (\w+): identityProvider \}", read("main").text)
+    return {*own, *audience, *chosen} | set(parameters()["settings"]["value"])
 
 
 def test_every_setting_without_a_key_can_be_set_in_azure():
@@ -53,24 +66,44 @@ def test_the_parameters_file_names_the_parameters_of_the_template():
     assert set(parameters()) == {one.name for one in read("main").parameters}
 
 
-def test_every_parameter_has_a_value_without_prompting():
-    """azd resolves parameters before a hook runs; one without a value stops `--no-prompt`."""
-    from_azd = {"environmentName", "location", "settings"}
+def test_only_the_place_and_the_identities_are_asked_for():
+    """azd asks for a parameter without a default whose value is empty; `--no-prompt` stops there.
+
+    github.com/Azure/azure-dev/issues/2895
+    """
+    from_azd = {"environmentName", "location", "settings", "identityProvider"}
     declared = {one.name: one for one in read("main").parameters}
 
     assert {name for name, one in declared.items() if not one.has_default} == from_azd
     for name, given in parameters().items():
         if name in from_azd - {"settings"}:
-            assert given["value"] in {"${AZURE_ENV_NAME}", "${AZURE_LOCATION}"}
+            assert given["value"] in {"${AZURE_ENV_NAME}", "${AZURE_LOCATION}", "${IDENTITY}"}
         elif name != "settings":
             assert re.fullmatch(r"\$\{\w+(=[^}]*)?\}", given["value"])
+
+
+def test_who_may_enter_is_chosen_from_the_values_of_the_setting():
+    """Nobody gets a service that is open to everybody without having said so."""
+    parameter = next(one for one in read("main").parameters if one.name == "identityProvider")
+    hook = (INFRA / "hooks/check_deployment.py").read_text()
+    allowed = re.findall(r"'(\w+)'", parameter.decorators["allowed"])
+
+    assert allowed == re.findall(r'^    "(\w+)": \(', hook, re.MULTILINE)
+    for identity in allowed:
+        assert Settings.read({**IN_AZURE, "IDENTITY": identity}).identity == identity
+    with pytest.raises(InvalidSettingsError, match="IDENTITY is missing"):
+        Settings.read(IN_AZURE)
+    local = {name: value for name, value in IN_AZURE.items() if name != "WEBSITE_SITE_NAME"}
+    assert Settings.read(local).identity == "guest"
+    assert "IDENTITY" in read("main").outputs, "the answer becomes a value of the environment"
+    assert parameters()["identityProvider"]["value"] == "${IDENTITY}"
 
 
 def test_a_default_of_the_parameters_file_is_that_of_the_template():
     declared = {one.name: one.default.strip("'") for one in read("main").parameters}
 
     for name, given in parameters().items():
-        if name in {"environmentName", "location", "settings"}:
+        if name in {"environmentName", "location", "settings", "identityProvider"}:
             continue
         default = re.fullmatch(r"\$\{\w+(?:=([^}]*))?\}", given["value"])[1] or ""
         assert default == declared[name], name

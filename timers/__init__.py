@@ -4,7 +4,6 @@ import logging
 from datetime import UTC, datetime
 
 import azure.functions as func
-from azure.core.exceptions import AzureError
 
 from realtime.azure.web_pubsub import hub
 from realtime.rooms.heartbeat import publish_heads
@@ -24,16 +23,15 @@ bp = func.Blueprint()
 async def reconcile_presence() -> None:
     """Publish the notices that lost events have left out, and the position of each room's log.
 
-    Goes on with the deletions of users, too: a timer of its own would run on its own instance.
+    Then go on with the deletions of users: a timer of its own would run on an instance of its own.
     """
     try:
+        found = await presence().reconcile()
+        if found.corrections:
+            log.info("presence: %d corrections", found.corrections)
+        await publish_heads(logs(), hub(), found.rosters)
+    finally:
         await continue_deletions()
-    except AzureError as error:
-        log.warning("the deletions of users go on in a minute: %s", type(error).__name__)
-    found = await presence().reconcile()
-    if found.corrections:
-        log.info("presence: %d corrections", found.corrections)
-    await publish_heads(logs(), hub(), found.rosters)
 
 
 async def purge_history() -> None:

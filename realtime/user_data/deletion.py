@@ -34,7 +34,8 @@ commit is retried for 30 s, and a draft may wait in a queue row for 60 s."""
 REQUEST_TIMEOUT_SECONDS = 20.0
 """How long a request works on a deletion; the timer continues it."""
 
-TIMER_TIMEOUT_SECONDS = 120.0
+TIMER_TIMEOUT_SECONDS = 90.0
+"""Reconciling presence and publishing heads take up to 140 s of the same run."""
 
 MAX_PAGE_MEMBERSHIPS = 100
 

@@ -86,9 +86,10 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
         await moderate(caller.user_id, "", caller.name)
     else:
         _user_limiter().acquire(caller.user_id)
+        checks = [check_not_deleted(caller, now=True)]
         if caller.session:
-            await revocations().check_now(caller.user_id, caller.session.id)
-        await check_not_deleted(caller, now=True)
+            checks.append(revocations().check_now(caller.user_id, caller.session.id))
+        await asyncio.gather(*checks)
     await bans().check(caller.user_id)
     if room:
         await room_access().check_cached(room, caller.user_id)

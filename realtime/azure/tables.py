@@ -145,10 +145,17 @@ class Tables:
         self._service = service
         self._transactions = TransactionClient.for_service(service)
         self._creations: dict[str, asyncio.Future[None]] = {}
+        self._opened: dict[str, Table] = {}
 
     def open(self, name: str) -> Table:
-        """A table. This makes no request."""
-        return Table(self._service.get_table_client(name), self._transactions, self._creations)
+        """A table. This makes no request.
+
+        The SDK builds a pipeline for each client of a table, so there is one client a table.
+        """
+        if name not in self._opened:
+            client = self._service.get_table_client(name)
+            self._opened[name] = Table(client, self._transactions, self._creations)
+        return self._opened[name]
 
     async def ping(self) -> None:
         """Read a row of each table; raises unless each read succeeds.

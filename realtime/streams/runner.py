@@ -1,7 +1,6 @@
 """Makes one tick of a stream: calls the producer, stores the frame, publishes it."""
 
 import asyncio
-import copy
 import logging
 import time
 from dataclasses import replace
@@ -82,7 +81,7 @@ class StreamRunner:
         try:
             async with asyncio.timeout(self._tick_timeout_seconds(stream)):
                 # A copy: a producer may change it, and it is compared with the result.
-                return _normalize(await stream.tick(copy.deepcopy(previous), now))
+                return _normalize(await stream.tick(_copy_frame(previous), now))
         except Exception as error:  # noqa: BLE001 - a producer may raise anything
             return Stale(previous.data if previous else None, describe_error(error))
 
@@ -113,6 +112,10 @@ def _normalize(result: Data | Stale | None) -> Data | Stale | None:
     if isinstance(result, Stale):
         return Stale(_to_json_values(result.data), result.reason)
     return _to_json_values(result)
+
+
+def _copy_frame(frame: Frame | None) -> Frame | None:
+    return frame and msgspec.json.decode(msgspec.json.encode(frame), type=Frame)
 
 
 def _to_json_values(data: Data | None) -> Data | None:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import statistics
@@ -63,34 +64,24 @@ class Fanout:
 # The clients: a process of its own
 
 
-class Hearer(asyncio.Protocol):
+class Hearer:
     """One browser: counts what it receives. The n-th message it receives is the n-th one sent."""
 
-    __slots__ = (
-        "_board",
-        "_buffer",
-        "_opening",
-        "_upgraded",
-        "is_reliable",
-        "received",
-        "transport",
-    )
+    __slots__ = ("_board", "_buffer", "_upgraded", "is_reliable", "received", "socket")
 
-    def __init__(self, board: "Board", opening: bytes, *, is_reliable: bool) -> None:
+    def __init__(self, board: "Board", opened: socket.socket, *, is_reliable: bool) -> None:
         self._board = board
-        self._opening = opening
         self._buffer = b""
         self._upgraded = False
         self.received = 0
         self.is_reliable = is_reliable
+        self.socket = opened
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._opening)
-        self._opening = b""
-
-    def data_received(self, data: bytes) -> None:
+    def read(self) -> None:
+        data = self.socket.recv(65_536)
+        if not data:
+            self._board.lost += 1
+            raise ConnectionResetError("the server has closed a connection")
         data = self._buffer + data if self._buffer else data
         if not self._upgraded:
             head, found, rest = data.partition(b"\r\n\r\n")
@@ -100,6 +91,10 @@ class Hearer(asyncio.Protocol):
             assert head.startswith(b"HTTP/1.1 101"), head
             self._upgraded, data = True, rest
         self._buffer = self._take_frames(data)
+
+    def write(self, data: bytes) -> None:
+        """A few bytes, for which the socket always has room."""
+        self.socket.send(data)
 
     def _take_frames(self, data: bytes) -> bytes:
         """Take the whole frames out of it; returns what is left."""
@@ -116,12 +111,9 @@ class Hearer(asyncio.Protocol):
 
     def _take_frame(self, first: int, words: bytes) -> None:
         if first == 0x89:
-            self.transport.write(PONG)
+            self.write(PONG)
         elif first == 0x81:
             self._board.take(self, words)
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's shape
-        self._board.lost += 1
 
 
 class Board:
@@ -142,9 +134,9 @@ class Board:
 
     def _greet(self, hearer: Hearer, words: bytes) -> None:
         if words.startswith(b"0"):
-            hearer.transport.write(masked(b"40"))
+            hearer.write(masked(b"40"))
         elif words.startswith(b"2"):
-            hearer.transport.write(masked(b"3"))
+            hearer.write(masked(b"3"))
         elif words.startswith(b"40"):
             self.ready += 1
 
@@ -164,43 +156,61 @@ def masked(payload: bytes) -> bytes:
     return bytes((0x81, 0x80 | len(payload))) + MASK + payload
 
 
-async def listen(plan: dict[str, Any]) -> None:
-    """Open all connections, say `ready`, and report when standard input says so."""
+def listen(plan: dict[str, Any]) -> None:
+    """Open all connections, say `ready`, and report when standard input says so.
+
+    It polls the sockets itself: an event loop would take longer for a message than the server.
+    """
     board = Board(plan["dialect"], plan["sends"])
-    loop = asyncio.get_running_loop()
-    hearers: list[Hearer] = []
-    for start in range(0, len(plan["openings"]), 200):
-        batch = plan["openings"][start : start + 200]
-        for opening, is_reliable in batch:
-            hearer = Hearer(board, opening.encode(), is_reliable=is_reliable)
-            hearers.append(hearer)
-        await asyncio.gather(
-            *(
-                loop.create_connection(lambda hearer=hearer: hearer, "127.0.0.1", plan["port"])  # type: ignore[misc]
-                for hearer in hearers[start:]
-            )
-        )
-    while board.ready < len(hearers):  # noqa: ASYNC110 - counted by ten thousand callbacks
-        await asyncio.sleep(0.05)
+    poll = select.epoll()
+    hearers: dict[int, Hearer] = {}
+    for opening, is_reliable in plan["openings"]:
+        opened = socket.create_connection(("127.0.0.1", plan["port"]))
+        opened.sendall(opening.encode())
+        opened.settimeout(0)
+        hearers[opened.fileno()] = Hearer(board, opened, is_reliable=is_reliable)
+        poll.register(opened.fileno(), select.EPOLLIN)
+        if len(hearers) % 50 == 0:
+            read_waiting(poll, hearers, 0)
+    while board.ready < len(hearers):
+        read_waiting(poll, hearers, 1)
     print("ready", flush=True)
-    acknowledging = loop.create_task(acknowledge([h for h in hearers if h.is_reliable]))
-    await loop.run_in_executor(None, sys.stdin.readline)
-    acknowledging.cancel()
+    acknowledge = acknowledging([one for one in hearers.values() if one.is_reliable])
+    poll.register(sys.stdin.fileno(), select.EPOLLIN)
+    while read_waiting(poll, hearers, 0.02):
+        acknowledge(time.monotonic())
     print(json.dumps({"counts": board.counts, "last": board.last, "lost": board.lost}), flush=True)
 
 
-async def acknowledge(hearers: Sequence[Hearer]) -> None:
+def read_waiting(poll: select.epoll, hearers: dict[int, Hearer], timeout: float) -> bool:
+    """Read what has arrived; whether to go on, which is until there is something else to read."""
+    for descriptor, _ in poll.poll(timeout):
+        if descriptor not in hearers:
+            return False
+        try:
+            hearers[descriptor].read()
+        except ConnectionResetError:
+            poll.unregister(descriptor)
+    return True
+
+
+def acknowledging(hearers: Sequence[Hearer]) -> Callable[[float], None]:
     """Each reliable client acknowledges once a second, as the SDKs do; not all at one moment."""
     acknowledged: dict[Hearer, int] = {}
-    while True:
-        for part in range(10):
-            for hearer in hearers[part::10]:
-                number = hearer.received - 1
-                if number > acknowledged.get(hearer, 0):
-                    acknowledged[hearer] = number
-                    words = b'{"type":"sequenceAck","sequenceId":%d}' % number
-                    hearer.transport.write(masked(words))
-            await asyncio.sleep(0.1)
+    part, due = 0, time.monotonic()
+
+    def acknowledge(now: float) -> None:
+        nonlocal part, due
+        if now < due:
+            return
+        part, due = (part + 1) % 10, now + 0.1
+        for hearer in hearers[part::10]:
+            number = hearer.received - 1
+            if number > acknowledged.get(hearer, 0):
+                acknowledged[hearer] = number
+                hearer.write(masked(b'{"type":"sequenceAck","sequenceId":%d}' % number))
+
+    return acknowledge
 
 
 # The servers: processes of their own
@@ -479,7 +489,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.listen:
         raise_limit_of_files()
-        asyncio.run(listen(json.loads(sys.stdin.readline())))
+        listen(json.loads(sys.stdin.readline()))
     elif options.handle:
         asyncio.run(handle(options.handle))
     else:

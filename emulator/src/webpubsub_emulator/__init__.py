@@ -7,7 +7,7 @@ As a command: webpubsub-emulator --help. As pytest fixtures: see pytest_webpubsu
 lists what is emulated and what is not.
 
 The files that use the network are those of the endpoints, server.py, websocket.py,
-frame_writer.py and upstream_http.py; all others can be used without it.
+frame_writer.py, broadcast.py and upstream_http.py; all others can be used without it.
 """
 
 from webpubsub_emulator._version import __version__

@@ -21,6 +21,15 @@ class FrameWriter(Protocol):
     def abort(self) -> None: ...
 
 
+Delivery = tuple[FrameWriter, bytes]
+"""A frame and the socket to which it goes."""
+
+
+def send_in_turn(deliveries: Iterable[Delivery]) -> None:
+    for writer, frame in deliveries:
+        writer.send(frame)
+
+
 class Connection:
     """A logical connection. A reliable one survives its socket until the recovery timeout."""
 
@@ -91,16 +100,11 @@ class Connection:
         if self.writer is not None:
             self.writer.send(frame)
 
-    def deliver(self, message: OutgoingMessage, now: float) -> bool:
-        """Send a message; return False when the replay buffer is full."""
+    def next_frame(self, message: OutgoingMessage, now: float) -> bytes | None:
+        """Return the frame of a message for this client, or None when its replay buffer is full."""
         buffer = self.replay_buffer
-        if buffer is not None:
-            ttl = message.ttl_seconds
-            frame = buffer.add(message.reliable_frame, now + ttl if ttl else None)
-            if buffer.is_full:
-                return False
-        else:
-            frame = message.raw_frame() if self.is_raw else message.json_frame()
-        if self.writer is not None:
-            self.writer.send(frame)
-        return True
+        if buffer is None:
+            return message.raw_frame() if self.is_raw else message.json_frame()
+        ttl = message.ttl_seconds
+        frame = buffer.add(message.reliable_frame, now + ttl if ttl else None)
+        return None if buffer.is_full else frame

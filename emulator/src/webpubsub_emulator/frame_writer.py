@@ -1,6 +1,7 @@
 """The sending side of one client's WebSocket: frames go to the transport without waiting."""
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable
 
@@ -24,7 +25,7 @@ class WebSocketFrameWriter:
     """
 
     __slots__ = (
-        *("_closing", "_connection", "_faults", "_held", "_on_overflow", "_queue"),
+        *("_closing", "_connection", "_descriptor", "_faults", "_held", "_on_overflow", "_queue"),
         *("_queued_bytes", "_quota", "_traffic", "_transport", "_websocket"),
     )
 
@@ -49,12 +50,33 @@ class WebSocketFrameWriter:
         self._held: deque[bytes] | None = None
         self._queue: deque[int] | None = None
         self._queued_bytes = 0
+        self._descriptor = _find_descriptor(transport)
 
     def send(self, frame: bytes) -> None:
         if self._held is not None or self._faults.frame_is_pending:
             self._send_with_fault(frame)
         else:
             self._write(frame)
+
+    def idle_descriptor(self) -> int | None:
+        """Return the socket's file descriptor if nothing waits to be sent before a frame.
+
+        The caller writes a frame to it before the event loop runs again, and passes what was not
+        written to `send_rest`. There are no faults, no viewer and no quota then.
+        """
+        transport = self._transport
+        if (
+            self._held is not None
+            or self._closing is not None
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+        ):
+            return None
+        return self._descriptor
+
+    def send_rest(self, data: bytes) -> None:
+        """Send what is left of a frame whose beginning was written to the descriptor."""
+        self._write(data)
 
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:
@@ -116,3 +138,11 @@ class WebSocketFrameWriter:
                 await self._websocket.close(code=code, message=shortened)
         except TimeoutError:
             self.abort()
+
+
+def _find_descriptor(transport: asyncio.Transport) -> int | None:
+    """Return the descriptor that takes plain frames: not with TLS, and not where it is no file."""
+    if sys.platform == "win32" or transport.get_extra_info("ssl_object") is not None:
+        return None
+    descriptor: int = transport.get_extra_info("socket").fileno()
+    return descriptor

@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from webpubsub_emulator import server_messages
-from webpubsub_emulator.connection import Connection, FrameWriter
+from webpubsub_emulator.connection import Connection, Delivery, FrameWriter, send_in_turn
 from webpubsub_emulator.payload import TEXT, Payload
 from webpubsub_emulator.server_messages import OutgoingMessage
 from webpubsub_emulator.streams import Stream
@@ -20,7 +20,10 @@ _EMPTY_PAYLOAD = Payload(TEXT, b"")
 
 
 class Hub:
-    """One hub. `on_removed` is called for every connection that ends, with the reason."""
+    """One hub. `on_removed` is called for every connection that ends, with the reason.
+
+    `send` sends the frames of one message.
+    """
 
     def __init__(
         self,
@@ -30,6 +33,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         recovery_timeout: float = RECOVERY_TIMEOUT_SECONDS,
         traffic: Traffic | None = None,
+        send: Callable[[Sequence[Delivery]], None] = send_in_turn,
     ) -> None:
         self.name = name
         self.connections: dict[str, Connection] = {}
@@ -39,7 +43,9 @@ class Hub:
         self._on_removed = on_removed
         self._recovery_timeout = recovery_timeout
         self._traffic = traffic or Traffic(enabled=False)
+        self._send = send
         self._detached: set[Connection] = set()
+        self._sorted_groups: dict[str, list[Connection]] = {}
         self._with_streams: set[Connection] = set()
 
     def add_connection(
@@ -57,12 +63,14 @@ class Hub:
         if group not in connection.groups:
             connection.groups.add(group)
             self.groups.setdefault(group, set()).add(connection)
+            self._sorted_groups.pop(group, None)
             self._record("group", connection, action="joined", group=group)
 
     def remove_from_group(self, connection: Connection, group: str) -> None:
         if group in connection.groups:
             connection.groups.discard(group)
             _discard(self.groups, group, connection)
+            self._sorted_groups.pop(group, None)
             self._record("group", connection, action="left", group=group)
 
     def remove_from_all_groups(self, connection: Connection) -> None:
@@ -75,12 +83,26 @@ class Hub:
     def group_connections(self, group: str) -> tuple[Connection, ...]:
         return tuple(self.groups.get(group, ()))
 
+    def sorted_group(self, group: str) -> list[Connection]:
+        """The connections of a group by their id; sorted again only after a change."""
+        if group not in self.groups:
+            return []
+        if group not in self._sorted_groups:
+            members = sorted(self.groups[group], key=lambda member: member.id)
+            self._sorted_groups[group] = members
+        return self._sorted_groups[group]
+
     def deliver(self, connections: Iterable[Connection], message: OutgoingMessage) -> None:
         """Send a message. `connections` must not change meanwhile: pass a tuple."""
         now = self.clock()
+        deliveries: list[Delivery] = []
         for connection in connections:
-            if not connection.deliver(message, now):
+            frame = connection.next_frame(message, now)
+            if frame is None:
                 self.close(connection, 1008, "The reliable message buffer is full.")
+            elif connection.writer is not None:
+                deliveries.append((connection.writer, frame))
+        self._send(deliveries)
 
     def publish(
         self,

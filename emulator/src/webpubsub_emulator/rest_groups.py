@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -72,16 +73,15 @@ def list_connections(context: RestContext) -> RestResponse:
     top = request.integer("top", 1)
     token = request.single_value("continuationToken")
     after_id = _read_continuation_token(token, context.hub.name, group)
-    members = sorted(
-        (member for member in context.group_connections() if member.id > after_id),
-        key=lambda member: member.id,
-    )
-    page = members[: page_size if top is None else min(page_size, top)]
+    members = context.hub.sorted_group(group)
+    start = bisect_right(members, after_id, key=lambda member: member.id)
+    end = start + (page_size if top is None else min(page_size, top))
+    page = members[start:end]
     remaining = None if top is None else top - len(page)
     body: dict[str, Any] = {
         "value": [{"connectionId": member.id, "userId": member.user_id} for member in page]
     }
-    if len(members) > len(page) and remaining != 0:
+    if len(members) > end and remaining != 0:
         body["nextLink"] = _next_link(context, page[-1].id, remaining)
     return RestResponse(200, json.dumps(body).encode())
 

@@ -19,6 +19,7 @@ from webpubsub_emulator.access_keys import (
     endpoint_host,
     format_connection_string,
 )
+from webpubsub_emulator.broadcast import ParallelSender
 from webpubsub_emulator.clock import Clock
 from webpubsub_emulator.connection import Connection
 from webpubsub_emulator.control_endpoint import ControlEndpoint
@@ -108,6 +109,9 @@ class Server:
         self.faults = Faults()
         self.clock = clock or Clock()
         self.traffic = Traffic(enabled=viewer)
+        self._sender = ParallelSender(
+            lambda: self.faults.frame_is_pending or self.traffic.is_watched or quota is not None
+        )
         self.service = Service(
             keys,
             endpoint,
@@ -115,6 +119,7 @@ class Server:
             clock=self.clock,
             recovery_timeout=recovery_timeout,
             traffic=self.traffic,
+            send=self._sender.send,
         )
         self.issuer = (
             LocalIssuer(endpoint, self.clock.time, tenant_id=tenant_id, principal_id=principal_id)
@@ -223,6 +228,7 @@ class Server:
         self.traffic.close()
         await self._clients.close()
         await self._events.finish(_LAST_EVENTS_TIMEOUT_SECONDS)
+        self._sender.close()
 
 
 @contextlib.asynccontextmanager

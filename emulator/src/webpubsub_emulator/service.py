@@ -1,10 +1,10 @@
 """The service: its access keys, its endpoint and its hubs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from webpubsub_emulator.access_keys import AccessKeys
 from webpubsub_emulator.clock import Clock
-from webpubsub_emulator.connection import Connection
+from webpubsub_emulator.connection import Connection, Delivery, send_in_turn
 from webpubsub_emulator.hub import RECOVERY_TIMEOUT_SECONDS, Hub
 from webpubsub_emulator.traffic import Traffic
 
@@ -21,6 +21,7 @@ class Service:
         clock: Clock | None = None,
         recovery_timeout: float = RECOVERY_TIMEOUT_SECONDS,
         traffic: Traffic | None = None,
+        send: Callable[[Sequence[Delivery]], None] = send_in_turn,
     ) -> None:
         self.keys = keys
         self.endpoint = endpoint
@@ -29,6 +30,7 @@ class Service:
         self._on_removed = on_removed
         self._recovery_timeout = recovery_timeout
         self._traffic = traffic
+        self._send = send
 
     def hub(self, name: str) -> Hub:
         name = name.lower()
@@ -39,6 +41,7 @@ class Service:
                 clock=self.clock.monotonic,
                 recovery_timeout=self._recovery_timeout,
                 traffic=self._traffic,
+                send=self._send,
             )
         return self.hubs[name]
 

@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp import web
 
 from webpubsub_emulator import handshake, server_messages, tokens
+from webpubsub_emulator.ack_reader import AckReader
 from webpubsub_emulator.client_messages import ClientMessageHandler, RawMode
 from webpubsub_emulator.connection import Connection
 from webpubsub_emulator.event_handlers import ConnectRejectedError, EventDispatcher
@@ -254,6 +255,9 @@ class ClientEndpoint:
             self._close_overflowing,
         )
         self._connections[writer] = connection
+        buffer, inner = connection.replay_buffer, transport.get_protocol()
+        if buffer is not None and isinstance(inner, asyncio.Protocol):
+            transport.set_protocol(AckReader(inner, buffer.acknowledge, self._traffic))
         return writer
 
     def _close_overflowing(self, writer: WebSocketFrameWriter) -> None:

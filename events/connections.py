@@ -28,14 +28,19 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     """
     event_limits().connects.acquire(client.user_id)
     await asyncio.gather(bans().check_now(client.user_id), _check_not_deleted(client))
-    await user_connections().admit(client.user_id, client.connection)
-    for session_id in filter(None, map(session_of_group, groups)):
-        await revocations().check_now(client.user_id, session_id)
-    for room in client.rooms:
-        await room_access().check(room, client.user_id)
+    sessions = filter(None, map(session_of_group, groups))
+    checks = [
+        *(revocations().check_now(client.user_id, session_id) for session_id in sessions),
+        *(room_access().check(room, client.user_id) for room in client.rooms),
+    ]
+    _, subscribed = await asyncio.gather(
+        asyncio.gather(*checks), subscriptions().list_groups(client.user_id)
+    )
     names = list(filter(None, map(decode_display_name, groups)))
-    await profiles().add(client.user_id, names[0] if names else display_name(client.user_id))
-    subscribed = await subscriptions().list_groups(client.user_id)
+    await asyncio.gather(
+        user_connections().admit(client.user_id, client.connection),
+        profiles().add(client.user_id, names[0] if names else display_name(client.user_id)),
+    )
     lasting = [group for group in groups if decode_display_name(group) is None]
     await subscriber_runs().start_groups([*lasting, *subscribed])
     return sorted({*lasting, user_group(client.user_id), *subscribed})
@@ -54,10 +59,9 @@ async def connected(client: Client) -> None:
         if error.code in {"banned", "unauthenticated"}:
             await hub().close_user_connections(client.user_id, error.code)
         return
-    for room in client.rooms:
-        roster = await presence().roster(room)
-        if client.user_id in roster.users:
-            await presence().announce_joined(room, client.user_id, roster)
+    await asyncio.gather(
+        *(presence().enter(room, client.user_id, only_listed=True) for room in client.rooms)
+    )
 
 
 async def _check_not_deleted(client: Client) -> None:

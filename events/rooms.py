@@ -25,19 +25,19 @@ async def join(client: Client, request: JoinRequest) -> Reply:
     if not await hub().add_connection_to_group(room_group(room), client.connection):
         raise ApiError("unavailable", "The connection is closed.")
     # The group first, then the history: a message in between arrives twice rather than never.
-    _, (page, recovered), read, roster = await asyncio.gather(
-        remove_without_access(client, room),
+    access = asyncio.ensure_future(remove_without_access(client, room))
+    _, (page, recovered), read, first_users = await asyncio.gather(
+        access,
         history().read_since(room, request.after, request.epoch, reader=client.user_id),
         memberships().add(client.user_id, "room", room),
-        presence().roster(room),
+        presence().enter(room, client.user_id, access=access),
     )
-    await presence().announce_joined(room, client.user_id, roster)
     response = JoinResponse(
         room=room,
         epoch=page.head.epoch,
         head=page.head.seq,
-        users=roster.with_name(client.user_id, client.name).page(),
-        count=len(roster.users),
+        users=first_users.with_user(client.user_id, client.name),
+        count=first_users.count,
         messages=page.messages,
         changes=page.changes,
         recovered=recovered,

@@ -1,9 +1,10 @@
 """Helpers for concurrent I/O: a limit on parallel calls, and tasks that several callers share."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 MAX_CONCURRENT_CALLS = 8
@@ -43,3 +44,37 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
 def has_failed(task: asyncio.Future[Any]) -> bool:
     """Whether a shared task ended with an error, so that the next caller starts a new one."""
     return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+class SharedCalls(Generic[K, T]):
+    """Calls that concurrent callers share, by key.
+
+    A caller shares only a call that starts after it has asked. So the result is as new as that of
+    a call of its own, and many callers at once cause few calls.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[K, asyncio.Task[T]] = {}
+        self._next: dict[K, asyncio.Task[T]] = {}
+
+    async def run(self, key: K, make_call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call; all callers with one key have to pass an equal call."""
+        if key not in self._running:
+            self._running[key] = asyncio.create_task(self._run(key, make_call, None))
+            return await asyncio.shield(self._running[key])
+        if key not in self._next:
+            following = self._run(key, make_call, self._running[key])
+            self._next[key] = asyncio.create_task(following)
+        return await asyncio.shield(self._next[key])
+
+    async def _run(
+        self, key: K, make_call: Callable[[], Awaitable[T]], previous: asyncio.Task[T] | None
+    ) -> T:
+        if previous is not None:
+            await asyncio.wait([previous])
+            self._running[key] = self._next.pop(key)
+        try:
+            return await make_call()
+        finally:
+            if key not in self._next:
+                self._running.pop(key, None)

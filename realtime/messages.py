@@ -151,6 +151,24 @@ class SystemEvent(Struct, frozen=True, tag_field="type", tag="system"):
     content: str
 
 
+class PresenceChange(Struct, frozen=True):
+    """One user's `joined`, `left` or `renamed`."""
+
+    event: str
+    user_id: str
+    name: str
+
+
+class PresenceEvent(Struct, frozen=True, tag_field="type", tag="presence"):
+    """Several joins, leaves and new names in one room, in their order, in one frame.
+
+    A single one is a `system` message.
+    """
+
+    room: str
+    changes: list[PresenceChange]
+
+
 class TypingEvent(Struct, frozen=True, tag_field="type", tag="typing"):
     room: str
     user_id: str

@@ -9,7 +9,7 @@ import aiohttp
 from webpubsub_emulator import Handler, Settings, serve
 
 from local.parts import HUB, Stack, free_ports, start_functions
-from realtime.azure.web_pubsub import MAX_PAGE_CONNECTIONS
+from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
 from realtime.names import room_group
 from tests.instances import Instance, instance
 from tests.users import PLAIN, Connection, Frame, User

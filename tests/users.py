@@ -73,6 +73,13 @@ class User:
             await connection.close()
 
 
+def notices_of(frame: Frame) -> list[Frame]:
+    """The notices of a `presence` frame as a `system` frame each; any other frame as it is."""
+    if not isinstance(frame, dict) or frame.get("type") != "presence":
+        return [frame]
+    return [{"type": "system", "room": frame["room"], **change} for change in frame["changes"]]
+
+
 class Connection:
     """One WebSocket connection. A test waits for its frames in any order."""
 
@@ -102,7 +109,8 @@ class Connection:
                 last = max(last, sequence)
                 await self._socket.send_json({"type": "sequenceAck", "sequenceId": last})
             async with self._changed:
-                self.received.append(frame["data"] if frame["type"] == "message" else frame)
+                received = frame["data"] if frame["type"] == "message" else frame
+                self.received += notices_of(received)
                 self._changed.notify_all()
 
     async def receive(self, within: float = 10, **what: Any) -> Frame:

@@ -17,21 +17,13 @@ import msgspec
 from azure.core.exceptions import ResourceNotFoundError
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
+from realtime.azure.group_connections import Connection, GroupConnections
 from realtime.azure.publishing import Publisher
 from realtime.azure.service_client import connect_with_identity, connect_with_key
 from realtime.settings import Settings, settings
 
 TOKEN_MINUTES = 60
 """Lifetime of a client access token. The service checks it only when a client connects."""
-
-MAX_PAGE_CONNECTIONS = 200
-"""The most connections in one page of a group's list (REST 2024-12-01)."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    id: str
-    user_id: str | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +51,7 @@ class Hub:
     ) -> None:
         self._client = client
         self._publisher = Publisher(client, name)
+        self._groups = GroupConnections(client, name)
         self.host = urlsplit(endpoint).hostname or ""
         self.client_endpoint = (client_endpoint or endpoint).rstrip("/")
         self._keys = [key.encode() for key in keys]
@@ -132,14 +125,13 @@ class Hub:
 
     # --- connections ------------------------------------------------------------------------
 
-    async def list_connections(self, group: str) -> AsyncIterator[Connection]:
+    def list_connections(self, group: str) -> AsyncIterator[Connection]:
         """The connections that are in a group now."""
-        async for member in self._client.list_connections(group=group):
-            yield Connection(member.connection_id, member.user_id)
+        return self._groups.list(group)
 
     async def group_exists(self, group: str) -> bool:
         """Whether any connection is in the group."""
-        return bool(await self._client.group_exists(group))
+        return await self._groups.exist(group)
 
     async def user_exists(self, user_id: str) -> bool:
         """Whether the user has a connection."""

@@ -5,6 +5,7 @@ for each member. A room that nobody created has no rows.
 
 Joins and reads are checked against the table, the same on every instance; in a private room every
 message is, too. Whether a room is private is cached for a few seconds for users who are in it.
+Concurrent checks share the read of a room's row.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from azure.data.tables import UpdateMode
 from cachetools import TTLCache
 
 from realtime.azure.tables import Row, Tables, tables
+from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
 from realtime.settings import settings
 
@@ -47,18 +49,22 @@ class RoomAccess:
         self._private: TTLCache[str, bool] = TTLCache(
             MAX_CACHED_ROOMS, PRIVATE_CACHE_SECONDS, timer=clock
         )
+        self._changes = 0
+        self._reads = SharedCalls[str, Row | None]()
 
-    async def check(self, room: str, user_id: str) -> RoomState:
-        """The room's state as the table has it now. Raises ApiError `unknown_room`.
+    async def check(self, room: str, user_id: str) -> None:
+        """Check the table as it is now. Raises ApiError `unknown_room`.
 
-        The error is the same for a private room and for one that does not exist.
+        The error is the same for a private room and for one that does not exist, and so are the
+        reads: the duration does not reveal which it is.
         """
-        state = await self.find(room, user_id)
-        if state is None:
-            self._private.pop(room, None)
+        row = await self._reads.run(room, lambda: self._read_room(room))
+        private = row is not None and bool(row["private"])
+        if not private and (row is not None or not self._listed):
+            return
+        member = await self._is_member(room, user_id)
+        if not (private and member):
             raise ApiError("unknown_room", "There is no such room.")
-        self._private[room] = state.private
-        return state
 
     async def check_cached(self, room: str, user_id: str) -> None:
         """The same with the cache: an open room costs no read, a private one a read of the member.
@@ -66,8 +72,21 @@ class RoomAccess:
         For users who are in the room already.
         """
         private = self._private.get(room)
-        if private is None or (private and not await self._read_row(room, f"member:{user_id}")):
+        if private is None or (private and not await self._is_member(room, user_id)):
             await self.check(room, user_id)
+
+    async def _read_room(self, room: str) -> Row | None:
+        """The row with the room's settings. Caches whether the room is private."""
+        changes = self._changes
+        row = await self._read_row(room, "room")
+        if row is None and self._listed:
+            self._private.pop(room, None)
+        elif changes == self._changes:  # Otherwise the row may be older than a change of it.
+            self._private[room] = row is not None and bool(row["private"])
+        return row
+
+    async def _is_member(self, room: str, user_id: str) -> bool:
+        return await self._read_row(room, f"member:{user_id}") is not None
 
     async def find(self, room: str, user_id: str) -> RoomState | None:
         """The room's state if the user may enter it, else None."""
@@ -80,10 +99,10 @@ class RoomAccess:
     async def read_state(self, room: str, user_id: str) -> RoomState:
         """Reads both rows always and in parallel: the duration does not reveal what exists."""
         row, member = await asyncio.gather(
-            self._read_row(room, "room"), self._read_row(room, f"member:{user_id}")
+            self._read_row(room, "room"), self._is_member(room, user_id)
         )
         private = row is not None and bool(row["private"])
-        return RoomState(row is not None, private, member is not None)
+        return RoomState(row is not None, private, member)
 
     async def _read_row(self, room: str, key: str) -> Row | None:
         table = self._tables.open("rooms")
@@ -97,6 +116,7 @@ class RoomAccess:
         table = self._tables.open("rooms")
         row = {"PartitionKey": room, "RowKey": "room", "private": private}
         await table.upsert_entity(row, mode=UpdateMode.REPLACE)
+        self._changes += 1
         self._private.pop(room, None)
 
     async def add_member(self, room: str, user_id: str) -> None:

@@ -17,7 +17,7 @@ storage operations for each departure, and its own function.
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 
@@ -70,17 +70,19 @@ class Departures:
             if wait > 0:
                 await self._sleep(wait)
                 continue
-            due = dict.fromkeys(self._take_due())
-            await gather_limited(self._announce(*departure) for departure in due)
+            due: defaultdict[str, set[str]] = defaultdict(set)
+            for room, user_id in self._take_due():
+                due[room].add(user_id)
+            await gather_limited(self._announce(room, users) for room, users in due.items())
 
     def _take_due(self) -> Iterable[Departure]:
         now = self._clock()
         while self._waiting and self._waiting[0][0] <= now:
             yield self._waiting.popleft()[1]
 
-    async def _announce(self, room: str, user_id: str) -> None:
+    async def _announce(self, room: str, user_ids: Iterable[str]) -> None:
         try:
-            await self._presence.announce_left(room, user_id)
+            await self._presence.announce_left(room, *user_ids)
         except Exception as error:  # noqa: BLE001 - the timer announces it
             log.warning("a departure is left to the timer: %s", type(error).__name__)
 

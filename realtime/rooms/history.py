@@ -5,7 +5,7 @@ from functools import cache
 
 import msgspec
 
-from realtime.concurrency import gather_limited
+from realtime.concurrency import SharedCalls, gather_limited
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
 from realtime.rooms.log import LogStore, logs
@@ -49,6 +49,7 @@ class History:
 
     def __init__(self, logs: LogStore) -> None:
         self._logs = logs
+        self._shared = SharedCalls[tuple[str, int | None, str | None, int], tuple[Page, bool]]()
 
     async def read_page(
         self,
@@ -92,18 +93,24 @@ class History:
         """All entries after a client's position and True.
 
         Where that is impossible (no position, another epoch, too many entries, or removed by
-        retention) the newest page and False.
+        retention) the newest page and False. Concurrent readers from one position share the reads.
         """
+        page, recovered = await self._shared.run(
+            (name, after, epoch, limit), lambda: self._read_since(name, after, epoch, limit)
+        )
+        return await self._mark_reactions(name, page, reader), recovered
+
+    async def _read_since(
+        self, name: str, after: int | None, epoch: str | None, limit: int
+    ) -> tuple[Page, bool]:
         head = await self._logs.read_head(name)
         if after is not None and _can_continue(head, after, epoch):
             entries = await read_entries(self._logs, name, head, after + 1, head.seq)
             # Every seq has a row. If one is missing, a purge has run since the head was read.
             if len(entries) == head.seq - after:
                 messages, changes = split_entries(entries)
-                page = Page(head, messages, more=False, changes=changes)
-                return await self._mark_reactions(name, page, reader), True
-        page = await self._read_before(name, head, head.seq, limit)
-        return await self._mark_reactions(name, page, reader), False
+                return Page(head, messages, more=False, changes=changes), True
+        return await self._read_before(name, head, head.seq, limit), False
 
     async def count_messages(self, name: str, seq: int) -> int:
         """The number of messages of a log up to a seq, also of those that are purged."""

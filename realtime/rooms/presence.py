@@ -1,31 +1,35 @@
-"""Who is in a room, and the notices "joined" and "left".
+"""Who is in a room, and when "joined" and "left" are announced.
 
 The service's list of a group's connections is authoritative. The table `presence` (PartitionKey
 room, RowKey user) only stores who was announced, so that each notice is published once, whichever
 instance detects it first and whichever event was late, repeated or lost.
 
-"left" follows a grace period, which realtime/rooms/departures.py keeps.
+"left" follows a grace period, which realtime/rooms/departures.py keeps. realtime/rooms/notices.py
+publishes the notices.
 """
 
 import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError, UpdateMode
+from cachetools import TTLCache
 
-from realtime.azure.operations import Delete
+from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
+from realtime.azure.operations import Delete, Insert, Operation
 from realtime.azure.tables import Row, Tables, tables
-from realtime.azure.web_pubsub import MAX_PAGE_CONNECTIONS, Hub, hub
-from realtime.concurrency import gather_limited
+from realtime.azure.web_pubsub import Hub, hub
+from realtime.concurrency import SharedCalls, gather_limited
 from realtime.identity.profiles import Profiles, profiles
-from realtime.messages import RoomUser, SystemEvent
+from realtime.messages import PresenceChange, RoomUser
 from realtime.names import display_name, room_group
+from realtime.rooms.notices import NoticePublisher
 
 GRACE_SECONDS = 5.0
 """How long a user may be away without a "left": a page reload takes less."""
@@ -34,6 +38,12 @@ RECONCILE_TIMEOUT_SECONDS = 100.0
 """With the other tasks of its timer it is below the platform's `functionTimeout` of 300 s."""
 
 RECONCILE_BATCH_ROOMS = 200
+
+CROWD_CACHE_SECONDS = 5.0
+"""How old the users and their number in the answer to a join of a crowded room may be."""
+
+MAX_CACHED_CROWDS = 100
+"""Crowded rooms whose first page an instance caches: about 50 KB each."""
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +74,27 @@ class Roster:
             for user in users[:MAX_PAGE_CONNECTIONS]
         ]
 
-    def with_name(self, user_id: str, name: str) -> "Roster":
-        """The same with the name of a user who is about to be announced."""
-        return Roster(self.users, {**self.names, user_id: name})
+    def first_page(self) -> "FirstPage":
+        return FirstPage(self.page(), len(self.users), crowded=self.crowded)
+
+
+@dataclass(frozen=True)
+class FirstPage:
+    """The first users of a room by user id, and the number of all.
+
+    Of a crowded room it is up to CROWD_CACHE_SECONDS old.
+    """
+
+    users: list[RoomUser]
+    count: int
+    crowded: bool
+
+    def with_user(self, user_id: str, name: str) -> list[RoomUser]:
+        """The users with the one who has just joined, under this name."""
+        others = [one for one in self.users if one.user_id != user_id]
+        connections = next((one.connections for one in self.users if one.user_id == user_id), 1)
+        users = [*others, RoomUser(user_id, name, connections)]
+        return sorted(users, key=lambda one: one.user_id)[:MAX_PAGE_CONNECTIONS]
 
 
 @dataclass
@@ -91,8 +119,9 @@ class Presence:
         self._hub = hub
         self._sleep = sleep
         self._profiles = profiles or Profiles(tables)
-        self._running: dict[str, asyncio.Task[Roster]] = {}
-        self._next: dict[str, asyncio.Task[Roster]] = {}
+        self._notices = NoticePublisher(hub)
+        self._listings = SharedCalls[str, Roster]()
+        self._crowds: TTLCache[str, FirstPage] = TTLCache(MAX_CACHED_CROWDS, CROWD_CACHE_SECONDS)
 
     async def roster(self, room: str) -> Roster:
         """The users in a room now.
@@ -100,23 +129,16 @@ class Presence:
         Callers share a listing that starts after they have asked. So many joins at once cost few
         listings, and each caller is in the roster.
         """
-        if room not in self._running:
-            self._running[room] = asyncio.create_task(self._list(room, None))
-            return await asyncio.shield(self._running[room])
-        if room not in self._next:
-            self._next[room] = asyncio.create_task(self._list(room, self._running[room]))
-        return await asyncio.shield(self._next[room])
+        return await self._listings.run(room, lambda: self._list(room))
 
-    async def _list(self, room: str, after: "asyncio.Task[Roster] | None") -> Roster:
-        if after is not None:
-            await asyncio.wait([after])
-            self._running[room] = self._next.pop(room)
-        try:
-            users, names = await asyncio.gather(self._list_users(room), self._read_names(room))
-            return Roster(users, names)
-        finally:
-            if room not in self._next:
-                self._running.pop(room, None)
+    async def _list(self, room: str) -> Roster:
+        users, names = await asyncio.gather(self._list_users(room), self._read_names(room))
+        roster = Roster(users, names)
+        if roster.crowded:
+            self._crowds[room] = roster.first_page()
+        else:
+            self._crowds.pop(room, None)
+        return roster
 
     async def _list_users(self, room: str) -> Counter[str]:
         connections = self._hub.list_connections(room_group(room))
@@ -125,15 +147,41 @@ class Presence:
     async def _read_names(self, room: str) -> dict[str, str]:
         """The names of the announced users."""
         rows = self._tables.open("presence").query_entities(
-            "PartitionKey eq @room", parameters={"room": room}
+            "PartitionKey eq @room", parameters={"room": room}, select=["RowKey", "name"]
         )
         return {row["RowKey"]: row.get("name", "") async for row in rows}
 
+    async def enter(
+        self,
+        room: str,
+        user_id: str,
+        *,
+        access: Awaitable[None] | None = None,
+        only_listed: bool = False,
+    ) -> FirstPage:
+        """Announce a user whose connection is in the room's group; returns who is there.
+
+        The user is announced when `access` is done, and not if that raises. With `only_listed` a
+        user whom the service does not list is not announced: the event may be late.
+        """
+        crowd = self._crowds.get(room)
+        if crowd:
+            await _done(access)
+            await self._add_announced(room, user_id, await self._profiles.name_of(user_id))
+            return crowd
+        roster = await self.roster(room)
+        await _done(access)
+        if user_id in roster.users or not only_listed:
+            await self.announce_joined(room, user_id, roster)
+        return roster.first_page()
+
     async def announce_joined(self, room: str, user_id: str, roster: Roster) -> None:
         """Publish "joined" unless it was published already or the room is crowded."""
+        if user_id in roster.names:
+            return
         name = await self._profiles.name_of(user_id)
         if await self._add_announced(room, user_id, name) and not roster.crowded:
-            await self._publish_notice(room, user_id, name, "joined")
+            await self._notices.publish(room, PresenceChange("joined", user_id, name))
 
     async def announce_name(self, room: str, user_id: str, name: str) -> None:
         """Publish a user's new name if the user is announced in the room."""
@@ -142,16 +190,36 @@ class Presence:
             await self._tables.open("presence").update_entity(row, mode=UpdateMode.MERGE)
         except ResourceNotFoundError:
             return
-        await self._publish_notice(room, user_id, name, "renamed")
+        await self._notices.publish(room, PresenceChange("renamed", user_id, name))
 
-    async def announce_left(self, room: str, user_id: str) -> None:
-        """Publish "left" if the user is not in the room."""
+    async def announce_left(self, room: str, *user_ids: str) -> None:
+        """Publish "left" of those of the users who are not in the room.
+
+        Where a room is known to be crowded nothing is announced, so it is not listed for this: the
+        timer removes the rows.
+        """
+        if room not in self._crowds:
+            await self._announce_absent(room, user_ids)
+
+    async def _announce_absent(self, room: str, user_ids: Iterable[str]) -> None:
         roster = await self.roster(room)
-        if user_id in roster.users:
-            return
-        if await self._remove_announced(room, user_id) and not roster.crowded:
-            name = roster.names.get(user_id) or await self._profiles.name_of(user_id)
-            await self._publish_notice(room, user_id, name, "left")
+        absent = set(user_ids) - set(roster.users)
+        # An error of one user's must not cancel the others: a row may be removed by then.
+        errors = await gather_limited(
+            self._announce_left(room, one, roster) for one in sorted(absent)
+        )
+        for error in filter(None, errors):
+            raise error
+
+    async def _announce_left(self, room: str, user_id: str, roster: Roster) -> AzureError | None:
+        """Returns the error of storage or service, if any."""
+        try:
+            if await self._remove_announced(room, user_id) and not roster.crowded:
+                name = roster.names.get(user_id) or await self._profiles.name_of(user_id)
+                await self._notices.publish(room, PresenceChange("left", user_id, name))
+        except AzureError as error:
+            return error
+        return None
 
     async def reconcile(
         self,
@@ -178,11 +246,12 @@ class Presence:
         self, announced: Sequence[tuple[str, set[str]]], found: Reconciliation
     ) -> None:
         """Correct one batch of rooms. A room that fails is corrected by a later run."""
-        left: list[tuple[str, str]] = []
+        left: dict[str, set[str]] = {}
 
         async def compare(room: str, users: set[str]) -> None:
             roster = found.rosters[room] = await self.roster(room)
-            left.extend((room, user) for user in users - set(roster.users))
+            if absent := users - set(roster.users):
+                left[room] = absent
             for user in set(roster.users) - users:
                 await self.announce_joined(room, user, roster)
                 found.corrections += 1
@@ -190,8 +259,8 @@ class Presence:
         await gather_limited(_try(compare, *one) for one in announced)
         if left:
             await self._sleep(GRACE_SECONDS)
-        await gather_limited(_try(self.announce_left, *one) for one in left)
-        found.corrections += len(left)
+        await gather_limited(_try(self._announce_absent, *one) for one in left.items())
+        found.corrections += sum(map(len, left.values()))
 
     async def _read_announced(self) -> dict[str, set[str]]:
         """The announced users by room."""
@@ -203,27 +272,24 @@ class Presence:
 
     async def _add_announced(self, room: str, user_id: str, name: str) -> bool:
         """Whether the user was not announced before."""
-        table = self._tables.open("presence")
-        try:
-            await table.create_entity(_row(room, user_id, name=name))
-        except ResourceExistsError:
-            return False
-        return True
+        return await self._try_operation(Insert(_row(room, user_id, name=name)), existing=409)
 
     async def _remove_announced(self, room: str, user_id: str) -> bool:
-        """Whether the user was announced. A plain delete does not tell, a transaction does."""
-        table = self._tables.open("presence")
+        """Whether the user was announced."""
+        return await self._try_operation(Delete(room, user_id), existing=404)
+
+    async def _try_operation(self, operation: Operation, existing: int) -> bool:
+        """Whether the operation has changed the table.
+
+        Sent as a transaction: a plain delete does not tell, and a transaction costs less.
+        """
         try:
-            await table.submit([Delete(room, user_id)])
+            await self._tables.open("presence").submit([operation])
         except TableTransactionError as error:
-            if error.status_code != 404:
+            if error.status_code != existing:
                 raise
             return False
         return True
-
-    async def _publish_notice(self, room: str, user_id: str, name: str, event: str) -> None:
-        notice = SystemEvent(room, event, user_id, name, _SENTENCES[event].format(name))
-        await self._hub.send_to_group(room_group(room), notice)
 
 
 async def _try(correct: Callable[..., Awaitable[None]], *arguments: Any) -> None:
@@ -233,7 +299,9 @@ async def _try(correct: Callable[..., Awaitable[None]], *arguments: Any) -> None
         log.warning("presence: a room is not reconciled: %s", type(error).__name__)
 
 
-_SENTENCES = {"joined": "{} joined", "left": "{} left", "renamed": "{} has a new name"}
+async def _done(access: Awaitable[None] | None) -> None:
+    if access is not None:
+        await access
 
 
 def _row(room: str, user_id: str, **fields: str) -> Row:

@@ -301,7 +301,8 @@ export class Client extends Emitter {
     message: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, [frame])),
     messages: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, frame.messages, frame.changes)),
     head: (frame) => this.#inRoom(frame, (room) => room.headReceived(frame)),
-    system: (frame) => this.#inRoom(frame, (room) => room.presenceChanged(frame)),
+    system: (frame) => this.#inRoom(frame, (room) => room.presenceChanged([frame])),
+    presence: (frame) => this.#inRoom(frame, (room) => room.presenceChanged(frame.changes)),
     typing: (frame) => {
       this.learnNames([frame]);
       this.#inRoom(frame, (room) => room.typingReceived(frame.user_id));

@@ -158,10 +158,16 @@ export class Room extends Conversation {
     this.requestJoin();
   }
 
-  /** @param {any} frame somebody joined or left */
-  presenceChanged({ event, user_id: userId, name }) {
-    this.client.learnNames([{ user_id: userId, name }]);
-    if (event === "renamed") return;
+  /** @param {{event: string, user_id: string, name: string}[]} changes who joined, left or has a new name */
+  presenceChanged(changes) {
+    this.client.learnNames(changes);
+    for (const { event, user_id: userId } of changes) {
+      if (event !== "renamed") this.#userChanged(userId, event);
+    }
+  }
+
+  /** @param {string} userId @param {string} event */
+  #userChanged(userId, event) {
     const hasJoined = event === "joined";
     this.presenceChanges += 1;
     if (hasJoined !== this.users.has(userId)) this.userCount += hasJoined ? 1 : -1;

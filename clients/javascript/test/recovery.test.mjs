@@ -184,13 +184,42 @@ test("a heartbeat with another number of members asks who is there", async (cont
   const name = newRoom();
   const room = ann.room(name);
   await room.join();
-  room.presenceChanged({ event: "joined", user_id: "ghost-1" });
+  room.presenceChanged([{ event: "joined", user_id: "ghost-1" }]);
   assert.equal(room.userCount, 2);
 
   await publish(name, { type: "head", room: name, epoch: "", seq: 0, members: 1 });
 
   await until(ann, () => !room.users.has("ghost-1"));
   assert.equal(room.userCount, 1);
+});
+
+test("joins and leaves of several users arrive in one frame", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  const name = newRoom();
+  const room = ann.room(name);
+  await room.join();
+  const seen = [];
+  room.on("presence", ({ event, userId }) => seen.push(`${userId} ${event}`));
+
+  await publish(name, {
+    type: "presence",
+    room: name,
+    changes: [
+      { event: "joined", user_id: "bob-1", name: "Bob" },
+      { event: "joined", user_id: "cem-1", name: "Cem" },
+      { event: "renamed", user_id: "cem-1", name: "Cemre" },
+      { event: "left", user_id: "bob-1", name: "Bob" },
+    ],
+  });
+
+  await until(ann, () => room.users.has("cem-1"));
+  assert.deepEqual(seen, ["bob-1 joined", "cem-1 joined", "bob-1 left"]);
+  assert.equal(room.userCount, 2);
+  assert.deepEqual(
+    room.notices.map(({ userId, event }) => `${userId} ${event}`).slice(-3),
+    seen,
+  );
+  assert.equal(ann.names.get("cem-1"), "Cemre");
 });
 
 /** Publishes a frame to a room's group, as the app's timer does. */

@@ -1,0 +1,213 @@
+"""Many joins and many senders at once cause few reads, and what is shared is never too old."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from webpubsub_emulator import serve
+
+from local.parts import Stack
+from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
+from realtime.azure.tables import Table
+from realtime.errors import ApiError
+from realtime.names import room_group
+from realtime.rooms.access import RoomAccess
+from realtime.rooms.departures import Departures
+from realtime.rooms.drafts import MessageDraft
+from tests.instances import Instance, instance
+from tests.users import PLAIN, Connection
+
+CROWD = MAX_PAGE_CONNECTIONS + 10
+
+
+@asynccontextmanager
+async def crowd(
+    stack: Stack, http: aiohttp.ClientSession, room: str, size: int
+) -> AsyncIterator[tuple[Instance, list[Connection]]]:
+    """An instance with a service of its own, and so many users in a room."""
+    async with serve() as service, instance(stack, hub=service.connection_string) as one:
+        tokens = [
+            await one.hub.get_client_access_token(f"fan{n:03}", [room_group(room)], [])
+            for n in range(size)
+        ]
+        found = await asyncio.gather(*(Connection.open(http, one.url, PLAIN) for one in tokens))
+        try:
+            yield one, found
+        finally:
+            await asyncio.gather(*(each.close() for each in found))
+
+
+class Reads:
+    """Counts the point reads of the table `rooms`, and lets a test hold them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.released = asyncio.Event()
+        self.released.set()
+        self.arrived = asyncio.Event()
+        original = Table.get_entity
+
+        async def get_entity(table: Table, partition_key: str, row_key: str, **options: Any) -> Any:
+            self.count += 1
+            try:
+                return await original(table, partition_key, row_key, **options)
+            finally:
+                self.arrived.set()
+                await self.released.wait()
+
+        monkeypatch.setattr(Table, "get_entity", get_entity)
+
+
+async def test_senders_share_the_read_when_the_cache_of_a_room_ends(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    access = RoomAccess(one.tables, listed=False, clock=lambda: now)
+    await access.put_room(room, private=False)
+    await access.check_cached(room, "ann")
+    reads = Reads(monkeypatch)
+
+    now = 6.0
+    await asyncio.gather(*(access.check_cached(room, f"user{n}") for n in range(50)))
+
+    assert 1 <= reads.count <= 2
+
+
+async def test_a_read_that_began_before_a_room_was_closed_is_not_cached(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = RoomAccess(one.tables, listed=False)
+    await access.put_room(room, private=False)
+    reads = Reads(monkeypatch)
+    reads.released.clear()
+    earlier = asyncio.create_task(access.check_cached(room, "bob"))
+    await reads.arrived.wait()
+
+    await access.put_room(room, private=True)
+    reads.released.set()
+    await earlier
+
+    with pytest.raises(ApiError) as refused:
+        await access.check_cached(room, "bob")
+    assert refused.value.code == "unknown_room"
+
+
+async def test_a_check_does_not_share_a_read_that_began_before_it(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = RoomAccess(one.tables, listed=False)
+    await access.put_room(room, private=False)
+    reads = Reads(monkeypatch)
+    reads.released.clear()
+    earlier = asyncio.create_task(access.check(room, "ann"))
+    await reads.arrived.wait()
+    await RoomAccess(one.tables, listed=False).put_room(room, private=True)
+
+    later = [asyncio.create_task(access.check(room, f"user{n}")) for n in range(20)]
+    reads.released.set()
+    await earlier
+    found = await asyncio.gather(*later, return_exceptions=True)
+
+    assert {error.code for error in found if isinstance(error, ApiError)} == {"unknown_room"}
+    assert len([error for error in found if error is None]) == 0
+
+
+async def test_many_who_return_to_one_position_share_the_reads_of_the_log(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10):
+        await one.appender.append(room, MessageDraft("ann", str(number), content=f"{number}"))
+    epoch = (await one.logs.read_head(room)).epoch
+    reads = Reads(monkeypatch)
+
+    found = await asyncio.gather(
+        *(one.history.read_since(room, 3, epoch, reader=f"user{n}") for n in range(40))
+    )
+
+    assert all(recovered and len(page.messages) == 7 for page, recovered in found)
+    assert reads.count <= 2
+
+
+async def test_notices_of_a_crowd_leave_in_few_frames_and_in_order(
+    stack: Stack, http: aiohttp.ClientSession, room: str
+) -> None:
+    size = 60
+    async with crowd(stack, http, room, size) as (one, users):
+        sent = 0
+        send = one.hub.send_to_group
+
+        async def counting(group: str, message: Any) -> None:
+            nonlocal sent
+            sent += 1
+            await send(group, message)
+
+        one.hub.send_to_group = counting  # type: ignore[method-assign]
+        await asyncio.gather(*(one.presence.enter(room, f"fan{n:03}") for n in range(size)))
+        joined = sent
+        await asyncio.gather(*(one.presence.announce_left(room, f"ghost{n}") for n in range(size)))
+        roster = await one.presence.roster(room)
+        await one.presence.announce_joined(room, "ghost", roster)
+        await one.presence.announce_left(room, "ghost")
+
+        assert joined < size / 4
+        assert sent == joined + 2
+        await send(room_group(room), {"type": "end"})
+        await users[0].receive(type="end")
+        told = [
+            (f["user_id"], f["event"]) for f in users[0].received if "user_id" in f and "room" in f
+        ]
+        assert sorted(told[:size]) == [(f"fan{n:03}", "joined") for n in range(size)]
+        assert told[size:] == [("ghost", "joined"), ("ghost", "left")]
+
+
+async def test_a_join_of_a_crowded_room_lists_it_once_in_a_while(
+    stack: Stack, http: aiohttp.ClientSession, room: str
+) -> None:
+    async with crowd(stack, http, room, CROWD) as (one, _):
+        listings = 0
+        listed = one.hub.list_connections
+
+        def counting(group: str) -> AsyncIterator[object]:
+            nonlocal listings
+            listings += 1
+            return listed(group)
+
+        one.hub.list_connections = counting  # type: ignore[assignment,method-assign]
+        first = await one.presence.enter(room, "fan000")
+        pages = [await one.presence.enter(room, f"fan{n:03}") for n in range(1, 20)]
+        await one.presence.announce_left(room, "ghost")
+
+        assert listings == 1
+        assert {page.count for page in [first, *pages]} == {CROWD}
+        users = pages[-1].with_user("fan019", "Nineteen")
+        assert len(users) == MAX_PAGE_CONNECTIONS
+        assert {one.user_id: one.name for one in users}["fan019"] == "Nineteen"
+        assert (await one.presence.roster(room)).names.keys() >= {f"fan{n:03}" for n in range(20)}
+
+
+async def test_who_was_cut_off_together_is_looked_for_with_one_listing(
+    stack: Stack, http: aiohttp.ClientSession, room: str
+) -> None:
+    async with crowd(stack, http, room, 3) as (one, users):
+        roster = await one.presence.roster(room)
+        ghosts = [f"ghost{n:02}" for n in range(40)]
+        await asyncio.gather(*(one.presence.announce_joined(room, g, roster) for g in ghosts))
+        listings = 0
+        listed = one.hub.list_connections
+
+        def counting(group: str) -> AsyncIterator[object]:
+            nonlocal listings
+            listings += 1
+            return listed(group)
+
+        one.hub.list_connections = counting  # type: ignore[assignment,method-assign]
+        departures = Departures(one.presence, grace_seconds=0.01)
+        for ghost in ghosts:
+            departures.add([room], ghost)
+
+        for ghost in ghosts:
+            await users[0].receive(type="system", user_id=ghost, event="left", within=30)
+        assert listings == 1

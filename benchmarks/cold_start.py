@@ -1,20 +1,23 @@
 """How soon a new instance is of use: from a fresh Python process to the first negotiate answered.
 
 And what our own code adds to that: importing the app beside importing only the SDKs that it needs.
-Medians of several runs, ours and the baseline taking turns.
+Medians of several runs, ours and the baseline taking turns. The same for the emulator, beside the
+library that it is built on.
 """
 
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 from benchmarks.servers import stack, start_baseline
 from benchmarks.table import Row
-from local.parts import ROOT, Part, Stack, free_ports, start_functions
+from local.parts import ROOT, Part, Stack, free_ports, start_functions, start_webpubsub
 
 RUNS = 7
 # What the app cannot do without: Functions, Web PubSub, tables, JSON and tokens.
@@ -29,6 +32,7 @@ async def run() -> list[Row]:
     with stack() as ours:
         answers = in_turns(lambda: first_answer(ours), lambda: first_plain_answer(ours))
         processes = in_turns(lambda: first_answer(ours), lambda: process_time(f"import {SDKS}"))
+    emulators = in_turns(first_emulator_answer, lambda: process_time("import aiohttp.web"))
     return [
         Row(
             "cold start: process to first negotiate",
@@ -39,6 +43,13 @@ async def run() -> list[Row]:
         ),
         Row("cold start: process to first negotiate", answers[0], "ms", answers[1], "FastAPI"),
         Row("cold start: import function_app", imports[0], "ms", imports[1], "its SDKs alone"),
+        Row(
+            "cold start: emulator, process to first answer",
+            emulators[0],
+            "ms",
+            emulators[1],
+            "a process that imports aiohttp",
+        ),
     ]
 
 
@@ -77,6 +88,15 @@ def first_plain_answer(ours: Stack) -> float:
     began = time.perf_counter()
     plain = start_baseline(ours.environment)
     return milliseconds_until(plain, f"{plain.url}/negotiate?user_id=ann&room=lobby", began)
+
+
+def first_emulator_answer() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "settings.json"
+        settings.write_text("{}")
+        began = time.perf_counter()
+        emulator = start_webpubsub(free_ports(1)[0], settings)
+        return milliseconds_until(emulator, f"{emulator.url}/api/health", began)
 
 
 def milliseconds_until(part: Part, url: str, began: float) -> float:

@@ -101,7 +101,7 @@ class Calls:
 
 
 class CountedTables(Tables):
-    """Counts the transactions, which do not go through the SDK."""
+    """Counts the transactions and point reads, which do not go through the SDK."""
 
     def __init__(self, service: TableServiceClient, calls: Calls) -> None:
         super().__init__(service)
@@ -113,6 +113,13 @@ class CountedTables(Tables):
             return await submit(table, operations)
 
         self._transactions.submit = counted  # type: ignore[method-assign]
+        read = self._reader.read
+
+        async def counted_read(table: str, partition_key: str, row_key: str, **options: Any) -> Any:
+            calls.total += 1
+            return await read(table, partition_key, row_key, **options)
+
+        self._reader.read = counted_read  # type: ignore[method-assign]
 
 
 class CountedHub(Hub):

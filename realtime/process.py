@@ -1,5 +1,6 @@
 """What starts once in a process. Every HTTP function and every timer calls `start` first."""
 
+import gc
 import logging
 from functools import cache
 
@@ -9,7 +10,12 @@ from realtime.settings import settings
 
 @cache
 def start() -> None:
-    """Set log levels and start telemetry. Raises InvalidSettingsError, and then again next time."""
+    """Set log levels and start telemetry. Raises InvalidSettingsError, and then again next time.
+
+    What was imported stays, so no garbage collection looks through it from now on: one of all
+    objects would stop a request for some 50 ms.
+    """
+    gc.freeze()
     # The SDKs log two lines for each of their requests at INFO. The parent logger `azure` stays as
     # it is: the Functions worker logs below it.
     for name in ("azure.core", "azure.data", "azure.identity", "azure.messaging"):

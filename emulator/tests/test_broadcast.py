@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from running_emulator import JSON, RELIABLE, run_emulator
 from webpubsub_emulator import broadcast
 from webpubsub_emulator.ack_reader import AckReader
 from webpubsub_emulator.traffic import Traffic
@@ -15,9 +16,7 @@ CLIENTS = 12
 MESSAGE_BYTES = 900_000
 
 
-@pytest.mark.parametrize(
-    "protocol", ["json.webpubsub.azure.v1", "json.reliable.webpubsub.azure.v1"]
-)
+@pytest.mark.parametrize("protocol", [JSON, RELIABLE])
 async def test_clients_that_read_late_receive_every_message_whole_and_in_order(
     monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:

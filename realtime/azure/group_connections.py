@@ -43,9 +43,6 @@ class _Page(msgspec.Struct, rename="camel"):
     next_link: str | None = None
 
 
-_decoder = msgspec.json.Decoder(_Page)
-
-
 class GroupConnections:
     """The groups of one hub."""
 
@@ -76,4 +73,4 @@ class GroupConnections:
         if response.status_code != 200:
             map_error(response.status_code, response, _ERRORS)
             raise HttpResponseError(response=response)
-        return _decoder.decode(response.content)
+        return msgspec.json.decode(response.content, type=_Page)

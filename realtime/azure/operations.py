@@ -67,7 +67,7 @@ _NO_ECHO = "Prefer: return-no-content\r\n"  # Otherwise the response to an inser
 def encode_operation(table_url: str, operation: Operation) -> bytes:
     """The HTTP request of one operation, in a batch."""
     if isinstance(operation, Delete):
-        row = _row_url(table_url, operation.partition_key, operation.row_key)
+        row = row_url(table_url, operation.partition_key, operation.row_key)
         condition = _condition(operation.etag)
         return f"DELETE {row} HTTP/1.1\r\n{_VERSION}{_ACCEPT}{condition}\r\n\r\n".encode()
     body = encode_entity(operation.entity)
@@ -79,13 +79,13 @@ def encode_operation(table_url: str, operation: Operation) -> bytes:
         request = f"POST {table_url} HTTP/1.1\r\n{headers}{_NO_ECHO}\r\n"
     else:
         method = "PUT" if isinstance(operation, Replace) else "PATCH"
-        row = _row_url(table_url, operation.partition_key, row_key)
+        row = row_url(table_url, operation.partition_key, row_key)
         condition = "" if operation.etag is None else _condition(operation.etag)
         request = f"{method} {row} HTTP/1.1\r\n{headers}{condition}\r\n"
     return request.encode() + body + b"\r\n"
 
 
-def _row_url(table_url: str, partition_key: str, row_key: str) -> str:
+def row_url(table_url: str, partition_key: str, row_key: str) -> str:
     """A row's address; a quote inside of a key is written twice."""
     partition, row = (quote(key.replace("'", "''"), safe="") for key in (partition_key, row_key))
     return f"{table_url}(PartitionKey='{partition}',RowKey='{row}')"

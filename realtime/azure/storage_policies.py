@@ -53,7 +53,7 @@ class SharedKeyPolicy(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse])
             [
                 http.method,
                 "",  # Content-MD5
-                http.headers["Content-Type"],
+                http.headers.get("Content-Type", ""),
                 http.headers["x-ms-date"],
                 f"/{account}{address.path}",
             ]

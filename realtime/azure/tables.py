@@ -10,6 +10,7 @@ from azure.data.tables import TableErrorCode
 from azure.data.tables.aio import TableClient, TableServiceClient
 
 from realtime.azure.operations import Operation
+from realtime.azure.table_reads import TableReader
 from realtime.azure.transactions import TransactionClient
 from realtime.azure.transport import Transport, make_transport
 from realtime.settings import Settings, settings
@@ -56,15 +57,19 @@ class Table:
     def __init__(
         self,
         client: TableClient,
+        reader: TableReader,
         transactions: TransactionClient,
         creations: dict[str, asyncio.Future[None]],
     ) -> None:
         self._client = client
+        self._reader = reader
         self._transactions = transactions
         self._creations = creations
 
     async def get_entity(self, partition_key: str, row_key: str, **options: Any) -> Any:
-        return await self._call(lambda: self._client.get_entity(partition_key, row_key, **options))
+        """A StoredRow. The options are those of `TableReader.read`."""
+        name = self._client.table_name
+        return await self._call(lambda: self._reader.read(name, partition_key, row_key, **options))
 
     async def create_entity(self, entity: Row) -> Mapping[str, Any]:
         return await self._call(lambda: self._client.create_entity(entity))
@@ -80,20 +85,19 @@ class Table:
         await self._client.delete_entity(partition_key, row_key, **options)
 
     async def query_entities(self, query_filter: str, **options: Any) -> AsyncIterator[Any]:
-        """The rows of all pages. A table that does not exist has none."""
+        """The rows of all pages. A table that does not exist has none.
+
+        The options are those of `TableReader.query`.
+        """
         try:
-            async for row in self._client.query_entities(query_filter, **options):
+            async for row in self._reader.query(self._client.table_name, query_filter, **options):
                 yield row
         except ResourceNotFoundError:
             return
 
-    async def list_entities(self, **options: Any) -> AsyncIterator[Any]:
+    def list_entities(self, **options: Any) -> AsyncIterator[Any]:
         """All rows of the table, as `query_entities`."""
-        try:
-            async for row in self._client.list_entities(**options):
-                yield row
-        except ResourceNotFoundError:
-            return
+        return self.query_entities("", **options)
 
     async def submit(self, operations: Sequence[Operation]) -> list[str]:
         """Run operations on one partition as a transaction; returns an etag per operation.
@@ -143,6 +147,7 @@ class Tables:
 
     def __init__(self, service: TableServiceClient) -> None:
         self._service = service
+        self._reader = TableReader(service, transport=_make_transport(service.url))
         self._transactions = TransactionClient.for_service(service)
         self._creations: dict[str, asyncio.Future[None]] = {}
         self._opened: dict[str, Table] = {}
@@ -154,7 +159,7 @@ class Tables:
         """
         if name not in self._opened:
             client = self._service.get_table_client(name)
-            self._opened[name] = Table(client, self._transactions, self._creations)
+            self._opened[name] = Table(client, self._reader, self._transactions, self._creations)
         return self._opened[name]
 
     async def ping(self) -> None:
@@ -171,6 +176,7 @@ class Tables:
 
     async def close(self) -> None:
         await self._service.close()
+        await self._reader.close()
         await self._transactions.close()
 
 

@@ -104,7 +104,7 @@ class TransactionClient:
         )
         response = await self._client.send_request(request)
         if response.status_code != 202:
-            raise _error_of_response(response)
+            raise error_of_response(response)
         return parse_response(
             response.headers.get("Content-Type", ""), response.content, len(operations)
         )
@@ -214,8 +214,10 @@ def _error_of_part(status: int, content: bytes) -> TableTransactionError:
     return _with_code(raised, error.code)
 
 
-def _error_of_response(response: AsyncHttpResponse) -> HttpResponseError:
-    """The error of a transaction that was refused as a whole."""
+def error_of_response(
+    response: AsyncHttpResponse, request: str = "a transaction"
+) -> HttpResponseError:
+    """The error of a request that was refused as a whole."""
     code = response.headers.get("x-ms-error-code") or _decode_error(response.content).code
     error_type: type[HttpResponseError] = {
         401: ClientAuthenticationError,
@@ -223,7 +225,7 @@ def _error_of_response(response: AsyncHttpResponse) -> HttpResponseError:
         404: ResourceNotFoundError,
         413: RequestTooLargeError,
     }.get(response.status_code, HttpResponseError)
-    message = f"{code or response.status_code} for a transaction"
+    message = f"{code or response.status_code} for {request}"
     return _with_code(error_type(message=message, response=response), code)
 
 

@@ -73,6 +73,9 @@ class Profiles:
 
     async def add(self, user_id: str, name: str) -> Profile:
         """The profile of a user who connects with this name; it is stored if it is new."""
+        cached = self._cached.get(user_id)
+        if cached and cached.name == name:  # Nothing to store.
+            return cached
         if profile := await self.find(user_id):
             if not profile.chosen and profile.name != name:
                 profile = replace(profile, name=name)

@@ -1,6 +1,5 @@
 """Banned users: the table `bans`, and the setting BANNED_USERS."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -8,6 +7,7 @@ from functools import cache
 from azure.core.exceptions import ResourceNotFoundError
 
 from realtime.azure.tables import Tables, tables
+from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
 from realtime.settings import settings
 
@@ -15,6 +15,9 @@ PARTITION = "bans"
 
 BANS_CACHE_SECONDS = 5.0
 """How long an instance uses the list of bans that it has read."""
+
+MAX_SHARED_BANS = 200
+"""Bans that concurrent checks read together, in about the time of a single row."""
 
 
 class Bans:
@@ -30,7 +33,8 @@ class Bans:
         self._banned_by_setting = frozenset(banned_by_setting)
         self._banned: frozenset[str] = frozenset()
         self._cached_until = -1.0
-        self._reading: asyncio.Future[None] | None = None
+        self._changes = 0
+        self._reads = SharedCalls[str, frozenset[str]]()
         self._clock = clock
 
     async def check(self, user_id: str) -> None:
@@ -39,38 +43,53 @@ class Bans:
             raise _banned()
 
     async def check_now(self, user_id: str) -> None:
-        """The same by the table as it is now, for a connection that will last."""
-        table = self._tables.open("bans")
-        try:
-            await table.get_entity(PARTITION, user_id)
-        except ResourceNotFoundError:
-            if user_id in self._banned_by_setting:
-                raise _banned() from None
+        """The same by the table as it is now, for a connection that will last.
+
+        Concurrent checks share the read of a short list; with a long one each reads its own row.
+        """
+        if len(self._banned) <= MAX_SHARED_BANS:
+            banned = user_id in await self._reads.run(PARTITION, self._read)
         else:
+            banned = await self._has_row(user_id)
+        if banned or user_id in self._banned_by_setting:
             raise _banned()
 
     async def is_banned(self, user_id: str) -> bool:
         """By the cached list."""
-        if self._clock() >= self._cached_until:
-            if self._reading is None or self._reading.done():
-                self._reading = asyncio.ensure_future(self._read())
-            await asyncio.shield(self._reading)
-        return user_id in self._banned_by_setting or user_id in self._banned
+        is_cached = self._clock() < self._cached_until
+        banned = self._banned if is_cached else await self._reads.run(PARTITION, self._read)
+        return user_id in self._banned_by_setting or user_id in banned
 
-    async def _read(self) -> None:
-        table = self._tables.open("bans")
-        rows = table.query_entities("PartitionKey eq @bans", parameters={"bans": PARTITION})
-        self._banned = frozenset([row["RowKey"] async for row in rows])
-        self._cached_until = self._clock() + BANS_CACHE_SECONDS
+    async def _has_row(self, user_id: str) -> bool:
+        try:
+            await self._tables.open("bans").get_entity(PARTITION, user_id)
+        except ResourceNotFoundError:
+            return False
+        return True
+
+    async def _read(self) -> frozenset[str]:
+        changes = self._changes
+        rows = self._tables.open("bans").query_entities(
+            "PartitionKey eq @bans", parameters={"bans": PARTITION}, select=["RowKey"]
+        )
+        banned = frozenset([row["RowKey"] async for row in rows])
+        if changes == self._changes:  # Otherwise the list may be older than a change of it.
+            self._banned = banned
+            self._cached_until = self._clock() + BANS_CACHE_SECONDS
+        return banned
 
     async def add(self, user_id: str) -> None:
         table = self._tables.open("bans")
         await table.upsert_entity({"PartitionKey": PARTITION, "RowKey": user_id})
-        self._cached_until = -1.0
+        self._forget()
 
     async def remove(self, user_id: str) -> None:
         table = self._tables.open("bans")
         await table.delete_entity(PARTITION, user_id)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._changes += 1
         self._cached_until = -1.0
 
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from running_emulator import JSON, RELIABLE, run_emulator
 from webpubsub_emulator import broadcast
-from webpubsub_emulator.ack_reader import AckReader
+from webpubsub_emulator.ack_reader import READ_BUFFER_BYTES, AckReader
 from webpubsub_emulator.traffic import Traffic
 
 CLIENTS = 12
 MESSAGE_BYTES = 900_000
+BUFFER = memoryview(bytearray(READ_BUFFER_BYTES))
 
 
 @pytest.mark.parametrize("protocol", [JSON, RELIABLE])
@@ -42,6 +43,12 @@ class RecordingProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.data += data
+
+
+def receive(reader: AckReader, data: bytes) -> None:
+    """As asyncio does: into the buffer of the reader."""
+    reader.get_buffer(-1)[: len(data)] = data
+    reader.buffer_updated(len(data))
 
 
 def frame(payload: bytes, first: int = 0x81, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
@@ -76,12 +83,12 @@ def test_no_byte_is_lost_however_the_data_arrives(
     frames: Sequence[int | bytes], cuts: Sequence[int]
 ) -> None:
     inner, acknowledged = RecordingProtocol(), []
-    reader = AckReader(inner, acknowledged.append, Traffic(enabled=False))
+    reader = AckReader(inner, BUFFER, acknowledged.append, Traffic(enabled=False))
     sent = b"".join(ack(one) if isinstance(one, int) else one for one in frames)
     places = [0, *sorted(cut for cut in cuts if cut < len(sent)), len(sent)]
 
     for start, end in itertools.pairwise(places):
-        reader.data_received(sent[start:end])
+        receive(reader, sent[start:end])
 
     rest = list(acknowledged)
     expected = b""
@@ -100,10 +107,10 @@ def _is_left_out(inner: RecordingProtocol, before: bytes, sequence_id: int) -> b
 
 def test_an_acknowledgement_that_arrives_alone_is_read_at_once() -> None:
     inner, acknowledged = RecordingProtocol(), []
-    reader = AckReader(inner, acknowledged.append, Traffic(enabled=False))
+    reader = AckReader(inner, BUFFER, acknowledged.append, Traffic(enabled=False))
 
     for data in (ack(3), OTHERS[1], ack(4), OTHERS[0][:9], OTHERS[0][9:], ack(5), OTHERS[3]):
-        reader.data_received(data)
+        receive(reader, data)
 
     assert acknowledged == [3, 4, 5]
     assert inner.data == OTHERS[1] + OTHERS[0] + OTHERS[3]
@@ -111,9 +118,9 @@ def test_an_acknowledgement_that_arrives_alone_is_read_at_once() -> None:
 
 def test_an_acknowledgement_inside_of_a_message_in_parts_is_left_to_aiohttp() -> None:
     inner, acknowledged = RecordingProtocol(), []
-    reader = AckReader(inner, acknowledged.append, Traffic(enabled=False))
+    reader = AckReader(inner, BUFFER, acknowledged.append, Traffic(enabled=False))
 
-    reader.data_received(frame(b"part", first=0x01))
-    reader.data_received(ack(1))
+    receive(reader, frame(b"part", first=0x01))
+    receive(reader, ack(1))
 
     assert (acknowledged, inner.data) == ([], frame(b"part", first=0x01) + ack(1))

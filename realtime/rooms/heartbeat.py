@@ -16,7 +16,7 @@ from realtime.concurrency import gather_limited
 from realtime.messages import HeadEvent
 from realtime.names import room_group
 from realtime.rooms.log import LogStore
-from realtime.rooms.presence import Roster
+from realtime.rooms.roster import Roster
 
 RUN_TIMEOUT_SECONDS = 40.0
 """With the other tasks of its timer it is below the platform's `functionTimeout` of 300 s."""

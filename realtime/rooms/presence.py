@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,15 +21,15 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError, UpdateMode
 from cachetools import TTLCache
 
-from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
 from realtime.azure.operations import Delete, Insert, Operation
 from realtime.azure.tables import Row, Tables, tables
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.concurrency import SharedCalls, gather_limited
 from realtime.identity.profiles import Profiles, profiles
-from realtime.messages import PresenceChange, RoomUser
-from realtime.names import display_name, room_group
+from realtime.messages import PresenceChange
+from realtime.names import room_group
 from realtime.rooms.notices import NoticePublisher
+from realtime.rooms.roster import FirstPage, Roster
 
 GRACE_SECONDS = 5.0
 """How long a user may be away without a "left": a page reload takes less."""
@@ -46,55 +46,6 @@ MAX_CACHED_CROWDS = 100
 """Crowded rooms whose first page an instance caches: about 50 KB each."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Roster:
-    """The users in a room, with their number of connections and their names, by user id.
-
-    A user who was not announced yet has no name here.
-    """
-
-    users: Counter[str]
-    names: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def crowded(self) -> bool:
-        """Whether the users are more than one page: then joins and leaves are not announced.
-
-        Users count, not connections: one user with many tabs does not silence a room.
-        """
-        return len(self.users) > MAX_PAGE_CONNECTIONS
-
-    def page(self, after: str = "") -> list[RoomUser]:
-        """One page of users by user id: the first, or the one after an id."""
-        users = sorted(user for user in self.users if user > after)
-        return [
-            RoomUser(user, self.names.get(user) or display_name(user), self.users[user])
-            for user in users[:MAX_PAGE_CONNECTIONS]
-        ]
-
-    def first_page(self) -> "FirstPage":
-        return FirstPage(self.page(), len(self.users), crowded=self.crowded)
-
-
-@dataclass(frozen=True)
-class FirstPage:
-    """The first users of a room by user id, and the number of all.
-
-    Of a crowded room it is up to CROWD_CACHE_SECONDS old.
-    """
-
-    users: list[RoomUser]
-    count: int
-    crowded: bool
-
-    def with_user(self, user_id: str, name: str) -> list[RoomUser]:
-        """The users with the one who has just joined, under this name."""
-        others = [one for one in self.users if one.user_id != user_id]
-        connections = next((one.connections for one in self.users if one.user_id == user_id), 1)
-        users = [*others, RoomUser(user_id, name, connections)]
-        return sorted(users, key=lambda one: one.user_id)[:MAX_PAGE_CONNECTIONS]
 
 
 @dataclass
@@ -135,7 +86,7 @@ class Presence:
         users, names = await asyncio.gather(self._list_users(room), self._read_names(room))
         roster = Roster(users, names)
         if roster.crowded:
-            self._crowds[room] = roster.first_page()
+            self._crowds[room] = roster.first_page
         else:
             self._crowds.pop(room, None)
         return roster
@@ -173,7 +124,7 @@ class Presence:
         await _done(access)
         if user_id in roster.users or not only_listed:
             await self.announce_joined(room, user_id, roster)
-        return roster.first_page()
+        return roster.first_page
 
     async def announce_joined(self, room: str, user_id: str, roster: Roster) -> None:
         """Publish "joined" unless it was published already or the room is crowded."""

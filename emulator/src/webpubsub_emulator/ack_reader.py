@@ -15,28 +15,41 @@ _FINAL_TEXT_FRAME = 0x81
 _MASKED = 0x80
 _SHORT_HEADER_BYTES = 6
 _MAX_ACK_BYTES = 100
+READ_BUFFER_BYTES = 64 * 1024
 
 
-class AckReader(asyncio.Protocol):
+class AckReader(asyncio.BufferedProtocol):
     """Stands between a transport and aiohttp's protocol, which gets all that is no acknowledgement.
 
     An acknowledgement is read here if it is all that has arrived, one whole frame between two
     messages. `_missing` is the number of bytes until the next frame begins, or None when a
     frame's header was split: then everything is left to aiohttp.
+
+    All readers share `buffer`, since each is read before the next one is filled. Without it,
+    asyncio makes an object of 256 KB for each read, which takes longer than the read.
     """
 
-    __slots__ = ("_acknowledge", "_inner", "_is_fragmented", "_missing", "_traffic")
+    __slots__ = ("_acknowledge", "_buffer", "_inner", "_is_fragmented", "_missing", "_traffic")
 
     def __init__(
-        self, inner: asyncio.Protocol, acknowledge: Callable[[int], None], traffic: Traffic
+        self,
+        inner: asyncio.Protocol,
+        buffer: memoryview,
+        acknowledge: Callable[[int], None],
+        traffic: Traffic,
     ) -> None:
         self._inner = inner
+        self._buffer = buffer
         self._acknowledge = acknowledge
         self._traffic = traffic
         self._missing: int | None = 0
         self._is_fragmented = False
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio passes it
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
         if self._missing == 0 and not self._is_fragmented and not self._traffic.is_watched:
             sequence_id = _read_ack(data)
             if sequence_id is not None:

@@ -9,7 +9,7 @@ import aiohttp
 from aiohttp import web
 
 from webpubsub_emulator import handshake, server_messages, tokens
-from webpubsub_emulator.ack_reader import AckReader
+from webpubsub_emulator.ack_reader import READ_BUFFER_BYTES, AckReader
 from webpubsub_emulator.client_messages import ClientMessageHandler, RawMode
 from webpubsub_emulator.connection import Connection
 from webpubsub_emulator.event_handlers import ConnectRejectedError, EventDispatcher
@@ -62,6 +62,7 @@ class ClientEndpoint:
         self._strict = strict
         self._ping_interval = ping_interval
         self._connections: dict[WebSocketFrameWriter, Connection] = {}
+        self._read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Handle one upgrade request until its WebSocket is closed."""
@@ -257,7 +258,8 @@ class ClientEndpoint:
         self._connections[writer] = connection
         buffer, inner = connection.replay_buffer, transport.get_protocol()
         if buffer is not None and isinstance(inner, asyncio.Protocol):
-            transport.set_protocol(AckReader(inner, buffer.acknowledge, self._traffic))
+            reader = AckReader(inner, self._read_buffer, buffer.acknowledge, self._traffic)
+            transport.set_protocol(reader)
         return writer
 
     def _close_overflowing(self, writer: WebSocketFrameWriter) -> None:

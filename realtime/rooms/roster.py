@@ -1,0 +1,59 @@
+"""The users in a room, as the service has listed them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
+from realtime.messages import RoomUser
+from realtime.names import display_name
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The users in a room, with their number of connections and their names, by user id.
+
+    A user who was not announced yet has no name here.
+    """
+
+    users: Counter[str]
+    names: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the users are more than one page: then joins and leaves are not announced.
+
+        Users count, not connections: one user with many tabs does not silence a room.
+        """
+        return len(self.users) > MAX_PAGE_CONNECTIONS
+
+    def page(self, after: str = "") -> list[RoomUser]:
+        """One page of users by user id: the first, or the one after an id."""
+        users = sorted(user for user in self.users if user > after)
+        return [
+            RoomUser(user, self.names.get(user) or display_name(user), self.users[user])
+            for user in users[:MAX_PAGE_CONNECTIONS]
+        ]
+
+    @cached_property
+    def first_page(self) -> "FirstPage":
+        return FirstPage(self.page(), len(self.users))
+
+
+@dataclass(frozen=True)
+class FirstPage:
+    """The first users of a room by user id, and the number of all.
+
+    For the answer to a join of a crowded room it is cached for some seconds.
+    """
+
+    users: list[RoomUser]
+    count: int
+
+    def with_user(self, user_id: str, name: str) -> list[RoomUser]:
+        """The users with the one who has just joined, under this name."""
+        others = [one for one in self.users if one.user_id != user_id]
+        connections = next((one.connections for one in self.users if one.user_id == user_id), 1)
+        users = [*others, RoomUser(user_id, name, connections)]
+        return sorted(users, key=lambda one: one.user_id)[:MAX_PAGE_CONNECTIONS]

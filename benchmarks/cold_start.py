@@ -1,7 +1,7 @@
-"""How soon a new instance is of use: from a fresh Python process to the first negotiate answered.
+"""The start of a new instance: from a new Python process to the first negotiate response.
 
-And what our own code adds to that: importing the app beside importing only the SDKs that it needs.
-Medians of several runs, ours and the baseline taking turns. The same for the emulator, beside the
+And the part of our own code: importing the app, compared with importing only its SDKs. Medians of
+several runs, in which ours and the baseline alternate. The same for the emulator, beside the
 library that it is built on.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.table import Row
 from local.parts import ROOT, Part, Stack, free_ports, start_functions, start_webpubsub
 
 RUNS = 7
-# What the app cannot do without: Functions, Web PubSub, tables, JSON and tokens.
+# The SDKs that the app needs: Functions, Web PubSub, tables, JSON and tokens.
 SDKS = (
     "azure.functions, azure.messaging.webpubsubservice.aio, azure.data.tables.aio, aiohttp, "
     "msgspec, jwt"
@@ -28,11 +28,11 @@ SDKS = (
 
 
 async def run() -> list[Row]:
-    imports = in_turns(lambda: import_time("function_app"), lambda: import_time(SDKS))
+    imports = alternate(lambda: import_time("function_app"), lambda: import_time(SDKS))
     with stack() as ours:
-        answers = in_turns(lambda: first_answer(ours), lambda: first_plain_answer(ours))
-        processes = in_turns(lambda: first_answer(ours), lambda: process_time(f"import {SDKS}"))
-    emulators = in_turns(first_emulator_answer, lambda: process_time("import aiohttp.web"))
+        responses = alternate(lambda: first_response(ours), lambda: first_baseline_response(ours))
+        processes = alternate(lambda: first_response(ours), lambda: process_time(f"import {SDKS}"))
+    emulators = alternate(first_emulator_answer, lambda: process_time("import aiohttp.web"))
     return [
         Row(
             "cold start: process to first negotiate",
@@ -41,7 +41,7 @@ async def run() -> list[Row]:
             processes[1],
             "a process that imports its SDKs",
         ),
-        Row("cold start: process to first negotiate", answers[0], "ms", answers[1], "FastAPI"),
+        Row("cold start: process to first negotiate", responses[0], "ms", responses[1], "FastAPI"),
         Row("cold start: import function_app", imports[0], "ms", imports[1], "its SDKs alone"),
         Row(
             "cold start: emulator, process to first answer",
@@ -53,14 +53,14 @@ async def run() -> list[Row]:
     ]
 
 
-def in_turns(ours: Callable[[], float], baseline: Callable[[], float]) -> tuple[float, float]:
+def alternate(ours: Callable[[], float], baseline: Callable[[], float]) -> tuple[float, float]:
     """The medians of both; a first run of each only warms the disk's cache."""
     pairs = [(ours(), baseline()) for _ in range(RUNS + 1)][1:]
     return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
 
 
 def import_time(modules: str) -> float:
-    """Milliseconds that a fresh Python takes to import these."""
+    """Milliseconds that a new Python process takes to import these."""
     code = (
         "import time; began = time.perf_counter(); "
         f"import {modules}; print((time.perf_counter() - began) * 1000)"
@@ -78,13 +78,13 @@ def process_time(code: str) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-def first_answer(ours: Stack) -> float:
+def first_response(ours: Stack) -> float:
     began = time.perf_counter()
     host = start_functions(free_ports(1)[0], ours.environment)
     return milliseconds_until(host, f"{host.url}/api/negotiate?user_id=ann&room=lobby", began)
 
 
-def first_plain_answer(ours: Stack) -> float:
+def first_baseline_response(ours: Stack) -> float:
     began = time.perf_counter()
     plain = start_baseline(ours.environment)
     return milliseconds_until(plain, f"{plain.url}/negotiate?user_id=ann&room=lobby", began)
@@ -100,9 +100,9 @@ def first_emulator_answer() -> float:
 
 
 def milliseconds_until(part: Part, url: str, began: float) -> float:
-    """How long after `began` the address was first answered; the part is stopped then."""
+    """The time from `began` to the first response of the URL; then the part is stopped."""
     try:
-        while not answered(url):
+        while not responds(url):
             part.check()
             time.sleep(0.002)
         return (time.perf_counter() - began) * 1000
@@ -110,7 +110,7 @@ def milliseconds_until(part: Part, url: str, began: float) -> float:
         part.stop()
 
 
-def answered(url: str) -> bool:
+def responds(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - our own address
             return bool(answer.status == 200)

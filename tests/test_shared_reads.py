@@ -1,4 +1,4 @@
-"""Many joins and many senders at once cause few reads, and what is shared is never too old."""
+"""Concurrent joins and senders share reads, and shared results are never outdated."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ CROWD = MAX_PAGE_CONNECTIONS + 10
 async def crowd(
     stack: Stack, http: aiohttp.ClientSession, room: str, size: int
 ) -> AsyncIterator[tuple[Instance, list[Connection]]]:
-    """An instance with a service of its own, and so many users in a room."""
+    """An instance with its own service, and that many users in a room."""
     async with serve() as service, instance(stack, hub=service.connection_string) as one:
         tokens = [
             await one.hub.get_client_access_token(f"fan{n:03}", [room_group(room)], [])
@@ -115,7 +115,7 @@ async def test_a_check_does_not_share_a_read_that_began_before_it(
     assert len([error for error in found if error is None]) == 0
 
 
-async def test_many_who_return_to_one_position_share_the_reads_of_the_log(
+async def test_many_clients_that_recover_from_one_position_share_the_reads_of_the_log(
     one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(10):
@@ -131,7 +131,7 @@ async def test_many_who_return_to_one_position_share_the_reads_of_the_log(
     assert reads.count <= 2
 
 
-async def test_notices_of_a_crowd_leave_in_few_frames_and_in_order(
+async def test_notices_of_many_users_are_published_in_few_frames_and_in_order(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     size = 60
@@ -163,7 +163,7 @@ async def test_notices_of_a_crowd_leave_in_few_frames_and_in_order(
         assert told[size:] == [("ghost", "joined"), ("ghost", "left")]
 
 
-async def test_a_join_of_a_crowded_room_lists_it_once_in_a_while(
+async def test_joins_of_a_crowded_room_share_a_cached_listing(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     async with crowd(stack, http, room, CROWD) as (one, _):
@@ -188,7 +188,7 @@ async def test_a_join_of_a_crowded_room_lists_it_once_in_a_while(
         assert (await one.presence.roster(room)).names.keys() >= {f"fan{n:03}" for n in range(20)}
 
 
-async def test_who_was_cut_off_together_is_looked_for_with_one_listing(
+async def test_users_that_disconnect_together_cause_one_listing(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     async with crowd(stack, http, room, 3) as (one, users):

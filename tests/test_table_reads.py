@@ -1,4 +1,4 @@
-"""Rows are read as azure-data-tables reads them, whatever is in them and however many there are."""
+"""Rows of any content and number are read as azure-data-tables reads them."""
 
 import asyncio
 import uuid
@@ -82,7 +82,7 @@ def test_a_row_is_read_as_the_sdk_reads_it(
 
 
 def plain(value: Any) -> Any:
-    """A value of the SDK; its datetimes are of a class of their own."""
+    """A value of the SDK; its datetimes have their own class."""
     return datetime.fromisoformat(value.isoformat()) if isinstance(value, datetime) else value
 
 
@@ -125,7 +125,7 @@ async def test_a_missing_row_and_a_missing_table_are_not_found(
     assert codes == ["ResourceNotFound", "TableNotFound"]
 
 
-async def test_a_wrong_key_is_refused(stack: Stack) -> None:
+async def test_a_wrong_key_is_rejected(stack: Stack) -> None:
     text = stack.tables_connection_string.replace("AccountKey=", "AccountKey=AAAA")
     async with TableServiceClient.from_connection_string(text) as service:
         reader = TableReader(service)
@@ -134,16 +134,16 @@ async def test_a_wrong_key_is_refused(stack: Stack) -> None:
         await reader.close()
 
 
-def answer_row() -> web.Response:
+def row_response() -> web.Response:
     return web.json_response({"odata.etag": "1", "text": "hello"})
 
 
-async def test_a_read_is_repeated_after_a_lost_answer_and_an_overload() -> None:
-    def answer_busy() -> web.Response:
+async def test_a_read_is_repeated_after_a_lost_response_and_an_overload() -> None:
+    def busy_response() -> web.Response:
         return web.Response(status=503, headers={"Retry-After": "0"})
 
     async with (
-        stand_in(lambda: None, answer_busy, answer_row) as server,
+        stand_in(lambda: None, busy_response, row_response) as server,
         TableServiceClient(f"{server.url}/{TABLES_ACCOUNT}", credential=KEY) as service,
     ):
         reader = TableReader(service)

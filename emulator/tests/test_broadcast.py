@@ -26,7 +26,7 @@ async def test_clients_that_read_late_receive_every_message_whole_and_in_order(
     async with run_emulator() as emulator:
         clients = [await emulator.connect(protocol=protocol, groups=["g"]) for _ in range(CLIENTS)]
         await clients.pop().close()
-        # No socket's buffer takes all of them, and nobody reads meanwhile.
+        # They exceed the buffer of each socket, and no client reads meanwhile.
         for text in texts:
             await emulator.call(emulator.service().send_to_group, "g", text)
 
@@ -79,7 +79,7 @@ OTHERS = [
     frames=st.lists(st.one_of(st.integers(1, 10**18), st.sampled_from(OTHERS)), max_size=12),
     cuts=st.lists(st.integers(0, 800), max_size=12),
 )
-def test_no_byte_is_lost_however_the_data_arrives(
+def test_no_byte_is_lost_for_any_split_of_the_data(
     frames: Sequence[int | bytes], cuts: Sequence[int]
 ) -> None:
     inner, acknowledged = RecordingProtocol(), []

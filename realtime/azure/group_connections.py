@@ -1,8 +1,7 @@
 """The connections of a group: their list, and whether there is any.
 
-The service's list is asked for both. A HEAD request would tell whether a group exists, but its
-answer has no Content-Length, and aiohttp closes a connection after such an answer: each question
-would cost a new one.
+Both read the service's list. The HEAD request for a group has a response without Content-Length,
+after which aiohttp closes the connection, so each such request would open a new one.
 """
 
 from collections.abc import AsyncIterator

@@ -1,7 +1,7 @@
 """Reads rows of Table Storage: one by its keys, or those that a filter selects.
 
-These are most of the app's requests to the storage, and azure-data-tables needs twice as long for a
-row and six times as long for 200. As in transactions.py, requests and responses are encoded and
+Most of the app's requests to the storage are reads, and azure-data-tables takes twice as long for
+one row and six times as long for 200. As in transactions.py, requests and responses are encoded and
 parsed here and sent by azure-core's pipeline. The formats:
 learn.microsoft.com/rest/api/storageservices/query-entities
 learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-operations
@@ -67,7 +67,7 @@ class TableReader:
         )
 
     async def read(self, table: str, partition_key: str, row_key: str, **options: Any) -> StoredRow:
-        """The row as it is now. Raises ResourceNotFoundError and other errors of azure-core.
+        """The current row. Raises ResourceNotFoundError and other errors of azure-core.
 
         The options are those of azure-core's pipeline, such as `raw_response_hook`.
         """
@@ -112,7 +112,7 @@ class TableReader:
     ) -> AsyncHttpResponse:
         parts = [f"{name}={quote(value, safe='')}" for name, value in query if value]
         text = "&".join([*parts, self._query] if self._query else parts)
-        # aiohttp sends an address as yarl writes it, and the signature is made of what is sent.
+        # The signature covers the URL as yarl encodes it, because aiohttp sends it like that.
         address = str(URL(f"{url}?{text}" if text else url))
         request = HttpRequest("GET", address, headers=_HEADERS)
         response = await self._client.send_request(request, **options)

@@ -1,8 +1,8 @@
 """Publishes the notices of rooms: "joined", "left" and "renamed".
 
-While a frame of a room is being published, its further notices wait and then leave together in
-the next one. So a single notice is published at once, and a crowd that joins a room of 200 causes
-few frames, of which each is sent to 200 clients.
+While a frame of a room is being published, further notices of the room wait and are published
+together in the next frame. So a single notice is published at once, and many joins of a room of
+200 cause few frames, each of which is sent to 200 clients.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class NoticePublisher:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def publish(self, room: str, change: PresenceChange) -> None:
-        """Return when the notice is published. Raises what the service raises."""
+        """Return when the notice is published. Raises the errors of the service."""
         published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[room].append((change, published))
         if room not in self._tasks:

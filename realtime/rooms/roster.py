@@ -45,7 +45,7 @@ class Roster:
 class FirstPage:
     """The first users of a room by user id, and the number of all.
 
-    For the answer to a join of a crowded room it is cached for some seconds.
+    For the response to a join of a crowded room it is cached for some seconds.
     """
 
     users: list[RoomUser]

@@ -1,7 +1,7 @@
 """Reads the sequence acknowledgements of reliable clients before aiohttp does.
 
-Each client sends one a second. aiohttp takes a task switch for each message, which for ten thousand
-clients is most of what the emulator does.
+Each client sends one per second. aiohttp needs a task switch for each message, which for ten
+thousand clients is most of the processor time of the emulator.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ READ_BUFFER_BYTES = 64 * 1024
 
 
 class AckReader(asyncio.BufferedProtocol):
-    """Stands between a transport and aiohttp's protocol, which gets all that is no acknowledgement.
+    """A filter between a transport and aiohttp's protocol, which gets all other data.
 
     An acknowledgement is read here if it is all that has arrived, one whole frame between two
     messages. `_missing` is the number of bytes until the next frame begins, or None when a

@@ -30,7 +30,7 @@ _Rest = tuple[WebSocketFrameWriter, bytes]
 class ParallelSender:
     """Sends each frame to its writer; the threads start with the first large broadcast.
 
-    `needs_turns` tells whether each frame has to go through its writer, which counts it, records
+    `needs_turns` returns whether each frame has to go through its writer, which counts it, records
     it or applies a fault.
     """
 
@@ -84,7 +84,7 @@ def _write_chunks(chunks: list[list[_Target]]) -> list[_Rest]:
             for descriptor, frame, writer in chunks.pop():
                 try:
                     written = write(descriptor, frame)
-                except OSError:  # The buffer is full, or the client is gone: the transport knows.
+                except OSError:  # The transport handles a full buffer and a lost connection.
                     written = 0
                 if written < len(frame):
                     rests.append((writer, frame[written:]))

@@ -23,7 +23,7 @@ from realtime.rate_limit import RateLimiter
 from realtime.rooms.presence import presence
 from realtime.users.caller import authenticate
 from realtime.users.memberships import memberships
-from realtime.users.moderation import moderate
+from realtime.users.moderation import find_allowed_name, moderate
 from realtime.visibility import is_visible
 
 MAX_STATUS_CHARACTERS = 100
@@ -77,7 +77,7 @@ async def me_change(req: func.HttpRequest) -> Me:
     caller = await authenticate(req.headers)
     body = parse_body(req, ProfileChange)
     _limiter().acquire(caller.user_id)
-    before = await profiles().find(caller.user_id) or Profile(caller.name)
+    before = await profiles().find(caller.user_id) or Profile(await find_allowed_name(caller))
     changed = await _apply(caller, before, body)
     await profiles().put(caller.user_id, changed)
     if changed.name != before.name:

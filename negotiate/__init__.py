@@ -37,7 +37,7 @@ from realtime.streams.status import read_latest
 from realtime.streams.store import stream_store
 from realtime.users.bans import bans
 from realtime.users.caller import check_not_deleted
-from realtime.users.moderation import moderate
+from realtime.users.moderation import find_allowed_name, moderate
 
 GUEST_JITTER_SECONDS = 5.0
 
@@ -145,7 +145,9 @@ async def _respond(
 async def _find_name(caller: Caller) -> str:
     """The name that the user has chosen, or that of the session or the account."""
     profile = None if caller.is_new else await profiles().find_cached(caller.user_id)
-    return profile.name if profile and profile.chosen else caller.name
+    if profile and (profile.chosen or profile.name == caller.name):
+        return profile.name
+    return await find_allowed_name(caller)
 
 
 def _renew(session: Session | None, name: str) -> str | None:

@@ -1,17 +1,19 @@
 """The moderation function: it accepts or rejects a text before the text is stored."""
 
 import asyncio
+import base64
+import json
 import logging
 import uuid
 
 import aiohttp
 import pytest
 
-from local.parts import Part
+from local.parts import Part, Stack, free_ports, start_functions
 from realtime.errors import ApiError
 from realtime.users.moderation import Moderation
 from tests.service import Service
-from tests.strict import KEY
+from tests.strict import KEY, QUIET
 
 REJECTION = "Please say it without swearing."
 
@@ -103,3 +105,36 @@ async def test_a_direct_message_is_moderated(strict: Part, http: aiohttp.ClientS
     )
 
     assert (first.status, response.code) == (200, "moderated")
+
+
+async def test_a_rejected_name_of_an_account_is_replaced(
+    stack: Stack, strict: Part, http: aiohttp.ClientSession
+) -> None:
+    """`strict` has the module of the moderation function in its PYTHONPATH."""
+    settings = {
+        "IDENTITY": "easyauth",
+        "WEBSITE_AUTH_ENABLED": "true",
+        "MODERATE": "word_list:check",
+    }
+    folder = strict.environment["PYTHONPATH"]
+    environment = {**stack.environment, **QUIET, **settings, "PYTHONPATH": folder}
+    part = start_functions(free_ports(1)[0], environment)
+    try:
+        part.wait()
+        names = []
+        for name in ("Darn Bob", "Good Bob"):
+            claims = {"auth_typ": "aad", "claims": [{"typ": "name", "val": name}]}
+            principal = base64.b64encode(json.dumps(claims).encode()).decode()
+            headers = {
+                "X-MS-CLIENT-PRINCIPAL": principal,
+                "X-MS-CLIENT-PRINCIPAL-ID": uuid.uuid4().hex,
+                "X-MS-CLIENT-PRINCIPAL-NAME": "bob@example.com",
+            }
+            url = f"{part.url}/api/negotiate"
+            async with http.post(url, json={}, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+                names.append((await answer.json())["name"])
+    finally:
+        part.stop()
+
+    assert names == ["user", "Good Bob"]

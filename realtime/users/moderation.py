@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from realtime.errors import ApiError
+from realtime.identity.caller import ACCOUNT_DEFAULT_NAME, Caller
 from realtime.settings import InvalidSettingsError, settings
 
 MODERATION_TIMEOUT_SECONDS = 2.0
@@ -59,6 +60,23 @@ async def moderate(sender: str, conversation: str, content: str) -> None:
     """Raises ApiError if the moderation function rejects; without MODERATE everything passes."""
     if moderation := _moderation():
         await moderation.check(sender, conversation, content)
+
+
+async def find_allowed_name(caller: Caller) -> str:
+    """The name of the caller's session, or of the account if moderation accepts it.
+
+    The name of an account comes from its issuer, so it is replaced and not rejected: the user could
+    not choose another one.
+    """
+    if caller.session:
+        return caller.name
+    try:
+        await moderate(caller.user_id, "", caller.name)
+    except ApiError as error:
+        if error.code != "moderated":
+            raise
+        return ACCOUNT_DEFAULT_NAME
+    return caller.name
 
 
 @cache

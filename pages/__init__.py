@@ -8,6 +8,7 @@ from pages import assets, openapi
 from pages.health import HealthReport, HealthStatus, reported_health
 from realtime.azure.web_pubsub import hub
 from realtime.http import Access, endpoint, json_response
+from realtime.identity import sign_in_addresses
 from realtime.settings import settings, split_list
 
 bp = func.Blueprint()
@@ -16,9 +17,8 @@ bp = func.Blueprint()
 @endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC, documented=False)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
     """Get the page."""
-    issuer = settings().oidc_issuer if settings().identity == "oidc" else ""
     policy = assets.content_security_policy(
-        hub().client_endpoint, issuer, split_list(settings().allowed_origins)
+        hub().client_endpoint, await sign_in_addresses(), split_list(settings().allowed_origins)
     )
     return _send_file(req, assets.read_page(settings()), {"Content-Security-Policy": policy})
 

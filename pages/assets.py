@@ -37,6 +37,9 @@ HEADERS = {
     "X-Frame-Options": "DENY",  # For browsers without frame-ancestors.
 }
 
+ORIGIN = r"https?://[A-Za-z0-9.:\[\]-]+"
+"""An issuer's document names its endpoints: other characters could add rules to the policy."""
+
 
 @dataclass(frozen=True)
 class File:
@@ -89,20 +92,23 @@ def read_page(settings: Settings) -> File | None:
 
 
 def content_security_policy(
-    hub: str = "", issuer: str = "", embedding_origins: Iterable[str] = ()
+    hub: str = "", issuer: Iterable[str] = (), embedding_origins: Iterable[str] = ()
 ) -> str:
     """The policy of a page: the app's own files, and the hub and the issuer at these URLs.
 
     Pages of `embedding_origins` may show the page in a frame.
     """
-    addresses = ["'self'", *(["ws" + hub.removeprefix("http")] if hub else [])]
-    if issuer:
-        parts = urlsplit(issuer)
-        addresses.append(f"{parts.scheme}://{parts.netloc}")
-    connections = " ".join(addresses)
+    hubs = ["ws" + hub.removeprefix("http")] if hub else []
+    origins = [origin for url in issuer if re.fullmatch(ORIGIN, origin := _origin_of(url))]
+    connections = " ".join(dict.fromkeys(["'self'", *hubs, *origins]))
     ancestors = " ".join(embedding_origins) or "'none'"
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"connect-src {connections}; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
         f"frame-ancestors {ancestors}"
     )
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -45,7 +45,7 @@ class StockQuotes:
             },
         }
         reason = self.throttle.reason
-        return Stale(data, f"{self.provider.source}: {reason}") if reason else data
+        return Stale(data, f"{self.provider.title} {reason}") if reason else data
 
     async def _fetch_quotes(self, last: Mapping[str, Data], now: datetime) -> dict[str, Data]:
         """New quotes of the symbols that were read longest ago; those never read come first."""

@@ -42,7 +42,7 @@ class WeatherReports:
             ],
         }
         reason = self.throttle.reason
-        return Stale(data, f"{self.provider.source}: {reason}") if reason else data
+        return Stale(data, f"{self.provider.title} {reason}") if reason else data
 
     async def _fetch_reports(self, now: datetime) -> dict[str, Data]:
         try:

@@ -20,6 +20,12 @@ def identity_provider() -> IdentityProvider:
     return Guest(session_signer())
 
 
+async def sign_in_addresses() -> list[str]:
+    """The URLs that the page calls to sign users in: there are some with OpenID Connect only."""
+    provider = identity_provider()
+    return await provider.sign_in_addresses() if isinstance(provider, OpenIdConnect) else []
+
+
 @cache
 def session_signer() -> SessionSigner:
     """Signs the sessions of this process, and verifies those of the previous secret too."""

@@ -46,6 +46,7 @@ class Issuer:
         self._audience = audience
         self._clock = clock
         self._keys: Keys = {}
+        self._token_endpoint = ""
         self._cached_until = self._next_read_at = clock()
         self._reading = asyncio.Lock()
 
@@ -64,6 +65,14 @@ class Issuer:
             )
         except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError):
             raise ApiError("unauthenticated", "The token is not valid.") from None
+
+    async def read_addresses(self) -> list[str]:
+        """The URLs that a page calls to sign in: the issuer's and its token endpoint's."""
+        async with self._reading:
+            now = self._clock()
+            if now >= max(self._cached_until, self._next_read_at):
+                await self._refresh()
+        return [one for one in (self._issuer, self._token_endpoint) if one]
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
         if self._must_read(key_id):
@@ -104,6 +113,7 @@ class Issuer:
                     raise _DiscoveryError(f"its document names the issuer {discovery['issuer']}")
                 keys = (await client.get(discovery["jwks_uri"])).raise_for_status().json()
             found = jwt.PyJWKSet.from_dict(keys)
+            self._token_endpoint = str(discovery.get("token_endpoint", ""))
         except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, *_MALFORMED) as error:
             raise _DiscoveryError(type(error).__name__) from error
         return {key.key_id: key for key in found.keys if key.key_id}
@@ -146,6 +156,10 @@ class OpenIdConnect:
         claims = await self._issuer.verify(bearer_token(headers))
         name = claims.get("name") or claims.get("preferred_username") or ""
         return account_caller(self._issuer_name, str(claims["sub"]), str(name).partition("@")[0])
+
+    async def sign_in_addresses(self) -> list[str]:
+        """The URLs that a page calls to sign in."""
+        return await self._issuer.read_addresses()
 
     async def authenticate_or_create(
         self,

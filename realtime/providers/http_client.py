@@ -18,7 +18,11 @@ MAX_CONCURRENT_REQUESTS = 4
 
 
 class ProviderError(Exception):
-    """The provider gave no usable response. The text has no URL: some URLs contain a key."""
+    """The provider gave no usable response.
+
+    The reason continues a sentence that begins with the provider's name. It has no URL: some URLs
+    contain a key.
+    """
 
     def __init__(self, reason: str, retry_after_seconds: float = 0) -> None:
         super().__init__(reason)
@@ -56,13 +60,15 @@ async def fetch_json(
             async with client.stream("GET", url, params=query, headers=headers) as response:
                 body = await _read_body(response)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ProviderError(type(error).__name__) from None
+        raise ProviderError(f"cannot be reached ({type(error).__name__})") from None
     if response.status_code != 200:
-        raise ProviderError(f"HTTP {response.status_code}", _retry_after_seconds(response))
+        raise ProviderError(
+            f"answered with HTTP {response.status_code}", _retry_after_seconds(response)
+        )
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise ProviderError("a response that is not JSON") from None
+        raise ProviderError("sent a response that is not JSON") from None
 
 
 async def _read_body(response: "httpx.Response") -> bytes:
@@ -70,7 +76,7 @@ async def _read_body(response: "httpx.Response") -> bytes:
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_RESPONSE_BYTES:
-            raise ProviderError(f"a response of more than {MAX_RESPONSE_BYTES} bytes")
+            raise ProviderError(f"sent a response of more than {MAX_RESPONSE_BYTES} bytes")
     return body
 
 

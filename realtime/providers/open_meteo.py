@@ -29,6 +29,7 @@ class OpenMeteo:
     """
 
     source = "open-meteo"
+    title = "Open-Meteo"
     seconds_per_city = 86_400 / 9_600
 
     def __init__(
@@ -44,7 +45,7 @@ class OpenMeteo:
     async def fetch_reports(self, cities: Sequence[City]) -> dict[str, Report]:
         places = await self._locate_cities(cities)
         if not places:
-            raise ProviderError("no city was found")
+            raise ProviderError("knows none of the cities")
         response = await fetch_json(
             self._client,
             f"{self._base_url}/v1/forecast",
@@ -57,7 +58,7 @@ class OpenMeteo:
         )
         forecasts = response if isinstance(response, list) else [response]
         if len(forecasts) != len(places):
-            raise ProviderError("a response in another format")
+            raise ProviderError("sent a response in another format")
         return require_reports(dict(zip(places, map(_parse_forecast, forecasts), strict=True)))
 
     async def _locate_cities(self, cities: Sequence[City]) -> dict[str, Coordinates]:
@@ -77,7 +78,7 @@ class OpenMeteo:
                 self._client, f"{self._geocoding_url}/v1/search", {"name": city.name, "count": "1"}
             )
         if not isinstance(response, dict) or response.get("error"):
-            raise ProviderError("a response in another format")
+            raise ProviderError("sent a response in another format")
         self._coordinates[city.name] = _parse_coordinates(response)
         return self._coordinates[city.name]
 

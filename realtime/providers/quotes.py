@@ -22,6 +22,7 @@ class QuoteProvider(Protocol):
     """A source of quotes. One symbol uses up `seconds_per_symbol` of the provider's free terms."""
 
     source: str
+    title: str
     max_symbols: int
     seconds_per_symbol: float
 
@@ -34,6 +35,7 @@ class TwelveData:
     """twelvedata.com. Free: 800 symbols a day, 8 a minute. Numbers are sent as text."""
 
     source = "twelvedata"
+    title = "Twelve Data"
     max_symbols = 8
     seconds_per_symbol = 86_400 / 800
 
@@ -66,6 +68,7 @@ class Finnhub:
     """finnhub.io. Free: 60 calls a minute, one symbol each. An unknown symbol has zeros."""
 
     source = "finnhub"
+    title = "Finnhub"
     max_symbols = 30
     seconds_per_symbol = 60 / 55
 
@@ -120,10 +123,12 @@ def _parse_quote(opened: object, price: object, volume: object) -> Quote | None:
 def _require_some(quotes: Mapping[str, Quote | None]) -> dict[str, Quote]:
     usable = {symbol: quote for symbol, quote in quotes.items() if quote}
     if not usable:
-        raise ProviderError("a response without a price")
+        raise ProviderError("sent a response without a price")
     return usable
 
 
 def _describe_response(response: object) -> str:
     code = response.get("code") if isinstance(response, dict) else None
-    return f"error code {code}" if isinstance(code, int) else "a response in another format"
+    if isinstance(code, int):
+        return f"answered with error code {code}"
+    return "sent a response in another format"

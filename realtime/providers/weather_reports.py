@@ -36,6 +36,7 @@ class WeatherProvider(Protocol):
     """A source of reports. One city uses up `seconds_per_city` of the provider's free terms."""
 
     source: str
+    title: str
     seconds_per_city: float
 
     async def fetch_reports(self, cities: Sequence[City]) -> dict[str, Report]:
@@ -91,5 +92,5 @@ def require_reports(reports: Mapping[str, Report | None]) -> dict[str, Report]:
     """The reports that are not None. Raises ProviderError if there is none."""
     usable = {name: report for name, report in reports.items() if report}
     if not usable:
-        raise ProviderError("a response without a temperature")
+        raise ProviderError("sent a response without a temperature")
     return usable

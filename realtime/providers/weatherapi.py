@@ -15,6 +15,7 @@ class WeatherApi:
     """Free: 100,000 requests a month, one city each. The key is part of the URL."""
 
     source = "weatherapi"
+    title = "WeatherAPI"
     seconds_per_city = 31 * 86_400 / 100_000
 
     def __init__(
@@ -41,7 +42,7 @@ class WeatherApi:
             )
         current = response.get("current") if isinstance(response, dict) else None
         if not isinstance(current, dict):
-            raise ProviderError("a response in another format")
+            raise ProviderError("sent a response in another format")
         condition = current.get("condition")
         condition = condition if isinstance(condition, dict) else {}
         return parse_report(

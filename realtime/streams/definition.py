@@ -20,10 +20,14 @@ MAX_LATE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Stale:
-    """The result of a tick whose source failed: the last good values and the reason."""
+    """The result of a tick whose source failed: the last good values and the reason.
+
+    Everybody can read the reason; `detail` is for the log alone.
+    """
 
     data: Data | None
     reason: str
+    detail: str = ""
 
 
 Tick = Callable[[Frame | None, datetime], Awaitable[Data | Stale | None]]

@@ -26,7 +26,8 @@ class FrameTooLargeError(Exception):
 class StreamState:
     """A stream's row. Without a row it is empty.
 
-    `tick` is the last one that was made, also if it had no frame. `run_id` is the run that has
+    `tick` is the last one that was made, also if it had no frame; `problem` is why its source gave
+    no new values. `run_id` is the run that has
     leased the stream until `lease_end`. `recorded_ms` is the time of the newest history row. Times
     are since 1970, in seconds and milliseconds.
     """
@@ -36,6 +37,7 @@ class StreamState:
     run_id: str = ""
     lease_end: float = 0.0
     recorded_ms: int = 0
+    problem: str = ""
     etag: str | None = None
 
     def covers(self, tick: int, interval_seconds: int) -> bool:
@@ -59,6 +61,7 @@ def make_state_row(stream_name: str, state: StreamState) -> dict[str, Any]:
         "run_id": state.run_id,
         "lease_end": state.lease_end,
         "recorded_ms": (state.recorded_ms, EdmType.INT64),
+        "problem": state.problem,
         "frame": "" if state.frame is None else msgspec.json.encode(state.frame).decode(),
     }
 
@@ -75,6 +78,7 @@ def parse_state(row: Any) -> StreamState:
         run_id=str(row.get("run_id", "")),
         lease_end=float(row.get("lease_end", 0.0)),
         recorded_ms=_parse_int64(row, "recorded_ms"),
+        problem=str(row.get("problem", "")),
         etag=row.metadata["etag"],
     )
 

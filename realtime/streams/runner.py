@@ -55,7 +55,8 @@ class StreamRunner:
             result = await self._call_producer(stream, state.frame, now)
             tick = stream.tick_at(now)
             frame = _make_frame(stream, result, tick, now)
-            made = replace(state, tick=tick, lease_end=lease_end)
+            problem = result.reason if isinstance(result, Stale) else ""
+            made = replace(state, tick=tick, lease_end=lease_end, problem=problem)
             rows = []
             if frame is not None:
                 check_frame_size(frame)
@@ -66,7 +67,8 @@ class StreamRunner:
             written = await self._store.write(stream, state, made, rows)
             if written and frame:
                 await self._publish(stream, state.frame, frame)
-        self.log_state(stream, result.reason if isinstance(result, Stale) else None)
+        failed = isinstance(result, Stale)
+        self.log_state(stream, (result.detail or result.reason) if failed else None)
         return written
 
     def _tick_timeout_seconds(self, stream: Stream) -> float:
@@ -83,7 +85,8 @@ class StreamRunner:
                 # A copy: a producer may change it, and it is compared with the result.
                 return _normalize(await stream.tick(_copy_frame(previous), now))
         except Exception as error:  # noqa: BLE001 - a producer may raise anything
-            return Stale(previous.data if previous else None, describe_error(error))
+            data = previous.data if previous else None
+            return Stale(data, "its producer failed", describe_error(error))
 
     async def _publish(self, stream: Stream, previous: Frame | None, frame: Frame) -> None:
         full = stream.name in self._unpublished or frame.tick % stream.full_every == 0
@@ -110,7 +113,7 @@ class StreamRunner:
 def _normalize(result: Data | Stale | None) -> Data | Stale | None:
     """The result as JSON has it, so that what is stored and what is published are equal."""
     if isinstance(result, Stale):
-        return Stale(_to_json_values(result.data), result.reason)
+        return replace(result, data=_to_json_values(result.data))
     return _to_json_values(result)
 
 

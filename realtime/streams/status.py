@@ -13,7 +13,8 @@ from realtime.streams.store import StreamStore
 class StreamStatus(Struct, frozen=True):
     """A stream is `active` while its ticks are on time; `stale` means that its values are old.
 
-    `off` means that the setting STREAMS_OFF names it: it has no ticks.
+    `off` means that the setting STREAMS_OFF names it: it has no ticks. `problem` is why the last
+    tick had no new values.
     """
 
     name: str
@@ -26,12 +27,16 @@ class StreamStatus(Struct, frozen=True):
     last_tick: int | None
     age_seconds: float | None
     stale: bool
+    problem: str | None
     latest: Frame | None
 
 
 async def read_latest(store: StreamStore, stream: StreamInfo, now: datetime) -> Frame | None:
     """The last frame, marked stale if it is no longer on time."""
-    frame = (await store.read_cached(stream)).frame
+    return _mark_late((await store.read_cached(stream)).frame, stream, now)
+
+
+def _mark_late(frame: Frame | None, stream: StreamInfo, now: datetime) -> Frame | None:
     if frame is None or stream.is_on_time(frame, now):
         return frame
     return msgspec.structs.replace(frame, stale=True)
@@ -40,7 +45,8 @@ async def read_latest(store: StreamStore, stream: StreamInfo, now: datetime) -> 
 async def read_status(
     store: StreamStore, stream: StreamInfo, now: datetime, *, is_off: bool = False
 ) -> StreamStatus:
-    frame = await read_latest(store, stream, now)
+    state = await store.read_cached(stream)
+    frame = _mark_late(state.frame, stream, now)
     return StreamStatus(
         name=stream.name,
         title=stream.title,
@@ -52,5 +58,6 @@ async def read_status(
         last_tick=None if frame is None else frame.tick,
         age_seconds=None if frame is None else round(age_seconds(frame, now), 3),
         stale=frame is None or frame.stale,
+        problem=state.problem or None,
         latest=frame,
     )

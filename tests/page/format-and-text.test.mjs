@@ -1,7 +1,7 @@
 // Messages that look like markup or like addresses, and how names, times and numbers are written.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isOnlyEmoji, mentions, parseBlocks, parseSpans } from "../../web/src/message-text.js";
+import { findMentions, isOnlyEmoji, parseBlocks, parseSpans } from "../../web/src/message-text.js";
 import {
   displayName,
   formatAge,
@@ -113,17 +113,37 @@ test("what only looks like Markdown stays as it was written", () => {
 });
 
 test("a mention is a name after an at sign, not an email address", () => {
+  const mentions = (content, name) => findMentions(content, [name]).has(name.toLowerCase());
+
   assert.equal(mentions("Hello @ann, are you there?", "ann"), true);
   assert.equal(mentions("Hello **@Ann**", "ann"), true);
   assert.equal(mentions("- @ann brings the tables", "ann"), true);
-  for (const content of ["bob@ann", "@anna", "`@ann`", "ann"])
+  for (const content of ["bob@ann", "@anna", "@ann-marie", "`@ann`", "ann", "@ann_b", "@annı"])
     assert.equal(mentions(content, "ann"), false, content);
+});
+
+test("a mentioned name may have any letters and spaces; the longest one is found", () => {
+  const names = ["José", "José García", "张伟", "🎉", "a.b*c"];
+  const found = (content) => [...findMentions(content, names)];
+
+  assert.deepEqual(found("@José García, @张伟 and @🎉!"), ["josé garcía", "张伟", "🎉"]);
+  assert.deepEqual(found("@José and @a.b*c"), ["josé", "a.b*c"]);
+  assert.deepEqual(found("@axb*c @Jose"), []);
+  const spans = parseSpans("Hello @José García!", names);
+  assert.deepEqual(
+    spans.map(({ kind, text }) => [kind, text]),
+    [
+      ["text", "Hello "],
+      ["mention", "@José García"],
+      ["text", "!"],
+    ],
+  );
 });
 
 test("a long text of special signs is parsed in no time", () => {
   const started = performance.now();
   for (const sign of ["*", "_", "`", "```\n", "> ", "@", "- a\n", "http://", "**a", "*a_"])
-    parseBlocks(sign.repeat(Math.floor(4000 / sign.length)));
+    parseBlocks(sign.repeat(Math.floor(4000 / sign.length)), ["ann", "@", "*a_", "- a"]);
 
   assert.ok(performance.now() - started < 2_000);
 });

@@ -23,6 +23,32 @@ async def test_two_people_talk(enter: Enter) -> None:
     await ann.screenshot("two-people-talk")
 
 
+async def test_a_name_is_changed_without_leaving(enter: Enter, room: str) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await ann.sends("as ann")
+    await bob.sees("as ann")
+    user_id = await ann.user_id()
+
+    await ann.page.get_by_role("button", name="ann", exact=True).click()
+    dialog = ann.page.get_by_role("dialog", name="Your name")
+    await dialog.get_by_label("Your name").fill("\u202e")
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog.get_by_role("alert")).not_to_be_empty()
+    await dialog.get_by_label("Your name").fill("Anna 伟")
+    await dialog.get_by_role("button", name="Save").click()
+
+    await expect(dialog).to_be_hidden()
+    await expect(ann.page.locator("#user")).to_have_text("AAnna 伟")
+    await expect(bob.page.locator("#users")).to_contain_text("Anna 伟")
+    await expect(bob.page.get_by_text("ann is now called Anna 伟")).to_be_visible()
+    await ann.sends("as Anna")
+    await expect(bob.page.locator(".msg .name").last).to_have_text("Anna 伟")
+    await ann.page.reload()
+    await ann.is_live()
+    await expect(ann.page.locator("#user")).to_have_text("AAnna 伟")
+    assert await ann.user_id() == user_id
+
+
 async def test_someone_who_comes_late_sees_what_was_sent(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("first")

@@ -2,6 +2,7 @@
 
 import re
 from asyncio import gather
+from typing import Literal
 
 import pytest
 from playwright.async_api import Locator, expect
@@ -115,7 +116,8 @@ async def test_light_markdown_is_shown_and_markup_is_text(enter: Enter) -> None:
     await ann.screenshot("markdown")
 
 
-async def test_who_is_mentioned_sees_it(enter: Enter) -> None:
+async def test_who_is_mentioned_sees_it(enter: Enter, post: Post, room: str) -> None:
+    """The server's list of user ids decides, not the text."""
     ann, bob = await gather(enter("ann"), enter("bob"))
 
     await ann.sends("Good morning @bob")
@@ -123,6 +125,111 @@ async def test_who_is_mentioned_sees_it(enter: Enter) -> None:
     await bob.sees("Good morning @bob")
     await expect(bob.page.locator(".msg.mentioned mark")).to_have_text("@bob")
     await expect(ann.page.locator(".msg.mentioned")).to_have_count(0)
+    await post(f"/api/rooms/{room}/message", {"from": "ann", "content": "nobody: @bob"})
+    await bob.sees("Good morning @bob", "nobody: @bob")
+    await expect(bob.page.locator(".msg.mentioned")).to_have_count(1)
+
+
+async def test_of_two_users_with_one_name_the_chosen_one_is_mentioned(enter: Enter) -> None:
+    name = "Zoë van 伟"
+    ann, one, other = await gather(enter("ann"), enter(name), enter(name))
+    chosen = await one.user_id()
+    options = ann.page.get_by_role("listbox", name="People in this room").get_by_role("option")
+    labels = ann.page.locator("#users .item .label")
+    await expect(labels).to_have_text(["ann (you)", name, name])
+    await ann.page.locator("#message-input").focus()
+
+    await ann.page.keyboard.type("@Zoë v")
+    await expect(options).to_have_count(2)
+    await options.filter(has_text=chosen).click()
+    await ann.page.keyboard.type("only you")
+    await ann.page.keyboard.press("Enter")
+
+    await one.sees(f"@{name} only you")
+    await other.sees(f"@{name} only you")
+    await expect(one.page.locator(".msg.mentioned mark")).to_have_text(f"@{name}")
+    await expect(other.page.locator(".msg.mentioned")).to_have_count(0)
+    await expect(other.page.locator(".msg span.mention")).to_have_text(f"@{name}")
+
+
+async def test_a_message_is_answered_by_mouse_touch_and_keyboard(
+    enter: Enter, post: Post, room: str
+) -> None:
+    await write_messages(post, room, 300)
+    ann, bob = await gather(enter("ann"), enter("bob", has_touch=True, is_mobile=True))
+    await ann.page.goto(f"{ann.page.url}&seq=7")
+    seventh = ann.page.locator('.msg[data-seq="7"]')
+    text = str(await seventh.locator(".text").text_content())
+    answered = ann.page.locator("#answered")
+
+    await choose(ann, seventh, "Reply")
+    await expect(answered).to_contain_text(text)
+    await expect(ann.page.locator("#message-input")).to_be_focused()
+    await ann.sends("by mouse")
+    await expect(answered).to_be_hidden()
+
+    # The message is not loaded: it is fetched for the quote, and again for the jump to it.
+    quote = bob.page.locator(".msg .reply").last
+    await expect(quote).to_contain_text("Reply to")
+    await expect(quote.locator("span").last).to_have_text(text)
+    await quote.tap()
+    linked = bob.page.locator(".msg.linked")
+    await expect(linked).to_have_attribute("data-seq", "7")
+    await expect(linked).to_be_in_viewport()
+
+    await bob.page.locator("#newest").tap()
+    await bob.page.locator('.msg[data-seq="301"] .more').tap()
+    await bob.page.get_by_role("menuitem", name="Reply").tap()
+    await bob.page.fill("#message-input", "by touch")
+    await bob.page.locator("#send").tap()
+    await expect(ann.page.locator(".msg .reply").last).to_contain_text("Youby mouse")
+
+    keyboard = ann.page.keyboard
+    await ann.page.locator("#log").focus()
+    await keyboard.press("End")
+    await keyboard.press("Enter")
+    await expect(ann.page.get_by_role("menuitem", name="Reply")).to_be_focused()
+    await keyboard.press("Enter")
+    await expect(answered).to_contain_text("by touch")
+    await keyboard.press("Escape")
+    await expect(answered).to_be_hidden()
+    await keyboard.press("Shift+Tab")
+    await ann.page.locator("#log").focus()
+    await keyboard.press("End")
+    await keyboard.press("Enter")
+    await keyboard.press("Enter")
+    await keyboard.type("by keyboard")
+    await keyboard.press("Enter")
+    last = bob.page.locator(".msg .reply").last
+    await expect(last).to_contain_text("Youby touch")
+    await ann.screenshot("replies")
+
+    await choose(ann, ann.page.locator('.msg[data-seq="301"]'), "Delete")
+    await confirm(ann, "Delete")
+    await expect(bob.page.locator('.msg[data-seq="302"] .reply')).to_contain_text(
+        "This message was deleted."
+    )
+
+
+async def test_the_emojis_of_the_menu_are_reached_with_the_arrow_keys(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.sends("one")
+    await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+    keyboard = ann.page.keyboard
+    await ann.page.locator("#log").focus()
+    await keyboard.press("End")
+    await keyboard.press("Enter")
+
+    await keyboard.press("ArrowDown")
+    await keyboard.press("ArrowRight")
+    await expect(ann.page.get_by_label("React with ❤️")).to_be_focused()
+    await keyboard.press("ArrowDown")
+    await expect(ann.page.get_by_role("menuitem", name="Edit")).to_be_focused()
+    await keyboard.press("ArrowUp")
+    await keyboard.press("Enter")
+
+    await expect(ann.page.locator(".reaction")).to_have_text("✅ 1")
+    await expect(focused(ann)).to_contain_text("one")
 
 
 async def test_a_begun_mention_is_completed(enter: Enter) -> None:
@@ -151,10 +258,19 @@ async def test_a_begun_mention_is_completed(enter: Enter) -> None:
     await bob.sees("Hello @bob and @boris and x@bo")
 
 
-async def choose(user: User, row: Locator, item: str) -> None:
+async def choose(
+    user: User,
+    row: Locator,
+    item: str,
+    role: Literal["menuitem", "menuitemcheckbox"] = "menuitem",
+) -> None:
     await row.hover()
     await row.get_by_role("button", name="Message actions").click()
-    await user.page.get_by_role("menuitem", name=item).click()
+    await user.page.get_by_role(role, name=item).click()
+
+
+async def confirm(user: User, action: str) -> None:
+    await user.page.get_by_role("dialog").get_by_role("button", name=action).click()
 
 
 async def test_own_messages_are_edited_and_deleted_and_every_user_reacts(enter: Enter) -> None:
@@ -171,12 +287,13 @@ async def test_own_messages_are_edited_and_deleted_and_every_user_reacts(enter: 
     await ann.sends("first")
     await expect(bob.texts.first).to_have_text("first")
     await expect(bob.page.locator(".edited")).to_have_text("edited")
-    await choose(bob, bob.page.locator('.msg[data-seq="1"]'), "React with 👍")
+    await choose(bob, bob.page.locator('.msg[data-seq="1"]'), "React with 👍", "menuitemcheckbox")
     await expect(first.locator(".reaction")).to_have_text("👍 1")
     await first.locator(".reaction").click()
     await expect(bob.page.locator(".reaction")).to_have_text("👍 2")
     await ann.screenshot("edited-and-reactions")
     await choose(ann, second, "Delete")
+    await confirm(ann, "Delete")
 
     await expect(bob.texts.last).to_have_text("This message was deleted.")
     cleo = await enter("cleo")
@@ -204,6 +321,8 @@ async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(enter: Enter
     await expect(focused(ann)).to_contain_text("three")
     await keyboard.press("Enter")
     await expect(ann.page.get_by_role("menuitem").first).to_be_focused()
+    await keyboard.press("ArrowDown")
+    await keyboard.press("ArrowDown")
     await keyboard.press("ArrowDown")
     await expect(ann.page.get_by_role("menuitem", name="Copy text")).to_be_focused()
     await keyboard.press("Escape")

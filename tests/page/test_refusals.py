@@ -17,8 +17,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack on which a user may send one message a second, and ten at once."""
-    settings = {"MESSAGES_PER_MINUTE": "60", "WEATHER_SCHEDULE": "0 0 0 1 1 *"}
+    """A stack on which a user may send one message a second, and no provider can be reached."""
+    settings = {
+        "MESSAGES_PER_MINUTE": "60",
+        "WEATHER_SCHEDULE": "*/2 * * * * *",
+        "HTTPS_PROXY": "http://127.0.0.1:9",  # no proxy listens there
+    }
     folder = tmp_path_factory.mktemp("limited")
     stack = start_stack(Ports.free(), folder, keep=False, settings=settings)
     try:
@@ -97,7 +101,7 @@ async def test_who_sends_too_fast_reads_one_line_and_everything_is_sent(
     context = await browser.new_context(viewport=WIDE)
     ann = await User.open_page(context, limited.url)
     await ann.join_as("ann")
-    for n in range(30):
+    for n in range(20):
         await ann.sends(f"message {n}")
 
     notice = ann.page.locator("#delivery-notice")
@@ -108,7 +112,22 @@ async def test_who_sends_too_fast_reads_one_line_and_everything_is_sent(
     assert await ann.page.locator(".msg:is(.sending, .unconfirmed)").count() <= 1
     await expect(ann.page.locator(".msg.pending")).to_have_count(0, timeout=90_000)
     await expect(notice).to_be_empty()
-    assert await ann.texts.all_text_contents() == [f"message {n}" for n in range(30)]
+    assert await ann.texts.all_text_contents() == [f"message {n}" for n in range(20)]
+    await context.close()
+
+
+async def test_a_stream_that_was_never_read_shows_why(browser: Browser, limited: Stack) -> None:
+    context = await browser.new_context(viewport=WIDE)
+    ann = await User.open_page(context, limited.url)
+    await ann.join_as("ann")
+
+    weather = ann.stream("weather")
+
+    await expect(weather).to_contain_text(
+        "Unavailable: Open-Meteo cannot be reached", timeout=30_000
+    )
+    await expect(weather.locator(".city")).to_have_count(0)
+    await ann.screenshot("unavailable-stream")
     await context.close()
 
 

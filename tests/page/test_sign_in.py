@@ -88,6 +88,7 @@ class SigningIssuer(OwnIssuer):
     """An issuer with a sign-in: authorization code with PKCE, verified by RFC 7636."""
 
     app_url = ""
+    token_url = ""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,10 +96,14 @@ class SigningIssuer(OwnIssuer):
         self.refreshes = 0
         self.expires_in = 600
 
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        return await self._respond(request)
+
     async def _respond(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/.well-known/openid-configuration":
             endpoints = {"authorization": "authorize", "token": "token", "end_session": "logout"}
             urls = {f"{name}_endpoint": f"{self.url}/{path}" for name, path in endpoints.items()}
+            urls["token_endpoint"] = f"{self.token_url or self.url}/token"
             document = {"issuer": self.name, "jwks_uri": f"{self.url}/keys", **urls}
             return web.json_response(document, headers=CORS)
         if request.path == "/authorize":
@@ -138,9 +143,10 @@ class SigningIssuer(OwnIssuer):
         return web.json_response(tokens, headers=CORS)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def issuer() -> AsyncIterator[SigningIssuer]:
-    async with SigningIssuer() as issuer:
+    """Its token endpoint has another origin, as Google's has."""
+    async with SigningIssuer() as issuer, serve(issuer.answer) as issuer.token_url:
         yield issuer
 
 
@@ -152,7 +158,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
     await context.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def app(stack: Stack, issuer: SigningIssuer) -> AsyncIterator[Part]:
     settings = {"OIDC_ISSUER": issuer.url, "OIDC_AUDIENCE": CLIENT_ID, "OIDC_CLIENT_ID": CLIENT_ID}
     part = start_app(stack, IDENTITY="oidc", **settings)
@@ -190,6 +196,7 @@ async def test_a_token_is_renewed_before_it_expires(
 
     await is_live_as(page, "Ann")
     assert issuer.refreshes >= 1
+    issuer.expires_in = 600
 
 
 async def test_an_issuer_that_is_away_is_named(

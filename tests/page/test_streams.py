@@ -38,6 +38,31 @@ async def test_lines_are_drawn(enter: Enter) -> None:
     await expect(stocks.locator(".quote .symbol")).to_have_text("TSLA")
 
 
+async def test_a_chart_begins_with_the_history_of_its_stream(enter: Enter) -> None:
+    """Who comes later, with a browser that has stored nothing, sees the time before too."""
+    ann = await enter("ann")
+    stocks = ann.stream("stock-prices")
+    await expect(stocks.locator(".quote .price")).to_be_visible()
+    await ann.page.wait_for_function(
+        """async () => {
+            const since = new Date(Date.now() - 900_000).toISOString();
+            const answer = await fetch(`/api/streams/stock-prices/history?since=${since}`);
+            return (await answer.json()).points.length >= 10; }"""
+    )
+
+    bob = await enter("bob")
+
+    plot = bob.stream("stock-prices").locator(".plot canvas")
+    await expect(plot).to_be_visible()
+    await bob.stream("stock-prices").locator(".plot").hover(position={"x": 12, "y": 60})
+    when = bob.stream("stock-prices").locator(".quote .when")
+    await expect(when).to_have_text(re.compile(r"^\d\d:\d\d:\d\d$"))
+    shown, now = await when.text_content(), datetime.now().astimezone()
+    hours, minutes, seconds = map(int, str(shown).split(":"))
+    then = now.replace(hour=hours, minute=minutes, second=seconds)
+    assert (now - then).total_seconds() % 86_400 >= 9
+
+
 async def test_a_stream_can_be_switched_off_and_on(enter: Enter) -> None:
     ann = await enter("ann")
     stocks = ann.stream("stock-prices")

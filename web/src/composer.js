@@ -1,7 +1,9 @@
 // Where one writes: grows with the text, sends with Enter, keeps a draft for each conversation.
 import { byId, setText } from "./dom.js";
 import { nameOf } from "./conversation-view.js";
+import { displayName, formatFullTime } from "./format.js";
 import { MentionCompletion } from "./mention-completion.js";
+import { shorten } from "./message-rows.js";
 import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
 
@@ -14,6 +16,8 @@ export class Composer {
   #saveTimer = 0;
   /** The message that is being edited. @type {{conversation: any, seq: number, draft: string}|null} */
   #editing = null;
+  /** The message that is being answered. @type {{seq: number, from: string, content: string}|null} */
+  #answered = null;
 
   /**
    * @param {import("./workspace.js").Workspace} workspace
@@ -27,6 +31,7 @@ export class Composer {
     byId("composer").addEventListener("submit", (event) => this.#send(event));
     this.input.addEventListener("keydown", (event) => this.#keyPressed(event));
     this.input.addEventListener("input", () => this.#edited());
+    byId("stop-answering").addEventListener("click", () => this.#stopReplying());
     addEventListener("pagehide", () => this.#saveDraft());
   }
 
@@ -36,6 +41,20 @@ export class Composer {
     this.#editing = { conversation: this.workspace.current, seq, draft: this.input.value };
     this.input.value = content;
     this.#fit();
+    this.draw();
+    this.input.focus();
+  }
+
+  /** Answers a message; Escape ends it. @param {{seq: number, from: string, content: string}} entry */
+  reply(entry) {
+    this.#stopEditing();
+    this.#answered = entry;
+    this.draw();
+    this.input.focus();
+  }
+
+  #stopReplying() {
+    this.#answered = null;
     this.draw();
     this.input.focus();
   }
@@ -50,9 +69,10 @@ export class Composer {
 
   async #sendEdit(content) {
     const { conversation, seq } = this.#editing;
+    const mentions = this.completion.mentionsIn(content);
     this.#stopEditing();
     try {
-      await conversation.edit(seq, content);
+      await conversation.edit(seq, content, { mentions });
     } catch (error) {
       this.page.notify(texts.changeFailed(texts.refusals[error.code] ?? error.message));
     }
@@ -63,6 +83,7 @@ export class Composer {
     const { key } = this.workspace.current;
     if (this.#key === key) return;
     this.#stopEditing();
+    this.#answered = null;
     this.#saveDraft();
     this.#key = key;
     this.completion.close();
@@ -76,18 +97,35 @@ export class Composer {
     const { current } = this.workspace;
     const excess = this.input.value.length - MAX_CHARACTERS;
     this.input.placeholder = texts.message1(nameOf(current));
-    this.input.disabled = Boolean(current.error);
-    byId("send").disabled = Boolean(current.error) || excess > 0;
+    const isMuted = Boolean(current.mutedUntil && current.mutedUntil > Date.now());
+    const isBlocked = current.kind === "direct" && this.workspace.client.blockedUsers.has(current.userId);
+    const isDisabled = Boolean(current.error) || isMuted || isBlocked;
+    this.input.disabled = isDisabled;
+    byId("send").disabled = isDisabled || excess > 0;
+    this.#drawAnswered();
     setText(byId("message-length"), describeLength(-excess));
     byId("message-length").classList.toggle("error", excess > 0);
     if (this.#editing) return setText(byId("delivery-notice"), texts.editing);
+    if (isMuted) return setText(byId("delivery-notice"), describeMute(current.mutedUntil));
+    if (isBlocked) return setText(byId("delivery-notice"), texts.youBlock(nameOf(current)));
     const isDelayed = current.pending.some(({ code }) => code === "rate_limited");
     setText(byId("delivery-notice"), isDelayed ? texts.tooFast : "");
+  }
+
+  #drawAnswered() {
+    const answered = this.#answered;
+    byId("answered").hidden = !answered;
+    if (!answered) return;
+    const { userId } = this.workspace.client;
+    const name = answered.from === userId ? texts.own : displayName(answered.from);
+    setText(byId("answered-name"), name);
+    setText(byId("answered-text"), shorten(answered.content));
   }
 
   #keyPressed(event) {
     if (this.completion.keyPressed(event)) return;
     if (event.key === "Escape" && this.#editing) return this.#stopEditing();
+    if (event.key === "Escape" && this.#answered) return this.#stopReplying();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     byId("composer").requestSubmit();
@@ -108,11 +146,13 @@ export class Composer {
     this.input.focus();
     if (!content || content.length > MAX_CHARACTERS) return;
     if (this.#editing) return this.#sendEdit(content);
+    const mentions = this.completion.mentionsIn(content);
     try {
-      this.workspace.current.send(content);
+      this.workspace.current.send(content, { mentions, replyTo: this.#answered?.seq });
     } catch {
       return this.page.notify(texts.outboxFull);
     }
+    this.#answered = null;
     this.input.value = "";
     this.#saveDraft();
     this.#fit();
@@ -131,6 +171,10 @@ export class Composer {
     this.input.style.height = `${this.input.scrollHeight}px`;
   }
 }
+
+/** A mute without an end is stored with the last year that a timestamp can have. */
+const describeMute = (until) =>
+  until.getUTCFullYear() === 9999 ? texts.muted : texts.mutedUntil(formatFullTime(until));
 
 function describeLength(left) {
   if (left < 0) return texts.tooLong(-left);

@@ -1,7 +1,6 @@
 // Shows one conversation: a window of rows over its log, however long the log is.
 import { byId, createElement, createIcon, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
-import { displayName, formatDay, formatTime } from "./format.js";
-import { MessageMenu } from "./message-menu.js";
+import { displayName, formatDay, formatFullTime, formatTime } from "./format.js";
 import {
   continuesGroup,
   createDayRow,
@@ -40,18 +39,18 @@ export class ConversationView {
   /**
    * @param {import("./workspace.js").Workspace} workspace
    * @param {(text: string) => void} notify
-   * @param {(entry: any) => void} edit
+   * @param {import("./message-menu.js").MessageMenu} menu
    */
-  constructor(workspace, notify, edit) {
+  constructor(workspace, notify, menu) {
     this.workspace = workspace;
     this.notify = notify;
     this.log = byId("log");
-    const menu = new MessageMenu(workspace, notify, edit);
     this.actions = {
       openDirect: (userId) => workspace.open(`@${userId}`),
       unfold: (seq) => this.#unfold(seq),
       react: (seq, emoji, on) => menu.react(seq, emoji, on),
       openMenu: (button, entry) => menu.open(button, entry),
+      showMessage: (seq) => this.opened(seq),
     };
     this.draw = oncePerFrame(() => this.#draw());
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -188,18 +187,40 @@ export class ConversationView {
   }
 
   #describeMessage(entry, above) {
-    const { userId } = this.workspace.client;
+    const { client, current } = this.workspace;
+    const { userId } = client;
+    const mentions = entry.mentions ?? [];
+    const isFirst = !continuesGroup(above, entry);
     const look = {
       isOwn: entry.from === userId,
-      isFirst: !continuesGroup(above, entry),
+      isFirst,
       isUnfolded: this.#unfolded.has(entry.seq),
-      ownName: userId ? displayName(userId) : "",
+      isBlocked: client.blockedUsers.has(entry.from),
+      isMention: mentions.includes(userId),
+      ownName: mentions.includes(userId) ? displayName(userId) : "",
+      mentionedNames: mentions.map(displayName),
+      role: isFirst && current.kind === "room" ? current.roleOf(entry.from) : "member",
+      quote: entry.reply_to ? this.#findQuote(entry.reply_to) : null,
     };
+    const { quote } = look;
+    const answered = quote?.entry ? (quote.entry.version ?? 0) : String(quote?.entry);
+    const states = [look.isFirst, look.isUnfolded, look.isBlocked, look.role, answered, look.mentionedNames];
     return [
-      `${entry.seq} ${look.isFirst} ${look.isUnfolded} ${entry.version ?? 0}`,
+      `${entry.seq} ${entry.version ?? 0} ${states.join(" ")}`,
       () => createMessageRow(entry, look, this.actions),
     ];
   }
+
+  /** @returns {import("./message-rows.js").Quote} */
+  #findQuote(seq) {
+    const { client, current } = this.workspace;
+    const entry = current.message(seq);
+    if (entry && client.blockedUsers.has(entry.from)) return { seq, entry: { ...entry, content: texts.blockedMessage }, name: "" };
+    return { seq, entry, name: entry ? this.#nameOf(entry) : "" };
+  }
+
+  #nameOf = ({ from, name }) =>
+    from === this.workspace.client.userId ? texts.own : name || displayName(from);
 
   *#describePending(conversation, above) {
     for (const message of conversation.pending) {
@@ -251,13 +272,17 @@ export class ConversationView {
     setText(byId("room-title"), name);
     setAttribute(byId("room-title"), "title", name);
     setText(byId("room-people"), describePresence(conversation));
+    setText(byId("room-topic"), conversation.topic ?? "");
+    setAttribute(byId("room-topic"), "title", conversation.topic || null);
     setText(byId("log-top"), describeTop(conversation, name));
     const isEmpty = conversation.error || (conversation.log.isStarted && !conversation.entries.length);
     byId("log-top").classList.toggle("empty", Boolean(isEmpty));
     byId("newest").hidden = this.#isFollowing;
     const { unread } = conversation;
     setText(byId("newest").lastChild, unread ? texts.newMessages(unread) : texts.newest);
-    const typing = [...(conversation.typingUsers?.keys() ?? [])].map(displayName);
+    const { blockedUsers } = this.workspace.client;
+    const typingUsers = [...(conversation.typingUsers?.keys() ?? [])];
+    const typing = typingUsers.filter((userId) => !blockedUsers.has(userId)).map(displayName);
     setText(byId("typing"), typing.length ? texts.typing(typing) : "");
   }
 
@@ -362,9 +387,11 @@ export class ConversationView {
   }
 }
 
-/** A room with its sign, or the other user's name. */
+/** A room's title, or its name with its sign; or the other user's name. */
 export const nameOf = (conversation) =>
-  conversation.kind === "direct" ? displayName(conversation.userId) : `#${conversation.name}`;
+  conversation.kind === "direct"
+    ? displayName(conversation.userId)
+    : conversation.title || `#${conversation.name}`;
 
 const describeNotices = (notices) => [
   `notices ${notices[0].id} ${notices.length}`,
@@ -392,8 +419,12 @@ function describePresence(conversation) {
   return conversation.isOnline ? texts.directOnline : texts.directOffline;
 }
 
+const describeRemoval = ({ removedUntil }) =>
+  removedUntil ? texts.removedUntil(formatFullTime(removedUntil)) : texts.refusals.removed;
+
 function describeTop(conversation, name) {
   const { error, log } = conversation;
+  if (error?.code === "removed") return describeRemoval(conversation);
   if (error) return texts.refusals[error.code] ?? texts.refused(error.message);
   if (!log.isStarted) return texts.loading;
   if (conversation.isLoading) return texts.loadingEarlier;

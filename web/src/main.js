@@ -2,11 +2,16 @@
 import "./css/app.css";
 import { Client } from "townsquare-client";
 import { Composer } from "./composer.js";
+import { ConversationMenu } from "./conversation-menu.js";
 import { ConversationView } from "./conversation-view.js";
 import { byId, createAvatar, createElement, setAttribute, setChildren, setText } from "./dom.js";
 import { displayName, useNames } from "./format.js";
+import { Menu } from "./menu.js";
+import { MessageMenu } from "./message-menu.js";
 import { Notifications } from "./notifications.js";
 import { Notices } from "./notices.js";
+import { PersonActions } from "./person-actions.js";
+import { editProfile } from "./profile.js";
 import { Settings } from "./settings.js";
 import { Sidebar, formatUnread } from "./sidebar.js";
 import { SignIn } from "./sign-in.js";
@@ -56,8 +61,16 @@ class Page {
       notify,
     });
     this.workspace = workspace;
-    this.sidebar = new Sidebar(workspace);
-    this.view = new ConversationView(workspace, notify, (entry) => this.composer.edit(entry));
+    const menu = new Menu();
+    const people = new PersonActions(workspace, notify);
+    const messageMenu = new MessageMenu(workspace, menu, people, {
+      notify,
+      edit: (entry) => this.composer.edit(entry),
+      reply: (entry) => this.composer.reply(entry),
+    });
+    this.sidebar = new Sidebar(workspace, menu, people);
+    this.view = new ConversationView(workspace, notify, messageMenu);
+    new ConversationMenu(workspace, menu, people, notify);
     this.composer = new Composer(workspace, { sent: () => this.view.showNewest(), notify });
     this.notifications = new Notifications(workspace, notify);
     this.streams = new StreamPanel(client, notify);
@@ -78,7 +91,6 @@ class Page {
     this.view.draw();
     this.composer.draw();
     this.notifications.draw();
-    byId("leave").hidden = current.kind === "direct" || current.key === "lobby";
     const isMuted = muted.has(current.key);
     setAttribute(byId("mute"), "aria-pressed", isMuted);
     byId("mute").title = isMuted ? texts.unmute : texts.mute;
@@ -101,14 +113,16 @@ class Page {
       notify(missed ? texts.backMissed(missed) : texts.backNothingMissed),
     );
     client.on("messages", (conversation, entries) => {
-      const others = entries.filter((entry) => entry.from !== client.userId);
+      const others = entries.filter(
+        ({ from }) => from !== client.userId && !client.blockedUsers.has(from),
+      );
       if (others.length) this.notifications.received(conversation, others);
     });
   }
 
   #observeWindow() {
     const { client } = this;
-    byId("leave").addEventListener("click", () => this.workspace.leave());
+    byId("user").addEventListener("click", () => editProfile(client, () => this.#drawUser()));
     byId("mute").addEventListener("click", () =>
       this.workspace.toggleMuted(this.workspace.current.key),
     );
@@ -153,7 +167,7 @@ class Page {
     const { userId } = this.client;
     if (!userId) return;
     const name = displayName(userId);
-    const label = createElement("span", { class: "label", title: userId }, name);
+    const label = createElement("span", { class: "label" }, name);
     setChildren(byId("user"), [createAvatar(name, "small"), label]);
   }
 

@@ -1,15 +1,22 @@
-// Completes "@na" in the message field with the names of the users in the room.
+// Completes "@na" in the message field with the names of users, and finds whom a text mentions.
 import { byId, createAvatar, createElement, setAttribute, setChildren } from "./dom.js";
 import { displayName } from "./format.js";
+import { findMentions } from "./message-text.js";
 
 const MAX_SUGGESTIONS = 6;
-/** An at sign that begins a word, and what was typed after it, up to the caret. */
-const BEGUN_MENTION = /(?:^|[\s(])@([A-Za-z0-9_-]{0,64})$/;
+/** The server takes so many in one message. */
+const MAX_MENTIONS = 20;
+/** An at sign that begins a word, and what was typed after it, up to the caret: a name may have spaces. */
+const BEGUN_MENTION = /(?:^|[\s(])@((?:[^\s@][^@\n]{0,40})?)$/;
+
+/** @typedef {{userId: string, name: string}} Suggestion */
 
 export class MentionCompletion {
-  /** @type {string[]} */
-  #names = [];
+  /** @type {Suggestion[]} */
+  #suggestions = [];
   #selected = 0;
+  /** Who was chosen for a name, by the name in lower case: several users can have the same. @type {Map<string, string>} */
+  #chosen = new Map();
 
   /** @param {import("./workspace.js").Workspace} workspace @param {HTMLTextAreaElement} input */
   constructor(workspace, input) {
@@ -20,17 +27,31 @@ export class MentionCompletion {
     input.addEventListener("blur", () => this.close());
   }
 
+  /** The ids of the users whom a text mentions. @param {string} content @returns {string[]} */
+  mentionsIn(content) {
+    const text = content.toLowerCase();
+    const users = this.#users().filter(({ name }) => text.includes(`@${name.toLowerCase()}`));
+    const found = findMentions(content, users.map(({ name }) => name));
+    const mentioned = users.filter(({ userId, name }) => {
+      const key = name.toLowerCase();
+      return found.has(key) && (this.#chosen.get(key) ?? userId) === userId;
+    });
+    this.#chosen.clear();
+    return mentioned.slice(0, MAX_MENTIONS).map(({ userId }) => userId);
+  }
+
   /**
    * @param {KeyboardEvent} event
    * @returns {boolean} whether the key was used
    */
   keyPressed(event) {
-    if (!this.#names.length || event.isComposing) return false;
+    const suggestions = this.#suggestions;
+    if (!suggestions.length || event.isComposing) return false;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       const step = event.key === "ArrowDown" ? 1 : -1;
-      this.#selected = (this.#selected + step + this.#names.length) % this.#names.length;
+      this.#selected = (this.#selected + step + suggestions.length) % suggestions.length;
       this.#draw();
-    } else if (event.key === "Enter" || event.key === "Tab") this.#insert(this.#names[this.#selected]);
+    } else if (event.key === "Enter" || event.key === "Tab") this.#insert(suggestions[this.#selected]);
     else if (event.key === "Escape") this.close();
     else return false;
     event.preventDefault();
@@ -38,20 +59,28 @@ export class MentionCompletion {
   }
 
   close() {
-    this.#names = [];
+    this.#suggestions = [];
     this.#draw();
   }
 
-  #update() {
-    const typed = this.#textBeforeCaret().match(BEGUN_MENTION);
+  /** Everybody in the room, and who has written there. @returns {Suggestion[]} */
+  #users() {
     const { current, client } = this.workspace;
-    const users = typed && current.kind === "room" ? [...current.users.keys()] : [];
-    const others = users.filter((userId) => userId !== client.userId).map(displayName);
-    const begun = typed?.[1].toLowerCase() ?? "";
-    const found = others.filter((name) => name.toLowerCase().startsWith(begun));
-    const names = [...new Set(found)].sort().slice(0, MAX_SUGGESTIONS);
-    const isComplete = names.length === 1 && names[0].toLowerCase() === begun;
-    this.#names = isComplete ? [] : names;
+    const inRoom = current.kind === "room" ? current.users.keys() : [current.userId];
+    const ids = new Set([...inRoom, ...current.entries.map(({ from }) => from)]);
+    ids.delete(client.userId ?? "");
+    return [...ids].map((userId) => ({ userId, name: displayName(userId) }));
+  }
+
+  #update() {
+    const begun = this.#textBeforeCaret().match(BEGUN_MENTION)?.[1].toLowerCase();
+    const found = begun === undefined ? [] : this.#users();
+    const suggestions = found
+      .filter(({ name }) => name.toLowerCase().startsWith(begun))
+      .sort((a, b) => a.name.localeCompare(b.name) || a.userId.localeCompare(b.userId))
+      .slice(0, MAX_SUGGESTIONS);
+    const isComplete = suggestions.length === 1 && suggestions[0].name.toLowerCase() === begun;
+    this.#suggestions = isComplete ? [] : suggestions;
     this.#selected = 0;
     this.#draw();
   }
@@ -60,36 +89,40 @@ export class MentionCompletion {
     return this.input.value.slice(0, this.input.selectionStart ?? 0);
   }
 
-  #insert(/** @type {string} */ name) {
+  #insert(/** @type {Suggestion} */ { userId, name }) {
     const before = this.#textBeforeCaret();
     const start = before.lastIndexOf("@");
+    this.#chosen.set(name.toLowerCase(), userId);
     this.input.setRangeText(`@${name} `, start, before.length, "end");
     this.close();
     this.input.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   #draw() {
-    const isOpen = this.#names.length > 0;
+    const isOpen = this.#suggestions.length > 0;
     this.list.hidden = !isOpen;
     setAttribute(this.input, "aria-controls", isOpen ? "mentions" : null);
     setAttribute(this.input, "aria-activedescendant", isOpen ? `mention-${this.#selected}` : null);
     setChildren(
       this.list,
-      this.#names.map((name, index) => this.#createOption(name, index)),
+      this.#suggestions.map((suggestion, index) => this.#createOption(suggestion, index)),
     );
   }
 
-  #createOption(/** @type {string} */ name, /** @type {number} */ index) {
+  #createOption(/** @type {Suggestion} */ suggestion, /** @type {number} */ index) {
+    const { userId, name } = suggestion;
     const attributes = {
       id: `mention-${index}`,
       role: "option",
       "aria-selected": String(index === this.#selected),
     };
-    const option = createElement("li", attributes, createAvatar(name, "small"), name);
+    const isUnique = this.#suggestions.filter((other) => other.name === name).length === 1;
+    const id = !isUnique && createElement("span", { class: "quiet" }, userId);
+    const option = createElement("li", attributes, createAvatar(name, "small"), name, id);
     // Before the field loses its focus.
     option.addEventListener("pointerdown", (/** @type {Event} */ event) => {
       event.preventDefault();
-      this.#insert(name);
+      this.#insert(suggestion);
     });
     return option;
   }

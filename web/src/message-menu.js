@@ -1,109 +1,97 @@
-// The menu of one message: by mouse, touch and keyboard.
-import { byId, createElement, setChildren } from "./dom.js";
-import { displayName } from "./format.js";
+// The menu of one message: reply, react, edit, delete, copy, report, and what its author's menu has.
+import { ask } from "./dialogs.js";
+import { Menu } from "./menu.js";
 import { texts } from "./texts.js";
 
-const QUICK_REACTIONS = ["👍", "❤️", "😂", "🎉"];
+const QUICK_REACTIONS = ["👍", "❤️", "😂", "🎉", "😮", "😢", "👀", "✅"];
+const MAX_REASON_CHARACTERS = 500;
 
 export class MessageMenu {
-  /** @type {HTMLElement|null} */
-  #opener = null;
-
   /**
    * @param {import("./workspace.js").Workspace} workspace
-   * @param {(text: string) => void} notify
-   * @param {(entry: any) => void} edit
+   * @param {Menu} menu
+   * @param {import("./person-actions.js").PersonActions} people
+   * @param {{notify: (text: string) => void, edit: (entry: any) => void, reply: (entry: any) => void}} page
    */
-  constructor(workspace, notify, edit) {
-    this.edit = edit;
+  constructor(workspace, menu, people, page) {
     this.workspace = workspace;
-    this.notify = notify;
-    this.menu = byId("message-menu");
-    this.menu.addEventListener("keydown", (event) => this.#keyPressed(event));
-    this.menu.addEventListener("toggle", ({ newState }) => newState === "closed" && this.#closed());
+    this.menu = menu;
+    this.people = people;
+    this.page = page;
   }
 
-  /** @param {HTMLElement} opener @param {{seq: number, from: string, content: string}} entry */
+  /** @param {HTMLElement} opener @param {import("townsquare-client").Entry} entry */
   open(opener, entry) {
-    this.#opener = opener;
     const { client, current } = this.workspace;
+    const { seq, from, content } = entry;
+    const isOwn = from === client.userId;
+    const mayDelete = isOwn || (current.kind === "room" && current.canModerate(from));
+    const mine = entry.mine ?? [];
+    const choices = QUICK_REACTIONS.map((emoji) => ({
+      text: emoji,
+      label: texts.reactWith(emoji),
+      isPressed: mine.includes(emoji),
+      act: () => this.react(seq, emoji, !mine.includes(emoji)),
+    }));
     const items = [
-      this.#item(texts.copyLink, () =>
-        this.#copy(this.workspace.linkTo(current, entry.seq), texts.linkCopied),
-      ),
-      this.#item(texts.copyText, () => this.#copy(entry.content, texts.textCopied)),
+      { text: texts.reply, act: () => this.page.reply(entry) },
+      { label: texts.react, choices },
+      isOwn && { text: texts.edit, act: () => this.page.edit(entry) },
+      { text: texts.copyLink, act: () => this.#copy(this.workspace.linkTo(current, seq), texts.linkCopied) },
+      { text: texts.copyText, act: () => this.#copy(content, texts.textCopied) },
+      ...this.people.items(from),
+      !isOwn && { text: texts.report, isDangerous: true, act: () => this.#report(current, seq) },
+      mayDelete && { text: texts.delete, isDangerous: true, act: () => this.#delete(current, seq) },
     ];
-    if (entry.from !== client.userId && current.kind === "room")
-      items.push(
-        this.#item(texts.message1(displayName(entry.from)), () =>
-          this.workspace.open(`@${entry.from}`),
-        ),
-      );
-    if (entry.from === client.userId)
-      items.push(
-        this.#item(texts.edit, () => this.edit(entry)),
-        this.#item(texts.delete, () => this.#try(current.delete(entry.seq))),
-      );
-    for (const emoji of QUICK_REACTIONS)
-      items.push(this.#item(texts.reactWith(emoji), () => this.react(entry.seq, emoji, true)));
-    setChildren(this.menu, items);
-    this.menu.showPopover();
-    this.#place(opener);
-    items[0].focus();
+    const row = /** @type {HTMLElement} */ (opener.closest(".msg"));
+    this.menu.open(opener, items.filter(Boolean), row);
   }
 
   /** @param {number} seq @param {string} emoji @param {boolean} on */
-  react(seq, emoji, on) {
-    this.#try(this.workspace.current.react(seq, emoji, on));
-  }
-
-  /** Shows why a change was refused. @param {Promise<void>} change */
-  async #try(change) {
+  async react(seq, emoji, on) {
     try {
-      await change;
+      await this.workspace.current.react(seq, emoji, on);
     } catch (error) {
-      this.notify(texts.changeFailed(texts.refusals[error.code] ?? error.message));
+      this.page.notify(texts.changeFailed(texts.refusals[error.code] ?? error.message));
     }
   }
 
-  #item(text, act) {
-    const onclick = () => {
-      this.menu.hidePopover();
-      act();
-    };
-    return createElement("button", { role: "menuitem", tabindex: "-1", onclick }, text);
+  #delete(conversation, seq) {
+    ask({
+      title: texts.deleteQuestion,
+      text: texts.deleteText,
+      action: texts.delete,
+      submit: () => conversation.delete(seq),
+    });
   }
 
-  /** Below the button, or above it where there is no room; always inside of the window. */
-  #place(opener) {
-    const button = opener.getBoundingClientRect();
-    const { width, height } = this.menu.getBoundingClientRect();
-    const top = button.bottom + height > innerHeight ? button.top - height : button.bottom;
-    this.menu.style.top = `${Math.max(8, top)}px`;
-    this.menu.style.left = `${Math.max(8, Math.min(button.right - width, innerWidth - width - 8))}px`;
-  }
-
-  #keyPressed(event) {
-    const items = [...this.menu.children];
-    const index = items.indexOf(document.activeElement);
-    const steps = { ArrowDown: index + 1, ArrowUp: index - 1, Home: 0, End: -1 };
-    if (!(event.key in steps)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    items.at(steps[event.key] % items.length)?.focus();
-  }
-
-  #closed() {
-    if (document.activeElement === document.body || this.menu.contains(document.activeElement))
-      this.#opener?.closest(".msg")?.focus();
+  #report(conversation, seq) {
+    ask({
+      title: texts.reportQuestion,
+      text: texts.reportText,
+      action: texts.reportAction,
+      fields: [
+        {
+          name: "reason",
+          label: texts.reportReason,
+          type: "long",
+          isRequired: true,
+          maxLength: MAX_REASON_CHARACTERS,
+        },
+      ],
+      submit: async ({ reason }) => {
+        await conversation.report(seq, reason);
+        this.page.notify(texts.reported);
+      },
+    });
   }
 
   async #copy(text, done) {
     try {
       await navigator.clipboard.writeText(text);
-      this.notify(done);
+      this.page.notify(done);
     } catch {
-      this.notify(texts.copyFailed);
+      this.page.notify(texts.copyFailed);
     }
   }
 }

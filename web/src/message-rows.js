@@ -1,12 +1,13 @@
 // How one row of a conversation looks: a message, a pending one, a day, joins and leaves.
 import { createAvatar, createElement, createIcon, hiddenText } from "./dom.js";
 import { displayName, formatFullTime, formatTime } from "./format.js";
-import { createTextNodes, isOnlyEmoji, mentions } from "./message-text.js";
+import { createTextNodes, isOnlyEmoji } from "./message-text.js";
 import { texts } from "./texts.js";
 
 const GROUP_WITHIN_MS = 5 * 60_000;
 const LONG_CHARACTERS = 1_200;
 const LONG_LINES = 18;
+const QUOTE_CHARACTERS = 140;
 
 /** Whether a message continues what the same user wrote just before. */
 export const continuesGroup = (above, { from, timestamp }) =>
@@ -17,21 +18,33 @@ export const createDayRow = (day) => createElement("li", { class: "day" }, creat
 export const createNewRow = () =>
   createElement("li", { class: "day new" }, createElement("span", {}, texts.newDivider));
 
-export const createNoticeRow = (notices) => {
-  const parts = notices.map(({ event, userId }) =>
-    event === "joined" ? texts.joined(displayName(userId)) : texts.left(displayName(userId)),
-  );
-  return createElement("li", { class: "notice-row" }, parts.join(" · "));
-};
+export const createNoticeRow = (notices) =>
+  createElement("li", { class: "notice-row" }, notices.map(describeNotice).join(" · "));
+
+function describeNotice({ event, userId, name, nameBefore }) {
+  if (event === "renamed") return texts.renamed(nameBefore, name);
+  return event === "joined" ? texts.joined(displayName(userId)) : texts.left(displayName(userId));
+}
 
 /**
  * A message. The first of a group shows its author; the others only name it to screen readers.
  * @param {{seq: number|string, from: string, content: string, timestamp: string}} entry
- * @param {{isOwn: boolean, isFirst: boolean, isUnfolded: boolean, ownName: string}} look
- * @param {{openDirect: (userId: string) => void, unfold: (seq: number|string) => void, openMenu: (button: HTMLElement, entry: any) => void}} actions
+ * @param {object} look
+ * @param {boolean} look.isOwn
+ * @param {boolean} look.isFirst
+ * @param {boolean} look.isUnfolded
+ * @param {boolean} look.isBlocked whether this user blocks its author: it is shown on demand
+ * @param {boolean} look.isMention whether it mentions this user
+ * @param {string} look.ownName
+ * @param {string[]} look.mentionedNames
+ * @param {"owner" | "moderator" | "member"} look.role of its author
+ * @param {Quote|null} look.quote what it answers
+ * @param {Record<string, Function>} actions
  */
-export function createMessageRow(entry, { isOwn, isFirst, isUnfolded, ownName }, actions) {
+export function createMessageRow(entry, look, actions) {
+  const { isOwn, isFirst, isUnfolded, isMention, ownName } = look;
   const { seq, from, content, timestamp } = entry;
+  if (look.isBlocked && !isUnfolded) return createBlockedRow(entry, look, actions);
   const name = isOwn ? texts.own : entry.name || displayName(from);
   const when = new Date(timestamp);
   const isFolded = isLong(content) && !isUnfolded;
@@ -40,7 +53,7 @@ export function createMessageRow(entry, { isOwn, isFirst, isUnfolded, ownName },
     { class: classes("text", isOnlyEmoji(content) && "emoji", isFolded && "folded"), dir: "auto" },
     ...(entry.deleted
       ? [createElement("em", { class: "quiet" }, texts.deletedMessage)]
-      : createTextNodes(content, ownName)),
+      : createTextNodes(content, look.mentionedNames, ownName)),
   );
   const time = createElement(
     "time",
@@ -50,7 +63,8 @@ export function createMessageRow(entry, { isOwn, isFirst, isUnfolded, ownName },
   const bubble = createElement(
     "div",
     { class: "bubble" },
-    isFirst ? createByline(name, from, time, isOwn, actions) : hiddenText(`${name}: `),
+    isFirst ? createByline(name, entry, time, look, actions) : hiddenText(`${name}: `),
+    look.quote && createQuote(look.quote, actions),
     createElement(
       "div",
       { class: "text-row" },
@@ -62,7 +76,6 @@ export function createMessageRow(entry, { isOwn, isFirst, isUnfolded, ownName },
     isFolded && createUnfoldButton(seq, actions),
     Object.keys(entry.reactions ?? {}).length > 0 && createReactions(entry, actions),
   );
-  const isMention = !isOwn && ownName && mentions(content, ownName);
   return createElement(
     "li",
     {
@@ -89,11 +102,62 @@ export function createDeliveryState({ state, code, reason }, actions) {
 
 const classes = (...names) => names.filter(Boolean).join(" ");
 
-function createByline(name, userId, time, isOwn, actions) {
-  const title = texts.messageUser(name, userId);
-  const onclick = () => actions.openDirect(userId);
+function createByline(name, { from }, time, { isOwn, role }, actions) {
+  const title = texts.messageUser(name, from);
+  const onclick = () => actions.openDirect(from);
   const author = createElement("button", { class: "name", title, onclick, tabindex: "-1" }, name);
-  return createElement("p", { class: "by" }, isOwn ? hiddenText(`${name} `) : author, " ", time);
+  const badge = role !== "member" && createRoleBadge(role);
+  return createElement("p", { class: "by" }, isOwn ? hiddenText(`${name} `) : author, badge, " ", time);
+}
+
+/** @param {"owner" | "moderator"} role */
+export const createRoleBadge = (role) => createElement("span", { class: "role" }, texts.roles[role]);
+
+/**
+ * @typedef {{seq: number, entry: any, name: string}} Quote `entry` is null for a message that is not
+ *   stored, undefined while it is fetched
+ */
+
+/** The message that another answers, in one line; a click leads to it. @param {Quote} quote */
+function createQuote({ seq, entry, name }, actions) {
+  const content =
+    entry === undefined
+      ? texts.quoteLoading
+      : entry === null
+        ? texts.quoteMissing
+        : entry.deleted
+          ? texts.deletedMessage
+          : shorten(entry.content);
+  const attributes = {
+    class: "reply",
+    title: texts.showQuoted,
+    disabled: !entry,
+    tabindex: "-1",
+    onclick: () => actions.showMessage(seq),
+  };
+  return createElement(
+    "button",
+    attributes,
+    createIcon("reply"),
+    hiddenText(`${texts.replyTo} `),
+    entry && createElement("b", {}, name),
+    createElement("span", {}, content),
+  );
+}
+
+/** The beginning of a text, in one line. */
+export const shorten = (content) => content.slice(0, QUOTE_CHARACTERS).replace(/\s+/g, " ").trim();
+
+/** A message of somebody whom this user blocks. */
+function createBlockedRow({ seq }, { isFirst }, actions) {
+  const show = createElement(
+    "button",
+    { class: "link", tabindex: "-1", onclick: () => actions.unfold(seq) },
+    texts.showBlocked,
+  );
+  const text = createElement("p", { class: "quiet blocked" }, `${texts.blockedMessage} `, show);
+  const attributes = { class: classes("msg", isFirst && "leads"), "data-seq": seq, tabindex: "-1" };
+  return createElement("li", attributes, createElement("div", { class: "bubble" }, text));
 }
 
 function createMenuButton(entry, actions) {

@@ -20,28 +20,37 @@ import { createElement } from "./dom.js";
 
 const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`]+/giu;
 const INLINE =
-  /(?<code>`[^`\n]+`)|(?<bold>\*\*(?=\S)[^*\n]*[^\s*]\*\*)|(?<italic>(?<![\w*_/])(?:\*(?=[^\s*])[^*\n]*[^\s*]\*|_(?=[^\s_])[^_\n]*[^\s_]_)(?![\w*/]))|(?<mention>(?<![\w@.])@[A-Za-z0-9][A-Za-z0-9_-]{0,63})/gu;
+  /(?<code>`[^`\n]+`)|(?<bold>\*\*(?=\S)[^*\n]*[^\s*]\*\*)|(?<italic>(?<![\w*_/])(?:\*(?=[^\s*])[^*\n]*[^\s*]\*|_(?=[^\s_])[^_\n]*[^\s_]_)(?![\w*/]))/gu;
 const EMOJI =
   /^(\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u200d|\ufe0f|[\u{1f1e6}-\u{1f1ff}\u{1f3fb}-\u{1f3ff}]|\s)+$/u;
 
-/** @param {string} content @param {string} [ownName] mentions of it are highlighted @returns {Node[]} */
-export function createTextNodes(content, ownName = "") {
-  return parseBlocks(content).map((block) => createBlock(block, ownName.toLowerCase()));
+/**
+ * @param {string} content @param {string[]} [names] of the mentioned users
+ * @param {string} [ownName] mentions of it are highlighted
+ * @returns {Node[]}
+ */
+export function createTextNodes(content, names = [], ownName = "") {
+  return parseBlocks(content, names).map((block) => createBlock(block, ownName.toLowerCase()));
 }
 
-/** The blocks of a message, from top to bottom. @param {string} content @returns {Block[]} */
-export function parseBlocks(content) {
+/**
+ * The blocks of a message, from top to bottom.
+ * @param {string} content @param {string[]} [names] of the mentioned users
+ * @returns {Block[]}
+ */
+export function parseBlocks(content, names = []) {
+  const parseText = (text) => parseSpans(text, names);
   /** @type {Block[]} */
   const blocks = [];
   const lines = content.split("\n");
   /** @type {string[]} */
   let paragraph = [];
   const endParagraph = () => {
-    if (paragraph.length) blocks.push({ kind: "paragraph", spans: parseSpans(paragraph.join("\n")) });
+    if (paragraph.length) blocks.push({ kind: "paragraph", spans: parseText(paragraph.join("\n")) });
     paragraph = [];
   };
   for (let index = 0; index < lines.length; ) {
-    const found = parseSpecialBlock(lines, index);
+    const found = parseSpecialBlock(lines, index, parseText);
     if (found) {
       endParagraph();
       blocks.push(found.block);
@@ -63,10 +72,10 @@ const ORDERED = /^\s{0,3}(\d{1,4})[.)]\s+/;
 
 /**
  * The code, quote or list that begins at a line.
- * @param {string[]} lines @param {number} start
+ * @param {string[]} lines @param {number} start @param {(text: string) => Span[]} parseText
  * @returns {{block: Block, next: number}|null} with the line after it; null for plain text
  */
-function parseSpecialBlock(lines, start) {
+function parseSpecialBlock(lines, start, parseText) {
   const line = lines[start];
   if (FENCE.test(line)) {
     const end = lines.findIndex((one, n) => n > start && CLOSING_FENCE.test(one));
@@ -77,9 +86,9 @@ function parseSpecialBlock(lines, start) {
   if (!pattern) return null;
   const next = endOf(lines, start, pattern);
   const texts = lines.slice(start, next).map((one) => one.replace(pattern, ""));
-  if (pattern === QUOTE) return { block: { kind: "quote", spans: parseSpans(texts.join("\n")) }, next };
+  if (pattern === QUOTE) return { block: { kind: "quote", spans: parseText(texts.join("\n")) }, next };
   const first = Number(line.match(ORDERED)?.[1] ?? 1);
-  const items = texts.map(parseSpans);
+  const items = texts.map(parseText);
   return { block: { kind: "list", isOrdered: pattern === ORDERED, start: first, items }, next };
 }
 
@@ -88,40 +97,65 @@ function endOf(lines, start, pattern) {
   return end < 0 ? lines.length : end;
 }
 
-/** Links first: what is inside an address is not formatting. @param {string} content @returns {Span[]} */
-export function parseSpans(content) {
+/**
+ * Links first: what is inside an address is not formatting.
+ * @param {string} content @param {string[]} [names] of the mentioned users
+ * @returns {Span[]}
+ */
+export function parseSpans(content, names = []) {
+  const mention = createMentionPattern(names);
   const spans = [];
   let position = 0;
   for (const found of content.matchAll(LINK)) {
     const text = withoutTail(found[0]);
     const href = safeAddress(text);
     if (!href || isInCode(content, found.index)) continue;
-    spans.push(...parseInline(content.slice(position, found.index)));
+    spans.push(...parseInline(content.slice(position, found.index), mention));
     spans.push({ kind: "link", text, href });
     position = found.index + text.length;
   }
-  return [...spans, ...parseInline(content.slice(position))];
+  return [...spans, ...parseInline(content.slice(position), mention)];
 }
 
-/** @param {string} text @returns {Span[]} */
-function parseInline(text) {
+/** @param {string} text @param {RegExp|null} mention @returns {Span[]} */
+function parseInline(text, mention) {
   const spans = [];
   let position = 0;
   for (const found of text.matchAll(INLINE)) {
     const [source] = found;
-    if (found.index > position) spans.push({ kind: "text", text: text.slice(position, found.index) });
-    spans.push(inlineSpan(found.groups, source));
+    spans.push(...splitMentions(text.slice(position, found.index), mention));
+    spans.push(inlineSpan(found.groups, source, mention));
     position = found.index + source.length;
+  }
+  return [...spans, ...splitMentions(text.slice(position), mention)];
+}
+
+function inlineSpan({ code, bold }, source, mention) {
+  if (code) return { kind: "code", text: source.slice(1, -1) };
+  const inner = bold ? source.slice(2, -2) : source.slice(1, -1);
+  return { kind: bold ? "bold" : "italic", text: inner, children: parseInline(inner, mention) };
+}
+
+/** @param {string} text @param {RegExp|null} mention @returns {Span[]} */
+function splitMentions(text, mention) {
+  const spans = [];
+  let position = 0;
+  for (const { 0: source, index } of mention ? text.matchAll(mention) : []) {
+    if (index > position) spans.push({ kind: "text", text: text.slice(position, index) });
+    spans.push({ kind: "mention", text: source });
+    position = index + source.length;
   }
   if (position < text.length) spans.push({ kind: "text", text: text.slice(position) });
   return spans;
 }
 
-function inlineSpan({ code, bold, mention }, source) {
-  if (code) return { kind: "code", text: source.slice(1, -1) };
-  if (mention) return { kind: "mention", text: source };
-  const inner = bold ? source.slice(2, -2) : source.slice(1, -1);
-  return { kind: bold ? "bold" : "italic", text: inner, children: parseInline(inner) };
+/** An at sign and one of these names, as words of their own; null without names. */
+function createMentionPattern(names) {
+  if (!names.length) return null;
+  const longestFirst = [...new Set(names)].sort((a, b) => b.length - a.length);
+  const escaped = longestFirst.map((name) => name.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"));
+  const letter = "[\\p{L}\\p{M}\\p{N}_]";
+  return new RegExp(`(?<![\\p{L}\\p{M}\\p{N}_@.])@(?:${escaped.join("|")})(?!-?${letter})`, "giu");
 }
 
 const isInCode = (content, index) => {
@@ -152,15 +186,20 @@ function createSpan({ kind, text, href, children }, ownName) {
   return createElement(isOwn ? "mark" : "span", { class: "mention" }, text);
 }
 
-/** Whether a message mentions this name. @param {string} content @param {string} name */
-export function mentions(content, name) {
-  const wanted = `@${name}`.toLowerCase();
-  const inSpans = (spans) =>
-    spans.some(
-      ({ kind, text, children }) =>
-        (kind === "mention" && text.toLowerCase() === wanted) || (children && inSpans(children)),
-    );
-  return parseBlocks(content).some(({ spans, items }) => inSpans(spans ?? items?.flat() ?? []));
+/**
+ * Which of these names a text mentions, in lower case.
+ * @param {string} content @param {string[]} names @returns {Set<string>}
+ */
+export function findMentions(content, names) {
+  const found = new Set();
+  const search = (spans) => {
+    for (const { kind, text, children } of spans) {
+      if (kind === "mention") found.add(text.slice(1).toLowerCase());
+      if (children) search(children);
+    }
+  };
+  for (const { spans, items } of parseBlocks(content, names)) search(spans ?? items?.flat() ?? []);
+  return found;
 }
 
 /** A few emoji and nothing else are shown large. */

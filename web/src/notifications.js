@@ -2,7 +2,6 @@
 import { byId } from "./dom.js";
 import { displayName } from "./format.js";
 import { nameOf } from "./conversation-view.js";
-import { mentions } from "./message-text.js";
 import { formatUnread } from "./sidebar.js";
 import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
@@ -43,11 +42,11 @@ export class Notifications {
     byId("page-icon").href = unread ? badgeIcon(formatUnread(unread)) : this.#iconHref;
   }
 
-  #isWanted(conversation, { content }) {
+  #isWanted(conversation, { mentions }) {
     const choice = readItem("notifications") ?? "none";
     if (choice === "all") return true;
-    const name = displayName(this.workspace.client.userId ?? "");
-    return choice === "mentions" && (conversation.kind === "direct" || mentions(content, name));
+    const isMention = mentions?.includes(this.workspace.client.userId);
+    return choice === "mentions" && (conversation.kind === "direct" || isMention);
   }
 
   /** The permission is asked for when the user chooses notifications, not before. */

@@ -3,11 +3,15 @@
 /** Longer without a value than this many steps is a gap, and is drawn as one. */
 const GAP_STEPS = 3.5;
 
+/** @typedef {{time: number, step: number, values: Record<string, number|null>}} Row */
+
 export class Series {
-  /** Seconds since 1970, rising. @type {number[]} */
+  /** In the order of time. @type {Row[]} */
+  #rows = [];
+  /** Seconds since 1970, rising; with a time without values in each gap. @type {number[]} */
   times = [];
   /** @type {Map<string, (number|null)[]>} */
-  columns = new Map();
+  #columns = new Map();
 
   /** @param {number} step seconds between two values @param {number} span length in seconds */
   constructor(step, span) {
@@ -15,47 +19,52 @@ export class Series {
     this.span = span;
   }
 
-  /** @param {number} time @param {Record<string, number|null>} values */
+  /** Adds the newest values. @param {number} time @param {Record<string, number|null>} values */
   add(time, values) {
-    const last = this.times.at(-1);
-    if (last !== undefined && time <= last) return;
-    if (last !== undefined && time - last > this.step * GAP_STEPS) this.#row(last + this.step, {});
-    this.#row(time, values);
-    this.#removeBefore(time - this.span);
+    const last = this.#rows.at(-1);
+    if (last && time <= last.time) return;
+    const row = { time, step: this.step, values };
+    this.#append(row, last);
+    this.#rows.push(row);
+    if (this.#rows[0].time < time - this.span) this.#arrange();
+  }
+
+  /**
+   * Adds recorded values between and before those that are here.
+   * @param {{time: number, values: Record<string, number|null>}[]} recorded
+   * @param {number} step seconds between two of them
+   */
+  merge(recorded, step) {
+    const byTime = new Map(recorded.map((one) => [one.time, { ...one, step }]));
+    for (const row of this.#rows) byTime.set(row.time, row);
+    this.#rows = [...byTime.values()].sort((a, b) => a.time - b.time);
+    this.#arrange();
   }
 
   /** @returns {(number|null)[]} */
   column(name) {
-    return this.columns.get(name) ?? this.times.map(() => null);
+    return this.#columns.get(name) ?? this.times.map(() => null);
   }
 
-  toJSON() {
-    return { times: this.times, columns: [...this.columns] };
+  #arrange() {
+    const begin = (this.#rows.at(-1)?.time ?? 0) - this.span;
+    this.#rows = this.#rows.filter(({ time }) => time >= begin);
+    this.times = [];
+    this.#columns.clear();
+    this.#rows.forEach((row, index) => this.#append(row, this.#rows[index - 1]));
   }
 
-  restore({ times, columns }, now) {
-    if (this.times.length) return;
-    [this.times, this.columns] = [times, new Map(columns)];
-    this.#removeBefore(now - this.span);
+  /** @param {Row} row @param {Row} [before] */
+  #append(row, before) {
+    const step = Math.max(row.step, before?.step ?? 0);
+    if (before && row.time - before.time > step * GAP_STEPS) this.#appendValues(before.time + step, {});
+    this.#appendValues(row.time, row.values);
   }
 
-  #row(time, values) {
-    for (const name of Object.keys(values)) {
-      if (!this.columns.has(name))
-        this.columns.set(
-          name,
-          this.times.map(() => null),
-        );
-    }
+  #appendValues(time, values) {
+    for (const name of Object.keys(values))
+      if (!this.#columns.has(name)) this.#columns.set(name, this.times.map(() => null));
     this.times.push(time);
-    for (const [name, column] of this.columns) column.push(values[name] ?? null);
-  }
-
-  #removeBefore(before) {
-    let old = 0;
-    while (old < this.times.length && this.times[old] < before) old += 1;
-    if (!old) return;
-    this.times.splice(0, old);
-    for (const column of this.columns.values()) column.splice(0, old);
+    for (const [name, column] of this.#columns) column.push(values[name] ?? null);
   }
 }

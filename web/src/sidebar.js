@@ -1,7 +1,9 @@
 // Shows the rooms, the direct conversations and who is online in the room.
 import { LOBBY } from "./address.js";
-import { byId, createAvatar, createElement, hiddenText, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
+import { byId, createAvatar, createElement, createIcon, hiddenText, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
 import { displayName, formatInteger } from "./format.js";
+import { Directory, toRoomName } from "./directory.js";
+import { createRoleBadge } from "./message-rows.js";
 import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
 
@@ -13,9 +15,17 @@ export class Sidebar {
   #items = new Map();
   #filter = "";
 
-  /** @param {import("./workspace.js").Workspace} workspace */
-  constructor(workspace) {
+  /**
+   * @param {import("./workspace.js").Workspace} workspace
+   * @param {import("./menu.js").Menu} menu
+   * @param {import("./person-actions.js").PersonActions} people
+   */
+  constructor(workspace, menu, people) {
     this.workspace = workspace;
+    this.menu = menu;
+    this.people = people;
+    this.directory = new Directory(workspace);
+    byId("browse-rooms").addEventListener("click", () => this.directory.open());
     this.collapsed = new Set(readItem("collapsed") ?? []);
     this.draw = oncePerFrame(() => this.#draw());
     byId("join-form").addEventListener("submit", (event) => this.#join(event));
@@ -32,7 +42,7 @@ export class Sidebar {
     const { client } = this.workspace;
     const rooms = [...client.rooms.values()].filter((room) => room.isWanted);
     const directs = [...client.directs.values()];
-    this.#drawSection("rooms", this.#arrange(rooms, (room) => room.name));
+    this.#drawSection("rooms", this.#arrange(rooms, (room) => room.title || room.name));
     this.#drawSection("directs", this.#arrange(directs, (one) => displayName(one.userId)));
     byId("directs-section").hidden = directs.length === 0;
     this.#drawUsers();
@@ -68,9 +78,12 @@ export class Sidebar {
   #conversationItem(conversation) {
     const isCurrent = conversation === this.workspace.current;
     const isMuted = this.workspace.muted.has(conversation.key);
-    const { key, unread, error } = conversation;
-    const look = [isCurrent, unread, isMuted, error?.code].join("/");
-    const name = conversation.kind === "direct" ? displayName(conversation.userId) : conversation.name;
+    const { key, unread, mentions, error } = conversation;
+    const name =
+      conversation.kind === "direct"
+        ? displayName(conversation.userId)
+        : conversation.title || conversation.name;
+    const look = [isCurrent, unread, mentions, isMuted, error?.code, name].join("/");
     return this.#reuse(`conversation ${key}`, look, () =>
       createElement(
         "li",
@@ -87,6 +100,9 @@ export class Sidebar {
             ? createAvatar(name, "small")
             : createElement("span", { class: "hash", "aria-hidden": "true" }, "#"),
           createElement("span", { class: "label" }, name),
+          mentions > 0 &&
+            !isCurrent &&
+            createElement("b", { class: "badge mention" }, `@${formatUnread(mentions)}`, hiddenText(texts.unreadMentions)),
           unread > 0 &&
             !isCurrent &&
             createElement(
@@ -126,15 +142,18 @@ export class Sidebar {
   }
 
   #userItem(userId, isMe) {
+    const { client, current } = this.workspace;
     const name = displayName(userId);
-    return this.#reuse(`user ${userId}`, String(isMe), () =>
+    const role = current.roleOf(userId);
+    const isBlocked = client.blockedUsers.has(userId);
+    return this.#reuse(`user ${userId}`, [name, isMe, role, isBlocked].join("/"), () =>
       createElement(
         "li",
-        {},
+        { class: "person" },
         createElement(
           "button",
           {
-            class: "item",
+            class: `item${isBlocked ? " muted" : ""}`,
             disabled: isMe,
             title: isMe ? userId : texts.messageUser(name, userId),
             onclick: () => this.workspace.open(`@${userId}`),
@@ -146,9 +165,20 @@ export class Sidebar {
             name,
             isMe && createElement("span", { class: "quiet" }, texts.you),
           ),
+          isBlocked && createElement("span", { class: "role" }, texts.isBlocked),
+          role !== "member" && createRoleBadge(role),
         ),
+        !isMe && this.#createUserMenuButton(userId, name),
       ),
     );
+  }
+
+  #createUserMenuButton(userId, name) {
+    const label = texts.personActions(name);
+    const attributes = { class: "plain more", "aria-label": label, title: label, "aria-haspopup": "menu" };
+    const button = createElement("button", attributes, createIcon("more"));
+    button.addEventListener("click", () => this.menu.open(button, this.people.items(userId)));
+    return button;
   }
 
   /** The element made for this look of it, or a new one; a focused one keeps the focus. */
@@ -212,7 +242,7 @@ export class Sidebar {
   #join(event) {
     event.preventDefault();
     const input = byId("join-name");
-    const name = input.value.trim().replace(/^#/, "").replace(/\s+/g, "-");
+    const name = toRoomName(input.value);
     if (!name) return input.focus();
     try {
       this.workspace.open(name);

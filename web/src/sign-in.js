@@ -1,4 +1,5 @@
 // Who uses this page: a guest with a name, or somebody whom the platform or an issuer signs in.
+import { ask } from "./dialogs.js";
 import { byId, setText } from "./dom.js";
 import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
@@ -56,11 +57,12 @@ export class SignIn {
 
   /** @param {() => void} signOut */
   confirmSignOut(signOut) {
-    const dialog = byId("sign-out-dialog");
-    setText(byId("sign-out-text"), this.isGuest ? texts.signOutWarning : texts.signOutPlain);
-    dialog.onclose = () => dialog.returnValue === "sign-out" && signOut();
-    dialog.returnValue = "";
-    dialog.showModal();
+    ask({
+      title: texts.signOutQuestion,
+      text: this.isGuest ? texts.signOutWarning : texts.signOutPlain,
+      action: texts.signOut,
+      submit: signOut,
+    });
   }
 
   signedOut() {

@@ -9,6 +9,9 @@ import { texts } from "./texts.js";
 import { onThemeChange } from "./theme.js";
 import { WeatherCard } from "./weather.js";
 
+/** How often a stream that has no frame is asked about. */
+const STATUS_INTERVAL_MS = 30_000;
+
 /** Who draws which type of frame. A stream of another type is shown as names and values. */
 const CARDS = { stock_update: StocksCard, system_metrics: MetricsCard, weather_update: WeatherCard };
 const ORDER = ["stock-prices", "system-metrics", "weather"];
@@ -22,7 +25,7 @@ export const isWanted = (stream) => !switchedOff().includes(stream.group);
 
 export class StreamPanel {
   #cards = new Map();
-  #series = new StreamSeries();
+  #series = new StreamSeries((stream) => this.#cards.get(stream.name)?.repaintLines());
 
   /** @param {import("townsquare-client").Client} client @param {(text: string) => void} notify */
   constructor(client, notify) {
@@ -33,7 +36,9 @@ export class StreamPanel {
       this.#series.update(stream);
       this.draw();
     });
+    client.on("opened", () => this.#series.reload(client.streams.all.values()));
     setInterval(() => document.visibilityState === "visible" && this.#drawAges(), 1_000);
+    setInterval(() => document.visibilityState === "visible" && this.#loadStatuses(), STATUS_INTERVAL_MS);
     onThemeChange(() => this.#repaint());
     onItemChange("streams-off", () => this.#followOtherTabs());
     new ResizeObserver(() => this.#repaint()).observe(byId("streams"));
@@ -73,6 +78,12 @@ export class StreamPanel {
       stream.isSubscribed = isWanted(stream);
       stream.changed();
     }
+  }
+
+  /** A stream that was never read sends nothing: its reason is asked for. */
+  #loadStatuses() {
+    for (const stream of this.client.streams.all.values())
+      if (stream.group !== null && !stream.frame) stream.loadStatus().catch(() => {});
   }
 
   /** Colours and sizes are read when something is drawn. */
@@ -125,7 +136,7 @@ class StreamCard {
     setAttribute(this.switch, "aria-checked", stream.isSubscribed);
     this.switch.disabled = stream.isBusy;
     this.drawAge();
-    if (!stream.frame) return this.#drawEmpty();
+    if (!stream.frame || !hasValues(stream.frame)) return this.#drawEmpty();
     if (this.#drawn === stream.frame || !this.root.clientWidth) return;
     this.#content ??= new (CARDS[stream.frame.type] ?? PlainCard)();
     setChildren(this.body, [this.#content.root]);
@@ -141,6 +152,7 @@ class StreamCard {
     this.root.dataset.look = look;
     if (look === "off") setText(this.age, stream.frame ? texts.pausedSince(age) : texts.paused);
     else setText(this.age, look === "none" ? "" : look === "stale" ? texts.staleSince(age) : age);
+    setAttribute(this.age, "title", (look === "stale" && stream.status?.problem) || null);
   }
 
   repaint() {
@@ -148,13 +160,27 @@ class StreamCard {
     this.#content?.repaint?.();
   }
 
-  /** A stream without a frame shows the reason, when the server gives one. */
+  /** The same frame, with other lines. */
+  repaintLines() {
+    this.#drawn = null;
+    this.draw();
+  }
+
+  /** A stream that has no values yet shows why, when the server gives a reason. */
   #drawEmpty() {
     const { isSubscribed, status } = this.stream;
-    const reason = status?.error ? texts.unavailable(status.error) : texts.noData;
+    const reason = status?.problem ? texts.unavailable(status.problem) : texts.noData;
     setText(this.#empty.lastChild, isSubscribed ? reason : texts.switchedOff);
     setChildren(this.body, [this.#empty]);
+    this.#drawn = null;
   }
+}
+
+/** Whether the source was ever read: a frame can be without any value. */
+function hasValues({ data, type }) {
+  if (type === "weather_update") return data.cities.some((city) => city.temperature_c !== null);
+  if (type === "stock_update") return Object.values(data.symbols).some(({ price }) => price !== null);
+  return true;
 }
 
 /** A stream that this page has no drawing for: names and values. */

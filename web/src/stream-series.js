@@ -1,8 +1,11 @@
-// The last minutes of the streams that are drawn as lines; they survive a reload.
+// The last minutes of the streams that are drawn as lines: from their history, then frame by frame.
 import { Series } from "./series.js";
 
-const STORAGE_KEY = "townsquare.series";
-const ratePerSecond = (a, b) => (a === null && b === null ? null : (a ?? 0) + (b ?? 0));
+/** So many points of the history are asked for: more than a chart has pixels for. */
+const MAX_POINTS = 300;
+
+const addRates = (a, b) => (a === null && b === null ? null : (a ?? 0) + (b ?? 0));
+const secondsOf = (timestamp) => Date.parse(timestamp) / 1000;
 
 /** What of a frame is a line over time, and how long the line is, by the frame's type. */
 const LINES = {
@@ -16,8 +19,8 @@ const LINES = {
     values: ({ cpu_percent: cpu, memory, disk, network }) => ({
       cpu,
       memory: memory?.percent,
-      disk: disk && ratePerSecond(disk.read_per_second, disk.written_per_second),
-      network: network && ratePerSecond(network.sent_per_second, network.received_per_second),
+      disk: disk && addRates(disk.read_per_second, disk.written_per_second),
+      network: network && addRates(network.sent_per_second, network.received_per_second),
     }),
   },
 };
@@ -25,41 +28,43 @@ const LINES = {
 export class StreamSeries {
   /** By the stream's name. @type {Map<string, Series>} */
   #series = new Map();
-  #stored = readStored();
 
-  constructor() {
-    addEventListener("pagehide", () => this.#store());
+  /** @param {(stream: import("townsquare-client").Stream) => void} loaded the history has come */
+  constructor(loaded) {
+    this.loaded = loaded;
   }
 
   /** The lines of a stream, with its last frame in them; null for a stream without lines. */
   update(stream) {
     const lines = LINES[stream.frame?.type];
     if (!lines) return null;
-    if (!this.#series.has(stream.name)) this.#series.set(stream.name, this.#create(stream, lines));
-    const series = this.#series.get(stream.name);
-    series.add(Date.parse(stream.frame.timestamp) / 1000, lines.values(stream.frame.data));
+    const series = this.#series.get(stream.name) ?? this.#create(stream, lines);
+    series.add(secondsOf(stream.frame.timestamp), lines.values(stream.frame.data));
     return series;
   }
 
-  #create({ name, intervalSeconds }, { spanSeconds }) {
-    const series = new Series(intervalSeconds, spanSeconds);
-    if (this.#stored[name]) series.restore(this.#stored[name], Date.now() / 1000);
+  /** Fills what was missed while there was no connection. @param {Iterable<any>} streams */
+  reload(streams) {
+    for (const stream of streams) if (this.#series.has(stream.name)) this.#load(stream);
+  }
+
+  #create(stream, { spanSeconds }) {
+    const series = new Series(stream.intervalSeconds, spanSeconds);
+    this.#series.set(stream.name, series);
+    this.#load(stream);
     return series;
   }
 
-  #store() {
+  async #load(stream) {
+    const { spanSeconds, values } = LINES[stream.frame.type];
+    const since = new Date(Date.now() - spanSeconds * 1000);
     try {
-      sessionStorage.setItem(STORAGE_KEY, JSON.stringify(Object.fromEntries(this.#series)));
+      const { points, span_seconds: step } = await stream.history({ since, points: MAX_POINTS });
+      const recorded = points.map(({ timestamp, data }) => ({ time: secondsOf(timestamp), values: values(data) }));
+      this.#series.get(stream.name)?.merge(recorded, Math.max(step, stream.intervalSeconds));
+      this.loaded(stream);
     } catch {
-      // A full storage costs the lines, nothing else.
+      // Without a history the lines begin with the first frame.
     }
-  }
-}
-
-function readStored() {
-  try {
-    return JSON.parse(sessionStorage.getItem(STORAGE_KEY) ?? "{}");
-  } catch {
-    return {};
   }
 }

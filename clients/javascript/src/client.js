@@ -13,6 +13,11 @@ import { webSocketClass } from "#websocket";
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 
 /**
+ * @typedef {{user_id: string, name: string, status: string, colour: number|null, operator: boolean,
+ *   session: string|null, blocked?: string[]}} Profile
+ */
+
+/**
  * @typedef {object} ConnectOptions
  * @property {string} [url] the app's address; default: the origin of the page
  * @property {string|null} [session] the proof of an identity, as `/api/negotiate` or the app's
@@ -59,8 +64,14 @@ export class Client extends Emitter {
   #missed = 0;
   /** Display names by user id, as they were last seen. @type {Map<string, string>} */
   names = new Map();
+  /** @type {Map<string, string>} */
+  #namesBefore = new Map();
+  /** The ids of the users whom this user blocks. @type {Set<string>} */
+  blockedUsers = new Set();
   /** Requests whose acknowledgement is awaited, with their refusal. @type {Map<string, any>} */
   #requests = new Map();
+  /** Whether this user may moderate every room. */
+  isOperator = false;
   #openedBefore = false;
   #isBack = false;
   /** @type {string|null} */
@@ -130,10 +141,10 @@ export class Client extends Emitter {
     });
   }
 
-  /** A room; `join` it to get its messages. @param {string} name */
+  /** A room; `join` it to get its messages. Names fold case. @param {string} name */
   room(name) {
-    const room = this.rooms.get(name) ?? new Room(this, name);
-    this.rooms.set(name, room);
+    const room = this.rooms.get(name.toLowerCase()) ?? new Room(this, name.toLowerCase());
+    this.rooms.set(room.name, room);
     return room;
   }
 
@@ -164,20 +175,48 @@ export class Client extends Emitter {
    * @returns {Promise<void>}
    */
   async loadConversations() {
-    const { rooms, direct } = await this.http.get("/api/rooms");
-    for (const { room: name } of rooms) {
-      if (this.rooms.has(name)) continue; // it is being joined, and that tells more
+    const [{ rooms, direct }] = await Promise.all([this.http.get("/api/rooms"), this.profile()]);
+    for (const { room: name, title, topic, ...summary } of rooms) {
+      const isKnown = this.rooms.has(name);
       const room = this.room(name);
-      room.isNew = false;
-      room.join();
+      if (!room.isJoined) Object.assign(room, { title: title ?? "", topic: topic ?? "" });
+      if (!isKnown) {
+        room.isNew = false;
+        room.join();
+      }
+      if (!room.isNew) room.summarized(summary);
     }
-    for (const { user_id: userId, read, unread } of direct) {
-      const conversation = this.direct(userId);
-      conversation.readOnServer = read;
-      conversation.read = Math.max(conversation.read, read);
-      if (!conversation.log.isStarted) conversation.unread = unread;
-      conversation.changed();
+    for (const { user_id: userId, name, ...summary } of direct) {
+      this.learnNames([{ user_id: userId, name }]);
+      this.direct(userId).summarized(summary);
     }
+  }
+
+  /**
+   * The open rooms that are listed, a page of up to 50 by name.
+   * @param {{after?: string, limit?: number}} [query] `after` is the `next` of the page before
+   * @returns {Promise<{rooms: {room: string, title: string, topic: string, members: number}[],
+   *   next?: string}>}
+   */
+  directory({ after, limit } = {}) {
+    const parameters = new URLSearchParams({ all: "1" });
+    if (after) parameters.set("after", after);
+    if (limit) parameters.set("limit", String(limit));
+    return this.http.get(`/api/rooms?${parameters}`);
+  }
+
+  /**
+   * Blocks a user: no direct messages, reactions or mentions between the two. The other user is not
+   * told.
+   * @param {string} userId @returns {Promise<void>}
+   */
+  block(userId) {
+    return this.request("block", { user_id: userId, on: true });
+  }
+
+  /** @param {string} userId @returns {Promise<void>} */
+  unblock(userId) {
+    return this.request("block", { user_id: userId, on: false });
   }
 
   /** Forgets the unsent messages and all conversations. */
@@ -211,6 +250,34 @@ export class Client extends Emitter {
     }
   }
 
+  /**
+   * This user's name, status and colour, and whom this user blocks.
+   * @returns {Promise<Profile>}
+   */
+  async profile() {
+    const profile = await this.http.get("/api/me");
+    this.learnNames([profile]);
+    this.blockedUsers = new Set(profile.blocked ?? []);
+    this.isOperator = profile.operator;
+    for (const conversation of this.conversations) conversation.changed();
+    return profile;
+  }
+
+  /**
+   * Changes this user's name, status or colour, without a new connection. The others in the user's
+   * rooms get the new name; the name of messages that are stored stays.
+   * @param {{name?: string, status?: string, colour?: number}} changes
+   * @returns {Promise<Profile>}
+   */
+  async updateProfile(changes) {
+    const profile = await this.http.patch("/api/me", changes);
+    this.learnNames([profile]);
+    this.session = profile.session ?? this.session;
+    this.emit("session", { userId: this.userId, session: this.session });
+    for (const conversation of this.conversations) conversation.changed();
+    return profile;
+  }
+
   /** The display name of a user, as far as it is known. @param {string} userId */
   nameOf(userId) {
     return this.names.get(userId) ?? (userId.replace(/[-_][^-_]*$/, "") || userId);
@@ -218,7 +285,16 @@ export class Client extends Emitter {
 
   /** @param {{user_id: string, name?: string}[]} users */
   learnNames(users) {
-    for (const { user_id: userId, name } of users) if (name) this.names.set(userId, name);
+    for (const { user_id: userId, name } of users) {
+      if (!name || this.names.get(userId) === name) continue;
+      this.#namesBefore.set(userId, this.nameOf(userId));
+      this.names.set(userId, name);
+    }
+  }
+
+  /** The display name that a user had before the present one. @param {string} userId */
+  nameBefore(userId) {
+    return this.#namesBefore.get(userId) ?? this.nameOf(userId);
   }
 
   // --- what the parts of this client call ---------------------------------------------------
@@ -303,6 +379,15 @@ export class Client extends Emitter {
     head: (frame) => this.#inRoom(frame, (room) => room.headReceived(frame)),
     system: (frame) => this.#inRoom(frame, (room) => room.presenceChanged([frame])),
     presence: (frame) => this.#inRoom(frame, (room) => room.presenceChanged(frame.changes)),
+    room: (frame) => this.#inRoom(frame, (room) => room.settingsReceived(frame)),
+    role: (frame) => this.#inRoom(frame, (room) => room.roleReceived(frame)),
+    muted: (frame) => this.#inRoom(frame, (room) => room.muteReceived(frame)),
+    removed: (frame) => this.#inRoom(frame, (room) => room.removed(frame)),
+    blocked: ({ user_id: userId, on }) => {
+      if (on) this.blockedUsers.add(userId);
+      else this.blockedUsers.delete(userId);
+      for (const conversation of this.conversations) conversation.changed();
+    },
     typing: (frame) => {
       this.learnNames([frame]);
       this.#inRoom(frame, (room) => room.typingReceived(frame.user_id));

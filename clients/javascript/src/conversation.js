@@ -6,6 +6,11 @@ import { MessageLog } from "./message-log.js";
 /** @typedef {import("./message-log.js").Entry} Entry */
 /** @typedef {{epoch: string, head: number, first: number, messages: Entry[], more: boolean, changes?: import("./message-log.js").Change[]}} HistoryPage */
 
+/**
+ * What is unread after `read`, up to `head`.
+ * @typedef {{read: number, head: number, unread: number, mentions?: number}} ConversationSummary
+ */
+
 export const PAGE_SIZE = 50;
 export const MAX_PAGE_SIZE = 200;
 /** Frames overtake each other for a moment; only a gap that stays is asked for. */
@@ -24,12 +29,19 @@ export class Conversation extends Emitter {
   /** How far the server knows that this user has read. */
   readOnServer = 0;
   unread = 0;
+  /** How many unread messages mention this user. */
+  mentions = 0;
+  /** What the server counted when it was last asked. @type {ConversationSummary|null} */
+  summary = null;
   isLoading = false;
   /** Why it cannot be used: the server's last refusal. @type {{code: string, message: string}|null} */
   error = null;
   /** @type {"room" | "direct"} */
   kind = "room";
   #isFilling = false;
+  /** Messages that are fetched by themselves. @type {Set<number>} */
+  #requestedSeqs = new Set();
+  #isFetching = false;
   /** @type {any} */
   #readTimer = null;
 
@@ -66,29 +78,29 @@ export class Conversation extends Emitter {
    * Sends a message: at once, or as soon as there is a connection. It is sent until the server has
    * acknowledged or refused it, also after a reload when the client has a storage.
    * @param {string} content
+   * @param {import("./outbox.js").MessageOptions} [options]
    * @returns {Promise<{id: string}>} resolved when it is stored, rejected when refused for good
    */
-  send(content) {
-    return this.client.outbox.add(this.key, content);
+  send(content, options) {
+    return this.client.outbox.add(this.key, content, options);
   }
 
   /** @param {import("./outbox.js").PendingMessage} message @returns {Promise<void>} */
-  post({ id, content }) {
-    return this.client.sendEvent(this.isDirect ? "direct" : "message", {
-      ...this.address,
-      content,
-      id,
-    });
+  post({ id, content, reply_to, mentions, meta }) {
+    const message = { ...this.address, content, id, reply_to, mentions, meta };
+    return this.client.sendEvent(this.isDirect ? "direct" : "message", message);
   }
 
   /**
    * Replaces the content of an own message. Rejected with the code `conflict` when it was edited
    * elsewhere meanwhile.
-   * @param {number} seq @param {string} content @returns {Promise<void>}
+   * @param {number} seq @param {string} content
+   * @param {{mentions?: string[]}} [options] of the new content
+   * @returns {Promise<void>}
    */
-  edit(seq, content) {
+  edit(seq, content, { mentions } = {}) {
     const revision = this.log.find(seq)?.revision ?? 0;
-    return this.client.request("edit", { ...this.address, seq, content, revision });
+    return this.client.request("edit", { ...this.address, seq, content, revision, mentions });
   }
 
   /** Deletes an own message: a tombstone without content stays. @param {number} seq @returns {Promise<void>} */
@@ -101,12 +113,20 @@ export class Conversation extends Emitter {
     return this.client.request("react", { ...this.address, seq, emoji, on });
   }
 
+  /**
+   * Reports a message to the operators. The other users do not learn of it.
+   * @param {number} seq @param {string} reason 1 to 500 characters @returns {Promise<void>}
+   */
+  report(seq, reason) {
+    return this.client.request("report", { ...this.address, seq, reason });
+  }
+
   /** Marks everything that is here as read. */
   markRead() {
     if (!this.log.isStarted || this.readOnServer >= this.log.last) return;
     this.read = this.readOnServer = this.log.last;
     if (this.unread) this.changed();
-    this.unread = 0;
+    this.unread = this.mentions = 0;
     if (this.#readTimer !== null) return;
     this.#readTimer = this.client.clock.setTimeout(() => {
       this.#readTimer = null;
@@ -132,6 +152,19 @@ export class Conversation extends Emitter {
     return this.client.http.get(`${this.path}/history?${parameters}`);
   }
 
+  /**
+   * The message of a seq, for example the one that another answers. One that is not loaded is
+   * fetched, with a `change` when it is there.
+   * @param {number} seq
+   * @returns {Entry|null|undefined} null for one that is not stored, undefined while it is fetched
+   */
+  message(seq) {
+    const entry = this.log.find(seq);
+    if (entry || this.log.isMissing(seq)) return entry ?? null;
+    if (this.log.isStarted) this.#fetchMessage(seq);
+    return undefined;
+  }
+
   /** Loads the page before what is here. */
   async loadEarlier() {
     if (this.isLoading || !this.log.isStarted || !this.log.hasMore) return;
@@ -144,6 +177,30 @@ export class Conversation extends Emitter {
       this.isLoading = false;
       this.changed();
     }
+  }
+
+  /** One page at a time: it may have other messages that are asked for. @param {number} seq */
+  async #fetchMessage(seq) {
+    this.#requestedSeqs.add(seq);
+    if (this.#isFetching) return;
+    this.#isFetching = true;
+    const { log } = this;
+    try {
+      while (this.#requestedSeqs.size && log === this.log) {
+        const wanted = [...this.#requestedSeqs];
+        const newest = Math.max(...wanted);
+        log.expectReferenced();
+        const page = await this.history({ before: newest + 1, limit: PAGE_SIZE });
+        log.addReferenced(page, wanted, newest);
+        for (const one of wanted)
+          if (log.find(one) || log.isMissing(one)) this.#requestedSeqs.delete(one);
+        this.changed();
+      }
+    } catch {
+      await sleep(this.client.clock, GAP_RETRY_MS); // then whoever shows it asks again
+    }
+    this.#requestedSeqs.clear();
+    this.#isFetching = false;
   }
 
   createLog() {
@@ -187,13 +244,32 @@ export class Conversation extends Emitter {
     this.client.emit("messages", this, entries);
   }
 
-  /** Unread is what others wrote after what was read; before the first loaded entry, by number alone. */
+  /** @param {ConversationSummary} summary as the server counts now */
+  summarized(summary) {
+    this.summary = summary;
+    this.readOnServer = summary.read;
+    this.read = Math.max(this.read, summary.read);
+    this.countUnread();
+    this.changed();
+  }
+
+  /** Unread is what others wrote after what was read; what is not loaded is counted by the server. */
   countUnread() {
-    const { entries, first } = this.log;
-    const loaded = entries.filter(
-      (entry) => entry.seq > this.read && entry.from !== this.client.userId,
-    ).length;
-    this.unread = loaded + Math.max(0, first - 1 - this.read);
+    const { summary, log } = this;
+    const { userId } = this.client;
+    const after = (/** @type {number} */ seq) =>
+      log.entries.filter((entry) => entry.seq > seq && entry.from !== userId);
+    const isMention = (/** @type {Entry} */ { mentions }) => mentions?.includes(userId ?? "");
+    const unloaded = Math.max(0, log.first - 1 - this.read);
+    if ((unloaded || !log.isStarted) && summary?.read === this.read) {
+      const newer = after(Math.max(summary.head, this.read));
+      this.unread = summary.unread + newer.length;
+      this.mentions = (summary.mentions ?? 0) + newer.filter(isMention).length;
+    } else {
+      const loaded = after(this.read);
+      this.unread = loaded.length + unloaded; // counted by seq: at least as many
+      this.mentions = loaded.filter(isMention).length;
+    }
   }
 
   /** Fetches what is missing, when it does not come by itself in a moment. */

@@ -57,6 +57,15 @@ export class HttpClient {
   /** @param {string} path @param {object} [body] @returns {Promise<any>} */
   post = (path, body = {}) => this.#request("POST", path, body);
 
+  /** @param {string} path @param {object} [body] @returns {Promise<any>} */
+  put = (path, body = {}) => this.#request("PUT", path, body);
+
+  /** @param {string} path @param {object} body @returns {Promise<any>} */
+  patch = (path, body) => this.#request("PATCH", path, body);
+
+  /** @param {string} path @returns {Promise<any>} */
+  delete = (path) => this.#request("DELETE", path);
+
   /** @param {string} method @param {string} path @param {object} [body] */
   async #request(method, path, body) {
     const session = await this.getSession();

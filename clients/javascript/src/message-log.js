@@ -33,6 +33,10 @@ export class MessageLog {
   #lastAtHeartbeat = null;
   /** What came early, by seq: it waits until the gap before it is filled. @type {Map<number, Entry|Change>} */
   #early = new Map();
+  /** Entries outside of `entries` that others answer; null for one that is not stored. @type {Map<number, Entry|null>} */
+  #referenced = new Map();
+  /** Changes since a page for them was asked for. @type {Change[]|null} */
+  #changesSinceRequest = null;
   /** What came since the newest page was asked for. @type {{epoch: string, item: Entry|Change}[]|null} */
   #sinceRequest = null;
 
@@ -98,6 +102,7 @@ export class MessageLog {
     // The messages are in their present state: the changes up to the head are in them.
     this.#last = this.head = Math.max(head, messages.at(-1)?.seq ?? 0);
     this.#early.clear();
+    this.#referenced.clear();
     this.#sinceRequest = null;
     const items = newer.map((one) => one.item);
     const isChange = (/** @type {Entry|Change} */ item) => "target" in item;
@@ -154,16 +159,48 @@ export class MessageLog {
     return fresh;
   }
 
-  /** The loaded entry of a seq. @param {number} seq @returns {Entry|undefined} */
+  /** The entry of a seq, if it is here. @param {number} seq @returns {Entry|undefined} */
   find(seq) {
-    return this.entries[this.#indexOf(seq)];
+    return this.entries[this.#indexOf(seq)] ?? this.#referenced.get(seq) ?? undefined;
+  }
+
+  /** Whether it is known that no message of this seq is stored. @param {number} seq */
+  isMissing(seq) {
+    if (this.find(seq)) return false;
+    return seq > this.head || seq >= this.first || this.#referenced.get(seq) === null;
+  }
+
+  /** A page with entries that others answer is being asked for. */
+  expectReferenced() {
+    this.#changesSinceRequest = [];
+  }
+
+  /**
+   * Takes from a page up to `newest` the entries that were asked for. Its oldest entry tells which
+   * of them are not stored.
+   * @param {{epoch: string, head: number, messages: Entry[], more: boolean}} page
+   * @param {number[]} seqs @param {number} newest
+   */
+  addReferenced({ epoch, head, messages, more }, seqs, newest) {
+    const oldest = more ? (messages[0]?.seq ?? newest) : 0;
+    for (const seq of seqs) {
+      const entry = epoch === this.epoch ? messages.find((one) => one.seq === seq) : undefined;
+      if (entry || seq >= oldest) this.#referenced.set(seq, entry ?? null);
+    }
+    const changes = this.#changesSinceRequest ?? [];
+    this.#changesSinceRequest = null;
+    for (const change of changes) if (change.seq > head && this.#indexOf(change.target) < 0) this.#apply(change);
   }
 
   /** @param {Change} change */
   #apply(change) {
+    this.#changesSinceRequest?.push(change);
     const index = this.#indexOf(change.target);
-    const entry = this.entries[index];
-    if (entry && !entry.deleted) this.entries[index] = changeEntry(entry, change, this.userId);
+    const entry = this.entries[index] ?? this.#referenced.get(change.target);
+    if (!entry || entry.deleted) return;
+    const changed = changeEntry(entry, change, this.userId);
+    if (index < 0) this.#referenced.set(change.target, changed);
+    else this.entries[index] = changed;
   }
 
   /** @param {number} seq */

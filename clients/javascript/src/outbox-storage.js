@@ -43,12 +43,9 @@ export class OutboxStorage {
   }
 
   /** @param {string} key @param {PendingMessage} message */
-  save(key, { id, content, timestamp }) {
-    const item = JSON.stringify({
-      key,
-      position: (this.#count += 1),
-      message: { id, content, timestamp },
-    });
+  save(key, message) {
+    const { id } = message;
+    const item = JSON.stringify({ key, position: (this.#count += 1), message });
     if (this.#userId === null) this.#unsaved.set(id, item);
     else this.#write(id, item);
   }
@@ -74,9 +71,11 @@ function parse(item) {
   try {
     const { key, position, message } = JSON.parse(item ?? "");
     const fields = [key, message.id, message.content, message.timestamp];
-    return fields.every((field) => typeof field === "string")
-      ? { key, position: Number(position) || 0, message }
-      : null;
+    if (!fields.every((field) => typeof field === "string")) return null;
+    const { id, content, timestamp, reply_to, mentions, meta } = message;
+    /** @type {PendingMessage} */
+    const restored = { id, content, timestamp, reply_to, mentions, meta, state: "waiting" };
+    return { key, position: Number(position) || 0, message: restored };
   } catch {
     return null;
   }

@@ -11,12 +11,21 @@ import { NotConnectedError } from "./connection.js";
  * @property {string} id
  * @property {string} content
  * @property {string} timestamp
+ * @property {number} [reply_to] the seq of the message that it answers
+ * @property {string[]} [mentions] user ids
+ * @property {object} [meta]
  * @property {"waiting" | "sending" | "unconfirmed" | "delayed" | "sent" | "failed"} state
  *   waiting: not sent yet. unconfirmed: sent, and no acknowledgement came; it is sent again.
  *   delayed: refused for now; it is sent again. sent: acknowledged, and not yet seen in the log.
  *   failed: refused for good.
  * @property {string} [code] of the refusal
  * @property {string} [reason] the server's sentence about the refusal
+ */
+
+/**
+ * What a message can carry beside its text: the seq of the message that it answers, the ids of the
+ * mentioned users (at most 20), and a JSON object for the application (at most 4 KB).
+ * @typedef {{replyTo?: number, mentions?: string[], meta?: object}} MessageOptions
  */
 
 /** Of one user in one browser; more would not fit into a browser's storage. */
@@ -88,14 +97,18 @@ export class Outbox {
    * Puts a message into its conversation's queue and sends it when it can be sent.
    * @param {string} key
    * @param {string} content
+   * @param {MessageOptions} [options]
    * @returns {Promise<{id: string}>} resolved when it is acknowledged, rejected when refused for good
    */
-  add(key, content) {
+  add(key, content, { replyTo, mentions, meta } = {}) {
     const count = [...this.#queues.values()].reduce((sum, queue) => sum + queue.length, 0);
     if (count >= MAX_PENDING_MESSAGES) throw new OutboxFullError();
     const timestamp = new Date(this.clock.now()).toISOString();
     /** @type {PendingMessage} */
     const message = { id: createId(), content, timestamp, state: "waiting" };
+    if (replyTo !== undefined) message.reply_to = replyTo;
+    if (mentions?.length) message.mentions = mentions;
+    if (meta) message.meta = meta;
     this.#queues.set(key, [...this.of(key), message]);
     this.storage.save(key, message);
     const acknowledged = new Promise((resolve, reject) =>

@@ -144,9 +144,9 @@ export class RoomElement extends TownsquareElement {
     return rows.values();
   }
 
-  #createRow(/** @type {any} */ { from, content, timestamp }, /** @type {boolean} */ isOwn, /** @type {string} */ note) {
+  #createRow(/** @type {any} */ { from, name, content, timestamp }, /** @type {boolean} */ isOwn, /** @type {string} */ note) {
     const time = new Date(timestamp).toLocaleTimeString(document.documentElement.lang || "en", { hour: "2-digit", minute: "2-digit" });
-    const author = isOwn ? this.texts.you : displayName(from);
+    const author = isOwn ? this.texts.you : name || displayName(from);
     const by = createElement("span", { class: "by quiet", title: from ?? "" }, `${author} · ${time} ${note}`.trim());
     const row = createElement("li", { class: isOwn ? "own" : "" }, by, content);
     if (note) row.classList.add("pending");

@@ -4,13 +4,27 @@ import { Conversation } from "./conversation.js";
 
 /** @typedef {import("./message-log.js").Entry} Entry */
 
+/**
+ * @typedef {{id: number, after: number, userId: string, event: string, name?: string,
+ *   nameBefore?: string}} Notice
+ */
+
 const TYPING_TIMEOUT_MS = 5_000;
 const TYPING_INTERVAL_MS = 3_000;
 const JOIN_RETRY_MS = 2_000;
 const MAX_NOTICES = 30;
+/** The longest delay of a timer: 2^31 - 1 ms. */
+const MAX_TIMER_MS = 2_147_483_647;
+/** Somebody who is muted until somebody lifts it. */
+const MUTED_UNTIL_LIFTED = "9999-12-31T23:59:59.999Z";
 /** With these, whatever the event was: this user is not, or no longer, allowed into the room. */
-const NO_ACCESS_CODES = ["unknown_room", "forbidden", "banned"];
+const NO_ACCESS_CODES = ["unknown_room", "removed", "banned"];
 const ROOM_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
+
+/** @typedef {"owner" | "moderator" | "member"} Role */
+/** @typedef {{title: string, topic: string, private: boolean, listed: boolean}} RoomSettings */
+
+const RANKS = { member: 0, moderator: 1, owner: 2 };
 
 /** @param {string} name */
 export const isRoomName = (name) => ROOM_NAME.test(name);
@@ -29,8 +43,21 @@ export class Room extends Conversation {
   presenceChanges = 0;
   /** Until when somebody is typing, by user id. @type {Map<string, number>} */
   typingUsers = new Map();
-  /** Joins and leaves; they belong to no log. @type {{id: number, after: number, userId: string, event: string}[]} */
+  /** Joins, leaves and new names; they belong to no log. @type {Notice[]} */
   notices = [];
+  title = "";
+  topic = "";
+  isPrivate = false;
+  /** Whether the directory has the room. */
+  isListed = false;
+  /** This user's role. @type {Role} */
+  role = "member";
+  /** The owners and moderators who are known, by user id. @type {Map<string, Role>} */
+  roles = new Map();
+  /** Until when this user may not write here. @type {Date|null} */
+  mutedUntil = null;
+  /** Until when this user, who was removed, may not join; null in a private room. @type {Date|null} */
+  removedUntil = null;
   #noticeCount = 0;
   #typedAt = 0;
   /** @type {{resolve: () => void, reject: (error: Error) => void}[]} */
@@ -72,6 +99,73 @@ export class Room extends Conversation {
     this.client.sendEvent("typing", this.address).catch(() => {});
   }
 
+  /** The role of a user, as far as it is known. @param {string} userId @returns {Role} */
+  roleOf(userId) {
+    return userId === this.client.userId ? this.role : (this.roles.get(userId) ?? "member");
+  }
+
+  /** Whether this user may change the room's settings and roles. */
+  get isOwner() {
+    return this.role === "owner" || this.client.isOperator;
+  }
+
+  /** Whether this user may mute and remove another, and delete their messages. @param {string} userId */
+  canModerate(userId) {
+    if (userId === this.client.userId) return false;
+    return this.client.isOperator || (this.role !== "member" && RANKS[this.role] > RANKS[this.roleOf(userId)]);
+  }
+
+  /**
+   * Changes the room's settings; what is missing stays. For owners.
+   * @param {Partial<RoomSettings>} changes @returns {Promise<void>}
+   */
+  async update(changes) {
+    const path = `/api/moderation/rooms/${encodeURIComponent(this.name)}`;
+    this.settingsReceived(await this.client.http.patch(path, changes));
+    this.changed();
+  }
+
+  /**
+   * The owners and moderators, a page of them; for these also everybody who is muted or removed.
+   * @param {string} [after] the `next` of the page before
+   * @returns {Promise<{members: {user_id: string, name: string, role: Role, muted_until?: string,
+   *   removed_until?: string}[], next?: string}>}
+   */
+  members(after = "") {
+    return this.client.http.get(`${this.path}/members?${new URLSearchParams({ after })}`);
+  }
+
+  /**
+   * Gives a user a role. For owners.
+   * @param {string} userId @param {Role} role @returns {Promise<void>}
+   */
+  setRole(userId, role) {
+    return this.client.request("role", { ...this.address, user_id: userId, role });
+  }
+
+  /**
+   * Keeps a user from writing here. For moderators and owners.
+   * @param {string} userId @param {{minutes?: number}} [options] without minutes until it is lifted
+   * @returns {Promise<void>}
+   */
+  mute(userId, { minutes } = {}) {
+    return this.client.request("mute", { ...this.address, user_id: userId, minutes });
+  }
+
+  /** @param {string} userId @returns {Promise<void>} */
+  unmute(userId) {
+    return this.client.request("mute", { ...this.address, user_id: userId, on: false });
+  }
+
+  /**
+   * Removes a user: for an hour, or for these minutes; from a private room for good. For moderators
+   * and owners.
+   * @param {string} userId @param {{minutes?: number}} [options] @returns {Promise<void>}
+   */
+  remove(userId, { minutes } = {}) {
+    return this.client.request("remove", { ...this.address, user_id: userId, minutes });
+  }
+
   /** @param {import("./outbox.js").PendingMessage} message */
   async post(message) {
     if (!this.isJoined) throw new NotConnectedError(); // it is sent when the room is joined
@@ -87,9 +181,10 @@ export class Room extends Conversation {
     this.changed();
   }
 
-  /** @param {{user_id: string, name?: string, connections: number}[]} users @param {number} count */
+  /** @param {{user_id: string, name?: string, connections: number, role?: Role}[]} users @param {number} count */
   setUsers(users, count) {
     this.client.learnNames(users);
+    for (const { user_id: userId, role } of users) this.#setRole(userId, role ?? "member");
     this.users = new Map(users.map((user) => [user.user_id, user.connections]));
     this.userCount = count;
   }
@@ -112,9 +207,13 @@ export class Room extends Conversation {
   }
 
   /** @param {any} frame the answer to `join` */
-  joined({ epoch, head, users, count, messages, changes, recovered, read }) {
+  joined(frame) {
+    const { epoch, head, users, count, messages, changes, recovered, read } = frame;
     this.isJoined = true;
     this.error = null;
+    this.role = frame.role ?? "member";
+    this.settingsReceived(frame);
+    this.#setMuted(frame.muted_until ?? null);
     this.setUsers(users, count);
     this.readOnServer = read;
     const position = this.log.isOfEpoch(epoch) ? this.log.last : null;
@@ -161,8 +260,10 @@ export class Room extends Conversation {
   /** @param {{event: string, user_id: string, name: string}[]} changes who joined, left or has a new name */
   presenceChanged(changes) {
     this.client.learnNames(changes);
-    for (const { event, user_id: userId } of changes) {
+    for (const { event, user_id: userId, name } of changes) {
       if (event !== "renamed") this.#userChanged(userId, event);
+      // The user's other rooms have the same event: the name may be known already.
+      else this.#addNotice({ userId, event, name, nameBefore: this.client.nameBefore(userId) });
     }
   }
 
@@ -175,9 +276,59 @@ export class Room extends Conversation {
     else this.users.delete(userId);
     this.typingUsers.delete(userId);
     this.emit("presence", { event, userId });
-    if (userId === this.client.userId) return;
-    const notice = { id: (this.#noticeCount += 1), after: this.log.last, userId, event };
-    this.notices = [...this.notices, notice].slice(-MAX_NOTICES);
+    if (userId !== this.client.userId) this.#addNotice({ userId, event });
+  }
+
+  /** @param {Omit<Notice, "id" | "after">} notice */
+  #addNotice(notice) {
+    const added = { id: (this.#noticeCount += 1), after: this.log.last, ...notice };
+    this.notices = [...this.notices, added].slice(-MAX_NOTICES);
+  }
+
+  /** @param {RoomSettings} settings */
+  settingsReceived({ title, topic, private: isPrivate, listed }) {
+    this.title = title ?? "";
+    this.topic = topic ?? "";
+    this.isPrivate = isPrivate ?? false;
+    this.isListed = listed ?? false;
+  }
+
+  /** @param {{user_id: string, name: string, role: Role}} frame */
+  roleReceived({ user_id: userId, name, role }) {
+    this.client.learnNames([{ user_id: userId, name }]);
+    if (userId === this.client.userId) this.role = role;
+    this.#setRole(userId, role);
+  }
+
+  /** @param {{until: string|null, on: boolean}} frame */
+  muteReceived({ until, on }) {
+    this.#setMuted(on ? (until ?? MUTED_UNTIL_LIFTED) : null);
+  }
+
+  /** This user was removed: does not join again by itself. @param {{until: string|null}} frame */
+  removed({ until }) {
+    this.isJoined = this.isWanted = false;
+    this.error = { code: "removed", message: "You were removed from this room." };
+    this.removedUntil = until ? new Date(until) : null;
+  }
+
+  /** @param {string} userId @param {Role} role */
+  #setRole(userId, role) {
+    if (role === "member") this.roles.delete(userId);
+    else this.roles.set(userId, role);
+  }
+
+  /** @param {string|null} until */
+  #setMuted(until) {
+    const date = until === null ? null : new Date(until);
+    this.mutedUntil = date;
+    const milliseconds = date ? date.getTime() - this.client.clock.now() : 0;
+    if (milliseconds <= 0 || milliseconds > MAX_TIMER_MS) return;
+    this.client.clock.setTimeout(() => {
+      if (this.mutedUntil !== date) return;
+      this.mutedUntil = null;
+      this.changed();
+    }, milliseconds);
   }
 
   /** @param {{epoch: string, seq: number, members?: number}} head the server's heartbeat */

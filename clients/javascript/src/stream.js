@@ -18,7 +18,7 @@ export class Stream extends Emitter {
   intervalSeconds = 0;
   /** Set when the server lists the stream. @type {string|null} */
   group = null;
-  /** What the server knows beyond its frame, for example its last error. @type {any} */
+  /** What the server knows beyond its frame: `problem` says why it has no new values. @type {any} */
   status = null;
 
   /** @param {Streams} streams @param {string} name */
@@ -46,14 +46,38 @@ export class Stream extends Emitter {
     return this.streams.setSubscribed(this, false);
   }
 
+  /**
+   * The recorded frames, oldest first: by default of the last hour. The server thins them to at most
+   * `points` (300), one in each span of `span_seconds`.
+   * @param {{since?: Date, until?: Date, points?: number}} [query]
+   * @returns {Promise<{span_seconds: number, points: {timestamp: string, data: any}[]}>}
+   */
+  history({ since, until, points } = {}) {
+    const parameters = new URLSearchParams();
+    if (since) parameters.set("since", since.toISOString());
+    if (until) parameters.set("until", until.toISOString());
+    if (points) parameters.set("points", String(points));
+    return this.streams.client.http.get(`/api/streams/${this.name}/history?${parameters}`);
+  }
+
+  /** Asks the server for its status: for example why it has no data. */
+  async loadStatus() {
+    const { latest, ...status } = await this.streams.client.http.get(`/api/streams/${this.name}`);
+    this.status = status;
+    if (latest) this.receive(latest, status.age_seconds ?? 0);
+    this.changed();
+  }
+
   /** @param {any} frame @param {number} [ageSeconds] */
   receive(frame, ageSeconds = 0) {
     if (this.frame && frame.tick < this.frame.tick) return;
     const isNew = this.frame?.tick !== frame.tick;
     this.frame = frame.full === false && this.frame ? mergeFrames(this.frame, frame) : frame;
+    const hasFailed = isNew && frame.stale && !this.status?.problem;
     if (isNew) this.madeAt = this.streams.client.clock.now() - ageSeconds * 1000;
     if (isNew) this.emit("frame", this.frame);
     this.changed();
+    if (hasFailed) this.loadStatus().catch(() => {});
   }
 
   changed() {

@@ -136,6 +136,101 @@ test("edits, deletes and reactions reach everybody, late joiners too", async (co
   await until(ann, () => !anns.entries[2].reactions["👍"]);
 });
 
+test("a reply, mentions and metadata reach everybody; the answered message is fetched", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  const [anns, bobs] = [ann.room(name), bob.room(name)];
+  await Promise.all([anns.join(), bobs.join()]);
+  await anns.send("the first");
+  for (let n = 0; n < 70; n++) anns.send(`message ${n}`);
+  await until(bobs, () => bobs.entries.length === 71);
+
+  await bobs.send("an answer", { replyTo: 1, mentions: [ann.userId], meta: { mood: "good" } });
+  await until(anns, () => anns.entries.length === 72);
+
+  const answer = anns.entries.at(-1);
+  assert.deepEqual([answer.reply_to, answer.mentions], [1, [ann.userId]]);
+  assert.deepEqual(answer.meta, { mood: "good" });
+  assert.deepEqual([anns.unread, anns.mentions, bobs.mentions], [1, 1, 0]);
+  const late = person({ name: "cleo" }).room(name);
+  await late.join();
+  assert.equal(late.log.find(1), undefined);
+  assert.equal(late.message(1), undefined); // it is asked for
+  await until(late, () => late.message(1));
+  assert.equal(late.message(1).content, "the first");
+  assert.equal(late.entries.length, 50);
+
+  await anns.edit(1, "the first, edited");
+  await until(late, () => late.message(1).content === "the first, edited");
+  await anns.delete(1);
+  await until(late, () => late.message(1).deleted);
+  await until(late, () => late.message(72 + 1) === null); // an edit is no message
+});
+
+test("a message beyond the log is missing until it is written", async (context) => {
+  const room = people(context)({ name: "ann" }).room(newRoom());
+  await room.join();
+  await room.send("one");
+  await until(room, () => room.entries.length === 1);
+
+  assert.equal(room.message(2), null);
+  await room.send("two");
+
+  await until(room, () => room.message(2)?.content === "two");
+});
+
+test("a name is changed on the open connection, and the others get it", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  const [anns, bobs] = [ann.room(name), bob.room(name)];
+  await Promise.all([anns.join(), bobs.join()]);
+  const [{ session, userId }, connection] = [ann, ann.connection.id];
+
+  await ann.updateProfile({ name: "Анна" });
+
+  await until(bob, () => bob.nameOf(userId) === "Анна");
+  const { event, name: now, nameBefore } = bobs.notices.at(-1);
+  assert.deepEqual([event, now, nameBefore], ["renamed", "Анна", "ann"]);
+  assert.deepEqual([ann.userId, ann.connection.id], [userId, connection]);
+  assert.notEqual(ann.session, session);
+  assert.equal((await ann.profile()).name, "Анна");
+  await anns.send("Здравствуйте");
+  await until(bobs, () => bobs.entries.length === 1);
+  assert.equal(bobs.entries[0].name, "Анна");
+  await assert.rejects(ann.updateProfile({ name: "\u200b" }), { code: "invalid_name" });
+});
+
+test("what is unread before the loaded messages is counted by the server", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  const [anns, bobs] = [ann.room(name), bob.room(name)];
+  await Promise.all([anns.join(), bobs.join()]);
+  await anns.send("read by bob");
+  await until(bobs, () => bobs.entries.length === 1);
+  const second = person({ session: bob.session });
+  await second.connected();
+  const reads = [];
+  second.on("frame", (frame) => frame.type === "read" && reads.push(frame.seq));
+  bobs.markRead();
+  await until(second, () => reads.length === 1);
+  bob.close();
+  for (let n = 0; n < 80; n++) anns.send(`message ${n}`);
+  await until(anns, () => anns.entries.length === 81 && !anns.pending.length);
+  for (let n = 0; n < 10; n++) await anns.react(2 + n, "👍");
+
+  await second.loadConversations();
+  const room = second.room(name);
+  await until([second, room], () => room.log.isStarted && room.summary);
+
+  assert.equal(room.entries.length, 50);
+  assert.equal(room.unread, 80); // the ten reactions are no messages
+  await anns.send("one more");
+  await until(room, () => room.unread === 81);
+});
+
 test("display names of any script are known beside the ids", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "José García" }), person({ name: "张伟" })];

@@ -35,6 +35,20 @@ test("messages are sent one at a time, in the order written", async () => {
   assert.deepEqual(sent, ["first", "second"]);
 });
 
+test("what a message carries is sent with it, and survives a restart", async () => {
+  const storage = new MemoryStorage();
+  const options = { replyTo: 7, mentions: ["bob-1"], meta: { mood: "good" } };
+  makeOutbox(async () => { throw new NotConnectedError(); }, { storage }).add("lobby", "hello", options);
+  await settle();
+  const sent = [];
+
+  makeOutbox(async (message) => void sent.push(message), { storage }).flushAll();
+  await settle();
+
+  const [{ content, reply_to, mentions, meta }] = sent;
+  assert.deepEqual([content, reply_to, mentions, meta], ["hello", 7, ["bob-1"], { mood: "good" }]);
+});
+
 test("what could not be sent is sent with the next connection, with the same id", async () => {
   const ids = [];
   let isConnected = false;

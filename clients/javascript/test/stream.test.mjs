@@ -30,6 +30,22 @@ test("a stream can be subscribed to and unsubscribed from while connected", asyn
   assert.equal(metrics.isSubscribed, false);
 });
 
+test("the history of a stream has its recorded frames, oldest first", async (context) => {
+  const ann = people(context)({ name: "ann", streams: ["stock-prices"] });
+  const stocks = ann.stream("stock-prices");
+  await until(ann, () => stocks.frame);
+  const first = stocks.frame;
+  await until(ann, () => stocks.frame.tick >= first.tick + 2);
+
+  const { points } = await stocks.history({ since: new Date(first.timestamp), points: 300 });
+
+  assert.equal(points[0].timestamp, first.timestamp);
+  assert.deepEqual(points[0].data.symbols.AAPL.price, first.data.symbols.AAPL.price);
+  const times = points.map(({ timestamp }) => timestamp);
+  assert.deepEqual(times, [...times].sort());
+  assert.deepEqual((await stocks.history({ until: new Date(0), since: new Date(-1) }).catch((e) => e)).code, "invalid_request");
+});
+
 test("an unknown stream is refused", async (context) => {
   const ann = people(context)({ name: "ann" });
   await ann.connected();

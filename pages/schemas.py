@@ -45,7 +45,7 @@ EXAMPLES: dict[str, Any] = {
     "id": "8c1f0a52",
     "interval_seconds": 1,
     "last_tick": 1795255200,
-    "problem": None,
+    "problem": "Open-Meteo cannot be reached (ConnectError)",
     "latest": FRAME,
     "limit": 100,
     "message": "Too many messages; wait a moment.",

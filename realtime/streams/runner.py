@@ -67,8 +67,8 @@ class StreamRunner:
             written = await self._store.write(stream, state, made, rows)
             if written and frame:
                 await self._publish(stream, state.frame, frame)
-        failed = isinstance(result, Stale)
-        self.log_state(stream, (result.detail or result.reason) if failed else None)
+        failure = result if isinstance(result, Stale) else None
+        self.log_state(stream, failure and (failure.detail or failure.reason))
         return written
 
     def _tick_timeout_seconds(self, stream: Stream) -> float:

@@ -23,7 +23,7 @@ async def test_two_people_talk(enter: Enter) -> None:
     await ann.screenshot("two-people-talk")
 
 
-async def test_a_name_is_changed_without_leaving(enter: Enter, room: str) -> None:
+async def test_a_name_is_changed_without_leaving(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("as ann")
     await bob.sees("as ann")

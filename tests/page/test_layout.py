@@ -10,10 +10,11 @@ from playwright.async_api import Page, expect
 from tests.page.conftest import Enter, Post
 from tests.page.test_look import find_violations
 from tests.page.test_streams import weather
+from tests.page.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-LONG_ROOM = "market-" + "W" * 53
+LONG_ROOM = "market-" + "m" * 53
 WIDTHS = (320, 390, 768, 1100, 1600)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
@@ -130,9 +131,11 @@ async def fonts_of(page: Page, selector: str) -> list[str]:
 async def test_axe_finds_nothing_in_any_state_and_theme(
     enter: Enter, post: Post, room: str
 ) -> None:
-    ann, bob = await gather(enter("ann", bypass_csp=True), enter("bob"))
+    ann, bob = await gather(enter("ann", "&debug", bypass_csp=True), enter("bob"))
     await post("/api/publish?group=weather", weather())
     await bob.sends("@ann look: `code`, **bold**\n> quote\n- list")
+    await expect(ann.texts.last).to_contain_text("@ann look")
+    await react_and_reply(ann)
     await ann.sends("\u200b\u200b")  # rejected
     await expect(ann.page.locator(".msg.failed")).to_be_visible()
     await ann.stream("stock-prices").get_by_role("switch").click()
@@ -147,6 +150,27 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
         await page.locator(".msg").first.hover()
         await page.get_by_role("button", name="Message actions").first.click()
 
+    async def open_report() -> None:
+        await page.get_by_role("menuitem", name="Report").click()
+
+    async def begin_reply() -> None:
+        await page.keyboard.press("Escape")
+        await open_menu()
+        await page.get_by_role("menuitem", name="Reply").click()
+
+    async def open_profile() -> None:
+        await page.locator("#user").click()
+
+    async def open_person_menu() -> None:
+        await page.keyboard.press("Escape")
+        await page.locator("#users .person").last.hover()
+        await page.locator("#users .person .more").click()
+
+    async def open_directory() -> None:
+        await page.keyboard.press("Escape")
+        await page.locator("#browse-rooms").click()
+        await expect(page.get_by_text("Loading rooms")).to_have_count(0)
+
     async def open_sign_out() -> None:
         await page.keyboard.press("Escape")
         await page.locator("#sign-out").click()
@@ -156,7 +180,10 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
         await ann.cuts_network()
         await ann.has_state("Reconnecting")
 
-    states = (None, open_settings, open_menu, open_sign_out, lose_connection)
+    states = (
+        *(None, open_settings, open_menu, open_report, begin_reply, open_profile),
+        *(open_person_menu, open_directory, open_sign_out, lose_connection),
+    )
     for prepare, scheme in product(states, SCHEMES):
         if prepare and scheme == "light":
             await prepare()
@@ -166,6 +193,20 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
         assert found == [], (prepare, scheme)
         await ann.screenshot(f"state-{prepare.__name__ if prepare else 'plain'}-{scheme}")
     assert room
+
+
+async def react_and_reply(user: User) -> None:
+    page = user.page
+    first = page.locator(".msg").first
+    await first.hover()
+    await first.locator(".more").click()
+    await page.get_by_label("React with 👍").click()
+    await expect(page.locator(".reaction")).to_have_count(1)
+    await first.hover()
+    await first.locator(".more").click()
+    await page.get_by_role("menuitem", name="Reply").click()
+    await user.sends("an answer")
+    await expect(page.locator(".msg .reply")).to_have_count(1)
 
 
 async def test_forced_colours_keep_switches_and_bubbles_visible(enter: Enter) -> None:

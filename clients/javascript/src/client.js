@@ -177,10 +177,9 @@ export class Client extends Emitter {
   async loadConversations() {
     const [{ rooms, direct }] = await Promise.all([this.http.get("/api/rooms"), this.profile()]);
     for (const { room: name, title, topic, ...summary } of rooms) {
-      const isKnown = this.rooms.has(name);
       const room = this.room(name);
       if (!room.isJoined) Object.assign(room, { title: title ?? "", topic: topic ?? "" });
-      if (!isKnown) {
+      if (!room.isWanted && room.error?.code !== "removed") {
         room.isNew = false;
         room.join();
       }
@@ -393,9 +392,9 @@ export class Client extends Emitter {
       this.#inRoom(frame, (room) => room.typingReceived(frame.user_id));
     },
     read: (frame) => {
-      const conversation = this.conversation(frame.room ?? `@${frame.to}`);
-      conversation.markedRead(frame.seq);
-      conversation.changed();
+      const conversation = frame.room ? this.rooms.get(frame.room) : this.direct(frame.to);
+      conversation?.markedRead(frame.seq);
+      conversation?.changed();
     },
     direct_message: (frame) => {
       const direct = this.direct(frame.from === this.userId ? frame.to : frame.from);

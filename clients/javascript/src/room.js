@@ -296,7 +296,6 @@ export class Room extends Conversation {
   /** @param {{user_id: string, name: string, role: Role}} frame */
   roleReceived({ user_id: userId, name, role }) {
     this.client.learnNames([{ user_id: userId, name }]);
-    if (userId === this.client.userId) this.role = role;
     this.#setRole(userId, role);
   }
 
@@ -314,6 +313,7 @@ export class Room extends Conversation {
 
   /** @param {string} userId @param {Role} role */
   #setRole(userId, role) {
+    if (userId === this.client.userId) this.role = role;
     if (role === "member") this.roles.delete(userId);
     else this.roles.set(userId, role);
   }

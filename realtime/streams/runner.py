@@ -67,8 +67,7 @@ class StreamRunner:
             written = await self._store.write(stream, state, made, rows)
             if written and frame:
                 await self._publish(stream, state.frame, frame)
-        failure = result if isinstance(result, Stale) else None
-        self.log_state(stream, failure and (failure.detail or failure.reason))
+        self.log_state(stream, _describe_failure(result))
         return written
 
     def _tick_timeout_seconds(self, stream: Stream) -> float:
@@ -108,6 +107,11 @@ class StreamRunner:
         if not problem and stream.name in self._failing:
             self._failing.discard(stream.name)
             logger.warning("The stream %s works again.", stream.name)
+
+
+def _describe_failure(result: Data | Stale | None) -> str | None:
+    """What the log has about a result."""
+    return (result.detail or result.reason) if isinstance(result, Stale) else None
 
 
 def _normalize(result: Data | Stale | None) -> Data | Stale | None:

@@ -1,6 +1,7 @@
 """The layout of the page: long names, many rooms, narrow screens, few fonts, other themes."""
 
 from asyncio import gather
+from collections.abc import Awaitable, Callable
 from itertools import product
 from typing import Any, Literal
 
@@ -128,18 +129,8 @@ async def fonts_of(page: Page, selector: str) -> list[str]:
     return [font["familyName"] for font in found["fonts"]]
 
 
-async def test_axe_finds_nothing_in_any_state_and_theme(
-    enter: Enter, post: Post, room: str
-) -> None:
-    ann, bob = await gather(enter("ann", "&debug", bypass_csp=True), enter("bob"))
-    await post("/api/publish?group=weather", weather())
-    await bob.sends("@ann look: `code`, **bold**\n> quote\n- list")
-    await expect(ann.texts.last).to_contain_text("@ann look")
-    await react_and_reply(ann)
-    await ann.sends("\u200b\u200b")  # rejected
-    await expect(ann.page.locator(".msg.failed")).to_be_visible()
-    await ann.stream("stock-prices").get_by_role("switch").click()
-    await expect(ann.stream("stock-prices").locator(".age")).to_contain_text("paused")
+def prepare_states(ann: User) -> tuple[Callable[[], Awaitable[None]] | None, ...]:
+    """The steps that bring the page from one state into the next."""
     page = ann.page
 
     async def open_settings() -> None:
@@ -180,11 +171,26 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
         await ann.cuts_network()
         await ann.has_state("Reconnecting")
 
-    states = (
+    return (
         *(None, open_settings, open_menu, open_report, begin_reply, open_profile),
         *(open_person_menu, open_directory, open_sign_out, lose_connection),
     )
-    for prepare, scheme in product(states, SCHEMES):
+
+
+async def test_axe_finds_nothing_in_any_state_and_theme(
+    enter: Enter, post: Post, room: str
+) -> None:
+    ann, bob = await gather(enter("ann", "&debug", bypass_csp=True), enter("bob"))
+    await post("/api/publish?group=weather", weather())
+    await bob.sends("@ann look: `code`, **bold**\n> quote\n- list")
+    await expect(ann.texts.last).to_contain_text("@ann look")
+    await react_and_reply(ann)
+    await ann.sends("\u200b\u200b")  # rejected
+    await expect(ann.page.locator(".msg.failed")).to_be_visible()
+    await ann.stream("stock-prices").get_by_role("switch").click()
+    await expect(ann.stream("stock-prices").locator(".age")).to_contain_text("paused")
+    page = ann.page
+    for prepare, scheme in product(prepare_states(ann), SCHEMES):
         if prepare and scheme == "light":
             await prepare()
         await page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

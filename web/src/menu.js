@@ -29,6 +29,7 @@ export class Menu {
     this.#opener = opener;
     this.#origin = origin;
     setChildren(this.node, items.map((item) => this.#createItem(item)));
+    opener.closest("main, nav, aside")?.append(this.node); // a part of the page that is in view
     this.node.showPopover();
     this.#place(opener);
     this.#items[0]?.focus();

@@ -1,4 +1,4 @@
-"""People talk to each other on the page."""
+"""Conversations on the page: rooms, direct messages, presence and unread counts."""
 
 import re
 from asyncio import gather
@@ -12,7 +12,7 @@ from tests.page.user import WITHIN
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all tests
 
 
-async def test_two_people_talk(enter: Enter) -> None:
+async def test_two_users_exchange_messages(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
     await ann.sends("Good morning")
@@ -49,7 +49,7 @@ async def test_a_name_is_changed_without_leaving(enter: Enter) -> None:
     assert await ann.user_id() == user_id
 
 
-async def test_someone_who_comes_late_sees_what_was_sent(enter: Enter) -> None:
+async def test_a_late_joiner_sees_earlier_messages(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("first")
     await bob.sees("first")
@@ -74,7 +74,7 @@ async def test_an_own_message_is_shown_at_once_and_marked_until_it_is_stored(ent
     await expect(message).not_to_have_class(re.compile("waiting|sent"))
 
 
-async def test_people_see_who_is_here_and_who_comes_and_goes(enter: Enter) -> None:
+async def test_users_see_the_roster_and_joins_and_leaves(enter: Enter) -> None:
     ann = await enter("ann")
     people = ann.page.locator("#users")
     await expect(people).not_to_contain_text("bob")
@@ -88,7 +88,7 @@ async def test_people_see_who_is_here_and_who_comes_and_goes(enter: Enter) -> No
     await expect(ann.page.locator("#room-people")).to_have_text("1 person online")
 
 
-async def test_a_user_who_types_is_seen_typing(enter: Enter) -> None:
+async def test_a_typing_user_is_shown_to_others(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
     await bob.page.locator("#message-input").press_sequentially("Hm")
@@ -99,7 +99,7 @@ async def test_a_user_who_types_is_seen_typing(enter: Enter) -> None:
     await expect(ann.page.locator("#typing")).to_have_text("")
 
 
-async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, room: str) -> None:
+async def test_a_room_counts_unread_messages_until_it_is_opened(enter: Enter, room: str) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.opens_room(f"{room}-aside")
 
@@ -115,7 +115,7 @@ async def test_a_room_counts_what_is_unread_until_it_is_opened(enter: Enter, roo
     await expect(ann.page).to_have_title(f"#{room} · Townsquare")
 
 
-async def test_two_people_talk_alone(enter: Enter) -> None:
+async def test_two_users_exchange_direct_messages(enter: Enter) -> None:
     ann, bob, cleo = await gather(enter("ann"), enter("bob"), enter("cleo"))
     await ann.page.locator("#users button", has_text="bob").click()
 
@@ -129,7 +129,7 @@ async def test_two_people_talk_alone(enter: Enter) -> None:
     await ann.screenshot("direct")
 
 
-async def test_a_direct_message_is_there_after_a_reload(enter: Enter) -> None:
+async def test_a_direct_message_is_shown_after_a_reload(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.page.locator("#users button", has_text="bob").click()
     await ann.sends("Read it later")
@@ -176,7 +176,7 @@ async def test_a_long_text_is_folded_and_nothing_overflows(enter: Enter) -> None
     await expect(ann.texts.last).to_have_text("W" * 3_990)
 
 
-async def test_a_refused_message_stays_where_it_is_and_can_be_discarded(enter: Enter) -> None:
+async def test_a_rejected_message_stays_in_its_place_and_can_be_discarded(enter: Enter) -> None:
     ann = await enter("ann")
 
     await ann.sends("\u200b\u200b")  # the page takes it for a text, the server for a blank
@@ -187,7 +187,7 @@ async def test_a_refused_message_stays_where_it_is_and_can_be_discarded(enter: E
     await expect(failed).to_have_count(0)
 
 
-async def test_two_tabs_of_a_browser_are_one_person(enter: Enter) -> None:
+async def test_two_tabs_of_a_browser_are_one_user(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
 
     second = await type(ann).open_page(ann.page.context, ann.page.url)
@@ -202,7 +202,7 @@ async def test_two_tabs_of_a_browser_are_one_person(enter: Enter) -> None:
     await bob.sees("From the second tab", "And from the first")
 
 
-async def test_everything_can_be_done_with_the_keyboard(enter: Enter, room: str) -> None:
+async def test_every_action_is_possible_with_the_keyboard(enter: Enter, room: str) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     keyboard = ann.page.keyboard
     await expect(ann.page.locator("#message-input")).to_be_focused()

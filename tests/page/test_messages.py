@@ -1,4 +1,4 @@
-"""What one does with messages: links to them, copying, light Markdown, mentions, keys."""
+"""Actions on messages: links, copying, Markdown, mentions, keyboard."""
 
 import re
 from asyncio import gather
@@ -18,9 +18,7 @@ CLIPBOARD = ["clipboard-read", "clipboard-write"]
 PASTED = "navigator.clipboard.readText()"
 
 
-async def test_a_link_to_a_message_can_be_copied_and_leads_to_it(
-    enter: Enter, post: Post, room: str
-) -> None:
+async def test_a_copied_link_opens_its_message(enter: Enter, post: Post, room: str) -> None:
     await write_messages(post, room, 300)
     ann = await enter("ann", permissions=CLIPBOARD)
     await expect(ann.texts.last).to_have_text("300")
@@ -41,7 +39,7 @@ async def test_a_link_to_a_message_can_be_copied_and_leads_to_it(
     await ann.screenshot("linked-message")
 
 
-async def test_a_link_that_leads_nowhere_shows_it(enter: Enter, stack: Stack, room: str) -> None:
+async def test_an_invalid_link_shows_an_error(enter: Enter, stack: Stack, room: str) -> None:
     ann = await enter("ann")
     await ann.sends("the only message")
 
@@ -53,7 +51,7 @@ async def test_a_link_that_leads_nowhere_shows_it(enter: Enter, stack: Stack, ro
     await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
 
 
-async def test_back_and_forward_lead_through_the_conversations(enter: Enter, room: str) -> None:
+async def test_back_and_forward_switch_the_conversations(enter: Enter, room: str) -> None:
     ann = await enter("ann")
     await ann.opens_room(f"{room}-two")
     title = ann.page.locator("#room-title")
@@ -116,7 +114,9 @@ async def test_light_markdown_is_shown_and_markup_is_text(enter: Enter) -> None:
     await ann.screenshot("markdown")
 
 
-async def test_who_is_mentioned_sees_it(enter: Enter, post: Post, room: str) -> None:
+async def test_a_mention_is_highlighted_for_the_mentioned_user(
+    enter: Enter, post: Post, room: str
+) -> None:
     """The server's list of user ids decides, not the text."""
     ann, bob = await gather(enter("ann"), enter("bob"))
 
@@ -232,7 +232,7 @@ async def test_the_emojis_of_the_menu_are_reached_with_the_arrow_keys(enter: Ent
     await expect(focused(ann)).to_contain_text("one")
 
 
-async def test_a_begun_mention_is_completed(enter: Enter) -> None:
+async def test_a_started_mention_is_completed(enter: Enter) -> None:
     ann, bob, _ = await gather(enter("ann"), enter("bob"), enter("boris"))
     options = ann.page.get_by_role("listbox", name="People in this room").get_by_role("option")
     await expect(ann.page.locator("#users")).to_contain_text("boris")
@@ -335,7 +335,7 @@ async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(enter: Enter
     assert await ann.page.evaluate(f"{stops}.length") == 0
 
 
-async def test_home_and_end_reach_the_true_ends(enter: Enter, post: Post, room: str) -> None:
+async def test_home_and_end_reach_the_ends_of_the_log(enter: Enter, post: Post, room: str) -> None:
     await write_messages(post, room, 420)
     ann = await enter("ann")
     await expect(ann.texts.last).to_have_text("420")

@@ -1,4 +1,4 @@
-"""What a user may not do, or not now: the page shows what it is, and when it changes."""
+"""Rejected actions: the page shows the reason, and when it no longer applies."""
 
 import uuid
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ async def test_a_private_room_shows_it_and_opens_on_admission(enter: Enter, stac
     await ann.sees("I am in")
 
 
-async def test_who_is_removed_from_a_room_is_notified(enter: Enter, stack: Stack) -> None:
+async def test_a_user_removed_from_a_room_is_notified(enter: Enter, stack: Stack) -> None:
     private = f"private-{uuid.uuid4().hex[:8]}"
     await call(stack, "PUT", f"/api/rooms/{private}", {"private": True})
     ann = await enter("ann")
@@ -77,7 +77,7 @@ async def test_who_is_removed_from_a_room_is_notified(enter: Enter, stack: Stack
     await expect(ann.page.locator(".msg.failed")).to_contain_text("Not sent.")
 
 
-async def test_a_banned_user_is_notified_and_offered_nothing_else(
+async def test_a_banned_user_is_notified_and_has_no_other_controls(
     enter: Enter, stack: Stack
 ) -> None:
     ann = await enter("ann")
@@ -95,7 +95,7 @@ async def test_a_banned_user_is_notified_and_offered_nothing_else(
     assert await ann.user_id() == user_id
 
 
-async def test_who_sends_too_fast_reads_one_line_and_everything_is_sent(
+async def test_a_user_over_the_rate_limit_gets_one_notice_and_all_messages_are_sent(
     browser: Browser, limited: Stack
 ) -> None:
     context = await browser.new_context(viewport=WIDE)
@@ -146,7 +146,7 @@ async def test_a_text_that_is_too_long_is_stored_and_not_sent(enter: Enter) -> N
     await expect(ann.texts).to_have_count(1)
 
 
-async def test_signing_out_asks_and_shows_what_a_guest_loses(enter: Enter) -> None:
+async def test_signing_out_asks_for_confirmation_and_warns_guests(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.sends("Before")
     await ann.page.locator("#sign-out").click()

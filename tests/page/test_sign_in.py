@@ -1,4 +1,4 @@
-"""Users whom the platform or an issuer signs in: no name is asked for."""
+"""Users who sign in at the platform or at an issuer: the page has no name form."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ CORS = {"Access-Control-Allow-Origin": "*"}
 
 
 def start_app(stack: Stack, **settings: str) -> Part:
-    """One more instance of the app, with another way of identifying its users."""
+    """Another instance of the app, with another identity provider."""
     (port,) = free_ports(1)
     part = start_functions(port, {**stack.environment, **QUIET, **settings})
     part.wait()
@@ -199,7 +199,7 @@ async def test_a_token_is_renewed_before_it_expires(
     issuer.expires_in = 600
 
 
-async def test_an_issuer_that_is_away_is_named(
+async def test_an_unavailable_issuer_is_shown(
     context: BrowserContext, issuer: SigningIssuer, app: Part
 ) -> None:
     page = await context.new_page()

@@ -1,4 +1,4 @@
-"""Live data on the page: how it moves, how old it is, and how it is switched off."""
+"""Live data on the page: updates, age, and switching streams off."""
 
 import re
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from tests.page.conftest import Enter, Post
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_prices_and_metrics_move(enter: Enter) -> None:
+async def test_prices_and_metrics_are_updated(enter: Enter) -> None:
     ann = await enter("ann")
     price = ann.stream("stock-prices").locator(".quote .price")
     await expect(price).to_have_text(re.compile(r"\d+\.\d\d"))
@@ -79,7 +79,7 @@ async def test_a_stream_can_be_switched_off_and_on(enter: Enter) -> None:
     await expect(stocks.locator(".age")).to_have_text(re.compile("now|1 s"))
 
 
-async def test_weather_shows_what_is_old_and_what_was_never_known(enter: Enter, post: Post) -> None:
+async def test_weather_shows_stale_and_missing_values(enter: Enter, post: Post) -> None:
     ann = await enter("ann")
 
     await post("/api/publish?group=weather", weather())
@@ -92,7 +92,7 @@ async def test_weather_shows_what_is_old_and_what_was_never_known(enter: Enter, 
     await expect(cities.nth(2)).to_contain_text("No data yet")
 
 
-async def test_a_stream_that_falls_silent_becomes_stale(enter: Enter) -> None:
+async def test_a_stream_without_frames_becomes_stale(enter: Enter) -> None:
     ann = await enter("ann", clock=True)
     age = ann.stream("stock-prices").locator(".age")
     await expect(age).to_have_text(re.compile("^(now|. s ago)"))
@@ -103,7 +103,7 @@ async def test_a_stream_that_falls_silent_becomes_stale(enter: Enter) -> None:
     await expect(age).to_have_text("stale · 5 min ago")
 
 
-async def test_a_hidden_page_keeps_its_frames_and_draws_nothing(enter: Enter) -> None:
+async def test_a_hidden_page_stores_frames_and_draws_nothing(enter: Enter) -> None:
     ann = await enter("ann")
     price = ann.stream("stock-prices").locator(".quote .price")
     await expect(price).to_be_visible()
@@ -114,9 +114,9 @@ async def test_a_hidden_page_keeps_its_frames_and_draws_nothing(enter: Enter) ->
     )
     before = await price.text_content()
 
-    await ann.page.wait_for_timeout(2_500)  # two ticks: that nothing happens takes a while
+    await ann.page.wait_for_timeout(2_500)  # two ticks
     assert await price.text_content() == before
-    assert await ann.page.evaluate("window.frames_.length") <= 4  # asked for once, not per frame
+    assert await ann.page.evaluate("window.frames_.length") <= 4  # requested once, not per frame
     await ann.page.evaluate(
         """() => { window.requestAnimationFrame = window.drawing_;
                    window.frames_.forEach((draw) => draw()); }"""
@@ -143,7 +143,7 @@ def weather() -> dict[str, Any]:
 
 
 async def expect_ink(canvas: Locator) -> None:
-    """Something is drawn on it, soon."""
+    """The canvas is not blank within the timeout."""
     drawn = """canvas => {
         const blank = Object.assign(document.createElement("canvas"), {
             width: canvas.width, height: canvas.height });

@@ -9,122 +9,44 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
-import msgspec
 
-from benchmarks.servers import stack, start_baseline
+from benchmarks.hot_room import LOCKED, PLAIN, SENDERS, measure_hot_room, send_messages
+from benchmarks.servers import settings_of, stack, start_baseline
 from benchmarks.table import Row
 from local.parts import Stack
 from realtime.azure.operations import Replace
 from realtime.azure.tables import Tables, connect_tables
-from realtime.azure.web_pubsub import Hub, connect_hub
-from realtime.names import room_group
+from realtime.azure.web_pubsub import connect_hub
 from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.history import History
 from realtime.rooms.log import LogStore
 from realtime.rooms.log_rows import Head, int64
-from realtime.settings import Settings
 
-SENDERS = 50
-RECEIVERS = 50
-MESSAGES = 40
-PLAIN_MESSAGES = 5
-"""The plain way is measured with fewer: each of its senders fights all the others for the head."""
 ROOMS = 1_000
 EACH = 4
 LONG = 100_000
 SHORT = 100
-PLAIN = "read, transact, publish each"
-ARTICLE = "sync route, keeps nothing"
 
 
 async def run() -> list[Row]:
-    with stack() as ours:
+    with stack({"HTTP_CONCURRENCY": "0"}) as ours:
         beside = start_baseline(ours.environment, "benchmarks.baseline_chat:app")
         try:
             beside.wait()
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-                return [
-                    *await hot_room(ours, beside.url, http),
+                rows = [
                     *await many_rooms(ours, beside.url, http),
                     *await one_message(ours, http),
                     *await pages(ours),
                 ]
         finally:
             beside.stop()
-
-
-# --- one hot room -----------------------------------------------------------------------------
-
-
-async def hot_room(ours: Stack, beside: str, http: aiohttp.ClientSession) -> list[Row]:
-    what = f"hot room: {SENDERS} senders, {RECEIVERS} receivers"
-    stored = await heard_per_second(ours, http, f"{ours.url}/api")
-    plain = await heard_per_second(ours, http, f"{beside}/plain", PLAIN_MESSAGES)
-    article = await heard_per_second(ours, http, f"{beside}/article")
-    return [
-        Row(what, stored, "messages/s", plain, PLAIN),
-        Row(what, stored, "messages/s", article, ARTICLE),
-    ]
-
-
-async def heard_per_second(
-    ours: Stack, http: aiohttp.ClientSession, base: str, messages: int = MESSAGES
-) -> float:
-    """Messages a second until every receiver has every message."""
-    room = f"hot-{uuid.uuid4().hex[:8]}"
-    hub = connect_hub(settings_of(ours))
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(hub.close)
-        receivers = [await Receiver.open(http, hub, room) for _ in range(RECEIVERS)]
-        url = f"{base}/rooms/{room}/message"
-        began = time.perf_counter()
-        await asyncio.gather(
-            *(each.until(SENDERS * messages) for each in receivers),
-            *(sender(http, url, f"s{n}", messages) for n in range(SENDERS)),
-        )
-        took = time.perf_counter() - began
-        await asyncio.gather(*(each.close() for each in receivers))
-    return SENDERS * messages / took
-
-
-async def sender(http: aiohttp.ClientSession, url: str, name: str, messages: int) -> None:
-    for number in range(messages):
-        body = {"content": f"Message {number} of {name}", "from": name, "id": str(number)}
-        async with http.post(url, json=body) as answer:
-            if answer.status != 200:
-                raise RuntimeError(f"{url} answered {answer.status}")
-
-
-class Receiver:
-    """Counts the messages that one connection receives."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._count = 0
-
-    @classmethod
-    async def open(cls, http: aiohttp.ClientSession, hub: Hub, room: str) -> "Receiver":
-        ticket = await hub.get_client_access_token(
-            f"r-{uuid.uuid4().hex[:8]}", [room_group(room)], []
-        )
-        socket = await http.ws_connect(ticket.url, protocols=["json.webpubsub.azure.v1"])
-        await socket.receive()
-        return cls(socket)
-
-    async def until(self, count: int) -> None:
-        async with asyncio.timeout(120):
-            while self._count < count:
-                data = msgspec.json.decode((await self._socket.receive()).data).get("data", {})
-                self._count += len(data.get("messages", [])) or (data.get("type") == "message")
-
-    async def close(self) -> None:
-        await self._socket.close()
+    return [*await measure_hot_room(), *rows]
 
 
 # --- many rooms -------------------------------------------------------------------------------
@@ -134,7 +56,12 @@ async def many_rooms(ours: Stack, beside: str, http: aiohttp.ClientSession) -> l
     """One sender in each room: nothing to share, so nothing may be lost by trying."""
     stored = await spread(http, f"{ours.url}/api")
     plain = await spread(http, f"{beside}/plain")
-    return [Row(f"{ROOMS:,} rooms, one sender each", stored, "messages/s", plain, PLAIN)]
+    locked = await spread(http, f"{beside}/locked")
+    what = f"{ROOMS:,} rooms, one sender each"
+    return [
+        Row(what, stored, "messages/s", plain, PLAIN),
+        Row(what, stored, "messages/s", locked, LOCKED),
+    ]
 
 
 async def spread(http: aiohttp.ClientSession, base: str) -> float:
@@ -143,7 +70,7 @@ async def spread(http: aiohttp.ClientSession, base: str) -> float:
 
     async def one(number: int) -> None:
         async with gate:
-            await sender(http, f"{base}/rooms/r{mark}-{number}/message", "ann", EACH)
+            await send_messages(http, f"{base}/rooms/r{mark}-{number}/message", "ann", EACH)
 
     began = time.perf_counter()
     await asyncio.gather(*(one(number) for number in range(ROOMS)))
@@ -262,10 +189,3 @@ async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
     head = replace(await logs.read_head(name), seq=count - 1)
     last = MessageDraft("ann", "last", content="The last line.")
     await logs.commit(name, head, [last], datetime.now(UTC))
-
-
-def settings_of(ours: Stack) -> Settings:
-    return Settings(
-        tables_connection_string=ours.tables_connection_string,
-        webpubsub_connection_string=ours.webpubsub_connection_string,
-    )

@@ -10,8 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.history import settings_of
-from benchmarks.servers import stack
+from benchmarks.servers import settings_of, stack
 from benchmarks.table import Row
 from local.parts import Stack
 from realtime.azure.web_pubsub import Hub, connect_hub

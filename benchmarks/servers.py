@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local.parts import Part, Ports, Stack, free_ports, start_stack
+from realtime.settings import Settings
 
 # The limits on what one person may do in a minute are not what is measured, nor are the timers.
 SETTINGS = {
@@ -23,10 +24,11 @@ SETTINGS = {
 
 
 @contextlib.contextmanager
-def stack() -> Iterator[Stack]:
-    """All local parts, keeping nothing."""
+def stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """All local parts, keeping nothing; `settings` of the app in addition to SETTINGS."""
     with tempfile.TemporaryDirectory() as folder:
-        running = start_stack(Ports.free(), Path(folder), keep=False, settings=SETTINGS)
+        chosen = {**SETTINGS, **(settings or {})}
+        running = start_stack(Ports.free(), Path(folder), keep=False, settings=chosen)
         try:
             running.wait()
             yield running
@@ -46,3 +48,11 @@ def start_baseline(
     part = Part("The baseline", f"http://127.0.0.1:{port}", "/", command, environment)
     part.start()
     return part
+
+
+def settings_of(ours: Stack) -> Settings:
+    """The settings with which a benchmark itself uses the storage and the service of a stack."""
+    return Settings(
+        tables_connection_string=ours.tables_connection_string,
+        webpubsub_connection_string=ours.webpubsub_connection_string,
+    )

@@ -23,7 +23,7 @@ from realtime.rooms.draft_queue import Stored
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.history import History, read_entries
 from realtime.rooms.log import LogStore
-from realtime.rooms.log_rows import QUEUE_PREFIX, encode_queue_row
+from realtime.rooms.log_rows import QUEUE_PREFIX, Head, encode_queue_row
 from realtime.rooms.publisher import LogPublisher
 from realtime.rooms.retention import purge
 from realtime.settings import Settings
@@ -339,3 +339,40 @@ async def test_retention_runs_while_instances_share_a_log(stack: Stack, room: st
         )
         await asyncio.gather(*(node.wait_until_idle() for node in writers))
         await check(purger, room, frames, outcomes)
+
+
+class FailingForSeqs(LogPublisher):
+    """A service that accepts no frame with one of these seqs."""
+
+    def __init__(self, inner: LogPublisher, seqs: set[int]) -> None:
+        self._inner = inner
+        self._seqs = seqs
+
+    async def publish(self, name: str, epoch: str, entries: Sequence[Entry | Change]) -> None:
+        if self._seqs & {entry.seq for entry in entries}:
+            raise ServiceRequestError("refused")
+        await self._inner.publish(name, epoch, entries)
+
+
+async def test_a_follower_acknowledges_a_stored_draft_only_after_it_was_published(
+    stack: Stack, room: str
+) -> None:
+    """An instance has stored it and died before it published it; the leader cannot publish it."""
+    async with start_nodes(stack, [Faults(1, 0), Faults(2, 0), Faults(3, 0)]) as (nodes, frames):
+        dead, leader, follower = nodes
+        lost = MessageDraft("ann", "lost", content="stored, and not published")
+        await dead.logs.commit(room, Head(), [lost], datetime.now(UTC))
+        runtime = leader.appender._runtime  # noqa: SLF001
+        runtime.publisher = FailingForSeqs(runtime.publisher, {1})
+        for node in (leader, follower):
+            node.share(room)
+        repeated = asyncio.create_task(send_until_answered([follower], room, lost))
+        outcomes: dict[Draft, Stored | ApiError] = {}
+        number = 0
+        while not repeated.done():
+            draft = MessageDraft("bob", str(number), content="keeps the leader busy")
+            outcomes[draft] = await send_until_answered([leader], room, draft)
+            number += 1
+
+        outcomes[lost] = await repeated
+        await check(follower, room, frames, outcomes)

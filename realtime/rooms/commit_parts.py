@@ -1,6 +1,6 @@
 """The pure parts of a commit: repeated drafts, the outcomes of queue rows, times and marks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from realtime.errors import ApiError
@@ -36,17 +36,27 @@ def complete_outcomes(
 
 
 def merge_taken(
-    head: Head, queue: Sequence[QueueRow], outcomes: dict[Draft, Outcome]
+    head: Head,
+    queue: Sequence[QueueRow],
+    outcomes: dict[Draft, Outcome],
+    repeated: Collection[Draft] = (),
 ) -> dict[str, Outcomes]:
-    """The outcomes of the queue rows of this commit and of those before, the oldest left out."""
+    """The outcomes of the queue rows of this commit and of those before, the oldest left out.
+
+    `repeated` are the drafts that were stored before this commit."""
     if not queue:
         # The owners of the rows that a leader has taken may not have read the head yet.
         return dict(head.taken) if head.leading else {}
     by_id = {(draft.sender, draft.id): outcome for draft, outcome in reversed(outcomes.items())}
+    repeated_ids = {(draft.sender, draft.id) for draft in repeated}
     taken = dict(head.taken)
     for row in queue:
-        found = [outcomes.get(one, by_id[one.sender, one.id]) for one in row.drafts]
-        taken[row.key.removeprefix(QUEUE_PREFIX)] = [encode_outcome(one) for one in found]
+        encoded: Outcomes = []
+        for one in row.drafts:
+            outcome = encode_outcome(outcomes.get(one, by_id[one.sender, one.id]))
+            is_repeated = isinstance(outcome, int) and (one.sender, one.id) in repeated_ids
+            encoded.append(-outcome if is_repeated else outcome)  # type: ignore[operator]
+        taken[row.key.removeprefix(QUEUE_PREFIX)] = encoded
     return dict(list(taken.items())[-MAX_TAKEN_ROWS:])
 
 

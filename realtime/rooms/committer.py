@@ -35,7 +35,8 @@ class Runtime:
 class OutstandingRow:
     """A queue row of this instance. `outcomes` are known once a leader has committed it.
 
-    `gone`: the outcomes are from the `i:` rows, so it is not known who has published the entries.
+    `is_unmarked`: drafts of the row were stored by another commit than that of the row, so it is
+    not known whether they were published.
     """
 
     key: str
@@ -45,7 +46,7 @@ class OutstandingRow:
     checked_at: float
     outcomes: list[Outcome] = field(default_factory=list)
     committed_at: float = 0.0
-    gone: bool = False
+    is_unmarked: bool = False
 
     @property
     def last_seq(self) -> int:

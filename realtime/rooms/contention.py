@@ -18,8 +18,9 @@ MAX_EMPTY_READS = 4
 
 EMPTY_READ_PAUSE_SECONDS = 0.015
 
-MAX_OUTSTANDING_ROWS = 2
-"""Queue rows of one instance that may wait at the same time."""
+MAX_OUTSTANDING_ROWS = 3
+"""Queue rows of one instance that may wait at the same time: one that is inserted, one that waits
+for a commit, one that is committed and not yet marked as published."""
 
 MAX_ROW_DRAFTS = 24
 MAX_ROW_CHARACTERS = 150_000
@@ -49,11 +50,19 @@ MARK_TIMEOUT_SECONDS = 0.3
 MARK_WAIT_SECONDS = 0.02
 """How long a leader waits for a publish before the next commit, so that this commit marks it."""
 
-FIRST_POLL_SECONDS = 0.03
-POLL_SECONDS = 0.02
+MIN_POLL_SECONDS = 0.01
+MAX_POLL_SECONDS = 0.03
+POLL_SECONDS_PER_FOLLOWER = 0.005
+"""Pause between two reads of the head by a follower. Few followers read often, since their senders
+wait for it; many read less often, since their reads share the processor and the partition."""
 
 GONE_CHECK_SECONDS = 0.5
 """How often an owner checks whether its row is still there, if the head does not mention it."""
+
+
+def poll_seconds(followers: int) -> float:
+    """How long a follower pauses before it reads the head again."""
+    return min(max(MIN_POLL_SECONDS, followers * POLL_SECONDS_PER_FOLLOWER), MAX_POLL_SECONDS)
 
 
 @dataclass

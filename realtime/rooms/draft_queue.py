@@ -1,6 +1,7 @@
 """The drafts of one log that wait on this instance, and how batches are taken from them."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -77,10 +78,12 @@ class QueuedDraft:
 
 @dataclass
 class DraftQueue:
-    """`waiting` are the drafts to be committed, `pending` all without an outcome."""
+    """`waiting` are the drafts to be committed, `pending` all without an outcome. `changed` is set
+    when a draft begins to wait or gets its outcome."""
 
     waiting: deque[QueuedDraft] = field(default_factory=deque)
     pending: dict[tuple[str, str], QueuedDraft] = field(default_factory=dict)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def add(self, draft: Draft) -> QueuedDraft:
         """Raises ApiError `busy` if too many drafts wait."""
@@ -90,7 +93,15 @@ class DraftQueue:
         queued = QueuedDraft(draft, future, telemetry.current_span())
         self.waiting.append(queued)
         self.pending[queued.id] = queued
+        self.changed.set()
         return queued
+
+    async def wait_for_change(self, seconds: float) -> None:
+        """Returns when `changed` is set again, or after the time."""
+        self.changed.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.changed.wait()
 
     def take(self, budget: "Budget") -> list[QueuedDraft]:
         """The next drafts that fit into a commit, in order."""
@@ -102,10 +113,12 @@ class DraftQueue:
     def put_back(self, batch: Sequence[QueuedDraft]) -> None:
         """Return drafts to the front, because they were not committed."""
         self.waiting.extendleft(reversed([one for one in batch if not one.outcome.done()]))
+        self.changed.set()
 
     def resolve(self, queued: QueuedDraft, epoch: str, outcome: Outcome) -> None:
         """Give a draft its outcome."""
         self.pending.pop(queued.id, None)
+        self.changed.set()
         if queued.outcome.done():
             return
         if isinstance(outcome, ApiError):

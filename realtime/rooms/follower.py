@@ -1,13 +1,18 @@
 """A follower: leaves its drafts to the leader in queue rows, and waits for their outcomes."""
 
-import secrets
-import time
+import asyncio
 
 from realtime.rooms import contention as protocol
 from realtime.rooms.changes import parse_outcome
 from realtime.rooms.committer import Committer, OutstandingRow
 from realtime.rooms.draft_queue import Budget, QueuedDraft
-from realtime.rooms.log_rows import QUEUE_PREFIX, Head, QueueRow
+from realtime.rooms.log_rows import (
+    QUEUE_PREFIX,
+    Head,
+    QueueRow,
+    count_followers,
+    make_queue_key,
+)
 
 
 class Follower:
@@ -15,20 +20,32 @@ class Follower:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
+        self._head = Head()
+        self._is_stopping = False
 
     async def follow(self) -> tuple[Head, list[QueueRow]] | None:
         """Insert own drafts as queue rows and wait for their outcomes.
 
         Returns the head and the queue rows if this instance has to lead, else None.
         """
-        head = await self._committer.logs.cached_head(self._committer.name)
-        etag, unchanged_since = head.etag, self._committer.clock()
-        pause = protocol.FIRST_POLL_SECONDS
+        self._head = await self._committer.logs.cached_head(self._committer.name)
+        self._is_stopping = False
+        inserting = asyncio.create_task(self._insert_rows())
+        try:
+            return await self._poll(inserting)
+        finally:
+            self._is_stopping = True
+            self._committer.queue.changed.set()
+            await inserting
+
+    async def _poll(self, inserting: asyncio.Task[None]) -> tuple[Head, list[QueueRow]] | None:
+        """Read the head until all rows have their outcomes, or this instance has to lead."""
+        etag, unchanged_since = self._head.etag, self._committer.clock()
         while self._committer.queue.waiting or self._committer.outstanding:
-            await self._insert_rows(head)
-            await self._committer.sleep(pause)
-            pause = protocol.POLL_SECONDS
-            head = await self._committer.logs.read_head(self._committer.name)
+            await self._committer.sleep(protocol.poll_seconds(count_followers(self._head)))
+            if inserting.done():
+                return None  # The insert has failed; its error is raised by the caller.
+            head = self._head = await self._committer.logs.read_head(self._committer.name)
             await self._settle_rows(head)
             now = self._committer.clock()
             if head.etag != etag:
@@ -37,21 +54,27 @@ class Follower:
                 return await self._committer.read_queue()
         return None
 
-    async def _insert_rows(self, head: Head) -> None:
-        while (
-            self._committer.queue.waiting
-            and len(self._committer.outstanding) < protocol.MAX_OUTSTANDING_ROWS
-        ):
-            drafts = self._take_for_row()
-            if not drafts:
-                return
-            key = f"{QUEUE_PREFIX}{time.time_ns() // 1_000_000:013}-{secrets.token_hex(5)}"
-            now = self._committer.clock()
-            row = OutstandingRow(key, head.epoch, drafts, inserted_at=now, checked_at=now)
-            self._committer.outstanding[key] = row
-            await self._committer.logs.insert_queue_row(
-                self._committer.name, key, head.epoch, [one.draft for one in drafts]
-            )
+    async def _insert_rows(self) -> None:
+        """Insert what waits, row after row, until the follower stops: the drafts that come during
+        an insert go together into the next row."""
+        queue = self._committer.queue
+        while not self._is_stopping:
+            queue.changed.clear()
+            has_room = len(self._committer.outstanding) < protocol.MAX_OUTSTANDING_ROWS
+            drafts = self._take_for_row() if has_room else []
+            if drafts:
+                await self._insert_row(drafts)
+            else:
+                await queue.changed.wait()
+
+    async def _insert_row(self, drafts: list[QueuedDraft]) -> None:
+        key = make_queue_key(self._committer.logs.instance)
+        now = self._committer.clock()
+        row = OutstandingRow(key, self._head.epoch, drafts, inserted_at=now, checked_at=now)
+        self._committer.outstanding[key] = row
+        await self._committer.logs.insert_queue_row(
+            self._committer.name, key, row.epoch, [one.draft for one in drafts]
+        )
 
     def _take_for_row(self) -> list[QueuedDraft]:
         """Drafts for one row. A sender with a draft in another row waits: rows may be stored in
@@ -72,16 +95,17 @@ class Follower:
         for key, row in list(self._committer.outstanding.items()):
             taken = head.taken.get(key.removeprefix(QUEUE_PREFIX))
             if not row.outcomes and taken is not None and len(taken) == len(row.drafts):
-                row.outcomes = [parse_outcome(one) for one in taken]
+                row.outcomes = [parse_outcome(_without_sign(one)) for one in taken]
+                row.is_unmarked = any(isinstance(one, int) and one < 0 for one in taken)
                 row.committed_at = now
             elif not row.outcomes and now - row.checked_at > protocol.GONE_CHECK_SECONDS:
                 row.checked_at = now
                 await self._check_gone(row)
             if not row.outcomes:
                 continue
-            if head.published >= row.last_seq and not row.gone:
+            if head.published >= row.last_seq and not row.is_unmarked:
                 self._resolve_row(head.epoch, row)
-            elif row.gone or now - row.committed_at > protocol.MARK_TIMEOUT_SECONDS:
+            elif row.is_unmarked or now - row.committed_at > protocol.MARK_TIMEOUT_SECONDS:
                 await self._publish_row(head, row)
 
     def _resolve_row(self, epoch: str, row: OutstandingRow) -> None:
@@ -112,7 +136,7 @@ class Follower:
         self._committer.queue.put_back(missing)
         row.drafts = [one for one in row.drafts if one.draft in found]
         row.outcomes = [found[one.draft] for one in row.drafts]
-        row.gone = True
+        row.is_unmarked = True
         if not row.drafts:
             del self._committer.outstanding[row.key]
 
@@ -131,3 +155,7 @@ class Follower:
         keys = [row.key for row in queue]
         rank = min((keys.index(row.key) for row in waiting if row.key in keys), default=0)
         return unchanged_seconds >= timeout + rank * protocol.RANK_DELAY_SECONDS
+
+
+def _without_sign(outcome: int | str) -> int | str:
+    return abs(outcome) if isinstance(outcome, int) else outcome

@@ -23,41 +23,71 @@ class Leader:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
+        self._head = Head()
+        self._publishing: asyncio.Task[bool] | None = None
+        self._is_lost = False
 
     async def lead(self, head: Head, queue: list[QueueRow]) -> None:
         """Commit own drafts and queue rows until there is nothing to commit or a race is lost."""
+        self._head, self._is_lost = head, False
         self._committer.published = head.published
-        publishing: asyncio.Task[bool] | None = None
         if head.published < head.seq:
-            publishing = asyncio.create_task(self._publish_unmarked(head))
+            self._publishing = asyncio.create_task(self._publish_unmarked(head))
+        found: list[QueueRow] | None = queue
         empty_reads = 0
         try:
-            while empty_reads <= protocol.MAX_EMPTY_READS:
-                rows, batch = self._choose(head, queue)
-                if not rows and not batch:
+            while found is not None and empty_reads <= protocol.MAX_EMPTY_READS:
+                rows, batch = self._choose(head := self._head, found)
+                if rows or batch:
+                    empty_reads = 0
+                    found = await self._commit_and_publish(head, batch, rows)
+                else:
                     empty_reads += 1
-                    await self._committer.sleep(protocol.EMPTY_READ_PAUSE_SECONDS)
-                    read, queue = await self._committer.read_queue()
-                    if read.etag != head.etag:
-                        return
-                    continue
-                empty_reads = 0
-                commit, queue = await self._commit_and_read(head, batch, rows)
-                if commit is None:
-                    return
-                head = commit.head
-                if publishing and not await publishing:
-                    publishing = None
-                    self._abandon(batch, rows)
-                    return
-                publishing = asyncio.create_task(self._committer.publish(commit, batch, rows))
-                if rows:
-                    await asyncio.wait([publishing], timeout=protocol.MARK_WAIT_SECONDS)
-                if publishing.done() and not publishing.result():
-                    return
+                    found = await self._wait_for_rows()
         finally:
-            if publishing and await publishing:
-                await self._mark_published(head)
+            await self._stop_leading()
+
+    async def _commit_and_publish(
+        self, head: Head, batch: list[QueuedDraft], rows: list[QueueRow]
+    ) -> list[QueueRow] | None:
+        """Commit, and begin to publish after the commit before is published.
+
+        The queue rows that were found meanwhile, or None if this instance leads no more.
+        """
+        commit, queue = await self._commit_and_read(head, batch, rows)
+        if commit is None:
+            return None
+        self._head = commit.head
+        if not await self._is_published():
+            self._abandon(batch, rows)
+            return None
+        self._publishing = asyncio.create_task(self._committer.publish(commit, batch, rows))
+        if rows:
+            self._committer.note_shared()
+            await asyncio.wait([self._publishing], timeout=protocol.MARK_WAIT_SECONDS)
+        if self._publishing.done() and not self._publishing.result():
+            return None
+        return queue
+
+    async def _wait_for_rows(self) -> list[QueueRow] | None:
+        """Mark what is published, since no commit does it; else pause until a draft comes.
+
+        The queue rows, or None if this instance leads no more.
+        """
+        if self._publishing and self._publishing.done():
+            if not await self._is_published() or not await self._mark_published(leading=True):
+                return None
+        else:
+            await self._committer.queue.wait_for_change(protocol.EMPTY_READ_PAUSE_SECONDS)
+            if self._committer.queue.waiting:
+                return []
+        head, queue = await self._committer.read_queue()
+        return queue if head.etag == self._head.etag else None
+
+    async def _is_published(self) -> bool:
+        """Whether the publish before, if there is one, has succeeded."""
+        publishing, self._publishing = self._publishing, None
+        return publishing is None or await publishing
 
     def _choose(
         self, head: Head, queue: Sequence[QueueRow]
@@ -91,6 +121,7 @@ class Leader:
                 head, batch, rows, published=self._committer.published
             )
         except ConflictError:
+            self._is_lost = True
             self._committer.note_conflict()
             self._committer.queue.put_back(batch)
             commit = None
@@ -120,12 +151,23 @@ class Leader:
         self._committer.queue.fail([*batch, *self._committer.own_drafts(rows)], "a publish failed")
         self._committer.remove_rows(rows)
 
-    async def _mark_published(self, head: Head) -> None:
-        """Write into the head how far this leader has published, and that it leads no more."""
-        if not head.taken or head.published >= self._committer.published:
-            return
+    async def _stop_leading(self) -> None:
+        if await self._is_published():
+            await self._mark_published(leading=False)
+
+    async def _mark_published(self, *, leading: bool) -> bool:
+        """Write into the head how far this leader has published, and whether it goes on leading.
+
+        False if that failed: then the owners of the rows publish them after a timeout.
+        """
+        head, published = self._head, self._committer.published
+        if not head.taken or (head.published >= published and head.leading == leading):
+            return True
+        if self._is_lost:
+            return False
+        marked = replace(head, published=max(head.published, published), leading=leading)
         try:
-            marked = replace(head, published=self._committer.published, leading=False)
-            await self._committer.logs.update_head(self._committer.name, marked)
+            self._head = await self._committer.logs.update_head(self._committer.name, marked)
         except (ConflictError, AzureError):
-            return  # The owners of the rows publish them after a timeout.
+            return False
+        return True

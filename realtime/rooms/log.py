@@ -175,6 +175,7 @@ class LogStore:
         """
         everything = [*drafts, *(draft for row in queue for draft in row.drafts)]
         unique, outcomes = remove_repetitions(everything)
+        stored: dict[Draft, Outcome] = {}
         await self.index.add(name, everything, is_new=not head.etag)
         while True:
             plan = await self._plan(name, head, [d for d in unique if d not in outcomes], now)
@@ -182,7 +183,7 @@ class LogStore:
                 plan.head,
                 writer=self.instance,
                 leading=leading,
-                taken=merge_taken(head, queue, outcomes | plan.outcomes),
+                taken=merge_taken(head, queue, outcomes | plan.outcomes, stored),
                 published=next_published(head, plan.head, published),
             )
             if not plan.entries and not queue:
@@ -190,7 +191,8 @@ class LogStore:
             try:
                 etag = await self._submit(name, new_head, plan, queue)
             except _AlreadyStoredError:
-                outcomes |= await self.find_stored(name, unique)
+                stored = await self.find_stored(name, unique)
+                outcomes |= stored
                 continue
             new_head = replace(new_head, etag=etag)
             self._heads.put(name, new_head)

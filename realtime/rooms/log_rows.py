@@ -1,12 +1,14 @@
 """The rows of a log in the table `history`: their keys, and how they are encoded and parsed.
 
 head                          the position of the log
-head:q:<time>-<random>        drafts that wait for the next commit
+head:q:<time>-<instance>-<random>  drafts that wait for the next commit
 m:<seq, 19 digits>            an entry: a message, or a change of one
 i:<user>:<client id>          the entry that has this id
 r:<seq>:<user>:<emoji>        a user's reaction to a message
 """
 
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +26,10 @@ QUEUE_PREFIX = "head:q:"
 """Queue rows sort directly after the head, so that one query returns both."""
 
 Outcomes = list[int | str]
-"""The outcomes of a queue row's drafts: a seq, 0 for a change without effect, or an error code."""
+"""The outcomes of a queue row's drafts: a seq, 0 for a change without effect, or an error code.
+
+A negative seq is that of a draft that was stored before: `published` does not say whether it was
+published, since the instance that stored it may have failed to do it."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,16 @@ def reaction_key(seq: int, user_id: str, emoji: str) -> str:
 
 def emoji_of_key(key: str) -> str:
     return "".join(chr(int(one, 16)) for one in key.rpartition(":")[2].split("-"))
+
+
+def make_queue_key(instance: str) -> str:
+    """A new key of a queue row: the older row sorts first."""
+    return f"{QUEUE_PREFIX}{time.time_ns() // 1_000_000:013}-{instance}-{secrets.token_hex(3)}"
+
+
+def count_followers(head: Head) -> int:
+    """How many instances had queue rows in the last commits."""
+    return len({key.split("-")[1] for key in head.taken if "-" in key})
 
 
 # --- the head ---------------------------------------------------------------------------------

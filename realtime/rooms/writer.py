@@ -109,7 +109,7 @@ class LogWriter:
         if not self._committer.is_careful:
             return await self._committer.logs.cached_head(self._committer.name)
         head, queue = await self._committer.read_queue()
-        if queue or (head.leading and head.writer != self._committer.logs.instance):
+        if queue or self._is_led_by_another(head):
             self._committer.note_shared()
             return None
         return head
@@ -118,12 +118,13 @@ class LogWriter:
 
     async def _write_shared(self) -> None:
         """Lead if nobody else does, else follow."""
-        self._committer.note_shared()
         try:
-            head, queue = await self._committer.read_queue()
-            if not head.etag or not head.leading or head.writer == self._committer.logs.instance:
-                await self._leader.lead(head, queue)
+            if not await self._follows_another():
+                head, queue = await self._committer.read_queue()
+                if not self._is_led_by_another(head):
+                    await self._leader.lead(head, queue)
             if self._committer.queue.waiting or self._committer.outstanding:
+                self._committer.note_shared()
                 takeover = await self._follower.follow()
                 if takeover is not None:
                     await self._leader.lead(*takeover)
@@ -131,6 +132,15 @@ class LogWriter:
             await self._pause_after_failure(error)
         else:
             self._failures, self._failing_since = 0, None
+
+    async def _follows_another(self) -> bool:
+        """Whether another instance led when this one last saw the head, so that no query is needed
+        before the first row. If it has stopped since, the follower finds out and takes over."""
+        head = await self._committer.logs.cached_head(self._committer.name)
+        return self._is_led_by_another(head)
+
+    def _is_led_by_another(self, head: Head) -> bool:
+        return head.leading and head.writer != self._committer.logs.instance
 
     async def _pause_after_failure(self, error: AzureError) -> None:
         """Raises the error if it is permanent, or if the storage has failed for too long."""

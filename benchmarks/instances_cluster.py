@@ -24,6 +24,12 @@ from local.parts import (
 )
 
 
+NO_TIMERS = {
+    f"AzureWebJobs.{name}.Disabled": "true"
+    for name in ("run_streams", "reconcile_presence", "purge_history")
+}
+
+
 @dataclass
 class Measured:
     """What has happened between two readings: requests to the storage, and the machine's load."""
@@ -88,9 +94,11 @@ async def start_cluster(
             environment = environment_of(parts[1].url, parts[2].url)
             app = {**SETTINGS, "HTTP_CONCURRENCY": str(concurrency), **(settings or {})}
             for port in ports:
-                parts.append(start_functions(port, app | environment, ROOT))
-                if len(parts) == 5:
-                    parts[-1].wait()  # The first one creates what all of them use.
+                # The timers run on one instance, as they do in Azure.
+                timers = {} if port == ports[0] else NO_TIMERS
+                parts.append(start_functions(port, app | environment | timers, ROOT))
+                if port == ports[0]:
+                    parts[-1].wait()  # It creates what all of them use.
             for part in parts:
                 part.wait()
             connector = aiohttp.TCPConnector(limit=0)

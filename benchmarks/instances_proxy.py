@@ -16,14 +16,14 @@ import msgspec
 from aiohttp import web
 
 PATTERNS = {
-    "transactions": b"POST /devstoreaccount1/$batch",
-    "conflicts": b"HTTP/1.1 412",
-    "reads": b"GET /devstoreaccount1/",
-    "single_writes": b"\r\nPUT /devstoreaccount1/",
+    "transactions": [b"POST /devstoreaccount1/$batch"],
+    "conflicts": [b"HTTP/1.1 412"],
+    "reads": [b"GET /devstoreaccount1/"],
+    "single_writes": [b"PUT /devstoreaccount1/", b"PATCH /devstoreaccount1/"],
 }
 """What is counted, by its bytes. Inside a transaction a line has an absolute URL."""
 
-LONGEST_PATTERN = max(map(len, PATTERNS.values()))
+LONGEST_PATTERN = max(len(pattern) for patterns in PATTERNS.values() for pattern in patterns)
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Relay(asyncio.Protocol):
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._tail = b"\r\n"
+        self._tail = b""
         self._early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,9 +72,9 @@ class Relay(asyncio.Protocol):
     def _count(self, data: bytes) -> None:
         """The tail of what came before is looked at again, for a pattern that was cut."""
         text = self._tail + data
-        for name, pattern in PATTERNS.items():
-            found = text.count(pattern) - self._tail.count(pattern)
-            self._settings.counts[name] += found
+        for name, patterns in PATTERNS.items():
+            for pattern in patterns:
+                self._settings.counts[name] += text.count(pattern) - self._tail.count(pattern)
         self._tail = text[-LONGEST_PATTERN:]
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

@@ -23,7 +23,6 @@ from local.parts import (
     write_event_handlers,
 )
 
-
 NO_TIMERS = {
     f"AzureWebJobs.{name}.Disabled": "true"
     for name in ("run_streams", "reconcile_presence", "purge_history")

@@ -191,8 +191,7 @@ class LogStore:
             try:
                 etag = await self._submit(name, new_head, plan, queue)
             except _AlreadyStoredError:
-                stored = await self.find_stored(name, unique)
-                outcomes |= stored
+                outcomes |= (stored := await self.find_stored(name, unique))
                 continue
             new_head = replace(new_head, etag=etag)
             self._heads.put(name, new_head)

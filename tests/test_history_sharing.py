@@ -366,12 +366,12 @@ async def test_a_follower_acknowledges_a_stored_draft_only_after_it_was_publishe
         runtime.publisher = FailingForSeqs(runtime.publisher, {1})
         for node in (leader, follower):
             node.share(room)
-        repeated = asyncio.create_task(send_until_answered([follower], room, lost))
+        repeated = asyncio.create_task(send_until_acknowledged([follower], room, lost))
         outcomes: dict[Draft, Stored | ApiError] = {}
         number = 0
         while not repeated.done():
             draft = MessageDraft("bob", str(number), content="keeps the leader busy")
-            outcomes[draft] = await send_until_answered([leader], room, draft)
+            outcomes[draft] = await send_until_acknowledged([leader], room, draft)
             number += 1
 
         outcomes[lost] = await repeated

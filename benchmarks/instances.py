@@ -152,8 +152,12 @@ async def measure_case(cluster: Cluster, case: Case) -> Result:
 async def _measure_events(cluster: Cluster, case: Case) -> Result:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as http:
-        before = await cluster.read_counts()
-        answers, note = await EVENT_CASES[case.name](cluster, http)
+        before: dict[str, int] = {}
+
+        async def start() -> None:
+            before.update(await cluster.read_counts())
+
+        answers, note = await EVENT_CASES[case.name](cluster, http, start)
         measured = await cluster.measure(before)
     return Result(case, answers, measured, len(answers.milliseconds), note)
 

@@ -27,9 +27,13 @@ MAX_DELAY_SECONDS = 0.5
 DEADLINE_SECONDS = 30.0
 
 Act = Callable[[int], Awaitable[bool]]
+Start = Callable[[], Awaitable[None]]
+"""A case calls it when its clients are ready."""
 
 
-async def measure_joins(cluster: Cluster, http: aiohttp.ClientSession) -> tuple[Answers, str]:
+async def measure_joins(
+    cluster: Cluster, http: aiohttp.ClientSession, start: Start
+) -> tuple[Answers, str]:
     """50 members of a room of 200 join it again and again."""
     async with AsyncExitStack() as exits:
         room, clients = await open_members(cluster, http, exits)
@@ -38,11 +42,12 @@ async def measure_joins(cluster: Cluster, http: aiohttp.ClientSession) -> tuple[
             answer = await clients[number].send_message("join", {"room": room})
             return bool(answer["type"] == "joined")
 
+        await start()
         return await repeat(join), ""
 
 
 async def measure_read_markers(
-    cluster: Cluster, http: aiohttp.ClientSession
+    cluster: Cluster, http: aiohttp.ClientSession, start: Start
 ) -> tuple[Answers, str]:
     """50 members of a room mark their last message as read, again and again."""
     async with AsyncExitStack() as exits:
@@ -60,11 +65,12 @@ async def measure_read_markers(
             data = {"room": room, "seq": turns[number] % 20 + 1}
             return (await clients[number].send_message("read", data)).get("type") != "error"
 
+        await start()
         return await repeat(mark), ""
 
 
 async def measure_subscriptions(
-    cluster: Cluster, http: aiohttp.ClientSession
+    cluster: Cluster, http: aiohttp.ClientSession, start: Start
 ) -> tuple[Answers, str]:
     """50 guests subscribe to a stream and unsubscribe from it, again and again."""
     sessions = [await negotiate(cluster, http) for _ in range(ACTIVE)]
@@ -79,10 +85,13 @@ async def measure_subscriptions(
             await response.read()
             return response.status == 200
 
+    await start()
     return await repeat(change), ""
 
 
-async def measure_presence(cluster: Cluster, http: aiohttp.ClientSession) -> tuple[Answers, str]:
+async def measure_presence(
+    cluster: Cluster, http: aiohttp.ClientSession, start: Start
+) -> tuple[Answers, str]:
     """200 users join an empty room and leave it; one member counts the notices.
 
     A time is that from a user's event to its notice.
@@ -99,6 +108,7 @@ async def measure_presence(cluster: Cluster, http: aiohttp.ClientSession) -> tup
         guests = [await negotiate(cluster, http) for _ in range(PEOPLE - 2)]
         clients = [await open_client(guest, http, exits) for guest in guests]
         acted: dict[tuple[str, str], float] = {}
+        await start()
         began = time.perf_counter()
         for event, notice in (("join", "joined"), ("leave", "left")):
 
@@ -116,7 +126,9 @@ async def measure_presence(cluster: Cluster, http: aiohttp.ClientSession) -> tup
     return answers, f"{missed} of {len(acted)} notices missed"
 
 
-async def measure_ticks(cluster: Cluster, http: aiohttp.ClientSession) -> tuple[Answers, str]:
+async def measure_ticks(
+    cluster: Cluster, http: aiohttp.ClientSession, start: Start
+) -> tuple[Answers, str]:
     """The frames of a stream of one second at a subscriber; a time is that after the second."""
     received: list[tuple[int, float]] = []
     async with AsyncExitStack() as exits:
@@ -130,6 +142,7 @@ async def measure_ticks(cluster: Cluster, http: aiohttp.ClientSession) -> tuple[
         client.on_message = note
         headers = {"Authorization": f"Bearer {guest['session']}"}
         url = f"{cluster.url}/api/streams/system-metrics/subscribe"
+        await start()
         async with http.post(url, json={}, headers=headers) as response:
             response.raise_for_status()
         await wait_until(lambda: len(received) > TICK_SECONDS)
@@ -142,7 +155,9 @@ async def measure_ticks(cluster: Cluster, http: aiohttp.ClientSession) -> tuple[
     return answers, f"{missed} missed, {twice} twice, {late} late"
 
 
-CASES: dict[str, Callable[[Cluster, aiohttp.ClientSession], Awaitable[tuple[Answers, str]]]] = {
+Case = Callable[[Cluster, aiohttp.ClientSession, Start], Awaitable[tuple[Answers, str]]]
+
+CASES: dict[str, Case] = {
     "joins": measure_joins,
     "presence": measure_presence,
     "read-markers": measure_read_markers,

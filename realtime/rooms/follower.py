@@ -1,18 +1,14 @@
 """A follower: leaves its drafts to the leader in queue rows, and waits for their outcomes."""
 
 import asyncio
+import secrets
+import time
 
 from realtime.rooms import contention as protocol
 from realtime.rooms.changes import parse_outcome
 from realtime.rooms.committer import Committer, OutstandingRow
 from realtime.rooms.draft_queue import Budget, QueuedDraft
-from realtime.rooms.log_rows import (
-    QUEUE_PREFIX,
-    Head,
-    QueueRow,
-    count_followers,
-    make_queue_key,
-)
+from realtime.rooms.log_rows import QUEUE_PREFIX, Head, QueueRow
 
 
 class Follower:
@@ -42,7 +38,7 @@ class Follower:
         """Read the head until all rows have their outcomes, or this instance has to lead."""
         etag, unchanged_since = self._head.etag, self._committer.clock()
         while self._committer.queue.waiting or self._committer.outstanding:
-            await self._committer.sleep(protocol.poll_seconds(count_followers(self._head)))
+            await self._committer.sleep(protocol.poll_seconds(_count_followers(self._head)))
             if inserting.done():
                 return None  # The insert has failed; its error is raised by the caller.
             head = self._head = await self._committer.logs.read_head(self._committer.name)
@@ -68,7 +64,7 @@ class Follower:
                 await queue.changed.wait()
 
     async def _insert_row(self, drafts: list[QueuedDraft]) -> None:
-        key = make_queue_key(self._committer.logs.instance)
+        key = _make_key(self._committer.logs.instance)
         now = self._committer.clock()
         row = OutstandingRow(key, self._head.epoch, drafts, inserted_at=now, checked_at=now)
         self._committer.outstanding[key] = row
@@ -159,3 +155,13 @@ class Follower:
 
 def _without_sign(outcome: int | str) -> int | str:
     return abs(outcome) if isinstance(outcome, int) else outcome
+
+
+def _make_key(instance: str) -> str:
+    """A new key of a queue row; the older row sorts first."""
+    return f"{QUEUE_PREFIX}{time.time_ns() // 1_000_000:013}-{instance}-{secrets.token_hex(3)}"
+
+
+def _count_followers(head: Head) -> int:
+    """How many instances had queue rows in the last commits."""
+    return len({key.split("-")[1] for key in head.taken if "-" in key})

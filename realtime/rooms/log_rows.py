@@ -7,8 +7,6 @@ i:<user>:<client id>          the entry that has this id
 r:<seq>:<user>:<emoji>        a user's reaction to a message
 """
 
-import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -100,16 +98,6 @@ def reaction_key(seq: int, user_id: str, emoji: str) -> str:
 
 def emoji_of_key(key: str) -> str:
     return "".join(chr(int(one, 16)) for one in key.rpartition(":")[2].split("-"))
-
-
-def make_queue_key(instance: str) -> str:
-    """A new key of a queue row: the older row sorts first."""
-    return f"{QUEUE_PREFIX}{time.time_ns() // 1_000_000:013}-{instance}-{secrets.token_hex(3)}"
-
-
-def count_followers(head: Head) -> int:
-    """How many instances had queue rows in the last commits."""
-    return len({key.split("-")[1] for key in head.taken if "-" in key})
 
 
 # --- the head ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 #
 #   make start    run the whole product on this machine; Ctrl-C stops it
 #   make test     run all tests
+#   make example  run an example with everything that it needs: make example NAME=chat_widget
 #   make bench    run the benchmarks
 #   make faults   kill, cut and restore everything while clients write; 12 minutes, prints a table
 #   make doctor   check the local configuration, or a deployed app: make doctor URL=https://...
@@ -32,11 +33,14 @@ SOCKETIO := benchmarks/js/node_modules/.package-lock.json
 NPM_QUIET := --no-audit --no-fund --loglevel=error
 OFFLINE := { echo 'The installation failed. Is this machine online?'; exit 1; }
 
-.PHONY: start test bench faults doctor picture check fix audit sbom lock clean
+.PHONY: start example test bench faults doctor picture check fix audit sbom lock clean
 .DEFAULT_GOAL := start
 
 start: $(PACKAGES) $(AZURITE) $(PAGE)
 	@exec $(BIN)/python -m local $(ARGS)
+
+example: $(PACKAGES) $(AZURITE) $(PAGE)
+	@exec $(BIN)/python -m examples $(NAME)
 
 # The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
 # Most tests wait for a message most of the time, so three at once suit two processors.
@@ -103,7 +107,7 @@ clean:
 	rm -rf emulator/tests/javascript/node_modules emulator/dist tests/openapi/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
-$(PACKAGES): requirements.txt requirements.in requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml
+$(PACKAGES): requirements.txt requirements.in requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml clients/python/pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { \
 		echo 'There is no $(PYTHON). Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python'; \
 		exit 1; }

@@ -26,6 +26,7 @@ DOCUMENTS = sorted(
         *ROOT.glob("*.md"),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "clients").glob("*/README.md"),
+        *(ROOT / "examples").glob("*/README.md"),
         ROOT / "web/README.md",
         ROOT / "emulator/README.md",
     ]
@@ -75,7 +76,8 @@ def test_every_command_and_test_in_a_document_exists(document: Path) -> None:
     text = document.read_text("utf-8")
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     tests = {file.stem for file in ROOT.rglob("tests/**/test_*.py")}
-    modules = set(re.findall(r"python -m ((?:local|benchmarks|tests|infra)(?:\.\w+)*)", text))
+    packages = "local|benchmarks|tests|infra|examples"
+    modules = set(re.findall(rf"python -m ((?:{packages})(?:\.\w+)*)", text))
 
     assert set(re.findall(r"(?:^|`|\$ )make ([a-z]+)", text, re.MULTILINE)) <= targets
     assert {one for one in re.findall(r"`(test_\w+)`", text) if one != "test_"} <= tests

@@ -20,7 +20,7 @@ from tests import logs
 from tests.conftest import SETTINGS
 from tests.strict import QUIET
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.timeout(180)]
 
 APP = "http://localhost:7071"
 """The address of the app in the pages."""
@@ -69,6 +69,16 @@ def site(name: str, app: Part, port: int, folder: Path) -> Iterator[None]:
         yield
 
 
+async def wait_for_stream(app: Part, name: str) -> None:
+    """The program defines the stream when it has started."""
+    with Townsquare(app.url) as townsquare:
+        for _ in range(ATTEMPTS):
+            if name in {one.name for one in townsquare.streams() if one.active}:
+                return
+            await asyncio.sleep(0.2)
+    raise AssertionError(f"{name} is not active")
+
+
 async def open_page(browser: Browser, port: int) -> Page:
     """Opens a page as soon as its server listens."""
     page = await browser.new_page()
@@ -83,6 +93,7 @@ async def open_page(browser: Browser, port: int) -> Page:
     return page
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_chat_widget_talks(
     browser: Browser, app: Part, port: int, tmp_path: Path
 ) -> None:
@@ -101,11 +112,13 @@ async def test_the_chat_widget_talks(
         await page.close()
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_the_dashboard_shows_what_is_pushed(
     browser: Browser, app: Part, port: int, tmp_path: Path
 ) -> None:
     push = ROOT / "examples/sensor_dashboard/push.py"
     with running(push, **environment_of(app.url)), site("sensor_dashboard", app, port, tmp_path):
+        await wait_for_stream(app, "greenhouse")
         page = await open_page(browser, port)
         values = page.locator("townsquare-stream .value")
 
@@ -116,6 +129,7 @@ async def test_the_dashboard_shows_what_is_pushed(
         await page.close()
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_who_has_signed_in_to_the_own_login_talks_under_that_name(
     browser: Browser, app: Part, port: int
 ) -> None:
@@ -141,6 +155,7 @@ async def test_who_has_signed_in_to_the_own_login_talks_under_that_name(
         await page.close()
 
 
+@pytest.mark.asyncio(loop_scope="session")
 async def test_one_command_runs_the_bot_and_it_answers() -> None:
     functions, webpubsub, tables = free_ports(3)
     ports = (

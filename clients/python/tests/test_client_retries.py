@@ -83,8 +83,10 @@ async def test_a_pushed_frame_whose_answer_is_lost_is_not_pushed_again(
         with pytest.raises(ConnectionFailedError):
             await client.push(name, {"n": 1})
         await client.push(name, {"n": 2})
-        until = datetime.now(UTC) + timedelta(minutes=1)
-        points = await client.stream_history(name, until=until)
+        now, minute = datetime.now(UTC), timedelta(minutes=1)
+        points = await client.stream_history(
+            name, since=now - minute, until=now + minute, points=1000
+        )
 
     assert [one.data["n"] for one in points] == [1, 2]
 

@@ -14,7 +14,7 @@ from townsquare_client import (
 )
 
 from local.parts import Part
-from tests.page.site import serve
+from tests.http_server import serve
 from tests.proxy import losing_proxy
 from tests.strict import KEY
 

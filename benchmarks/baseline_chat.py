@@ -50,34 +50,34 @@ app = FastAPI(lifespan=lifespan)
 @app.post("/plain/rooms/{room}/message")
 async def plain(room: str, request: Request) -> dict[str, Any]:
     """One message, one read, one transaction, one publish."""
-    said = await request.json()
-    seq = await commit(clients["table"], room, said)
-    message = {"type": "message", "room": room, "seq": seq, "content": said["content"]}
+    request_body = await request.json()
+    seq = await commit(clients["table"], room, request_body)
+    message = {"type": "message", "room": room, "seq": seq, "content": request_body["content"]}
     await clients["hub"].send_to_group(f"room.{room}", message, content_type="application/json")
-    return {"status": "sent", "room": room, "seq": seq, "id": said["id"]}
+    return {"status": "sent", "room": room, "seq": seq, "id": request_body["id"]}
 
 
 @app.post("/locked/rooms/{room}/message")
 async def locked(room: str, request: Request) -> dict[str, Any]:
     """One message, one transaction, one publish; the messages of a room one after the other."""
-    said = await request.json()
+    request_body = await request.json()
     async with locks[room]:
         seq, etag = heads.get(room) or (0, "")
-        heads[room] = await write(clients["table"], room, said, seq + 1, etag)
+        heads[room] = await write(clients["table"], room, request_body, seq + 1, etag)
         seq = heads[room][0]
-    message = {"type": "message", "room": room, "seq": seq, "content": said["content"]}
+    message = {"type": "message", "room": room, "seq": seq, "content": request_body["content"]}
     await clients["hub"].send_to_group(f"room.{room}", message, content_type="application/json")
-    return {"status": "sent", "room": room, "seq": seq, "id": said["id"]}
+    return {"status": "sent", "room": room, "seq": seq, "id": request_body["id"]}
 
 
-async def commit(table: Any, room: str, said: dict[str, Any]) -> int:
+async def commit(table: Any, room: str, request_body: dict[str, Any]) -> int:
     while True:
         seq, etag = 0, ""
         with contextlib.suppress(ResourceNotFoundError):
             found = await table.get_entity(room, "head")
             seq, etag = found["seq"], found.metadata["etag"]
         try:
-            return (await write(table, room, said, seq + 1, etag))[0]
+            return (await write(table, room, request_body, seq + 1, etag))[0]
         except TableTransactionError as error:
             if error.status_code not in {409, 412}:
                 raise
@@ -85,7 +85,7 @@ async def commit(table: Any, room: str, said: dict[str, Any]) -> int:
 
 
 async def write(
-    table: Any, room: str, said: dict[str, Any], seq: int, etag: str
+    table: Any, room: str, request_body: dict[str, Any], seq: int, etag: str
 ) -> tuple[int, str]:
     """Write the head and a message in one transaction; the seq, and the new etag of the head."""
     head = {"PartitionKey": room, "RowKey": "head", "seq": seq}
@@ -93,20 +93,20 @@ async def write(
     row = {
         "PartitionKey": room,
         "RowKey": f"m:{seq:019}",
-        "id": said["id"],
-        "sender": said["from"],
-        "content": said["content"],
+        "id": request_body["id"],
+        "sender": request_body["from"],
+        "content": request_body["content"],
         "timestamp": datetime.now(UTC).isoformat(),
     }
-    known = {"PartitionKey": room, "RowKey": f"i:{said['from']}:{said['id']}"}
+    known = {"PartitionKey": room, "RowKey": f"i:{request_body['from']}:{request_body['id']}"}
     first: Any = ("update", head, condition) if etag else ("create", head)
     results = await table.submit_transaction([first, ("create", row), ("create", known)])
     return seq, results[0]["etag"]
 
 
 @app.post("/article/rooms/{room}/message")
-def article(room: str, said: dict[str, Any]) -> dict[str, Any]:
-    """Published and forgotten, on a thread."""
-    message = {"type": "message", "room": room, "content": said["content"]}
+def article(room: str, request_body: dict[str, Any]) -> dict[str, Any]:
+    """Publish without storing, in a thread."""
+    message = {"type": "message", "room": room, "content": request_body["content"]}
     sync_client.send_to_group(f"room.{room}", message, content_type="application/json")
     return {"status": "sent", "room": room}

@@ -1,7 +1,7 @@
-"""How fast a room is: messages stored and delivered, beside two plain ways to do it.
+"""Messages stored and delivered per second, compared with two simple implementations.
 
-All servers get the same requests from the same clients, one after the other, with the same
-emulator and the same Azurite on the same machine.
+The same clients send the same requests to each server, one server after the other, with the same
+emulator and Azurite.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ async def run() -> list[Row]:
 
 
 async def many_rooms(ours: Stack, beside: str, http: aiohttp.ClientSession) -> list[Row]:
-    """One sender in each room: nothing to share, so nothing may be lost by trying."""
+    """One sender in each room: no contention, so batches have no benefit."""
     stored = await spread(http, f"{ours.url}/api")
     plain = await spread(http, f"{beside}/plain")
     locked = await spread(http, f"{beside}/locked")
@@ -81,18 +81,18 @@ async def spread(http: aiohttp.ClientSession, base: str) -> float:
 
 
 async def one_message(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:
-    """From send to seen in an idle system, beside its parts measured alone."""
-    async with http.post(f"{ours.url}/api/negotiate", json={"user_id": "ann"}) as answer:
-        url = (await answer.json())["url"]
+    """From send to receipt in an idle system, compared with the sum of its parts."""
+    async with http.post(f"{ours.url}/api/negotiate", json={"user_id": "ann"}) as response:
+        url = (await response.json())["url"]
     room = f"idle-{uuid.uuid4().hex[:8]}"
     ann = await http.ws_connect(url, protocols=["json.webpubsub.azure.v1"])
     await ann.receive()
-    await say(ann, 1, "join", {"room": room})
+    await send_event(ann, 1, "join", {"room": room})
     await until_ack(ann, 1)
     times = []
     for number in range(2, 202):
         began = time.perf_counter()
-        await say(ann, number, "message", {"room": room, "content": "hi", "id": str(number)})
+        await send_event(ann, number, "message", {"room": room, "content": "hi", "id": str(number)})
         await until_message(ann)
         times.append(time.perf_counter() - began)
         await until_ack(ann, number)
@@ -114,7 +114,9 @@ async def one_message(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:
     ]
 
 
-async def say(socket: aiohttp.ClientWebSocketResponse, ack: int, event: str, data: Any) -> None:
+async def send_event(
+    socket: aiohttp.ClientWebSocketResponse, ack: int, event: str, data: Any
+) -> None:
     await socket.send_json(
         {"type": "event", "event": event, "ackId": ack, "dataType": "json", "data": data}
     )
@@ -131,9 +133,9 @@ async def until_message(socket: aiohttp.ClientWebSocketResponse) -> None:
 
 
 async def event_round_trip(socket: aiohttp.ClientWebSocketResponse, room: str) -> None:
-    """An event that is refused at once: the way to the app and back, and nothing else."""
+    """An event without an effect: only the round trip to the app."""
     ack = 1_000_000 + time.perf_counter_ns() % 1_000_000_000
-    await say(socket, ack, "leave", {"room": f"{room}-not-here"})
+    await send_event(socket, ack, "leave", {"room": f"{room}-not-here"})
     await until_ack(socket, ack)
 
 
@@ -143,7 +145,7 @@ async def commit(logs: LogStore, name: str) -> None:
 
 
 async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
-    """The median of an act in milliseconds."""
+    """The median duration of an operation in milliseconds."""
     took = []
     for _ in range(times):
         began = time.perf_counter()
@@ -156,7 +158,7 @@ async def medians(act: Callable[[], Awaitable[Any]], times: int = 200) -> float:
 
 
 async def pages(ours: Stack) -> list[Row]:
-    """The newest page of a long history beside that of a short one."""
+    """The newest page of a long history, compared with that of a short one."""
     tables = connect_tables(settings_of(ours))
     logs = LogStore(tables)
     for name, count in (("long", LONG), ("short", SHORT)):
@@ -169,7 +171,7 @@ async def pages(ours: Stack) -> list[Row]:
 
 
 async def fill(tables: Tables, logs: LogStore, name: str, count: int) -> None:
-    """A log of so many messages: bare rows, and one message written as always at the end."""
+    """A log with that many messages: rows written directly, and a last message by a commit."""
     table = tables.open("history")
     draft = MessageDraft("ann", "first", content="A line of a long history.")
     commit = await logs.commit(name, Head(), [draft], datetime.now(UTC))

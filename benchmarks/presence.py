@@ -1,4 +1,4 @@
-"""How long a join takes in small and in crowded rooms, and how soon a crowd is back."""
+"""The duration of a join in small and large rooms, and of the reconnection of many clients."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ JOINS = 60
 STORM = 1_000
 CROWD = 500
 JITTER = 2.0
-"""Seconds over which clients that were cut off at once spread their return."""
+"""Seconds over which disconnected clients spread their reconnection."""
 
 PROTOCOL = "json.webpubsub.azure.v1"
 
@@ -34,12 +34,12 @@ async def run() -> list[Row]:
 
 
 class Client:
-    """One connection; it reads all the time, as a browser does."""
+    """One connection, which reads continuously, as a browser does."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self._http = http
         self._url = url
-        self._answer: dict[str, Any] = {}
+        self._response: dict[str, Any] = {}
         self._acks: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
     async def open(self) -> "Client":
@@ -52,12 +52,12 @@ class Client:
         async for message in self._socket:
             received = message.json()
             if received.get("from") == "server":
-                self._answer = received["data"]
+                self._response = received["data"]
             if received["type"] == "ack":
-                self._acks.pop(received["ackId"]).set_result(self._answer)
+                self._acks.pop(received["ackId"]).set_result(self._response)
 
     async def send_message(self, event: str, data: Any) -> dict[str, Any]:
-        """Send an event; the app's answer to it, which comes before the ack."""
+        """Send an event; the app's response, which comes before the ack."""
         ack = time.perf_counter_ns()
         self._acks[ack] = asyncio.get_running_loop().create_future()
         frame = {"type": "event", "event": event, "dataType": "json", "data": data}
@@ -97,12 +97,12 @@ async def timed_join(client: Client, room: str) -> float:
     began = time.perf_counter()
     joined = await client.send_message("join", {"room": room})
     if joined["type"] != "joined":
-        raise RuntimeError(f"a join was answered {joined}")
+        raise RuntimeError(f"the response to a join is {joined}")
     return (time.perf_counter() - began) * 1000
 
 
 async def storm(clients: Sequence[Client], room: str) -> Row:
-    """So many joins as fast as they are answered."""
+    """Many joins, each client sends the next one when it has the response."""
     began = time.perf_counter()
     turns = STORM // len(clients)
 
@@ -116,7 +116,7 @@ async def storm(clients: Sequence[Client], room: str) -> Row:
 
 
 async def fill(hub: Hub, http: aiohttp.ClientSession, room: str, count: int) -> list[Client]:
-    """So many more people in the room, each with one connection."""
+    """More users in the room, each with one connection."""
     gate = asyncio.Semaphore(50)
 
     async def enter() -> Client:
@@ -135,11 +135,11 @@ async def negotiated(ours: Stack, http: aiohttp.ClientSession, session: str = ""
         return str((await answer.json())["url"])
 
 
-# --- coming back ----------------------------------------------------------------------------------
+# --- reconnection ----------------------------------------------------------------------------------
 
 
 async def reconnection(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:
-    """Everybody is cut off at once, misses ten messages, and comes back within the jitter."""
+    """All clients lose their connection, miss ten messages and reconnect within the jitter."""
     room = f"cut-{uuid.uuid4().hex[:8]}"
     people = [await admitted(ours, http) for _ in range(CROWD)]
     clients = await in_batches(people, lambda one: Client(http, one["url"]).open())
@@ -181,7 +181,7 @@ async def admitted(ours: Stack, http: aiohttp.ClientSession) -> dict[str, Any]:
 
 
 async def in_batches(things: Sequence[Any], act: Any, size: int = 50) -> list[Any]:
-    """What an act gives for each thing, so many at a time."""
+    """The results of an operation for each item, run in batches."""
     results: list[Any] = []
     for start in range(0, len(things), size):
         results += await asyncio.gather(*(act(one) for one in things[start : start + size]))

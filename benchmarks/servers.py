@@ -1,4 +1,4 @@
-"""What benchmarks measure: the stack with our app, and the plain server beside it."""
+"""The servers that benchmarks measure: the stack with our app, and a baseline."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from local.parts import Part, Ports, Stack, free_ports, start_stack
 from realtime.settings import Settings
 
-# The limits on what one person may do in a minute are not what is measured, nor are the timers.
+# Without the limits of a user per minute and without timers, which are not measured.
 SETTINGS = {
     "MESSAGES_PER_MINUTE": "100000000",
     "JOINS_PER_MINUTE": "100000000",
@@ -39,7 +39,7 @@ def stack(settings: Mapping[str, str] | None = None) -> Iterator[Stack]:
 def start_baseline(
     environment: Mapping[str, str], app: str = "benchmarks.baseline_negotiate:app"
 ) -> Part:
-    """A plain server beside ours, on uvicorn."""
+    """A baseline server on uvicorn."""
     [port] = free_ports(1)
     command = [
         sys.executable, "-m", "uvicorn", app,

@@ -1,4 +1,4 @@
-// Where one writes: grows with the text, sends with Enter, keeps a draft for each conversation.
+// The message field: grows with the text, sends with Enter, keeps a draft for each conversation.
 import { byId, setText } from "./dom.js";
 import { nameOf } from "./conversation-view.js";
 import { displayName, formatFullTime } from "./format.js";
@@ -89,7 +89,7 @@ export class Composer {
     this.completion.close();
     this.input.value = readItem(this.#draftName(key)) ?? "";
     this.draw();
-    // On a phone the keyboard would cover what one came to read.
+    // On a phone the keyboard would cover the messages.
     if (matchMedia("(pointer: fine)").matches) this.input.focus();
   }
 

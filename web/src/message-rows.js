@@ -148,7 +148,7 @@ function createQuote({ seq, entry, name }, actions) {
 /** The beginning of a text, in one line. */
 export const shorten = (content) => content.slice(0, QUOTE_CHARACTERS).replace(/\s+/g, " ").trim();
 
-/** A message of somebody whom this user blocks. */
+/** A message of a blocked user. */
 function createBlockedRow({ seq }, { isFirst }, actions) {
   const show = createElement(
     "button",

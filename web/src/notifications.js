@@ -1,4 +1,4 @@
-// Tells the user what happens while the page is not seen: notifications, sound, title, icon.
+// Notifies the user while the page is hidden: notifications, sound, title, icon.
 import { byId } from "./dom.js";
 import { displayName } from "./format.js";
 import { nameOf } from "./conversation-view.js";
@@ -23,7 +23,7 @@ export class Notifications {
     byId("sound").addEventListener("change", () => writeItem("sound", byId("sound").checked));
   }
 
-  /** New messages of others came. */
+  /** To be called for new messages of others. */
   received(conversation, entries) {
     this.#announce(conversation, entries);
     if (document.visibilityState === "visible" || this.workspace.muted.has(conversation.key)) return;

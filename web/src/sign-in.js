@@ -1,4 +1,4 @@
-// Who uses this page: a guest with a name, or somebody whom the platform or an issuer signs in.
+// The user of the page: a guest with a name, or an account of the platform or of an issuer.
 import { ask } from "./dialogs.js";
 import { byId, setText } from "./dom.js";
 import { readItem, writeItem } from "./storage.js";
@@ -71,7 +71,7 @@ export class SignIn {
     else location.assign(PLATFORM_SIGN_OUT);
   }
 
-  /** Begins anew with nothing in memory. @param {string} sentence why */
+  /** Reloads the page without the user's data. @param {string} sentence why */
   restart(sentence) {
     if (sentence) sessionStorage.setItem(SENTENCE_KEY, sentence);
     location.reload();

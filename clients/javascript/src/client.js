@@ -218,7 +218,7 @@ export class Client extends Emitter {
     return this.request("block", { user_id: userId, on: false });
   }
 
-  /** Forgets the unsent messages and all conversations. */
+  /** Discards the unsent messages and all conversations. */
   forget() {
     this.outbox.clear();
     this.rooms.clear();
@@ -329,16 +329,16 @@ export class Client extends Emitter {
   async #negotiate() {
     const groups = this.wantsStreams || this.streams.all.size ? await this.streams.groups() : [];
     const body = this.#name ? { name: this.#name, groups } : { groups };
-    const answer = await this.http.post("/api/negotiate", body);
+    const response = await this.http.post("/api/negotiate", body);
     this.#name = null; // from now on the session proves the identity
-    this.session = answer.session ?? this.session;
-    const isNew = this.userId !== answer.user_id;
-    this.userId = answer.user_id;
-    this.learnNames([answer]);
+    this.session = response.session ?? this.session;
+    const isNew = this.userId !== response.user_id;
+    this.userId = response.user_id;
+    this.learnNames([response]);
     this.emit("session", { userId: this.userId, session: this.session });
-    if (isNew) this.#restoreOutbox(answer.user_id);
-    for (const frame of Object.values(answer.latest ?? {})) if (frame) this.streams.receive(frame);
-    return answer;
+    if (isNew) this.#restoreOutbox(response.user_id);
+    for (const frame of Object.values(response.latest ?? {})) if (frame) this.streams.receive(frame);
+    return response;
   }
 
   /** Unsent messages of a room can only be sent from within it. @param {string} userId */

@@ -20,7 +20,7 @@ const GAP_RETRY_MS = 5_000;
 const READ_INTERVAL_MS = 800;
 
 /**
- * Events: `message (entry)` for each new entry, once and in order; `reset` when the log begins anew;
+ * Events: `message (entry)` for each new entry, once and in order; `reset` when another log begins;
  * `change` when anything else of it is different.
  */
 export class Conversation extends Emitter {
@@ -153,7 +153,7 @@ export class Conversation extends Emitter {
   }
 
   /**
-   * The message of a seq, for example the one that another answers. One that is not loaded is
+   * The message of a seq, for example one to which another replies. One that is not loaded is
    * fetched, with a `change` when it is there.
    * @param {number} seq
    * @returns {Entry|null|undefined} null for one that is not stored, undefined while it is fetched
@@ -216,7 +216,7 @@ export class Conversation extends Emitter {
     if (this.log.hasGap) this.fillGap();
   }
 
-  /** The server's position of the log, as a heartbeat tells it. @param {string} epoch @param {number} seq */
+  /** The server's position of the log, in a heartbeat. @param {string} epoch @param {number} seq */
   compareHead(epoch, seq) {
     if (!this.log.isStarted) return;
     const isShortened = this.log.isShortenedTo(seq, this.client.clock.now());
@@ -225,7 +225,7 @@ export class Conversation extends Emitter {
     if (this.log.hasGap) this.fillGap();
   }
 
-  /** Begins anew from the newest page. @param {HistoryPage | {epoch: string, head: number, messages: Entry[], more?: boolean}} page */
+  /** Resets the log to the newest page. @param {HistoryPage | {epoch: string, head: number, messages: Entry[], more?: boolean}} page */
   startFrom(page) {
     const newer = this.log.start(page);
     this.client.outbox.remove(this.key, page.messages);
@@ -297,7 +297,7 @@ export class Conversation extends Emitter {
     }
   }
 
-  /** Forgets the log and begins from the newest page: it is another log now. */
+  /** Discards the log and loads the newest page of the new log. */
   restart() {
     throw new Error("Expected a subclass that restarts its log.");
   }

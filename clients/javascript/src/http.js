@@ -2,14 +2,14 @@
 
 const REQUEST_TIMEOUT_MS = 15_000;
 
-/** An error answer of the app: {"error": {"code", "message", "retry", "retry_after_ms"}}. */
+/** An error response of the app: {"error": {"code", "message", "retry", "retry_after_ms"}}. */
 export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {{code?: string, message?: string, retry?: boolean, retry_after_ms?: number}} [error]
    */
   constructor(status, error = {}) {
-    super(error.message ?? `The server answered with status ${status}.`);
+    super(error.message ?? `The server returned status ${status}.`);
     this.name = "ApiError";
     this.status = status;
     this.code = error.code ?? "unknown";
@@ -23,7 +23,7 @@ export class ApiError extends Error {
   }
 }
 
-/** The server gave no answer. */
+/** The server sent no response. */
 export class NetworkError extends Error {
   constructor() {
     super("The server cannot be reached.");
@@ -31,7 +31,7 @@ export class NetworkError extends Error {
   }
 }
 
-/** The server answers, but lets no page of this origin read the answer (CORS). */
+/** The server responds, but a page of this origin may not read the response (CORS). */
 export class OriginError extends NetworkError {
   /** @param {string} origin */
   constructor(origin) {
@@ -80,17 +80,17 @@ export class HttpClient {
     }).catch(async () => {
       throw (await this.#findRefusedOrigin()) ?? new NetworkError();
     });
-    const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new ApiError(response.status, answer.error);
-    return answer;
+    const content = await response.json().catch(() => ({}));
+    if (!response.ok) throw new ApiError(response.status, content.error);
+    return content;
   }
 
-  /** A browser does not say why a request failed: one whose answer nobody reads needs no permission. */
+  /** A browser hides why a request failed. One whose response is not read needs no permission. */
   async #findRefusedOrigin() {
     const own = globalThis.location?.origin;
     if (!own || new URL(this.url || own, own).origin === own) return null;
     const signal = AbortSignal.timeout(REQUEST_TIMEOUT_MS);
-    const answer = fetch(`${this.url}/api/health`, { mode: "no-cors", signal });
-    return answer.then(() => new OriginError(own)).catch(() => null);
+    const response = fetch(`${this.url}/api/health`, { mode: "no-cors", signal });
+    return response.then(() => new OriginError(own)).catch(() => null);
   }
 }

@@ -18,7 +18,7 @@
 const HEARTBEAT_DELAY_MS = 30_000;
 
 export class MessageLog {
-  /** Which log this is; another epoch means that the log was started anew. @type {string|null} */
+  /** Which log this is; another epoch means that another log has begun. @type {string|null} */
   epoch = null;
   /** Everything known without a gap, oldest first. @type {Entry[]} */
   entries = [];
@@ -26,18 +26,18 @@ export class MessageLog {
   hasMore = false;
   /** The newest seq that the server mentioned. */
   head = 0;
-  /** Whether an entry came whose seq another one has: the log was restored from an older copy. */
+  /** Whether an entry with the seq of another one was received: the log was restored from an older copy. */
   isContradicted = false;
   #last = 0;
   /** The newest seq that was here at a heartbeat, and when. @type {{seq: number, at: number}|null} */
   #lastAtHeartbeat = null;
-  /** What came early, by seq: it waits until the gap before it is filled. @type {Map<number, Entry|Change>} */
+  /** Entries after a gap, by seq: they wait until the gap is filled. @type {Map<number, Entry|Change>} */
   #early = new Map();
-  /** Entries outside of `entries` that others answer; null for one that is not stored. @type {Map<number, Entry|null>} */
+  /** Entries outside of `entries` to which others reply; null for one that is not stored. @type {Map<number, Entry|null>} */
   #referenced = new Map();
   /** Changes since a page for them was asked for. @type {Change[]|null} */
   #changesSinceRequest = null;
-  /** What came since the newest page was asked for. @type {{epoch: string, item: Entry|Change}[]|null} */
+  /** Entries received since the newest page was requested. @type {{epoch: string, item: Entry|Change}[]|null} */
   #sinceRequest = null;
 
   /** @param {() => string|null} [userId] whose own reactions are marked */
@@ -83,16 +83,16 @@ export class MessageLog {
     return before !== null && seq < before.seq;
   }
 
-  /** The newest page is being asked for: what comes from now on is newer than the request. */
+  /** The newest page is being requested: entries received from now on are newer. */
   expectPage() {
     this.#sinceRequest = [];
   }
 
   /**
-   * Begins from the newest page. Of what is here only that stays which came after the page was
-   * asked for: anything else does not belong to the log any more.
+   * Begins from the newest page. Only entries that were received after the request of the page
+   * stay: others do not belong to the log any more.
    * @param {{epoch: string, head: number, messages: Entry[], more?: boolean}} page
-   * @returns {Entry[]} entries that came since the request and continue the page
+   * @returns {Entry[]} entries received since the request that continue the page
    */
   start({ epoch, head, messages, more = (messages[0]?.seq ?? 1) > 1 }) {
     const newer = (this.#sinceRequest ?? []).filter((one) => one.epoch === epoch);
@@ -170,14 +170,14 @@ export class MessageLog {
     return seq > this.head || seq >= this.first || this.#referenced.get(seq) === null;
   }
 
-  /** A page with entries that others answer is being asked for. */
+  /** A page with entries to which others reply is being requested. */
   expectReferenced() {
     this.#changesSinceRequest = [];
   }
 
   /**
-   * Takes from a page up to `newest` the entries that were asked for. Its oldest entry tells which
-   * of them are not stored.
+   * Takes the requested entries from a page up to `newest`. Requested entries that the page
+   * should have and does not are not stored.
    * @param {{epoch: string, head: number, messages: Entry[], more: boolean}} page
    * @param {number[]} seqs @param {number} newest
    */
@@ -250,7 +250,7 @@ function changeEntry(entry, change, userId) {
     return { ...entry, version, content: "", deleted: true, reactions: {}, mine: [], mentions: [] };
   if (change.kind === "reaction") return { ...entry, version, ...react(entry, change, userId()) };
   const { content, revision = 0, timestamp } = change;
-  // The page that an entry came with may have been newer than the change.
+  // The page with the entry may have been newer than the change.
   if (content === undefined || revision <= (entry.revision ?? 0)) return entry;
   return { ...entry, version, content, revision, edited: timestamp };
 }

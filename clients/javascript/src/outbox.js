@@ -11,11 +11,11 @@ import { NotConnectedError } from "./connection.js";
  * @property {string} id
  * @property {string} content
  * @property {string} timestamp
- * @property {number} [reply_to] the seq of the message that it answers
+ * @property {number} [reply_to] the seq of the message to which it replies
  * @property {string[]} [mentions] user ids
  * @property {object} [meta]
  * @property {"waiting" | "sending" | "unconfirmed" | "delayed" | "sent" | "failed"} state
- *   waiting: not sent yet. unconfirmed: sent, and no acknowledgement came; it is sent again.
+ *   waiting: not sent yet. unconfirmed: sent without an acknowledgement; it is sent again.
  *   delayed: refused for now; it is sent again. sent: acknowledged, and not yet seen in the log.
  *   failed: refused for good.
  * @property {string} [code] of the refusal
@@ -23,7 +23,7 @@ import { NotConnectedError } from "./connection.js";
  */
 
 /**
- * What a message can carry beside its text: the seq of the message that it answers, the ids of the
+ * What a message can carry beside its text: the seq of the message to which it replies, the ids of the
  * mentioned users (at most 20), and a JSON object for the application (at most 4 KB).
  * @typedef {{replyTo?: number, mentions?: string[], meta?: object}} MessageOptions
  */
@@ -114,7 +114,7 @@ export class Outbox {
     const acknowledged = new Promise((resolve, reject) =>
       this.#promises.set(message.id, { resolve, reject }),
     );
-    acknowledged.catch(() => {}); // not everybody waits for it
+    acknowledged.catch(() => {}); // callers may ignore it
     this.changed(key);
     this.flush(key);
     return /** @type {Promise<{id: string}>} */ (acknowledged);
@@ -148,7 +148,7 @@ export class Outbox {
     this.#filter(key, (message) => message.id !== id);
   }
 
-  /** Forgets everything, in the storage too. */
+  /** Discards all messages, in the storage, too. */
   clear() {
     for (const queue of this.#queues.values()) for (const { id } of queue) this.storage.remove(id);
     this.#queues.clear();

@@ -41,7 +41,7 @@ export function useRoom(name) {
   const room = useMemo(() => client.room(name), [client, name]);
   useChanges(room, "change");
   useEffect(() => {
-    room.join().catch(() => {}); // `error` says why
+    room.join().catch(() => {}); // `error` is emitted
   }, [room]);
   return {
     room,

@@ -39,9 +39,9 @@ export class Room extends Conversation {
   /** Who is in the room: connections by user id. In a large room not all are listed. @type {Map<string, number>} */
   users = new Map();
   userCount = 0;
-  /** How often somebody joined or left. */
+  /** The number of joins and leaves. */
   presenceChanges = 0;
-  /** Until when somebody is typing, by user id. @type {Map<string, number>} */
+  /** Until when a user is typing, by user id. @type {Map<string, number>} */
   typingUsers = new Map();
   /** Joins, leaves and new names; they belong to no log. @type {Notice[]} */
   notices = [];
@@ -79,7 +79,7 @@ export class Room extends Conversation {
     if (this.isJoined) return Promise.resolve();
     /** @type {Promise<void>} */
     const joined = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
-    joined.catch(() => {}); // not everybody waits for it
+    joined.catch(() => {}); // callers may ignore it
     this.requestJoin();
     return joined;
   }
@@ -91,7 +91,7 @@ export class Room extends Conversation {
     this.client.sendEvent("leave", this.address).catch(() => {});
   }
 
-  /** Tells the others that this user is typing; call it at each key press. */
+  /** Sends that this user is typing; call it at each key press. */
   typing() {
     const now = this.client.clock.now();
     if (!this.isJoined || now - this.#typedAt < TYPING_INTERVAL_MS) return;
@@ -172,12 +172,12 @@ export class Room extends Conversation {
     await super.post(message);
   }
 
-  /** Asks who is in the room. */
+  /** Loads the users in the room. */
   async loadUsers() {
     const { presenceChanges } = this;
-    const answer = await this.client.http.get(`${this.path}/users`).catch(() => null);
-    // Who joined or left meanwhile is newer than the answer.
-    if (answer && presenceChanges === this.presenceChanges) this.setUsers(answer.users, answer.count);
+    const roster = await this.client.http.get(`${this.path}/users`).catch(() => null);
+    // Joins and leaves during the request are newer than its response.
+    if (roster && presenceChanges === this.presenceChanges) this.setUsers(roster.users, roster.count);
     this.changed();
   }
 
@@ -206,7 +206,7 @@ export class Room extends Conversation {
     });
   }
 
-  /** @param {any} frame the answer to `join` */
+  /** @param {any} frame the response to `join` */
   joined(frame) {
     const { epoch, head, users, count, messages, changes, recovered, read } = frame;
     this.isJoined = true;
@@ -233,7 +233,7 @@ export class Room extends Conversation {
     this.client.outbox.flush(this.key);
   }
 
-  /** The server refused a join, or says that this connection is not in the room. @param {any} error */
+  /** The server rejected a join, or an event because this connection is not in the room. @param {any} error */
   refused(error) {
     if (error.code === "not_in_room") {
       if (this.isJoined) this.requestJoin();

@@ -18,7 +18,7 @@ export class Stream extends Emitter {
   intervalSeconds = 0;
   /** Set when the server lists the stream. @type {string|null} */
   group = null;
-  /** What the server knows beyond its frame: `problem` says why it has no new values. @type {any} */
+  /** What the server knows beyond its frame: `problem` is why it has no new values. @type {any} */
   status = null;
 
   /** @param {Streams} streams @param {string} name */
@@ -133,10 +133,10 @@ export class Streams {
     stream.changed();
     try {
       const action = isSubscribed ? "subscribe" : "unsubscribe";
-      const answer = await this.client.http.post(`/api/streams/${stream.name}/${action}`);
-      stream.isSubscribed = answer.subscribed;
-      stream.group = answer.group;
-      if (answer.latest) stream.receive(answer.latest);
+      const response = await this.client.http.post(`/api/streams/${stream.name}/${action}`);
+      stream.isSubscribed = response.subscribed;
+      stream.group = response.group;
+      if (response.latest) stream.receive(response.latest);
     } finally {
       stream.isBusy = false;
       stream.changed();

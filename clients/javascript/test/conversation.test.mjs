@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assert, contents, newRoom, people, until } from "./people.mjs";
 
-test("a message is delivered to everybody in the room, once and in order", async (context) => {
+test("a message is delivered to all users in the room, once and in order", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
   const name = newRoom();
@@ -30,7 +30,7 @@ test("send resolves when the message is stored", async (context) => {
   assert.deepEqual([page.messages[0].id, page.messages[0].content], [id, "stored"]);
 });
 
-test("a refused message is rejected with the server's code and stays pending", async (context) => {
+test("send rejects with the server's code, and the message stays pending", async (context) => {
   const ann = people(context)({ name: "ann" });
   const room = ann.room(newRoom());
   await room.join();
@@ -60,7 +60,7 @@ test("a late joiner has the newest page and loads earlier ones", async (context)
   );
 });
 
-test("who is in the room is known, and who types", async (context) => {
+test("the users in the room and typing users are known", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
   const name = newRoom();
@@ -76,7 +76,7 @@ test("who is in the room is known, and who types", async (context) => {
   assert.equal(ann.room(name).userCount, 1);
 });
 
-test("two users write to each other, and a third connection of one of them has it all", async (context) => {
+test("all connections of two users have their direct messages", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
   await Promise.all([ann.connected(), bob.connected()]);
@@ -106,7 +106,7 @@ test("a first direct message is emitted, and counts as unread", async (context) 
   assert.equal(bob.direct(ann.userId).unread, 1);
 });
 
-test("edits, deletes and reactions reach everybody, late joiners too", async (context) => {
+test("edits, deletes and reactions are delivered to all users and late joiners", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
   const name = newRoom();
@@ -243,7 +243,7 @@ test("display names of any script are known beside the ids", async (context) => 
   assert.equal(ann.nameOf(ann.userId), "José García");
 });
 
-test("unread counts what others wrote, until it is marked as read on any connection", async (context) => {
+test("unread counts messages of others until any connection marks them as read", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
   const name = newRoom();
@@ -260,14 +260,14 @@ test("unread counts what others wrote, until it is marked as read on any connect
   assert.equal(ann.room(name).unread, 0);
 });
 
-test("an invalid room name is refused before anything is sent", (context) => {
+test("an invalid room name is rejected before a request", (context) => {
   const ann = people(context)({ name: "ann" });
 
   for (const name of ["", "two words", "-", "x".repeat(65), "é"])
     assert.throws(() => ann.room(name), TypeError);
 });
 
-test("an invalid session is refused for good", async (context) => {
+test("an invalid session closes the client", async (context) => {
   const ann = people(context)({ session: "forged" });
 
   await assert.rejects(ann.connected(), { code: "unauthenticated", status: 401 });

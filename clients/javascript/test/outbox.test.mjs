@@ -49,7 +49,7 @@ test("what a message carries is sent with it, and survives a restart", async () 
   assert.deepEqual([content, reply_to, mentions, meta], ["hello", 7, ["bob-1"], { mood: "good" }]);
 });
 
-test("what could not be sent is sent with the next connection, with the same id", async () => {
+test("an unsent message is sent with the next connection and the same id", async () => {
   const ids = [];
   let isConnected = false;
   const outbox = makeOutbox(async ({ id }) => {
@@ -105,7 +105,7 @@ test("a message without an acknowledgement is sent again without a limit, at lea
   assert.equal(Math.max(...pauses), 30_000);
 });
 
-test("after a new connection everything is sent at once, whatever the delay was", async () => {
+test("after a new connection all messages are sent without a delay", async () => {
   const clock = new FakeClock();
   let works = false;
   const outbox = makeOutbox(
@@ -124,7 +124,7 @@ test("after a new connection everything is sent at once, whatever the delay was"
   assert.deepEqual(states(outbox), ["sent"]);
 });
 
-test("a refusal for now is obeyed: not before the time that the server says", async () => {
+test("a temporarily rejected message is sent again after retry_after_ms", async () => {
   const clock = new FakeClock();
   const times = [];
   const outbox = makeOutbox(
@@ -146,7 +146,7 @@ test("a refusal for now is obeyed: not before the time that the server says", as
   assert.deepEqual(states(outbox), ["sent"]);
 });
 
-test("a message refused for good says why, and the next one is sent all the same", async () => {
+test("a rejected message has its error, and the next one is sent", async () => {
   const outbox = makeOutbox(async ({ id, content }) => {
     if (content === "bad") outbox.refuse({ id, code: "moderated", message: "Not here.", retry: false });
   });
@@ -161,7 +161,7 @@ test("a message refused for good says why, and the next one is sent all the same
   assert.deepEqual(states(outbox), ["sent"]);
 });
 
-test("a message that the log has is not pending, even when its acknowledgement was lost", async () => {
+test("a message in the log is not pending, even without an acknowledgement", async () => {
   const clock = new FakeClock();
   let tries = 0;
   const outbox = makeOutbox(
@@ -182,7 +182,7 @@ test("a message that the log has is not pending, even when its acknowledgement w
   assert.equal(tries, 1);
 });
 
-test("unsent messages survive a reload, with their ids and in their order", async () => {
+test("unsent messages are restored after a reload, with their ids and in their order", async () => {
   const storage = new MemoryStorage();
   const offline = async () => {
     throw new NotConnectedError();
@@ -202,7 +202,7 @@ test("unsent messages survive a reload, with their ids and in their order", asyn
   assert.equal(storage.length, 0);
 });
 
-test("another user of the same browser does not send what somebody else has written", () => {
+test("another user of the same browser does not send the messages of the first", () => {
   const storage = new MemoryStorage();
   const offline = async () => {
     throw new NotConnectedError();
@@ -213,7 +213,7 @@ test("another user of the same browser does not send what somebody else has writ
   assert.deepEqual(makeOutbox(offline, { storage, userId: "ann-1" }).keys, ["lobby"]);
 });
 
-test("unreadable items of the storage are passed over", () => {
+test("unreadable items of the storage are skipped", () => {
   const storage = new MemoryStorage();
   for (const [n, item] of ["", "{", "null", '{"key":1}', '{"key":"lobby","message":{}}'].entries())
     storage.setItem(`townsquare.outbox.ann-1.${n}`, item);
@@ -221,7 +221,7 @@ test("unreadable items of the storage are passed over", () => {
   assert.deepEqual(makeOutbox(async () => {}, { storage }).keys, []);
 });
 
-test("a storage without room costs nothing but the reload", async () => {
+test("with a full storage messages are sent but not restored after a reload", async () => {
   const storage = new MemoryStorage();
   storage.setItem = () => {
     throw new Error("full");

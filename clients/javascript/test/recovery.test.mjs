@@ -63,7 +63,7 @@ for (const afterLong of [false, true]) {
   });
 }
 
-test("what was not sent is sent after a reload", async (context) => {
+test("unsent messages are sent after a reload", async (context) => {
   const person = people(context);
   const [storage, network, name] = [new MemoryStorage(), makeNetwork(), newRoom()];
   const before = person({ name: "ann", storage, WebSocket: network.WebSocket });
@@ -121,7 +121,7 @@ test("a lost frame at the end of a quiet room is noticed by the server's heartbe
   assert.deepEqual(contents(room), ["received", "lost", "lost too"]);
 });
 
-test("a heartbeat of another epoch begins the log anew", async (context) => {
+test("a heartbeat of another epoch resets the log", async (context) => {
   const ann = people(context)({ name: "ann" });
   const name = newRoom();
   const room = ann.room(name);
@@ -139,7 +139,7 @@ test("a heartbeat of another epoch begins the log anew", async (context) => {
   assert.deepEqual(contents(room), ["stored"]);
 });
 
-test("entries that are not stored any more are passed over, with few requests", async (context) => {
+test("entries that are not stored any more are skipped with few requests", async (context) => {
   const ann = people(context)({ name: "ann" });
   const name = newRoom();
   const room = ann.room(name);
@@ -162,7 +162,7 @@ test("entries that are not stored any more are passed over, with few requests", 
   assert.equal(requests, 1);
 });
 
-test("a log that was restored under its old epoch begins anew with the first other message", async (context) => {
+test("a log restored under its old epoch is reset by the first differing message", async (context) => {
   const person = people(context);
   const ann = person({ name: "ann" });
   const room = ann.room(newRoom());
@@ -179,7 +179,7 @@ test("a log that was restored under its old epoch begins anew with the first oth
   assert.deepEqual(contents(room), ["stored"]);
 });
 
-test("a heartbeat with another number of members asks who is there", async (context) => {
+test("a heartbeat with another number of members reloads the roster", async (context) => {
   const ann = people(context)({ name: "ann" });
   const name = newRoom();
   const room = ann.room(name);

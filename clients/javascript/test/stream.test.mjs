@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assert, people, until } from "./people.mjs";
 
-test("a stream that was asked for has its last frame at once and goes on", async (context) => {
+test("a requested stream has its last frame at once and then new ones", async (context) => {
   const ann = people(context)({ name: "ann", streams: ["stock-prices"] });
   const stocks = ann.stream("stock-prices");
   await until(ann, () => stocks.frame);
@@ -46,7 +46,7 @@ test("the history of a stream has its recorded frames, oldest first", async (con
   assert.deepEqual((await stocks.history({ until: new Date(0), since: new Date(-1) }).catch((e) => e)).code, "invalid_request");
 });
 
-test("an unknown stream is refused", async (context) => {
+test("an unknown stream is rejected", async (context) => {
   const ann = people(context)({ name: "ann" });
   await ann.connected();
 

@@ -87,7 +87,7 @@ async def measure_rest(
     messages: int = MESSAGES,
     receivers: int = RECEIVERS,
 ) -> float:
-    """Messages a second until all are answered and every receiver has every message."""
+    """Messages a second until all are acknowledged and every receiver has every message."""
     room = f"hot-{uuid.uuid4().hex[:8]}"
     hub = connect_hub(settings_of(ours))
     async with AsyncExitStack() as exits:
@@ -110,7 +110,7 @@ async def send_messages(http: aiohttp.ClientSession, url: str, name: str, messag
         body = {"content": f"Message {number} of {name}", "from": name, "id": str(number)}
         async with http.post(url, json=body) as response:
             if response.status != 200:
-                raise RuntimeError(f"{url} answered {response.status}")
+                raise RuntimeError(f"{url} returned {response.status}")
 
 
 class Receiver:

@@ -235,7 +235,7 @@ async def open_members(
 
 
 async def repeat(act: Act) -> Answers:
-    """Each of the active clients acts again as soon as it is answered."""
+    """Each active client sends the next event when it has the response."""
     answers = Answers(seconds=SECONDS)
     end = time.perf_counter() + SECONDS
 

@@ -15,7 +15,7 @@ ANSWER_TIMEOUT_SECONDS = 30.0
 
 @dataclass
 class Answers:
-    """How long each answered message took in milliseconds, and how many were refused."""
+    """The duration of each accepted message in milliseconds, and the number of rejected ones."""
 
     milliseconds: list[float] = field(default_factory=list)
     refused: int = 0
@@ -98,7 +98,7 @@ async def open_senders(port: int, rooms: list[str], each: int) -> list[Sender]:
 
 
 async def send_closed_loop(senders: list[Sender], warm_up: float, seconds: float) -> Answers:
-    """Everybody sends the next message when the last one is answered."""
+    """Each client sends the next message when it has the response to the last one."""
     answers = Answers(seconds=seconds)
     started = time.perf_counter()
     counted_from, end = started + warm_up, started + warm_up + seconds
@@ -120,7 +120,7 @@ async def send_closed_loop(senders: list[Sender], warm_up: float, seconds: float
 async def send_at_rate(
     senders: list[Sender], rate: float, warm_up: float, seconds: float
 ) -> Answers:
-    """So many messages a second, whether the earlier ones are answered or not.
+    """A number of messages a second, independent of the responses to earlier ones.
 
     A message that finds no free sender waits for one, and the wait counts: the time of an answer
     is measured from the moment at which the message should have left.

@@ -135,7 +135,7 @@ async def negotiated(ours: Stack, http: aiohttp.ClientSession, session: str = ""
         return str((await answer.json())["url"])
 
 
-# --- reconnection ----------------------------------------------------------------------------------
+# --- reconnection ---------------------------------------------------------------------------------
 
 
 async def reconnection(ours: Stack, http: aiohttp.ClientSession) -> list[Row]:

@@ -1,4 +1,7 @@
-"""The room of a request, once its caller is known to have access to it; operators."""
+"""The room of a request, once its caller is known to have access to it, and who acts on rooms."""
+
+from collections.abc import Mapping
+from functools import partial
 
 import azure.functions as func
 
@@ -6,6 +9,8 @@ from realtime.errors import ApiError
 from realtime.identity.caller import Caller
 from realtime.names import validate_room
 from realtime.rooms.access import room_access
+from realtime.rooms.administration import Actor
+from realtime.users.audit import audit_log, record_act
 from realtime.users.caller import authenticate
 
 
@@ -32,3 +37,19 @@ async def authenticate_operator(req: func.HttpRequest) -> Caller:
 def is_operator(caller: Caller) -> bool:
     """Whether the caller's session was minted for an operator."""
     return caller.session is not None and caller.session.operator
+
+
+def server_actor(headers: Mapping[str, str]) -> Actor:
+    """Whoever called with a function key."""
+    return Actor(None, partial(record_act, headers))
+
+
+async def authorize_actor(req: func.HttpRequest) -> tuple[str, Actor]:
+    """The room of the route, and the caller as an actor: a user of the room, or an operator."""
+    caller = await authenticate(req.headers)
+    room = validate_room(req.route_params["room"])
+    record = partial(audit_log().add, caller.user_id)
+    if is_operator(caller):
+        return room, Actor(None, record)
+    await room_access().check(room, caller.user_id)
+    return room, Actor(caller.user_id, record)

@@ -45,7 +45,7 @@ class HistoryPage(Struct, frozen=True, omit_defaults=True):
     "GET",
     "api/rooms/{room}/history",
     Access.SESSION,
-    errors="invalid_room unknown_room invalid_cursor",
+    errors="invalid_room unknown_room removed invalid_cursor",
 )
 async def room_history(req: func.HttpRequest, query: HistoryQuery) -> HistoryPage:
     """Get a page of a room's history."""

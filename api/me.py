@@ -21,6 +21,7 @@ from realtime.identity.sessions import rename_session
 from realtime.names import session_group
 from realtime.rate_limit import RateLimiter
 from realtime.rooms.presence import presence
+from realtime.users.blocks import blocks
 from realtime.users.caller import authenticate
 from realtime.users.memberships import memberships
 from realtime.users.moderation import find_allowed_name, moderate
@@ -39,7 +40,10 @@ MAX_NOTIFIED_ROOMS = 100
 
 
 class Me(Struct, frozen=True):
-    """The caller. `session` replaces the caller's session, which has the name before."""
+    """The caller. `session` replaces the caller's session, which has the name before.
+
+    `blocked` are the users whom the caller blocks.
+    """
 
     user_id: str
     name: str
@@ -47,6 +51,7 @@ class Me(Struct, frozen=True):
     colour: int | None
     operator: bool
     session: str | None
+    blocked: list[str]
 
 
 class ProfileChange(Struct, frozen=True):
@@ -59,9 +64,9 @@ class ProfileChange(Struct, frozen=True):
 
 @endpoint(bp, "GET", "api/me", Access.SESSION)
 async def me_show(req: func.HttpRequest) -> Me:
-    """Get the caller's id, name, status and colour."""
+    """Get the caller's id, name, status, colour and blocked users."""
     caller = await authenticate(req.headers)
-    return _make_me(caller, await profiles().find(caller.user_id) or Profile(caller.name))
+    return await _make_me(caller, await profiles().find(caller.user_id) or Profile(caller.name))
 
 
 @endpoint(
@@ -82,7 +87,7 @@ async def me_change(req: func.HttpRequest) -> Me:
     await profiles().put(caller.user_id, changed)
     if changed.name != before.name:
         await _publish_name(caller.user_id, changed.name)
-    return _make_me(caller, changed)
+    return await _make_me(caller, changed)
 
 
 async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profile:
@@ -107,7 +112,7 @@ async def _publish_name(user_id: str, name: str) -> None:
     await gather_limited(presence().announce_name(one.name, user_id, name) for one in found)
 
 
-def _make_me(caller: Caller, profile: Profile) -> Me:
+async def _make_me(caller: Caller, profile: Profile) -> Me:
     session = caller.session
     return Me(
         user_id=caller.user_id,
@@ -116,6 +121,7 @@ def _make_me(caller: Caller, profile: Profile) -> Me:
         colour=profile.colour,
         operator=session is not None and session.operator,
         session=session_signer().sign(rename_session(session, profile.name)) if session else None,
+        blocked=await blocks().list_blocked(caller.user_id),
     )
 
 

@@ -5,7 +5,7 @@ import secrets
 from typing import Any
 
 import azure.functions as func
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from api.blueprint import bp
 from realtime.contents import encode_meta, validate_mentions
@@ -18,7 +18,9 @@ from realtime.requests import Seq
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import MessageDraft
 from realtime.users.audit import record_act
-from realtime.users.memberships import memberships
+from realtime.users.blocks import blocks
+from realtime.users.memberships import Kind, memberships
+from realtime.users.mentions import find_unmentioned
 
 SYSTEM_SENDER = "system"
 
@@ -71,7 +73,7 @@ SENDING_ERRORS = (
 async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
     """Send a message to a room; the response follows its storage and publish."""
     room = validate_room(req.route_params["room"])
-    draft = body.to_draft()
+    draft = await _filter_mentions("room", room, body.to_draft())
     await deletions().check(draft.sender)
     await _record_sender(req, draft.sender, room)
     stored = await appender().append(room, draft)
@@ -83,7 +85,7 @@ async def room_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     "POST",
     "api/users/{user_id}/message",
     Access.SERVER,
-    errors=f"direct_to_self {SENDING_ERRORS}",
+    errors=f"direct_to_self unreachable {SENDING_ERRORS}",
 )
 async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> MessageAccepted:
     """Send a direct message to a user, who finds it in the history if not connected."""
@@ -92,10 +94,18 @@ async def user_message(req: func.HttpRequest, body: ServerMessageRequest) -> Mes
     if draft.sender == user_id:
         raise ApiError("direct_to_self", "Sender and recipient are the same user.")
     await asyncio.gather(deletions().check(draft.sender), deletions().check_now(user_id))
+    if draft.sender != SYSTEM_SENDER and await blocks().are_apart(draft.sender, user_id):
+        raise ApiError("unreachable", "The message was not delivered.")
+    draft = await _filter_mentions("direct", user_id, draft)
     await _record_sender(req, draft.sender, user_id)
     await memberships().add_direct(draft.sender, user_id)
     stored = await appender().append(direct_log(draft.sender, user_id), draft)
     return MessageAccepted("sent", stored.seq, draft.id, user_id=user_id)
+
+
+async def _filter_mentions(kind: Kind, name: str, draft: MessageDraft) -> MessageDraft:
+    unmentioned = await find_unmentioned(kind, name, draft.sender, draft.mentions)
+    return structs.replace(draft, unmentioned=unmentioned)
 
 
 async def _record_sender(req: func.HttpRequest, sender: str, target: str) -> None:

@@ -1,5 +1,7 @@
 """The users who are in a room, and whether a user is connected."""
 
+import asyncio
+
 import azure.functions as func
 from msgspec import Struct
 
@@ -9,7 +11,9 @@ from realtime.azure.web_pubsub import hub
 from realtime.http import Access, endpoint
 from realtime.messages import RoomUser
 from realtime.names import validate_room, validate_user_id
+from realtime.rooms.access import add_roles
 from realtime.rooms.presence import presence
+from realtime.rooms.room_store import room_store
 from realtime.users.caller import authenticate
 
 
@@ -27,7 +31,9 @@ class RoomUsers(Struct, frozen=True):
     count: int
 
 
-@endpoint(bp, "GET", "api/rooms/{room}/users", Access.SESSION, errors="invalid_room unknown_room")
+@endpoint(
+    bp, "GET", "api/rooms/{room}/users", Access.SESSION, errors="invalid_room unknown_room removed"
+)
 async def room_users(req: func.HttpRequest, query: PageQuery) -> RoomUsers:
     """List the users who are in a room now, up to 200 a page, by user id."""
     room, _ = await authorize_room(req)
@@ -41,8 +47,9 @@ async def server_room_users(req: func.HttpRequest, query: PageQuery) -> RoomUser
 
 
 async def _read_roster(room: str, query: PageQuery) -> RoomUsers:
-    roster = await presence().roster(room)
-    return RoomUsers(room, roster.page(query.after), len(roster.users))
+    roster, stored = await asyncio.gather(presence().roster(room), room_store().read_room(room))
+    users = roster.page(query.after)
+    return RoomUsers(room, add_roles(users, stored), len(roster.users))
 
 
 class OnlineResponse(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from typing import Any
 
 import azure.functions as func
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from api.blueprint import bp
 from realtime.azure.web_pubsub import hub
@@ -34,7 +34,7 @@ async def publish(
     if query.group is not None and query.user is not None:
         raise ApiError("invalid_request", "Expected a group or a user, not both.")
     if query.group is not None:
-        validate_group(query.group)
+        query = structs.replace(query, group=validate_group(query.group))
     elif query.user is not None:
         validate_user_id(query.user)
     await record_act(req.headers, "publish", query.group or query.user or "all")

@@ -4,7 +4,7 @@ import secrets
 from typing import Annotated
 
 import azure.functions as func
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from api.blueprint import bp
 from realtime.contents import validate_emoji, validate_mentions
@@ -15,6 +15,7 @@ from realtime.names import validate_message_id, validate_room, validate_user_id
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft, target_of
 from realtime.users.audit import record_act
+from realtime.users.mentions import find_unmentioned
 
 Revision = Annotated[int, Meta(ge=0)]
 
@@ -61,18 +62,21 @@ async def room_message_edit(req: func.HttpRequest, body: ServerEditRequest) -> C
     draft = EditDraft(
         validate_user_id(body.sender),
         _id_of(body.id),
-        target=_seq_of(req),
+        target=parse_seq(req),
         content=validate_content(body.content),
         revision=body.revision,
         mentions=validate_mentions(body.mentions),
     )
+    room = validate_room(req.route_params["room"])
+    unmentioned = await find_unmentioned("room", room, draft.sender, draft.mentions)
+    draft = structs.replace(draft, unmentioned=unmentioned)
     return await _append(req, draft, f"edit as {draft.sender}")
 
 
 @endpoint(bp, "DELETE", "api/rooms/{room}/messages/{seq}", Access.SERVER, errors=MESSAGE_ERRORS)
 async def room_message_delete(req: func.HttpRequest) -> ChangeAccepted:
     """Delete a message: its content is removed from the storage, a tombstone stays."""
-    draft = DeleteDraft("system", _id_of(""), target=_seq_of(req), moderator=True)
+    draft = DeleteDraft("system", _id_of(""), target=parse_seq(req), moderator=True)
     return await _append(req, draft, "delete message")
 
 
@@ -88,7 +92,7 @@ async def room_message_react(req: func.HttpRequest, body: ServerReactionRequest)
     draft = ReactionDraft(
         validate_user_id(body.sender),
         _id_of(body.id),
-        target=_seq_of(req),
+        target=parse_seq(req),
         emoji=validate_emoji(body.emoji),
         on=body.on,
     )
@@ -102,7 +106,8 @@ async def _append(req: func.HttpRequest, draft: Draft, action: str) -> ChangeAcc
     return ChangeAccepted(room, stored.seq)
 
 
-def _seq_of(req: func.HttpRequest) -> int:
+def parse_seq(req: func.HttpRequest) -> int:
+    """The seq of the route. Raises ApiError."""
     text = req.route_params["seq"]
     if not (text.isascii() and text.isdecimal() and len(text) <= 18 and int(text) > 0):
         raise ApiError("invalid_request", "Expected the seq of a message, a positive number.")
@@ -110,4 +115,5 @@ def _seq_of(req: func.HttpRequest) -> int:
 
 
 def _id_of(client_id: str) -> str:
+    """An id for a draft: without the caller's own, a repeated request is stored again."""
     return validate_message_id(client_id or secrets.token_urlsafe(12))

@@ -1,121 +1,91 @@
-"""Rooms: the caller's conversations, and the settings of a room."""
+"""The settings of rooms."""
 
-from typing import Annotated, Any
+from typing import Literal
 
 import azure.functions as func
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from api.authorization import authorize_room, server_actor
 from api.blueprint import bp
-from realtime.concurrency import gather_limited
+from realtime.contents import validate_title, validate_topic
 from realtime.http import Access, endpoint
-from realtime.identity.profiles import profiles
-from realtime.names import direct_log, validate_room
-from realtime.rooms.access import room_access
-from realtime.rooms.log import logs
-from realtime.rooms.log_rows import Head
-from realtime.rooms.presence import presence
-from realtime.rooms.removal import remove_from_room
-from realtime.users.audit import record_act
-from realtime.users.caller import authenticate
-from realtime.users.memberships import Membership, memberships
-
-MAX_PAGE_CONVERSATIONS = 100
-"""The most conversations of one page: each costs up to three reads, since Table Storage has no
-query for rows of several partitions that does not scan the table."""
-
-MAX_POSITION_LENGTH = 80
-
-
-class ConversationSummary(Struct, frozen=True, omit_defaults=True):
-    """A room or a direct conversation (`user_id`, `name`) of the caller.
-
-    `read` is the read marker.
-    """
-
-    epoch: str
-    head: int
-    read: int
-    unread: int
-    room: str | None = None
-    private: bool | None = None
-    user_id: str | None = None
-    name: str | None = None
-
-
-class ConversationList(Struct, frozen=True, omit_defaults=True):
-    """One page; `next` is the `after` of the next one, where there is one."""
-
-    rooms: list[ConversationSummary]
-    direct: list[ConversationSummary]
-    next: str | None = None
-
-
-class ConversationQuery(Struct, frozen=True):
-    """The page after a position, which the page before has named."""
-
-    after: Annotated[str, Meta(max_length=MAX_POSITION_LENGTH)] = ""
-    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE_CONVERSATIONS)] = MAX_PAGE_CONVERSATIONS
-
-
-@endpoint(bp, "GET", "api/rooms", Access.SESSION)
-async def room_list(req: func.HttpRequest, query: ConversationQuery) -> ConversationList:
-    """List the caller's direct conversations and rooms with their unread counts."""
-    caller = await authenticate(req.headers)
-    stored, following = await memberships().list_page(caller.user_id, query.limit, query.after)
-    found = await gather_limited(_summarize(caller.user_id, one) for one in stored)
-    summaries = [one for one in found if one]
-    return ConversationList(
-        [one for one in summaries if one.room],
-        [one for one in summaries if one.user_id],
-        following,
-    )
-
-
-async def _summarize(user_id: str, membership: Membership) -> ConversationSummary | None:
-    """None for a room to which the user has no access any more."""
-    name = membership.name
-    if membership.kind == "direct":
-        head = await logs().read_head(direct_log(user_id, name))
-        other = await profiles().name_of(name)
-        return _make_summary(head, membership, user_id=name, name=other)
-    state = await room_access().find(name, user_id)
-    if state is None:
-        return None
-    head = await logs().read_head(name)
-    return _make_summary(head, membership, room=name, private=state.private)
-
-
-def _make_summary(head: Head, membership: Membership, **conversation: Any) -> ConversationSummary:
-    """Unread are messages; edits, deletes and reactions do not count."""
-    unread = max(0, head.messages - membership.read_messages)
-    return ConversationSummary(head.epoch, head.seq, membership.read, unread, **conversation)
+from realtime.names import validate_room, validate_user_id
+from realtime.rooms.access import RoomState, room_access
+from realtime.rooms.administration import administration
 
 
 class RoomSettings(Struct, frozen=True):
-    """Only members may enter a private room."""
+    """Only members may enter a private room. The directory has the open rooms that are `listed`.
+
+    `owners` replaces the owners; without it they stay.
+    """
 
     private: bool = False
+    listed: bool = False
+    title: str = ""
+    topic: str = ""
+    owners: list[str] | None = None
 
 
 class Room(Struct, frozen=True):
     room: str
     private: bool
+    listed: bool
+    title: str
+    topic: str
+    owners: list[str]
 
 
-@endpoint(bp, "PUT", "api/rooms/{room}", Access.SERVER, errors="invalid_room")
+class RoomDetails(Struct, frozen=True, omit_defaults=True):
+    """A room with the role of the caller, and until when the caller is muted."""
+
+    room: str
+    private: bool
+    listed: bool
+    title: str
+    topic: str
+    role: Literal["owner", "moderator", "member"]
+    muted_until: str | None = None
+
+
+@endpoint(
+    bp,
+    "PUT",
+    "api/rooms/{room}",
+    Access.SERVER,
+    errors="invalid_room invalid_user invalid_title invalid_topic too_many_roles busy",
+)
 async def room_put(req: func.HttpRequest, body: RoomSettings) -> Room:
-    """Create a room, or change the one that exists."""
+    """Create a room, or change the one that exists; the users in it are told."""
     room = validate_room(req.route_params["room"])
-    await record_act(req.headers, "close room" if body.private else "open room", room)
-    await room_access().put_room(room, private=body.private)
-    if body.private:
-        await _remove_others(room)
-    return Room(room, body.private)
+    owners = None if body.owners is None else [validate_user_id(one) for one in body.owners]
+    stored = await administration().change_settings(
+        room,
+        server_actor(req.headers),
+        owners,
+        private=body.private,
+        listed=body.listed,
+        title=validate_title(body.title),
+        topic=validate_topic(body.topic),
+    )
+    return Room(room, stored.private, stored.listed, stored.title, stored.topic, stored.owners)
 
 
-async def _remove_others(room: str) -> None:
-    """Remove the users who are in a room that has become private and are not its members."""
-    roster = await presence().roster(room)
-    for user in roster.users:
-        if not await room_access().find(room, user):
-            await remove_from_room(room, user)
+@endpoint(bp, "GET", "api/rooms/{room}", Access.SESSION, errors="invalid_room unknown_room removed")
+async def room_show(req: func.HttpRequest) -> RoomDetails:
+    """Get a room's settings, and the caller's role in it."""
+    room, caller = await authorize_room(req)
+    return make_room_details(room, await room_access().check(room, caller.user_id))
+
+
+def make_room_details(room: str, state: RoomState) -> RoomDetails:
+    stored = state.room
+    return RoomDetails(
+        room,
+        stored.private,
+        stored.listed,
+        stored.title,
+        stored.topic,
+        state.role,
+        room_access().end_of_mute(state),
+    )

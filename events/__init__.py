@@ -10,7 +10,7 @@ bp = func.Blueprint()
 
 ERRORS = (
     "bad_json invalid_request invalid_room invalid_user too_large "
-    "unauthenticated banned unknown_room rate_limited too_many_connections"
+    "unauthenticated banned unknown_room removed rate_limited too_many_connections"
 )
 
 

@@ -1,42 +1,59 @@
 """Handlers of the client events `edit`, `delete` and `react`."""
 
 import secrets
+from functools import partial
 
 from events.client import Client, Reply
-from events.conversations import find_conversation
+from events.conversations import Conversation, find_conversation
 from events.limits import event_limits
 from realtime.contents import validate_emoji, validate_mentions
 from realtime.messages import validate_content
 from realtime.names import validate_message_id
 from realtime.requests import DeleteRequest, EditRequest, ReactRequest
-from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft
+from realtime.rooms.permitted import append_permitted, check_writer, delete_permitted
+from realtime.users.audit import audit_log
 from realtime.users.bans import bans
+from realtime.users.mentions import find_unmentioned
 from realtime.users.moderation import moderate
+from realtime.users.recipients import check_recipient
 
 
 async def edit(client: Client, request: EditRequest) -> Reply:
     """Replace the content of a message of the sender; moderation sees the new content."""
+    client_id = _id_of(request.id)
+    content, mentions = validate_content(request.content), validate_mentions(request.mentions)
+    found = find_conversation(client, request.room, request.to)
+    await _check_sender(client)
+    await _check_writer(client, found)
+    await moderate(client.user_id, found.name, content)
     draft = EditDraft(
         client.user_id,
-        _id_of(request.id),
+        client_id,
         client.name,
         target=request.seq,
-        content=validate_content(request.content),
+        content=content,
         revision=request.revision,
-        mentions=validate_mentions(request.mentions),
+        mentions=mentions,
+        unmentioned=await find_unmentioned(found.kind, found.name, client.user_id, mentions),
     )
-    log, name = await _authorize(client, request.room, request.to)
-    await moderate(client.user_id, name, request.content)
-    return await _append(client, log, draft)
+    return await _append(client, found, draft)
 
 
 async def delete(client: Client, request: DeleteRequest) -> Reply:
-    """Delete a message of the sender: a tombstone without content stays."""
+    """Delete a message: a tombstone without content stays.
+
+    The sender may delete it, in a room its owners and moderators too.
+    """
     draft = DeleteDraft(client.user_id, _id_of(request.id), client.name, target=request.seq)
-    log, _ = await _authorize(client, request.room, request.to)
-    return await _append(client, log, draft)
+    found = find_conversation(client, request.room, request.to)
+    await _check_sender(client)
+    if found.kind == "room":
+        await delete_permitted(found.name, draft, partial(audit_log().add, client.user_id))
+    else:
+        await appender().append(found.log, draft)
+    return Reply(None, client.rooms)
 
 
 async def react(client: Client, request: ReactRequest) -> Reply:
@@ -49,8 +66,10 @@ async def react(client: Client, request: ReactRequest) -> Reply:
         emoji=validate_emoji(request.emoji),
         on=request.on,
     )
-    log, _ = await _authorize(client, request.room, request.to)
-    return await _append(client, log, draft)
+    found = find_conversation(client, request.room, request.to)
+    await _check_sender(client)
+    await _check_writer(client, found)
+    return await _append(client, found, draft)
 
 
 def _id_of(client_id: str | None) -> str:
@@ -58,16 +77,22 @@ def _id_of(client_id: str | None) -> str:
     return secrets.token_urlsafe(12) if client_id is None else validate_message_id(client_id)
 
 
-async def _authorize(client: Client, room: str | None, to: str | None) -> tuple[str, str]:
-    """The log of the conversation, and its name. Raises ApiError."""
-    kind, name, log = find_conversation(client, room, to)
+async def _check_sender(client: Client) -> None:
     event_limits().messages.acquire(client.user_id)
     await bans().check(client.user_id)
-    if kind == "room":
-        await room_access().check_cached(name, client.user_id)
-    return log, name
 
 
-async def _append(client: Client, log: str, draft: Draft) -> Reply:
-    await appender().append(log, draft)
+async def _check_writer(client: Client, found: Conversation) -> None:
+    """Raises ApiError for a user who may not write in the conversation."""
+    if found.kind == "room":
+        await check_writer(found.name, client.user_id)
+    else:
+        await check_recipient(client.user_id, found.name)
+
+
+async def _append(client: Client, found: Conversation, draft: Draft) -> Reply:
+    if found.kind == "room":
+        await append_permitted(found.name, draft)
+    else:
+        await appender().append(found.log, draft)
     return Reply(None, client.rooms)

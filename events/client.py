@@ -21,9 +21,10 @@ class Client:
 
     def require_joined(self, room: str) -> str:
         """The room. Raises ApiError `not_in_room` if the connection has not joined it."""
-        if validate_room(room) not in self.rooms:
+        name = validate_room(room)
+        if name not in self.rooms:
             raise ApiError("not_in_room", "Join the room first.")
-        return room
+        return name
 
     def rooms_with(self, room: str) -> tuple[str, ...]:
         """The connection's rooms and this one. Raises ApiError `too_many_rooms`."""

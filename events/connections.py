@@ -10,7 +10,15 @@ from realtime.errors import ApiError
 from realtime.identity.deletions import deletions
 from realtime.identity.profiles import profiles
 from realtime.identity.revocations import revocations
-from realtime.names import decode_display_name, display_name, session_of_group, user_group
+from realtime.names import (
+    decode_display_name,
+    display_name,
+    room_group,
+    room_of_group,
+    session_of_group,
+    user_group,
+    validate_room,
+)
 from realtime.rooms.access import room_access
 from realtime.rooms.departures import departures
 from realtime.rooms.presence import presence
@@ -41,9 +49,15 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
         user_connections().admit(client.user_id, client.connection),
         profiles().add(client.user_id, names[0] if names else display_name(client.user_id)),
     )
-    lasting = [group for group in groups if decode_display_name(group) is None]
+    lasting = [_fold_group(group) for group in groups if decode_display_name(group) is None]
     await subscriber_runs().start_groups([*lasting, *subscribed])
     return sorted({*lasting, user_group(client.user_id), *subscribed})
+
+
+def _fold_group(group: str) -> str:
+    """A room's group with its name in lower case."""
+    room = room_of_group(group)
+    return room_group(validate_room(room)) if room else group
 
 
 async def connected(client: Client) -> None:

@@ -6,18 +6,23 @@ from typing import Any
 
 from msgspec import Struct
 
-from events import changes, messages, rooms, signals
+from events import changes, messages, moderation, rooms, signals
 from events.client import Client, Reply
 from realtime.messages import decode
 from realtime.requests import (
+    BlockRequest,
     DeleteRequest,
     DirectMessageRequest,
     EditRequest,
     JoinRequest,
     LeaveRequest,
     MessageRequest,
+    MuteRequest,
     ReactRequest,
     ReadRequest,
+    RemoveRequest,
+    ReportRequest,
+    RoleRequest,
     TypingRequest,
 )
 
@@ -43,5 +48,10 @@ CLIENT_EVENTS: dict[str, ClientEvent] = {
     "react": ClientEvent(ReactRequest, changes.react),
     "typing": ClientEvent(TypingRequest, signals.typing),
     "read": ClientEvent(ReadRequest, signals.read),
+    "block": ClientEvent(BlockRequest, moderation.block),
+    "mute": ClientEvent(MuteRequest, moderation.mute),
+    "remove": ClientEvent(RemoveRequest, moderation.remove),
+    "role": ClientEvent(RoleRequest, moderation.change_role),
+    "report": ClientEvent(ReportRequest, moderation.report),
 }
 """By the name of the event."""

@@ -8,6 +8,11 @@ from realtime.settings import settings
 
 TYPING_PER_MINUTE = 20
 
+REPORTS_PER_MINUTE = 10
+
+ACTS_PER_MINUTE = 60
+"""Blocks, mutes, removals and changes of roles: each writes several rows."""
+
 READS_PER_MINUTE = 120
 """A page moves a read marker when a message comes into view, so at most as often as it sends."""
 
@@ -19,6 +24,8 @@ class EventLimits:
     typing: RateLimiter
     reads: RateLimiter
     connects: RateLimiter
+    acts: RateLimiter
+    reports: RateLimiter
 
 
 @cache
@@ -30,4 +37,6 @@ def event_limits() -> EventLimits:
         RateLimiter("typing events", TYPING_PER_MINUTE, burst=1),
         RateLimiter("read events", READS_PER_MINUTE),
         RateLimiter("connections", settings().connects_per_minute),
+        RateLimiter("acts", ACTS_PER_MINUTE),
+        RateLimiter("reports", REPORTS_PER_MINUTE, burst=REPORTS_PER_MINUTE),
     )

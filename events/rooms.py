@@ -9,7 +9,7 @@ from realtime.errors import ApiError
 from realtime.messages import JoinResponse, LeaveResponse
 from realtime.names import room_group, validate_room
 from realtime.requests import JoinRequest, LeaveRequest
-from realtime.rooms.access import room_access
+from realtime.rooms.access import RoomState, add_roles, room_access
 from realtime.rooms.history import history
 from realtime.rooms.presence import presence
 from realtime.users.bans import bans
@@ -26,7 +26,7 @@ async def join(client: Client, request: JoinRequest) -> Reply:
         raise ApiError("unavailable", "The connection is closed.")
     # The group first, then the history: a message in between arrives twice rather than never.
     access = asyncio.ensure_future(remove_without_access(client, room))
-    _, (page, recovered), read, first_users = await asyncio.gather(
+    state, (page, recovered), read, first_users = await asyncio.gather(
         access,
         history().read_since(room, request.after, request.epoch, reader=client.user_id),
         memberships().add(client.user_id, "room", room),
@@ -36,12 +36,18 @@ async def join(client: Client, request: JoinRequest) -> Reply:
         room=room,
         epoch=page.head.epoch,
         head=page.head.seq,
-        users=first_users.with_user(client.user_id, client.name),
+        users=add_roles(first_users.with_user(client.user_id, client.name), state.room),
         count=first_users.count,
         messages=page.messages,
         changes=page.changes,
         recovered=recovered,
         read=read,
+        role=state.role,
+        private=state.private,
+        listed=state.room.listed,
+        title=state.room.title,
+        topic=state.room.topic,
+        muted_until=room_access().end_of_mute(state),
     )
     return Reply(response, rooms)
 
@@ -57,14 +63,14 @@ async def leave(client: Client, request: LeaveRequest) -> Reply:
     return Reply(LeaveResponse(room), tuple(one for one in client.rooms if one != room))
 
 
-async def remove_without_access(client: Client, room: str) -> None:
+async def remove_without_access(client: Client, room: str) -> RoomState:
     """Check the access again and remove the connection if it was withdrawn meanwhile.
 
     Reads the table, not the cache: another instance may have made the room private after the first
     check, and then has listed the room's connections before this one was in it.
     """
     try:
-        await room_access().check(room, client.user_id)
+        return await room_access().check(room, client.user_id)
     except ApiError:
         await hub().remove_connection_from_group(room_group(room), client.connection)
         raise

@@ -150,7 +150,7 @@ def _make_error(event: CloudEvent, error: ApiError) -> ErrorMessage:
         message=error.message,
         retry=error.retry,
         id=_short_string(ids.id),
-        room=_short_string(ids.room),
+        room=room.lower() if (room := _short_string(ids.room)) else None,
         retry_after_ms=error.retry_after_ms,
         revision=error.revision,
     )

@@ -92,7 +92,7 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
         await asyncio.gather(*checks)
     await bans().check(caller.user_id)
     if room:
-        await room_access().check_cached(room, caller.user_id)
+        await room_access().check_open(room, caller.user_id)
     return await _respond(caller, room, streams)
 
 

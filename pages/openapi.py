@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
+from types import UnionType
 from typing import Any
 
 from msgspec import Struct
@@ -111,15 +112,24 @@ def operation_id(one: Endpoint, method: str) -> str:
 
 def _schemas() -> tuple[dict[Any, Schema], dict[str, Schema]]:
     """The schema of each request and response type, and the components to which they refer."""
-    types = list(dict.fromkeys(_types()))
-    schemas, components = make_schemas(types)
-    return dict(zip(types, schemas, strict=True)), components
+    types = list(dict.fromkeys(part for one in _types() for part in _members_of(one)))
+    made, components = make_schemas(types)
+    schemas: dict[Any, Schema] = dict(zip(types, made, strict=True))
+    for one in _types():
+        if isinstance(one, UnionType):
+            schemas[one] = {"anyOf": [schemas[part] for part in _members_of(one)]}
+    return schemas, components
 
 
 def _types() -> Iterator[Any]:
     yield ErrorResponse
     for one in documented_endpoints():
         yield from filter(None, (one.body, one.request, one.response))
+
+
+def _members_of(kind: Any) -> tuple[Any, ...]:
+    """The types of a union: a function may answer with one of several structs."""
+    return kind.__args__ if isinstance(kind, UnionType) else (kind,)
 
 
 def _operation(one: Endpoint, method: str, schemas: dict[Any, Schema]) -> Schema:

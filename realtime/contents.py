@@ -1,5 +1,6 @@
-"""Validation of what messages carry beside their text: metadata, mentions and emojis."""
+"""Validation of what messages carry beside their text, and of the titles and topics of rooms."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +8,12 @@ import msgspec
 
 from realtime.errors import ApiError
 from realtime.names import validate_user_id
+from realtime.visibility import remove_invisible
 
 MAX_META_BYTES = 4_096
 MAX_MENTIONS = 20
+MAX_TITLE_CHARACTERS = 80
+MAX_TOPIC_CHARACTERS = 500
 MAX_EMOJI_CHARACTERS = 32
 """The longest emoji sequence has 14 code points (unicode.org/Public/emoji)."""
 
@@ -43,3 +47,22 @@ def validate_emoji(text: str) -> str:
     if len(text) > MAX_EMOJI_CHARACTERS or not is_emoji(text):
         raise ApiError("invalid_emoji", "The reaction is not one emoji.")
     return text
+
+
+def validate_title(text: str) -> str:
+    """A room's title in NFC, "" for none. Raises ApiError `invalid_title`."""
+    return _validate_line(text, MAX_TITLE_CHARACTERS, "invalid_title", "A title")
+
+
+def validate_topic(text: str) -> str:
+    """A room's topic in NFC, "" for none. Raises ApiError `invalid_topic`."""
+    return _validate_line(text, MAX_TOPIC_CHARACTERS, "invalid_topic", "A topic")
+
+
+def _validate_line(text: str, max_characters: int, code: str, what: str) -> str:
+    line = unicodedata.normalize("NFC", text.strip(" "))
+    if remove_invisible(line) != line:
+        raise ApiError(code, f"{what} has no control or invisible characters.")
+    if len(line) > max_characters:
+        raise ApiError(code, f"{what} has at most {max_characters} characters.")
+    return line

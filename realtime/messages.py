@@ -110,12 +110,13 @@ class HeadEvent(Struct, frozen=True, tag_field="type", tag="head"):
     members: int
 
 
-class RoomUser(Struct, frozen=True):
-    """A user who is connected to a room."""
+class RoomUser(Struct, frozen=True, omit_defaults=True):
+    """A user who is connected to a room. A member's `role` is left out."""
 
     user_id: str
     name: str
     connections: int
+    role: Literal["owner", "moderator"] | None = None
 
 
 class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
@@ -123,7 +124,8 @@ class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
 
     If `recovered` is true, `messages` and `changes` hold everything after the client's position.
     Otherwise `messages` is the newest page, and the client discards what it had. `read` is the
-    user's read marker.
+    user's read marker, `role` the user's role. `muted_until` is null for a user who may write, and
+    in the year 9999 for one whose mute has no end.
     """
 
     room: str
@@ -134,6 +136,12 @@ class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     messages: list[Entry]
     recovered: bool
     read: int
+    role: Literal["owner", "moderator", "member"]
+    private: bool
+    listed: bool
+    title: str
+    topic: str
+    muted_until: str | None
     changes: list[Change] = field(default_factory=list)
 
 
@@ -167,6 +175,53 @@ class PresenceEvent(Struct, frozen=True, tag_field="type", tag="presence"):
 
     room: str
     changes: list[PresenceChange]
+
+
+class RoomEvent(Struct, frozen=True, tag_field="type", tag="room"):
+    """The settings of a room have changed."""
+
+    room: str
+    title: str
+    topic: str
+    private: bool
+    listed: bool
+
+
+class RoleEvent(Struct, frozen=True, tag_field="type", tag="role"):
+    """A user of the room has another role now."""
+
+    room: str
+    user_id: str
+    name: str
+    role: Literal["owner", "moderator", "member"]
+
+
+class MutedEvent(Struct, frozen=True, tag_field="type", tag="muted"):
+    """The receiver is muted in the room: until a time, or until it is lifted. Or it is lifted."""
+
+    room: str
+    on: bool
+    until: str | None
+
+
+class RemovedEvent(Struct, frozen=True, tag_field="type", tag="removed"):
+    """The receiver was removed from the room, and may not join an open room before `until`."""
+
+    room: str
+    until: str | None
+
+
+class BlockedEvent(Struct, frozen=True, tag_field="type", tag="blocked"):
+    """The receiver blocks this user now, or does not any more."""
+
+    user_id: str
+    on: bool
+
+
+class ReportResponse(Struct, frozen=True, tag_field="type", tag="reported"):
+    """The answer to `report`."""
+
+    id: str
 
 
 class TypingEvent(Struct, frozen=True, tag_field="type", tag="typing"):

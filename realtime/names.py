@@ -23,7 +23,8 @@ _NAME_GROUP_PREFIX = "name."
 
 
 def validate_room(name: object) -> str:
-    return _validate(_NAME, name, "invalid_room", "A room name")
+    """The name in lower case: names that differ in case only are one room."""
+    return _validate(_NAME, name, "invalid_room", "A room name").lower()
 
 
 def validate_user_id(name: object) -> str:
@@ -37,7 +38,9 @@ def validate_message_id(name: object) -> str:
 def validate_group(name: str) -> str:
     """The name of a stream's group or of a room's group."""
     room = room_of_group(name)
-    return room_group(validate_room(room)) if room else validate_room(name)
+    if room:
+        return room_group(validate_room(room))
+    return _validate(_NAME, name, "invalid_room", "A group")
 
 
 def _validate(pattern: re.Pattern[str], name: object, code: str, what: str) -> str:

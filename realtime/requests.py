@@ -1,11 +1,17 @@
 """The data of the events that clients send over the WebSocket, as frozen structs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
 Seq = Annotated[int, Meta(ge=1, le=2**53)]
 """The position of an entry in its log; a JavaScript client can represent it."""
+
+
+DEFAULT_REMOVAL_MINUTES = 60
+
+Minutes = Annotated[int, Meta(ge=1, le=43_200)]
+"""Up to 30 days."""
 
 
 class JoinRequest(Struct, frozen=True):
@@ -63,7 +69,10 @@ class EditRequest(Struct, frozen=True):
 
 
 class DeleteRequest(Struct, frozen=True):
-    """Deletes the sender's message `seq` in a room, or in the conversation with a user (`to`)."""
+    """Deletes the message `seq` in a room, or in the conversation with a user (`to`).
+
+    Owners and moderators of a room may delete messages of other users.
+    """
 
     seq: Seq
     room: str | None = None
@@ -84,6 +93,54 @@ class ReactRequest(Struct, frozen=True):
 
 class TypingRequest(Struct, frozen=True):
     room: str
+
+
+class BlockRequest(Struct, frozen=True):
+    """Blocks a user, or ends it (`on` false): no direct message arrives in either direction any
+    more, and no mention by the user. The other user is not told."""
+
+    user_id: str
+    on: bool = True
+
+
+class MuteRequest(Struct, frozen=True):
+    """Mutes a user in a room for some minutes, or until it is lifted (`on` false).
+
+    For owners and moderators.
+    """
+
+    room: str
+    user_id: str
+    minutes: Minutes | None = None
+    on: bool = True
+
+
+class RemoveRequest(Struct, frozen=True):
+    """Removes a user from a room; an open room refuses the user for some minutes.
+
+    For owners and moderators.
+    """
+
+    room: str
+    user_id: str
+    minutes: Minutes = DEFAULT_REMOVAL_MINUTES
+
+
+class RoleRequest(Struct, frozen=True):
+    """Gives a user a role, in a private room a membership too. For owners."""
+
+    room: str
+    user_id: str
+    role: Literal["owner", "moderator", "member"]
+
+
+class ReportRequest(Struct, frozen=True):
+    """Reports the message `seq` of a room, or of the conversation with a user (`to`)."""
+
+    seq: Seq
+    reason: str
+    room: str | None = None
+    to: str | None = None
 
 
 class ReadRequest(Struct, frozen=True):

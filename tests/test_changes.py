@@ -341,7 +341,7 @@ async def test_a_repeated_message_with_another_reply_or_meta_is_a_conflict(
 
 
 async def test_a_message_carries_reply_mentions_and_meta(ann: User, bob: User, room: str) -> None:
-    async with ann.connect(room) as tab:
+    async with ann.connect(room) as tab, bob.connect(room):
         await tab.send_message(room, "question?")
         await tab.send(
             "message",

@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from local.parts import Part, Stack
 from realtime.rooms.access import RoomAccess
+from realtime.rooms.room_store import RoomStore
 from realtime.users.memberships import Memberships
 from tests.instances import Instance, instance
 from tests.service import Service
@@ -230,7 +232,9 @@ async def test_a_member_removed_between_connect_and_connected_is_removed_from_th
     room = await operator.make_private(f"room-{uuid.uuid4().hex}", ann)
     async with ann.connect(room=room) as tab:
         # As on another instance that does not list the connection yet.
-        await RoomAccess(own.tables, listed=False).remove_member(room, ann.id)
+        await RoomStore(own.tables).change_member(
+            room, ann.id, lambda stored, member: (stored, replace(member, member=False))
+        )
 
         response = await Service(http, stack.url).send_system_event(
             "connected", user=ann.id, connection=tab.id, rooms=[room]
@@ -285,7 +289,10 @@ async def test_names_are_query_parameters_and_not_filter_text(
 ) -> None:
     async with ann.connect("lobby") as tab:
         await tab.send_message("lobby", "there is something to find")
-    memberships, access = Memberships(own.tables), RoomAccess(own.tables, listed=True)
+    memberships, access = (
+        Memberships(own.tables),
+        RoomAccess(RoomStore(own.tables), own.logs, listed=True),
+    )
 
     assert (await own.history.read_page(name)).messages == []
     assert await memberships.list_page(name, 10) == ([], None)

@@ -1,134 +1,185 @@
-"""Who may enter a room: everybody, unless the room is private or only listed rooms exist.
+"""Who may enter a room and write there: everybody, unless the room is private or only listed rooms
+exist, or the user is muted or removed.
 
-A room is a partition of the table `rooms`: the row `room` has its settings, a row `member:<user>`
-for each member. A room that nobody created has no rows.
-
-Joins and reads are checked against the table, the same on every instance; in a private room every
-message is, too. Whether a room is private is cached for a few seconds for users who are in it.
-Concurrent checks share the read of a room's row.
+Joins and history pages are checked against the table. A message is checked without a read: what was
+read of a sender is cached together with the access version of the room's log, which every change
+of roles, members or settings replaces (`administration`). The commit compares the versions, so a
+change is in force on every instance before its caller has an answer. Concurrent checks share
+the read of a room's row.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 
-from azure.core.exceptions import ResourceNotFoundError
-from azure.data.tables import UpdateMode
+import msgspec
 from cachetools import TTLCache
 
-from realtime.azure.tables import Row, Tables, tables
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
+from realtime.messages import RoomUser, format_timestamp
+from realtime.rooms.log import LogStore, logs
+from realtime.rooms.room_store import Role, RoomStore, StoredMember, StoredRoom, room_store
 from realtime.settings import settings
 
-PRIVATE_CACHE_SECONDS = 5.0
-"""How long an instance caches whether a room is private."""
+PERMIT_CACHE_SECONDS = 60.0
+"""How long an instance uses what it has read of a sender, while the access version stays."""
+
+OPEN_CACHE_SECONDS = 5.0
+"""How long an instance takes a room for open, where no commit compares the version."""
+
+MAX_CACHED_PERMITS = 20_000
 
 MAX_CACHED_ROOMS = 10_000
 
 
 @dataclass(frozen=True)
 class RoomState:
-    """A room's access settings and whether one user is its member."""
+    """What is stored of a room, and of one user in it."""
 
-    exists: bool
-    private: bool
-    member: bool
+    room: StoredRoom
+    user: StoredMember
+
+    @property
+    def private(self) -> bool:
+        return self.room.private
+
+    @property
+    def role(self) -> Role:
+        return self.room.roles.get(self.user.user_id, "member")
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the user may enter the room while it is private."""
+        return self.user.member or self.role != "member"
+
+    @property
+    def is_moderator(self) -> bool:
+        """Whether the user may act on other users' messages."""
+        return self.role != "member"
+
+
+@dataclass(frozen=True)
+class Permit:
+    """The state of a user who may enter a room, read under an access version of its log."""
+
+    version: str
+    state: RoomState
 
 
 class RoomAccess:
-    """The access settings and members of all rooms."""
+    """The access rules of all rooms."""
 
     def __init__(
-        self, tables: Tables, *, listed: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        store: RoomStore,
+        logs: LogStore,
+        *,
+        listed: bool,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._tables = tables
+        self._store = store
+        self._logs = logs
         self._listed = listed
-        self._private: TTLCache[str, bool] = TTLCache(
-            MAX_CACHED_ROOMS, PRIVATE_CACHE_SECONDS, timer=clock
+        self._now = now
+        self._permits: TTLCache[tuple[str, str], Permit] = TTLCache(
+            MAX_CACHED_PERMITS, PERMIT_CACHE_SECONDS, timer=clock
         )
-        self._changes = 0
-        self._reads = SharedCalls[str, Row | None]()
+        self._open: TTLCache[str, bool] = TTLCache(
+            MAX_CACHED_ROOMS, OPEN_CACHE_SECONDS, timer=clock
+        )
+        self._reads = SharedCalls[str, StoredRoom]()
 
-    async def check(self, room: str, user_id: str) -> None:
-        """Check the table as it is now. Raises ApiError `unknown_room`.
+    async def check(self, room: str, user_id: str) -> RoomState:
+        """The state as the table has it now. Raises ApiError `unknown_room` or `removed`.
 
-        The error is the same for a private room and for one that does not exist, and so are the
-        reads: the duration does not reveal which it is.
+        `unknown_room` is the same for a private room and for one that does not exist.
         """
-        row = await self._reads.run(room, lambda: self._read_room(room))
-        private = row is not None and bool(row["private"])
-        if not private and (row is not None or not self._listed):
-            return
-        member = await self._is_member(room, user_id)
-        if not (private and member):
-            raise ApiError("unknown_room", "There is no such room.")
+        state = await self.read_state(room, user_id)
+        if not self._allows(state):
+            self._open.pop(room, None)
+            raise self._refuse(state)
+        self._open[room] = not state.private
+        return state
 
-    async def check_cached(self, room: str, user_id: str) -> None:
-        """The same with the cache: an open room costs no read, a private one a read of the member.
-
-        For users who are in the room already.
-        """
-        private = self._private.get(room)
-        if private is None or (private and not await self._is_member(room, user_id)):
+    async def check_open(self, room: str, user_id: str) -> None:
+        """The same for users who do not stay: an open room costs a read in 5 s."""
+        if not self._open.get(room):
             await self.check(room, user_id)
 
-    async def _read_room(self, room: str) -> Row | None:
-        """The row with the room's settings. Caches whether the room is private."""
-        changes = self._changes
-        row = await self._read_row(room, "room")
-        if row is None and self._listed:
-            self._private.pop(room, None)
-        elif changes == self._changes:  # Otherwise the row may be older than a change of it.
-            self._private[room] = row is not None and bool(row["private"])
-        return row
+    async def permit(self, room: str, user_id: str, *, cached: bool = True) -> Permit:
+        """The state of a sender, for a commit that compares the version. Raises as `check`.
 
-    async def _is_member(self, room: str, user_id: str) -> bool:
-        return await self._read_row(room, f"member:{user_id}") is not None
+        The version is read before the state: so a state that is older than a change has an older
+        version, too.
+        """
+        if not cached:
+            version = (await self._logs.read_head(room)).access
+        else:
+            version = (await self._logs.cached_head(room)).access
+            known: Permit | None = self._permits.get((room, user_id))
+            if known and known.version == version and self._allows(known.state):
+                return known
+        permit = Permit(version, await self.check(room, user_id))
+        self._permits[room, user_id] = permit
+        return permit
 
     async def find(self, room: str, user_id: str) -> RoomState | None:
-        """The room's state if the user may enter it, else None."""
+        """The state if the user may enter the room, else None."""
         state = await self.read_state(room, user_id)
         return state if self._allows(state) else None
 
-    def _allows(self, state: RoomState) -> bool:
-        return state.member if state.private else state.exists or not self._listed
-
     async def read_state(self, room: str, user_id: str) -> RoomState:
         """Reads both rows always and in parallel: the duration does not reveal what exists."""
-        row, member = await asyncio.gather(
-            self._read_row(room, "room"), self._is_member(room, user_id)
+        stored, member = await asyncio.gather(
+            self._reads.run(room, lambda: self._store.read_room(room)),
+            self._store.read_member(room, user_id),
         )
-        private = row is not None and bool(row["private"])
-        return RoomState(row is not None, private, member)
+        return RoomState(stored, member)
 
-    async def _read_row(self, room: str, key: str) -> Row | None:
-        table = self._tables.open("rooms")
-        try:
-            return dict(await table.get_entity(room, key))
-        except ResourceNotFoundError:
-            return None
+    def check_muted(self, state: RoomState) -> None:
+        """Raises ApiError `muted` for a user who may read the room only."""
+        if self.is_muted(state.user):
+            raise ApiError("muted", "You are muted in this room.")
 
-    async def put_room(self, room: str, *, private: bool) -> None:
-        """Create a room, or change the one that exists."""
-        table = self._tables.open("rooms")
-        row = {"PartitionKey": room, "RowKey": "room", "private": private}
-        await table.upsert_entity(row, mode=UpdateMode.REPLACE)
-        self._changes += 1
-        self._private.pop(room, None)
+    def end_of_mute(self, state: RoomState) -> str | None:
+        """Until when the user is muted, None for a user who is not."""
+        return state.user.muted_until if self.is_muted(state.user) else None
 
-    async def add_member(self, room: str, user_id: str) -> None:
-        table = self._tables.open("rooms")
-        await table.upsert_entity({"PartitionKey": room, "RowKey": f"member:{user_id}"})
+    def is_muted(self, member: StoredMember) -> bool:
+        return member.muted_until > format_timestamp(self._now())
 
-    async def remove_member(self, room: str, user_id: str) -> None:
-        table = self._tables.open("rooms")
-        await table.delete_entity(room, f"member:{user_id}")
+    def is_removed(self, member: StoredMember) -> bool:
+        return member.removed_until > format_timestamp(self._now())
+
+    def _allows(self, state: RoomState) -> bool:
+        if state.private:
+            return state.is_member
+        if state.role == "member" and self.is_removed(state.user):
+            return False
+        return state.room.exists or not self._listed
+
+    def _refuse(self, state: RoomState) -> ApiError:
+        if state.private or not self.is_removed(state.user):
+            return ApiError("unknown_room", "There is no such room.")
+        return ApiError(
+            "removed", f"You were removed from this room until {state.user.removed_until}."
+        )
+
+
+def add_roles(users: Iterable[RoomUser], room: StoredRoom) -> list[RoomUser]:
+    """A page of a roster with the roles of owners and moderators."""
+    return [
+        msgspec.structs.replace(user, role=role) if (role := room.roles.get(user.user_id)) else user
+        for user in users
+    ]
 
 
 @cache
 def room_access() -> RoomAccess:
     """The room access of this process."""
-    return RoomAccess(tables(), listed=settings().rooms == "listed")
+    return RoomAccess(room_store(), logs(), listed=settings().rooms == "listed")

@@ -5,6 +5,7 @@ for a limited time and delete it, a moderator may delete any message, and each u
 one reaction of a kind to a message.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replace_field
@@ -16,7 +17,15 @@ from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
 from realtime.names import DELETED_USER
-from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
+from realtime.rooms.drafts import (
+    AccessDraft,
+    DeleteDraft,
+    Draft,
+    EditDraft,
+    MessageDraft,
+    ReactionDraft,
+    delivered_mentions,
+)
 from realtime.rooms.log_rows import (
     Head,
     StoredMessage,
@@ -27,6 +36,7 @@ from realtime.rooms.log_rows import (
     make_entry,
     reaction_key,
 )
+from realtime.rooms.mention_rows import write_mentions
 
 MAX_REACTION_KINDS = 20
 """Different emojis that one message may have as reactions."""
@@ -83,6 +93,8 @@ def _state_operations(name: str, before: State, after: State) -> Iterator[Operat
         if message is not before.messages[seq]:
             row = encode_message(name, message.epoch, message.entry, message.ordinal)
             yield Replace(row, message.etag)
+            added = set(message.entry.mentions) - set(before.messages[seq].entry.mentions)
+            yield from write_mentions(name, message.epoch, message.entry, added)
     for seq, user_id, emoji in after.reactions - before.reactions:
         epoch = after.messages[seq].epoch
         yield Replace(encode_reaction(name, epoch, seq, user_id, emoji))
@@ -102,6 +114,12 @@ class _Step:
 
     def apply(self, draft: Draft) -> int:
         """The seq of the new entry, or 0. Raises ApiError."""
+        head = self.plan.head
+        if isinstance(draft, AccessDraft):
+            self.plan.head = replace_field(head, access=next_access(head.access, draft.id))
+            return 0
+        if draft.access is not None and draft.access != head.access:
+            raise access_changed()
         if isinstance(draft, MessageDraft):
             return self._append_message(draft)
         if isinstance(draft, EditDraft):
@@ -116,8 +134,9 @@ class _Step:
         ordinal = self.plan.head.messages + 1
         entry = make_entry(draft, self._next_seq(), self.timestamp)
         self.plan.head = replace_field(self.plan.head, messages=ordinal)
-        row = encode_message(self.name, self.plan.head.epoch, entry, ordinal)
-        return self._add(draft, entry, row)
+        epoch = self.plan.head.epoch
+        self.plan.operations += write_mentions(self.name, epoch, entry, entry.mentions)
+        return self._add(draft, entry, encode_message(self.name, epoch, entry, ordinal))
 
     def _edit(self, draft: EditDraft) -> int:
         target = self._target(draft.target)
@@ -133,7 +152,7 @@ class _Step:
         edited = msgspec.structs.replace(
             entry,
             content=draft.content,
-            mentions=list(draft.mentions),
+            mentions=delivered_mentions(draft),
             revision=entry.revision + 1,
             edited=self.timestamp,
         )
@@ -231,6 +250,17 @@ def _seconds_between(earlier: str, later: str) -> float:
 
 def unknown_message() -> ApiError:
     return ApiError("unknown_message", "There is no such message in this conversation.")
+
+
+def access_changed() -> ApiError:
+    return ApiError(
+        "access_changed", "The access rules of the room have just changed.", retry_after_ms=500
+    )
+
+
+def next_access(version: str, change_id: str) -> str:
+    """A version that the log has never had, also if a change is applied twice."""
+    return hashlib.sha256(f"{version}:{change_id}".encode()).hexdigest()[:12]
 
 
 def edit_conflict(revision: int) -> ApiError:

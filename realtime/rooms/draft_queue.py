@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from realtime.azure import telemetry
 from realtime.errors import ApiError
 from realtime.rooms.changes import Outcome
-from realtime.rooms.drafts import Draft, MessageDraft, ReactionDraft, size_of
+from realtime.rooms.drafts import (
+    AccessDraft,
+    Draft,
+    EditDraft,
+    MessageDraft,
+    ReactionDraft,
+    size_of,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
@@ -165,9 +172,11 @@ class Budget:
 
 
 def _operations_of(draft: Draft) -> int:
-    """Rows that a draft writes at most: its entry, its id, its target, its reaction."""
+    """Rows that a draft writes at most: its entry, its id, its target, its reaction or mentions."""
+    if isinstance(draft, AccessDraft):
+        return 0
     if isinstance(draft, MessageDraft):
-        return 2
+        return 2 + len(draft.mentions)
     if isinstance(draft, ReactionDraft):
         return 4
-    return 3
+    return 3 + (len(draft.mentions) if isinstance(draft, EditDraft) else 0)

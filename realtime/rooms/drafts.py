@@ -8,20 +8,29 @@ from msgspec import Struct
 
 
 class BaseDraft(Struct, frozen=True, omit_defaults=True, tag_field="kind"):
-    """`id` is unique per sender: a repeated draft is stored once. `name` is the display name."""
+    """`id` is unique per sender: a repeated draft is stored once. `name` is the display name.
+
+    `access` is the version of the room's access rules under which the sender was checked. A commit
+    rejects the draft if the log has another version by then. A server's draft has none.
+    """
 
     sender: str
     id: str
     name: str = ""
+    access: str | None = None
 
 
 class MessageDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", tag="message"):
-    """`meta` is a JSON object as text; `reply_to` is a seq of the same log."""
+    """`meta` is a JSON object as text; `reply_to` is a seq of the same log.
+
+    `unmentioned` are those of `mentions` who do not get the mention.
+    """
 
     content: str = ""
     reply_to: int | None = None
     mentions: tuple[str, ...] = ()
     meta: str = ""
+    unmentioned: tuple[str, ...] = ()
 
 
 class EditDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", tag="edit"):
@@ -31,6 +40,7 @@ class EditDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", ta
     content: str = ""
     revision: int = 0
     mentions: tuple[str, ...] = ()
+    unmentioned: tuple[str, ...] = ()
 
 
 class DeleteDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", tag="delete"):
@@ -50,20 +60,38 @@ class ReactionDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind"
     on: bool = True
 
 
-Draft = MessageDraft | EditDraft | DeleteDraft | ReactionDraft
+class AccessDraft(BaseDraft, frozen=True, omit_defaults=True, tag_field="kind", tag="access"):
+    """Gives the log a new access version. It becomes no entry."""
+
+
+Draft = MessageDraft | EditDraft | DeleteDraft | ReactionDraft | AccessDraft
 
 Drafts = list[Draft]
 
 
 def target_of(draft: Draft) -> int | None:
     """The seq of the message that a draft refers to."""
+    if isinstance(draft, AccessDraft):
+        return None
     return draft.reply_to if isinstance(draft, MessageDraft) else draft.target
 
 
+def delivered_mentions(draft: MessageDraft | EditDraft) -> list[str]:
+    """The users who get the mention."""
+    return [user for user in draft.mentions if user not in draft.unmentioned]
+
+
 def digest_of(draft: Draft) -> str:
-    """Identifies everything but the display name, which may change before a repetition."""
-    content = msgspec.json.encode(msgspec.structs.replace(draft, name=""))
-    return hashlib.sha256(content).hexdigest()[:16]
+    """Identifies what the sender has asked for.
+
+    The display name, and what the sender may do, can change before a repetition.
+    """
+    asked: Draft = msgspec.structs.replace(draft, name="", access=None)
+    if isinstance(asked, DeleteDraft):
+        asked = msgspec.structs.replace(asked, moderator=False)
+    if isinstance(asked, MessageDraft | EditDraft):
+        asked = msgspec.structs.replace(asked, unmentioned=())
+    return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()[:16]
 
 
 def size_of(draft: Draft) -> int:

@@ -17,6 +17,7 @@ from realtime.rooms.log_rows import (
     parse_message,
     seq_of,
 )
+from realtime.rooms.mention_rows import includes_mention, mention_key
 from realtime.rooms.publisher import split_entries
 
 MAX_PAGE_ENTRIES = 200
@@ -29,6 +30,8 @@ MAX_PAGE_READS = 6
 
 COUNT_WINDOW_ENTRIES = 20
 """Entries before a seq that are read to find the message before it; else the one after it tells."""
+
+MAX_COUNTED_MENTIONS = 100
 
 MAX_RANGE_REACTIONS = 1_000
 """Above this number of reactions in a page, they are read for each message by itself."""
@@ -112,6 +115,16 @@ class History:
                 return Page(head, messages, more=False, changes=changes), True
         return await self._read_before(name, head, head.seq, limit), False
 
+    async def find_message(self, name: str, seq: int, epoch: str | None = None) -> Entry | None:
+        """A message in its present state, None if the log has none with this seq.
+
+        With an epoch, None for a log that has been deleted since that epoch.
+        """
+        head = await self._logs.read_head(name)
+        if epoch is not None and not head.includes(epoch, seq):
+            return None
+        return await _find_message(self._logs, name, head, seq)
+
     async def count_messages(self, name: str, seq: int) -> int:
         """The number of messages of a log up to a seq, also of those that are purged."""
         head = await self._logs.cached_head(name)
@@ -129,6 +142,24 @@ class History:
                 return before or int(row["ordinal"].value) - 1
             before = int(row["ordinal"].value)
         return before or head.messages
+
+    async def count_mentions(self, name: str, user_id: str, after: int) -> int:
+        """How many messages after a seq mention a user; it stops at MAX_COUNTED_MENTIONS."""
+        head = await self._logs.cached_head(name)
+        low = mention_key(user_id, max(after + 1, head.first))
+        rows = self._logs.query_rows(
+            name,
+            low,
+            f"n:{user_id};",
+            results_per_page=MAX_COUNTED_MENTIONS,
+            select=["RowKey", "epoch"],
+        )
+        count = 0
+        async for row in rows:
+            count += includes_mention(head, row)
+            if count == MAX_COUNTED_MENTIONS:
+                break
+        return count
 
     async def _read_before(self, name: str, head: Head, last: int, limit: int) -> Page:
         """The last messages up to a seq: the changes between them are left out."""

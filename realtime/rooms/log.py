@@ -186,7 +186,7 @@ class LogStore:
                 taken=merge_taken(head, queue, outcomes | plan.outcomes, stored),
                 published=next_published(head, plan.head, published),
             )
-            if not plan.entries and not queue:
+            if not plan.entries and not queue and plan.head.access == head.access:
                 return Commit(head, [], complete_outcomes(everything, outcomes | plan.outcomes))
             try:
                 etag = await self._submit(name, new_head, plan, queue)

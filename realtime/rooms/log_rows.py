@@ -4,6 +4,7 @@ head                          the position of the log
 head:q:<time>-<instance>-<random>  drafts that wait for the next commit
 m:<seq, 19 digits>            an entry: a message, or a change of one
 i:<user>:<client id>          the entry that has this id
+n:<user>:<seq, 19 digits>     a message that mentions a user
 r:<seq>:<user>:<emoji>        a user's reaction to a message
 """
 
@@ -18,7 +19,7 @@ from azure.data.tables import EdmType, EntityProperty
 
 from realtime.azure.tables import Row
 from realtime.messages import Change, Entry
-from realtime.rooms.drafts import Draft, Drafts, MessageDraft, digest_of
+from realtime.rooms.drafts import Draft, Drafts, MessageDraft, delivered_mentions, digest_of
 
 QUEUE_PREFIX = "head:q:"
 """Queue rows sort directly after the head, so that one query returns both."""
@@ -38,7 +39,7 @@ class Head:
     epoch follows. `messages` counts the messages, without changes. `writer` is the instance that
     wrote the row, `leading` whether it also commits the queue rows of others. `taken` has the
     outcomes of the queue rows that were committed last, `published` the seq up to which the leader
-    has published.
+    has published. `access` is the version of the room's access rules.
     """
 
     epoch: str = ""
@@ -51,6 +52,7 @@ class Head:
     leading: bool = False
     taken: Mapping[str, Outcomes] = field(default_factory=dict)
     published: int = 0
+    access: str = ""
     etag: str = ""
 
     def includes(self, epoch: str, seq: int) -> bool:
@@ -121,6 +123,7 @@ def encode_head(name: str, head: Head) -> Row:
         "leading": head.leading,
         "taken": msgspec.json.encode(head.taken).decode(),
         "published": int64(head.published),
+        "access": head.access,
     }
 
 
@@ -136,6 +139,7 @@ def parse_head(row: Row) -> Head:
         leading=row["leading"],
         taken=msgspec.json.decode(row["taken"], type=dict[str, Outcomes]),
         published=row["published"].value,
+        access=row.get("access", ""),
         etag=str(row.metadata["etag"]),  # type: ignore[attr-defined] # the SDK's dict has it
     )
 
@@ -294,6 +298,6 @@ def make_entry(draft: MessageDraft, seq: int, timestamp: str) -> Entry:
         timestamp,
         name=draft.name,
         reply_to=draft.reply_to,
-        mentions=list(draft.mentions),
+        mentions=delivered_mentions(draft),
         meta=_parse_json(draft.meta or None, dict[str, Any]) or {},
     )

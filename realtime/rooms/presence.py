@@ -107,7 +107,7 @@ class Presence:
         room: str,
         user_id: str,
         *,
-        access: Awaitable[None] | None = None,
+        access: Awaitable[object] | None = None,
         only_listed: bool = False,
     ) -> FirstPage:
         """Announce a user whose connection is in the room's group; returns who is there.
@@ -125,6 +125,13 @@ class Presence:
         if user_id in roster.users or not only_listed:
             await self.announce_joined(room, user_id, roster)
         return roster.first_page
+
+    async def count_announced(self, room: str) -> int:
+        """The number of users in a room as far as they are announced: one query for 1,000 users."""
+        rows = self._tables.open("presence").query_entities(
+            "PartitionKey eq @room", parameters={"room": room}, select=["RowKey"]
+        )
+        return len([row async for row in rows])
 
     async def announce_joined(self, room: str, user_id: str, roster: Roster) -> None:
         """Publish "joined" unless it was published already or the room is crowded."""
@@ -250,7 +257,7 @@ async def _try(correct: Callable[..., Awaitable[None]], *arguments: Any) -> None
         log.warning("presence: a room is not reconciled: %s", type(error).__name__)
 
 
-async def _done(access: Awaitable[None] | None) -> None:
+async def _done(access: Awaitable[object] | None) -> None:
     if access is not None:
         await access
 

@@ -29,9 +29,14 @@ async def authorize_room(req: func.HttpRequest) -> tuple[str, Caller]:
 async def authenticate_operator(req: func.HttpRequest) -> Caller:
     """The caller. Raises ApiError for everybody but operators."""
     caller = await authenticate(req.headers)
+    require_operator(caller)
+    return caller
+
+
+def require_operator(caller: Caller) -> None:
+    """Raises ApiError `forbidden` for everybody but operators."""
     if not is_operator(caller):
         raise ApiError("forbidden", "Only operators may do this.")
-    return caller
 
 
 def is_operator(caller: Caller) -> bool:

@@ -22,7 +22,7 @@ from api.members import (
 from api.room_messages import MESSAGE_ERRORS, ChangeAccepted, parse_seq
 from api.rooms import Room
 from realtime.contents import validate_title, validate_topic
-from realtime.http import Access, endpoint
+from realtime.http import Access, endpoint, parse_body
 from realtime.identity.profiles import profiles
 from realtime.rooms.administration import administration
 from realtime.rooms.appender import appender
@@ -47,12 +47,14 @@ class RoomChange(Struct, frozen=True):
     "PATCH",
     "api/moderation/rooms/{room}",
     Access.SESSION,
+    request=RoomChange,
     errors="invalid_room unknown_room removed invalid_title invalid_topic moderated "
     "moderation_unavailable busy",
 )
-async def moderation_room(req: func.HttpRequest, body: RoomChange) -> Room:
+async def moderation_room(req: func.HttpRequest) -> Room:
     """Change the settings of a room. For its owners and for operators."""
     room, actor = await authorize_actor(req)
+    body = parse_body(req, RoomChange)
     given = {name: value for name, value in structs.asdict(body).items() if value is not None}
     if body.title is not None:
         given["title"] = validate_title(body.title)

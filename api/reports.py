@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 import azure.functions as func
 from msgspec import Meta, Struct, field
 
-from api.authorization import authenticate_operator
+from api.authorization import authenticate_operator, require_operator
 from api.blueprint import bp
 from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
-from realtime.http import Access, endpoint
+from realtime.http import Access, endpoint, parse_body
 from realtime.messages import Entry
 from realtime.names import direct_log, users_of_direct_log, validate_room, validate_user_id
 from realtime.rate_limit import RateLimiter
@@ -87,12 +87,14 @@ class ReportChange(Struct, frozen=True):
     "POST",
     "api/reports",
     Access.SESSION,
+    request=NewReport,
     errors="invalid_room invalid_user invalid_reason unknown_room removed unknown_message "
     "invalid_target rate_limited",
 )
-async def report_new(req: func.HttpRequest, body: NewReport) -> NewReportResponse:
+async def report_new(req: func.HttpRequest) -> NewReportResponse:
     """Report a message to the operators."""
     caller = await authenticate(req.headers)
+    body = parse_body(req, NewReport)
     reason = validate_reason(body.reason)
     if (body.room is None) == (body.user_id is None):
         raise ApiError("invalid_request", "Expected either `room` or `user_id`.")
@@ -129,11 +131,18 @@ async def moderation_report_list(req: func.HttpRequest, query: ReportQuery) -> R
 
 
 @endpoint(
-    bp, "PATCH", "api/moderation/reports/{report_id}", Access.SESSION, errors="unknown_report"
+    bp,
+    "PATCH",
+    "api/moderation/reports/{report_id}",
+    Access.SESSION,
+    request=ReportChange,
+    errors="unknown_report",
 )
-async def moderation_report_change(req: func.HttpRequest, body: ReportChange) -> Report:
+async def moderation_report_change(req: func.HttpRequest) -> Report:
     """Close a report with an operator's session, or open it again."""
-    caller = await authenticate_operator(req)
+    caller = await authenticate(req.headers)
+    body = parse_body(req, ReportChange)
+    require_operator(caller)
     report_id = req.route_params["report_id"]
     await audit_log().add(caller.user_id, _describe(body), report_id[:64])
     return await _change_state(report_id, body)

@@ -178,6 +178,8 @@ def _query_parameters(one: Endpoint, method: str) -> Iterator[Schema]:
         required = name in component.get("required", ())
         value = _query_value(schema)
         add_example(value, kind.__name__, name)
+        if "enum" in value:
+            value["examples"] = [value["default"]]
         yield {"name": name, "in": "query", "required": required, "schema": value}
 
 

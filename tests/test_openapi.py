@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import json
 import re
 from typing import Any
 
@@ -64,6 +65,8 @@ _SIGNER = SessionSigner(LOCAL_SECRET)
 _SESSION = _SIGNER.begin("olivia", "Olivia", vouched=True, operator=True)
 OPERATOR = {"Authorization": f"Bearer {_SIGNER.sign(_SESSION)}"}
 
+WALKERS = "/api/moderation/rooms/walk/members"
+
 SUCCESSES: list[Case] = [
     ("POST", "/api/negotiate", {"json": {"user_id": "bob", "room": "walk", "groups": "weather"}}),
     ("GET", "/api/negotiate", {"params": {"user_id": "bob", "groups": "weather,metrics"}}),
@@ -89,6 +92,25 @@ SUCCESSES: list[Case] = [
     ("PUT", "/api/rooms/walk-private", {"json": {"private": True}}),
     ("PUT", "/api/rooms/walk-private/members/bob-1", {}),
     ("DELETE", "/api/rooms/walk-private/members/bob-1", {}),
+    ("PUT", "/api/rooms/walk-private/members/bob-1/mute", {"json": {"minutes": 5}}),
+    ("DELETE", "/api/rooms/walk-private/members/bob-1/mute", {}),
+    ("GET", "/api/rooms", {"params": {"all": "1"}}),
+    ("GET", "/api/rooms/walk", {}),
+    ("GET", "/api/rooms/walk/members", {}),
+    ("PATCH", "/api/moderation/rooms/walk", {"json": {"topic": "t"}, "headers": OPERATOR}),
+    ("PUT", f"{WALKERS}/bob-1", {"json": {"role": "moderator"}, "headers": OPERATOR}),
+    ("PUT", f"{WALKERS}/bob-1/mute", {"headers": OPERATOR}),
+    ("DELETE", f"{WALKERS}/bob-1/mute", {"headers": OPERATOR}),
+    ("DELETE", f"{WALKERS}/bob-1", {"params": {"minutes": "5"}, "headers": OPERATOR}),
+    ("POST", "/api/reports", {"json": {"room": "walk", "seq": 1, "reason": "rude"}}),
+    ("GET", "/api/reports", {}),
+    ("PATCH", "/api/reports/REPORT", {"json": {"state": "closed"}}),
+    ("GET", "/api/moderation/reports", {"params": {"state": "closed"}, "headers": OPERATOR}),
+    ("PATCH", "/api/moderation/reports/REPORT",
+     {"json": {"state": "open"}, "headers": OPERATOR}),
+    ("DELETE", "/api/moderation/rooms/walk/messages/1", {"headers": OPERATOR}),
+    ("PUT", "/api/users/bob-1/block", {}),
+    ("DELETE", "/api/users/bob-1/block", {}),
     ("PUT", "/api/users/bob-1/ban", {}),
     ("DELETE", "/api/users/bob-1/ban", {}),
     ("GET", "/api/me", {}),
@@ -113,14 +135,16 @@ SUCCESSES: list[Case] = [
     ("GET", "/api/health/details", {}),
     ("OPTIONS", "/api/pubsub/events", {"headers": {"WebHook-Request-Origin": "localhost"}}),
     ("DELETE", "/api/me/session", {}),  # the last request: it ends the session
-]
+]  # fmt: skip
 
 
 async def test_every_operation_responds_as_documented(
     stack: Stack, ann: User, http: aiohttp.ClientSession, document: Document
 ) -> None:
     called = set()
-    for method, path, options in SUCCESSES:
+    report_id = ""
+    for method, named_path, options in SUCCESSES:
+        path = named_path.replace("REPORT", report_id)
         headers = {"Authorization": f"Bearer {ann.session}", **options.get("headers", {})}
         sent = {**options, "headers": headers}
         async with http.request(method, stack.url + path, **sent) as response:
@@ -129,7 +153,10 @@ async def test_every_operation_responds_as_documented(
             assert response.status in {200, 204}, await response.text()
             documented = operation["responses"][str(response.status)]
             if response.status == 200:
-                check_schema(document, documented, await response.json())
+                body = await response.json()
+                check_schema(document, documented, body)
+                if (method, path) == ("POST", "/api/reports"):
+                    report_id = body["id"]
             else:
                 assert "content" not in documented
 
@@ -159,6 +186,10 @@ NOT_PROVOKED = {
     "moderated": "needs a moderation function: test_moderation, test_display_names",
     "moderation_unavailable": "needs a moderation function: test_moderation",
     "forbidden": "needs App Service Authentication or another author: test_accounts, test_changes",
+    "removed": "needs a user who was removed: test_roles",
+    "last_owner": "needs an owner: test_roles",
+    "too_many_blocks": "needs 500 blocks: test_blocks",
+    "access_changed": "needs changes at every attempt: test_roles",
     "edit_expired": "needs an old message: test_changes",
     "too_many_reactions": "needs twenty reactions: test_changes",
     "stream_off": "needs STREAMS_OFF: tests/streams/test_off.py",
@@ -179,6 +210,10 @@ CHANGED = "/api/rooms/errors-changes/messages"
 
 EDIT = {"content": "hello", "revision": 1}
 REACTION = {"emoji": "👍"}
+
+REPORT = {"room": "walk", "seq": 1, "reason": "rude"}
+OWNER = {"role": "owner"}
+MANY_OWNERS = [f"owner-{number}" for number in range(51)]
 
 ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_room", "GET", "/api/rooms/-/history", {}),
@@ -298,6 +333,75 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("user_deleted", "POST", "/api/users/gone-1/session", {"json": {"name": "Gone"}}),
     ("user_deleted", "POST", "/api/users/gone-1/message", {"json": MESSAGE}),
     ("user_deleted", "POST", "/api/rooms/walk/message", {"json": {**MESSAGE, "from": "gone-1"}}),
+    *(
+        ("invalid_room", method, f"{prefix}/rooms/-{path}", {"headers": OPERATOR})
+        for prefix in ("/api", "/api/moderation")
+        for method in ("PUT", "DELETE")
+        for path in ("/members/bob-1", "/members/bob-1/mute")
+    ),
+    *(
+        ("invalid_user", method, f"{prefix}/rooms/walk/members/-{path}", {"headers": OPERATOR})
+        for prefix in ("/api", "/api/moderation")
+        for method in ("PUT", "DELETE")
+        for path in ("", "/mute")
+    ),
+    ("invalid_room", "PATCH", "/api/moderation/rooms/-", {"json": {}}),
+    ("invalid_room", "DELETE", "/api/moderation/rooms/-/messages/1", {}),
+    ("invalid_room", "GET", "/api/rooms/-", {}),
+    ("invalid_room", "GET", "/api/rooms/-/members", {}),
+    ("invalid_room", "POST", "/api/reports", {"json": {**REPORT, "room": "-"}}),
+    ("invalid_user", "POST", "/api/reports", {"json": {"user_id": "-", "seq": 1, "reason": "r"}}),
+    ("invalid_reason", "POST", "/api/reports", {"json": {**REPORT, "reason": " "}}),
+    ("unknown_message", "POST", "/api/reports", {"json": {**REPORT, "seq": 99}}),
+    ("unknown_report", "PATCH", "/api/reports/none", {"json": {"state": "open"}}),
+    ("unknown_report", "PATCH", "/api/moderation/reports/none",
+     {"json": {"state": "open"}, "headers": OPERATOR}),
+    ("invalid_request", "GET", "/api/reports", {"params": {"limit": "0"}}),
+    ("invalid_request", "GET", "/api/moderation/reports",
+     {"params": {"state": "lost"}, "headers": OPERATOR}),
+    ("invalid_request", "GET", "/api/rooms/walk/members", {"params": {"after": "x" * 65}}),
+    ("invalid_request", "DELETE", "/api/rooms/walk/members/bob-1", {"params": {"minutes": "0"}}),
+    ("invalid_request", "DELETE", f"{WALKERS}/bob-1", {"params": {"minutes": "0"}}),
+    *(
+        ("unknown_room", method, path, options)
+        for method, path, options in [
+            ("GET", "/api/rooms/errors-private", {}),
+            ("GET", "/api/rooms/errors-private/members", {}),
+            ("POST", "/api/reports", {"json": {**REPORT, "room": "errors-private"}}),
+            ("PATCH", "/api/moderation/rooms/errors-private", {"json": {}}),
+            ("PUT", "/api/moderation/rooms/errors-private/members/bob-1", {}),
+            ("DELETE", "/api/moderation/rooms/errors-private/members/bob-1", {}),
+            ("PUT", "/api/moderation/rooms/errors-private/members/bob-1/mute", {}),
+            ("DELETE", "/api/moderation/rooms/errors-private/members/bob-1/mute", {}),
+            ("DELETE", "/api/moderation/rooms/errors-private/messages/1", {}),
+        ]
+    ),
+    *(
+        (code, method, path, {"json": body, "headers": OPERATOR})
+        for method, path in [("PUT", "/api/rooms/walk"), ("PATCH", "/api/moderation/rooms/walk")]
+        for code, body in {
+            "invalid_title": {"title": "x" * 81},
+            "invalid_topic": {"topic": "x" * 501},
+        }.items()
+    ),
+    ("invalid_user", "PUT", "/api/rooms/walk", {"json": {"owners": ["-"]}}),
+    ("too_many_roles", "PUT", "/api/rooms/walk", {"json": {"owners": MANY_OWNERS}}),
+    ("too_many_roles", "PUT", "/api/rooms/errors-roles/members/one-more", {"json": OWNER}),
+    ("too_many_roles", "PUT", "/api/moderation/rooms/errors-roles/members/one-more",
+     {"json": OWNER, "headers": OPERATOR}),
+    ("unknown_message", "DELETE", "/api/moderation/rooms/errors-changes/messages/99", {}),
+    ("message_deleted", "DELETE", "/api/moderation/rooms/errors-changes/messages/2", {}),
+    ("invalid_request", "DELETE", "/api/moderation/rooms/errors-changes/messages/0", {}),
+    ("invalid_user", "PUT", "/api/users/-/block", {}),
+    ("invalid_user", "DELETE", "/api/users/-/block", {}),
+    ("invalid_target", "PUT", "/api/users/SELF/block", {}),
+    ("invalid_target", "POST", "/api/reports",
+     {"json": {"room": "errors-own", "seq": 1, "reason": "mine"}}),
+    *(
+        ("invalid_target", method, f"/api/moderation/rooms/errors-own/members/SELF{path}", {})
+        for method, path in [("DELETE", ""), ("PUT", "/mute"), ("DELETE", "/mute")]
+    ),
+    ("unreachable", "POST", "/api/users/bob-1/message", {"json": {**MESSAGE, "from": "SELF"}}),
     ("direct_to_self", "POST", "/api/users/bob-1/message", {"json": {**MESSAGE, "from": "bob-1"}}),
 ]  # fmt: skip
 
@@ -314,6 +418,7 @@ def example_path(one: Endpoint) -> str:
         "name": "weather",
         "seq": "1",
         "connection_id": "none",
+        "report_id": "none",
     }
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], openapi.path(one))
 
@@ -361,7 +466,10 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
     flo = await User.create(http, stack.url, "flo")
     provoker = Provoker(http, document)
 
-    for code, method, path, options in ERRORS:
+    await _set_up_own_rooms(stack, http, ann)
+    for code, method, named_path, named_options in ERRORS:
+        path = named_path.replace("SELF", ann.id)
+        options = json.loads(json.dumps(named_options).replace("SELF", ann.id))
         await provoker.provoke(code, method, stack.url + path, ann.session, **options)
     for one, method in _operations():
         url = stack.url + example_path(one)
@@ -375,6 +483,8 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
         url = f"{strict.url}/api/negotiate"
         await provoker.provoke_limit(method, url, flo.session)
     await provoker.provoke_limit("PATCH", f"{strict.url}/api/me", flo.session, json={})
+    in_private = {"user_id": "bob-1", "seq": 1, "reason": "rude"}
+    await provoker.provoke_limit("POST", f"{strict.url}/api/reports", flo.session, json=in_private)
     path = f"{stack.url}/api/users/{flo.id}/export"
     await provoker.provoke_limit("GET", path, flo.session)
 
@@ -437,6 +547,18 @@ async def _store_used_id(stack: Stack, http: aiohttp.ClientSession) -> None:
         assert response.status == 200
 
 
+async def _set_up_own_rooms(stack: Stack, http: aiohttp.ClientSession, ann: User) -> None:
+    """A room of ann's with a message of hers, one with as many owners as allowed, and a block."""
+    rooms = {"errors-own": {"owners": [ann.id]}, "errors-roles": {"owners": MANY_OWNERS[1:]}}
+    for room, body in rooms.items():
+        async with http.put(f"{stack.url}/api/rooms/{room}", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+    message = {"content": "mine", "from": ann.id}
+    async with http.post(f"{stack.url}/api/rooms/errors-own/message", json=message) as answer:
+        assert answer.status == 200, await answer.text()
+    assert (await ann.ask("PUT", "/api/users/bob-1/block"))[0] == 200
+
+
 async def test_a_function_key_is_required_as_documented(
     strict: Part, http: aiohttp.ClientSession, document: Document
 ) -> None:
@@ -460,7 +582,7 @@ def test_every_raised_error_code_is_declared() -> None:
         for file in (ROOT / folder).rglob("*.py"):
             raised |= set(_raised_codes(file.read_text("utf-8")))
 
-    names = {"invalid_room", "invalid_user", "invalid_id"}  # passed as an argument in names.py
+    names = {"invalid_room", "invalid_user", "invalid_id", "invalid_title", "invalid_topic"}  # passed as an argument in names.py
     assert raised | names == set(ERROR_CODES)
 
 

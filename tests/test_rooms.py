@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from local.parts import Stack
+from tests.instances import Instance
 from tests.test_roles import Server, accepted, message, rejected
 from tests.users import User
 
@@ -119,3 +120,13 @@ async def test_room_names_that_differ_in_case_are_one_room(
     assert [entry["content"] for entry in page["messages"]] == ["small", "LARGE"]
     assert [one["room"] for one in (await ann.get("/api/rooms"))["rooms"]] in ([room], [])
     assert (await ann.negotiate(room=loud))["room"] == room
+
+
+async def test_a_stored_membership_with_capitals_is_not_listed_beside_the_folded_one(
+    ann: User, one: Instance, room: str
+) -> None:
+    async with ann.connect(room):
+        row = {"PartitionKey": ann.id, "RowKey": f"room:{room.upper()}"}
+        await one.tables.open("memberships").create_entity({**row, "read": 0, "read_messages": 0})
+
+        assert [found["room"] for found in (await ann.get("/api/rooms"))["rooms"]] == [room]

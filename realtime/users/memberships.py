@@ -154,8 +154,9 @@ def _row(user_id: str, kind: Kind, name: str, read: int, read_messages: int = 0)
 
 
 def _parse(row: Row) -> Iterator[Membership]:
+    """A room's name with capitals is from before names were folded: nobody can join it."""
     kind, _, name = row["RowKey"].partition(":")
-    if kind in {"room", "direct"}:
+    if kind == "direct" or (kind == "room" and name == name.lower()):
         yield Membership(kind, name, int(row["read"]), int(row["read_messages"]))
 
 

@@ -131,6 +131,7 @@ EXAMPLES: dict[str, Any] = {
     "MemberList.next": "ann-7f3kq2xz",
     "RoomDirectory.next": "lobby",
     "ReportQuery.after": "8204744799987-1f0c2a9b",
+    "ReportQuery.limit": 50,
     "ReportList.next": "8204744799987-1f0c2a9b",
     "Report.message": {
         "seq": 42,

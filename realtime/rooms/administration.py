@@ -110,8 +110,8 @@ class Administration:
         change(await self._store.read_room(room))
         await actor.record(_describe(settings.get("private")), room)
         before, after = await self._store.change_room(room, change)
-        changed_rules = (before.private, before.roles) != (after.private, after.roles)
-        if changed_rules or not before.exists:
+        # Also where nothing changes: this may be the repetition of a request that failed here.
+        if "private" in settings or owners is not None:
             await self.renew_access(room)
         if after.private:
             await self._remove_others(room)

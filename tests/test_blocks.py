@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from local.parts import Stack
+from tests.instances import Instance
 from tests.test_operators import enter
 from tests.test_roles import Server, accepted, message, rejected
 from tests.users import User
@@ -215,3 +216,27 @@ async def test_bad_reports_have_named_answers(
         assert answer["error"]["code"] == code, status
     status, answer = await server.ask("PATCH", "reports/none", {"state": "closed"})
     assert (status, answer["error"]["code"]) == (404, "unknown_report")
+
+
+async def test_a_deleted_user_leaves_no_block_role_mention_or_report(
+    ann: User, bob: User, server: Server, one: Instance, room: str
+) -> None:
+    await server.get("PUT", f"rooms/{room}", {"owners": [ann.id, bob.id]})
+    async with ann.connect(room) as tab, bob.connect(room) as other:
+        mention = {"room": room, "mentions": [ann.id], **message("hello ann")}
+        await accepted(other, "message", **mention)
+        await accepted(tab, "block", user_id=bob.id)
+        await tab.send("report", {"room": room, "seq": 1, "reason": "a reason"})
+        await tab.receive(type="reported")
+    assert (await ann.ask("DELETE", f"/api/users/{ann.id}"))[0] == 200
+
+    found = [
+        (table, row["RowKey"])
+        for table in ("blocks", "reports", "rooms", "history")
+        async for row in one.tables.open(table).list_entities()
+        if ann.id in str(row)
+    ]
+    # The message of the other user keeps the id that it mentions.
+    assert found == [("history", "m:0000000000000000001")]
+    members = (await bob.get(f"/api/rooms/{room}/members"))["members"]
+    assert [user["user_id"] for user in members] == [bob.id]

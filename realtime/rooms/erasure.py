@@ -52,6 +52,11 @@ class Erasure:
         await self._logs.delete_rows(name, done)
         return len(page)
 
+    async def remove_mentions(self, name: str, user_id: str) -> None:
+        """Remove the rows that count the mentions of a user."""
+        rows = self._logs.query_rows(name, f"n:{user_id}:", f"n:{user_id};", select=["RowKey"])
+        await self._logs.delete_rows(name, [row["RowKey"] async for row in rows])
+
     async def remove_queued(self, name: str, user_id: str) -> bool:
         """Remove queue rows with drafts of an author that no instance will commit.
 

@@ -140,6 +140,15 @@ class RoomStore:
             if not operations or await self._submit(operations):
                 return new_room, new_member
 
+    async def remove_user(self, room: str, user_id: str) -> None:
+        """Remove the role and the row of a user."""
+
+        def change(stored: StoredRoom, user: StoredMember) -> tuple[StoredRoom, StoredMember]:
+            roles = {one: role for one, role in stored.roles.items() if one != user_id}
+            return replace(stored, roles=roles), StoredMember(user_id, etag=user.etag)
+
+        await self.change_member(room, user_id, change)
+
     async def list_directory(
         self, limit: int, after: str = ""
     ) -> tuple[list[DirectoryRow], str | None]:

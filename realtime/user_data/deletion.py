@@ -20,12 +20,16 @@ from realtime.identity.deletions import Deletion, deletions
 from realtime.identity.profiles import profiles
 from realtime.identity.reserved_names import reserved_names
 from realtime.identity.revocations import revocations
+from realtime.names import direct_log
 from realtime.rooms.erasure import erasure
 from realtime.rooms.log import logs
 from realtime.rooms.presence import presence
+from realtime.rooms.room_store import room_store
 from realtime.streams.subscriptions import subscriptions
 from realtime.users.bans import bans
+from realtime.users.blocks import blocks
 from realtime.users.memberships import memberships
+from realtime.users.reports import reports
 
 MIN_DELETION_SECONDS = 120.0
 """A message of a user may be committed until then: 5 s after the ban an instance has read it, a
@@ -110,21 +114,30 @@ async def _erase_log(name: str, user_id: str, is_over: Callable[[], bool]) -> bo
 
 async def _remove_rows(user_id: str) -> None:
     """Remove the rows about the user in all tables except the logs."""
-    await _leave_rooms(user_id)
+    await _leave_conversations(user_id)
     await asyncio.gather(
         memberships().remove_all(user_id),
         subscriptions().remove_all(user_id),
         profiles().remove(user_id),
         reserved_names().remove_all(user_id),
         revocations().remove_all(user_id),
+        blocks().remove_all(user_id),
+        reports().remove_all(user_id),
     )
 
 
-async def _leave_rooms(user_id: str) -> None:
-    """The connections are closed, so "left" is announced and the row is removed."""
-    after: str | None = "room:"
+async def _leave_conversations(user_id: str) -> None:
+    """Remove the user's mentions, and from rooms the user and the role.
+
+    The connections are closed, so "left" is announced and the row is removed.
+    """
+    after: str | None = ""
     while after is not None:
         page, after = await memberships().list_page(user_id, MAX_PAGE_MEMBERSHIPS, after)
         for one in page:
             if one.kind == "room":
                 await presence().announce_left(one.name, user_id)
+                await room_store().remove_user(one.name, user_id)
+                await erasure().remove_mentions(one.name, user_id)
+            else:
+                await erasure().remove_mentions(direct_log(user_id, one.name), user_id)

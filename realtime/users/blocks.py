@@ -50,6 +50,11 @@ class Blocks:
         )
         return [row["RowKey"] async for row in rows]
 
+    async def remove_all(self, user_id: str) -> None:
+        """Remove the blocks that a user has set."""
+        for blocked in await self.list_blocked(user_id):
+            await self.remove(user_id, blocked)
+
 
 @cache
 def blocks() -> Blocks:

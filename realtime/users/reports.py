@@ -107,6 +107,16 @@ class Reports:
             return changed
         raise ApiError("unknown_report", "There is no such report.")
 
+    async def remove_all(self, reporter: str) -> None:
+        """Remove the reports of a user. It reads the reports of all users."""
+        rows = self._table().query_entities(
+            "PartitionKey eq @reports and reporter eq @reporter",
+            parameters={"reports": PARTITION, "reporter": reporter},
+            select=["RowKey"],
+        )
+        for key in [row["RowKey"] async for row in rows]:
+            await self._table().delete_entity(PARTITION, key)
+
     async def _move(self, report: StoredReport, changed: StoredReport) -> None:
         operations: list[Operation] = [
             Delete(PARTITION, f"{report.state}:{report.id}"),

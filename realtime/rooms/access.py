@@ -11,7 +11,7 @@ the read of a room's row.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 
@@ -64,7 +64,10 @@ class RoomState:
 
 @dataclass(frozen=True)
 class Permit:
-    """The state of a user who may enter a room, read under an access version of its log."""
+    """The state of a user who may enter a room, read under an access version of its log.
+
+    It has no texts, and of the roles only the user's own.
+    """
 
     version: str
     state: RoomState
@@ -124,7 +127,7 @@ class RoomAccess:
             known: Permit | None = self._permits.get((room, user_id))
             if known and known.version == version and self._allows(known.state):
                 return known
-        permit = Permit(version, await self.check(room, user_id))
+        permit = Permit(version, _without_texts(await self.check(room, user_id)))
         self._permits[room, user_id] = permit
         return permit
 
@@ -169,6 +172,13 @@ class RoomAccess:
         return ApiError(
             "removed", f"You were removed from this room until {state.user.removed_until}."
         )
+
+
+def _without_texts(state: RoomState) -> RoomState:
+    """What a check needs: some hundred bytes, so that the cache is bounded in bytes."""
+    user_id, roles = state.user.user_id, state.room.roles
+    own_role = {user_id: roles[user_id]} if user_id in roles else {}
+    return replace(state, room=replace(state.room, title="", topic="", roles=own_role))
 
 
 def add_roles(users: Iterable[RoomUser], room: StoredRoom) -> list[RoomUser]:

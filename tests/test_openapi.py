@@ -582,7 +582,13 @@ def test_every_raised_error_code_is_declared() -> None:
         for file in (ROOT / folder).rglob("*.py"):
             raised |= set(_raised_codes(file.read_text("utf-8")))
 
-    names = {"invalid_room", "invalid_user", "invalid_id", "invalid_title", "invalid_topic"}  # passed as an argument in names.py
+    names = {
+        "invalid_room",
+        "invalid_user",
+        "invalid_id",
+        "invalid_title",
+        "invalid_topic",
+    }  # passed as an argument in names.py
     assert raised | names == set(ERROR_CODES)
 
 

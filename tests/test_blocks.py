@@ -8,7 +8,7 @@ import pytest
 
 from local.parts import Stack
 from tests.instances import Instance
-from tests.test_operators import enter
+from tests.test_operators import create_vouched_user
 from tests.test_roles import Server, accepted, message, rejected
 from tests.users import User
 
@@ -137,7 +137,7 @@ async def test_a_mention_reaches_neither_who_blocks_nor_who_is_not_in_the_room(
 async def test_reports_go_to_the_operators_who_close_them(
     stack: Stack, http: aiohttp.ClientSession, ann: User, bob: User, server: Server, room: str
 ) -> None:
-    olivia = await enter(http, stack.url, "olivia", operator=True)
+    olivia = await create_vouched_user(http, stack.url, "olivia", operator=True)
     async with ann.connect(room) as tab, bob.connect(room) as other:
         await other.send_message(room, "an insult")
         await accepted(other, "direct", **direct(ann.id, "another insult"))

@@ -14,7 +14,7 @@ from tests.instances import Instance
 from tests.instances import instance as open_instance
 from tests.service import Service
 from tests.strict import KEY
-from tests.test_operators import enter
+from tests.test_operators import create_vouched_user
 from tests.users import Connection, User
 
 RACES = 25
@@ -222,7 +222,7 @@ async def test_moderators_delete_messages_and_every_act_is_recorded(
     server: Server,
     room: str,
 ) -> None:
-    olivia = await enter(http, stack.url, "olivia", operator=True)
+    olivia = await create_vouched_user(http, stack.url, "olivia", operator=True)
     await server.get("PUT", f"rooms/{room}", {"owners": [ann.id]})
     async with ann.connect(room) as owner, bob.connect(room) as tab, carol.connect(room) as third:
         await accepted(owner, "role", room=room, user_id=carol.id, role="moderator")

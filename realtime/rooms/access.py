@@ -114,6 +114,10 @@ class RoomAccess:
         if not self._open.get(room):
             await self.check(room, user_id)
 
+    def drop_cached(self, room: str) -> None:
+        """Read the room at its next check: this instance has changed it."""
+        self._open.pop(room, None)
+
     async def permit(self, room: str, user_id: str, *, cached: bool = True) -> Permit:
         """The state of a sender, for a commit that compares the version. Raises as `check`.
 

@@ -202,6 +202,7 @@ class Administration:
 
         From then on no instance commits a draft whose sender was checked before the change.
         """
+        self._access.drop_cached(room)
         await self._appender.append(room, AccessDraft("system", secrets.token_urlsafe(12)))
 
     def _after(self, minutes: int) -> str:

@@ -25,6 +25,7 @@ from realtime.rooms.drafts import (
     MessageDraft,
     ReactionDraft,
     delivered_mentions,
+    make_entry,
 )
 from realtime.rooms.log_rows import (
     Head,
@@ -33,7 +34,6 @@ from realtime.rooms.log_rows import (
     encode_id_row,
     encode_message,
     encode_reaction,
-    make_entry,
     reaction_key,
 )
 from realtime.rooms.mention_rows import write_mentions

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from realtime.messages import Entry
+
 
 class BaseDraft(Struct, frozen=True, omit_defaults=True, tag_field="kind"):
     """`id` is unique per sender: a repeated draft is stored once. `name` is the display name.
@@ -102,3 +104,17 @@ def size_of(draft: Draft) -> int:
     elif isinstance(draft, EditDraft):
         texts += [draft.content]
     return len(msgspec.json.encode(texts))
+
+
+def make_entry(draft: MessageDraft, seq: int, timestamp: str) -> Entry:
+    return Entry(
+        seq,
+        draft.id,
+        draft.sender,
+        draft.content,
+        timestamp,
+        name=draft.name,
+        reply_to=draft.reply_to,
+        mentions=delivered_mentions(draft),
+        meta=msgspec.json.decode(draft.meta or "{}", type=dict[str, Any]),
+    )

@@ -19,7 +19,7 @@ from azure.data.tables import EdmType, EntityProperty
 
 from realtime.azure.tables import Row
 from realtime.messages import Change, Entry
-from realtime.rooms.drafts import Draft, Drafts, MessageDraft, delivered_mentions, digest_of
+from realtime.rooms.drafts import Draft, Drafts, digest_of
 
 QUEUE_PREFIX = "head:q:"
 """Queue rows sort directly after the head, so that one query returns both."""
@@ -287,17 +287,3 @@ def _parse_change(row: Row) -> Change:
 
 def _parse_json(text: str | None, kind: Any) -> Any:
     return None if text is None else msgspec.json.decode(text, type=kind)
-
-
-def make_entry(draft: MessageDraft, seq: int, timestamp: str) -> Entry:
-    return Entry(
-        seq,
-        draft.id,
-        draft.sender,
-        draft.content,
-        timestamp,
-        name=draft.name,
-        reply_to=draft.reply_to,
-        mentions=delivered_mentions(draft),
-        meta=_parse_json(draft.meta or None, dict[str, Any]) or {},
-    )

@@ -8,6 +8,7 @@ request fails, when. What runs at the same time is up to the machine.
 
 import argparse
 import asyncio
+import logging
 import secrets
 import sys
 import time
@@ -25,6 +26,7 @@ def main() -> None:
         for one in SCENARIOS.values():
             print(f"{one.name:16} {one.seconds:4.0f} s  {one.title}")
         return
+    logging.getLogger("realtime").setLevel(logging.ERROR)  # the table is the output
     results = asyncio.run(run_all(given.only or list(SCENARIOS), given.scale, given.seed))
     if not all(one.passed for one in results):
         sys.exit(1)

@@ -216,9 +216,11 @@ test("joins and leaves of several users arrive in one frame", async (context) =>
   assert.deepEqual(seen, ["bob-1 joined", "cem-1 joined", "bob-1 left"]);
   assert.equal(room.userCount, 2);
   assert.deepEqual(
-    room.notices.map(({ userId, event }) => `${userId} ${event}`).slice(-3),
-    seen,
+    room.notices.map(({ userId, event }) => `${userId} ${event}`).slice(-4),
+    ["bob-1 joined", "cem-1 joined", "cem-1 renamed", "bob-1 left"],
   );
+  const { name: now, nameBefore } = room.notices.at(-2);
+  assert.deepEqual([nameBefore, now], ["Cem", "Cemre"]);
   assert.equal(ann.names.get("cem-1"), "Cemre");
 });
 

@@ -69,13 +69,15 @@ class ExportedChange(Struct, frozen=True, omit_defaults=True):
 class UserExport(Struct, frozen=True):
     """One page of what is stored about a user.
 
-    `profile` and `streams` (the subscriptions) are in the first page only. Messages of one
-    conversation come in no particular order. `next` is the `after` of the next page.
+    `profile`, `streams` (the subscriptions) and `blocked` (users) are in the first page only.
+    Messages of one conversation come in no particular order. `next` is the `after` of the next
+    page.
     """
 
     user_id: str
     profile: ExportedProfile | None
     streams: list[str]
+    blocked: list[str]
     conversations: list[ExportedConversation]
     messages: list[ExportedMessage]
     changes: list[ExportedChange]
@@ -163,6 +165,7 @@ async def _export(user_id: str, query: ExportQuery) -> UserExport:
         user_id=user_id,
         profile=_make_profile(part),
         streams=part.streams,
+        blocked=part.blocked,
         conversations=[_make_conversation(one) for one in part.memberships],
         messages=[
             ExportedMessage(one, **_conversation_of(log, user_id))

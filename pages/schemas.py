@@ -152,6 +152,7 @@ EXAMPLES: dict[str, Any] = {
     "ExportedProfile.status": "away until noon",
     "UserExport.profile": {"name": "Ann Lee", "status": "away until noon", "colour": 3},
     "UserExport.next": "WyJlbnRyaWVzIiwibG9iYnkiLCJpOmFubjo4YzFmIl0",
+    "UserExport.blocked": ["bob-4mw82xke"],
     "UserExport.streams": ["stock-prices"],
     "UserDeletion.deleted": True,
     "UserDeletion.pending": True,

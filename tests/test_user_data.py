@@ -336,6 +336,7 @@ async def test_an_export_has_everything_of_the_user_in_bounded_pages(
 ) -> None:
     ann = await create_named(http, stack.url, "Ann Export")
     await ann.ask("POST", "/api/streams/weather/subscribe")
+    await ann.ask("PUT", "/api/users/carol-22222222/block")
     texts = {f"{n} " + "x" * (n * 37 % 3900) for n in range(400)}
     async with ann.connect(room) as tab, bob.connect(room) as other_tab:
         await other_tab.send_message(room, "a text of bob")
@@ -357,6 +358,7 @@ async def test_an_export_has_everything_of_the_user_in_bounded_pages(
         "name": "Ann Export", "status": "Ann Export away", "colour": None,
     }  # fmt: skip
     assert pages[0]["streams"] == ["weather"]
+    assert pages[0]["blocked"] == ["carol-22222222"]
     assert [one["user_id"] for one in entries_of(pages, "conversations")] == [bob.id]
     messages = entries_of(pages, "messages")
     assert {one["message"]["content"] for one in messages if one.get("room") == room} == texts

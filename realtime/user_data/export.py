@@ -16,6 +16,7 @@ from realtime.messages import Change, Entry
 from realtime.rooms.author_entries import AuthorEntry, read_author_page
 from realtime.rooms.log import logs
 from realtime.streams.subscriptions import subscriptions
+from realtime.users.blocks import blocks
 from realtime.users.memberships import Membership, memberships
 
 MAX_PAGE_BYTES = 256 * 1024
@@ -37,10 +38,11 @@ class ExportPosition(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass
 class ExportPart:
-    """One page. `profile` and `streams` are in the first one only."""
+    """One page. `profile`, `streams` and `blocked` are in the first one only."""
 
     profile: Profile | None = None
     streams: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
     memberships: list[Membership] = field(default_factory=list)
     entries: list[tuple[str, Entry | Change]] = field(default_factory=list)
     next: str | None = None
@@ -53,6 +55,7 @@ async def export_part(user_id: str, after: str = "") -> ExportPart:
     if not after:
         part.profile = await profiles().find(user_id)
         part.streams = await subscriptions().list_names(user_id)
+        part.blocked = await blocks().list_blocked(user_id)
     if position.section == "conversations":
         part.memberships, following = await memberships().list_page(
             user_id, MAX_PAGE_MEMBERSHIPS, position.after

@@ -24,7 +24,7 @@ from benchmarks.table import Row, number
 INSTANCES = [1, 2, 4, 8]
 DISTANCES_MS = [0, 8]
 LOADS = ["closed", "50", "100"]
-"""`closed`: everybody sends the next message when the last is answered. A number: that many
+"""`closed`: each client sends the next message when it has the response. A number: that many
 messages a second."""
 
 SECONDS = 5.0

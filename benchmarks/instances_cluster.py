@@ -80,7 +80,7 @@ class Cluster:
 async def start_cluster(
     instances: int, concurrency: int, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Cluster]:
-    """Start so many instances; `Cluster.set_instances` says how many of them are used."""
+    """Start instances; `Cluster.set_instances` sets how many of them are used."""
     balancer, control, proxy, tables, webpubsub, *ports = free_ports(5 + instances)
     parts: list[Part] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""A bot that answers: `!time` with the time, `!roll` with a die."""
+"""A bot that replies to `!time` with the time and to `!roll` with a die."""
 
 import os
 import random
@@ -11,7 +11,7 @@ BOT = "helper-bot"
 
 
 def answer(content: str) -> str | None:
-    """What the bot says to a message, if anything."""
+    """The reply of the bot to a message, if there is one."""
     match content.strip():
         case "!time":
             return f"It is {datetime.now(UTC):%H:%M} UTC."

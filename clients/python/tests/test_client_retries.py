@@ -1,4 +1,4 @@
-"""Requests are sent again where that is safe: lost answers, refusals with Retry-After."""
+"""Safe repetitions of requests: after lost responses, and after errors with Retry-After."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -34,18 +34,18 @@ def drive(client: SyncClient, steps: Steps, sleep: Callable[[float], None]) -> I
     """Does the steps without an event loop."""
     with ExitStack() as stack:
         socket: Socket | None = None
-        answer: Any = None
+        received: Any = None
         error: Exception | None = None
         while True:
-            step = steps.throw(error) if error else steps.send(answer)
-            answer = error = None
+            step = steps.throw(error) if error else steps.send(received)
+            received = error = None
             try:
                 match step:
                     case RoomEvent():
                         yield step
                     case Call(request, session):
                         caller = client.with_session(session) if session else client
-                        answer = caller.call(request)
+                        received = caller.call(request)
                     case Open(url):
                         stack.close()
                         socket = Socket(url)
@@ -54,7 +54,7 @@ def drive(client: SyncClient, steps: Steps, sleep: Callable[[float], None]) -> I
                     case Join(room) if socket:
                         socket.send("join", {"room": room})
                     case Receive() if socket:
-                        answer = socket.receive(SILENCE_SECONDS)
+                        received = socket.receive(SILENCE_SECONDS)
                     case Wait(seconds):
                         stack.close()
                         sleep(seconds)
@@ -68,18 +68,18 @@ async def drive_async(
     """Does the steps on an event loop."""
     async with AsyncExitStack() as stack:
         socket: AsyncSocket | None = None
-        answer: Any = None
+        received: Any = None
         error: Exception | None = None
         while True:
-            step = steps.throw(error) if error else steps.send(answer)
-            answer = error = None
+            step = steps.throw(error) if error else steps.send(received)
+            received = error = None
             try:
                 match step:
                     case RoomEvent():
                         yield step
                     case Call(request, session):
                         caller = client.with_session(session) if session else client
-                        answer = await caller.call(request)
+                        received = await caller.call(request)
                     case Open(url):
                         await stack.aclose()
                         socket = AsyncSocket(url)
@@ -88,7 +88,7 @@ async def drive_async(
                     case Join(room) if socket:
                         await socket.send("join", {"room": room})
                     case Receive() if socket:
-                        answer = await socket.receive(SILENCE_SECONDS)
+                        received = await socket.receive(SILENCE_SECONDS)
                     case Wait(seconds):
                         await stack.aclose()
                         await sleep(seconds)

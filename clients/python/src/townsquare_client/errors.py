@@ -1,9 +1,9 @@
 """The errors of the client.
 
 TownsquareError
-├── ConnectionFailedError      the app gave no answer
+├── ConnectionFailedError      the app sent no response
 ├── ListenerError              the connection of a listener cannot be used
-└── ApiError                   the app answered with an error
+└── ApiError                   the app returned an error
     ├── InvalidRequestError    400, 413
     ├── UnauthenticatedError   401
     ├── ForbiddenError         403
@@ -22,7 +22,7 @@ class TownsquareError(Exception):
 
 
 class ConnectionFailedError(TownsquareError):
-    """The app gave no answer; a request that is not repeatable may have had an effect."""
+    """The app sent no response; a request that is not repeatable may have had an effect."""
 
 
 class ListenerError(TownsquareError):
@@ -30,10 +30,10 @@ class ListenerError(TownsquareError):
 
 
 class ApiError(TownsquareError):
-    """An error answer of the app.
+    """An error response of the app.
 
     `code` is for programs and listed in the app's `/api/openapi.json`, the text is for people.
-    `retry` says whether the same request may succeed later, `retry_after` after how many seconds.
+    `retry`: the same request may succeed later; `retry_after`: after how many seconds.
     `revision` is the present revision of a message, for the code `conflict`.
     """
 
@@ -77,7 +77,7 @@ class ConflictError(ApiError):
 
 
 class RateLimitedError(ApiError):
-    """Too many requests; `retry_after` says how long to wait."""
+    """Too many requests; `retry_after` is the time to wait."""
 
 
 class UnavailableError(ApiError):
@@ -124,7 +124,7 @@ def make_api_error(status: int, detail: _Detail, retry_after: float | None = Non
 
 
 def parse_api_error(response: httpx.Response) -> ApiError:
-    """The error of a response. The platform answers some requests itself, without a JSON body."""
+    """The error of a response. Some responses of the platform have no JSON body."""
     status = response.status_code
     try:
         detail = msgspec.json.decode(response.content, type=_Body).error
@@ -133,7 +133,7 @@ def parse_api_error(response: httpx.Response) -> ApiError:
         if status == 401:
             detail = _Detail("unauthenticated", "The function key is missing or wrong.")
         else:
-            detail = _Detail(f"http_{status}", f"The server answered with status {status}.", retry)
+            detail = _Detail(f"http_{status}", f"The server returned status {status}.", retry)
     return make_api_error(status, detail, _parse_seconds(response.headers.get("Retry-After", "")))
 
 

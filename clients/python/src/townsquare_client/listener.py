@@ -1,7 +1,7 @@
 """Listening to a room: every entry of its log once, in order, over lost connections and frames.
 
 `listen_steps` decides and has no I/O: it yields what is to be done, and the functions in `drivers`
-do it. A frame of the socket says how far the log is; what is missing comes from the history.
+do it. A frame of the socket has the position of the log; missing entries are read from the history.
 """
 
 from collections.abc import Callable, Generator
@@ -28,7 +28,7 @@ MAX_BACKOFF_STEPS = 6
 
 
 class RoomFrame(Struct, frozen=True):
-    """The parts of a room's frames that say how far its log is, and what is in it."""
+    """The parts of a room's frames with the position and the entries of its log."""
 
     type: str
     room: str = ""
@@ -41,7 +41,7 @@ class RoomFrame(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Call:
-    """Send a request, with the session if there is one; the answer is sent back."""
+    """Send a request, with the session if there is one; the response is sent back."""
 
     request: Request[Any]
     session: str = ""
@@ -174,8 +174,8 @@ def _catch_up(listener: Listener) -> Steps:
 def _follow_new_epoch(listener: Listener) -> Steps:
     """Read the messages that are newer than the last entry.
 
-    The log was started anew, or restored from an older copy: its seqs begin somewhere below, and
-    only their time tells which messages are new.
+    The log was begun again, or restored from an older copy: its seqs begin somewhere below, and
+    only their timestamps show which messages are new.
     """
     reader = listener.reader
     newest: HistoryPage = yield Call(_history(listener))

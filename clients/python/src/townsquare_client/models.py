@@ -1,4 +1,4 @@
-"""What the app answers, as frozen structs. Fields that a newer app adds are ignored."""
+"""The responses of the app, as frozen structs. Fields that a newer app adds are ignored."""
 
 from datetime import datetime
 from typing import Any
@@ -52,7 +52,7 @@ Entry = Message | Change
 
 
 class HistoryPage(Struct, frozen=True):
-    """A part of a log, oldest first; `more` says whether there is more in the same direction."""
+    """A part of a log, oldest first; `more`: there are other entries in the same direction."""
 
     epoch: str
     head: int

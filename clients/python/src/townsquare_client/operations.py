@@ -33,10 +33,10 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True)
 class Request(Generic[T]):
-    """A request of the HTTP API, and how its answer is parsed.
+    """A request of the HTTP API, and how its response is parsed.
 
     A `repeatable` request has the same effect if it arrives twice, so it is sent again where an
-    answer is lost. `already_done` is the error code of a repetition whose first one had its effect.
+    response is lost. `already_done` is the error code of a repetition whose first one succeeded.
     """
 
     method: str
@@ -58,10 +58,10 @@ class Pages(Generic[Page, T]):
 
 
 class SyncTransport:
-    """Sends requests and waits for the answers."""
+    """Sends requests and waits for the responses."""
 
     def call(self, request: Request[T]) -> T:
-        """The parsed answer. Raises TownsquareError."""
+        """The parsed response. Raises TownsquareError."""
         raise NotImplementedError
 
 
@@ -69,7 +69,7 @@ class AsyncTransport:
     """The same on an event loop."""
 
     async def call(self, request: Request[T]) -> T:
-        """The parsed answer. Raises TownsquareError."""
+        """The parsed response. Raises TownsquareError."""
         raise NotImplementedError
 
 
@@ -154,7 +154,7 @@ def member(name: str, kind: type[T]) -> Parse[T]:
 
 
 def nothing(_: bytes) -> None:
-    """For answers that say no more than the request."""
+    """For responses without further information."""
 
 
 def path(*parts: str | int) -> str:

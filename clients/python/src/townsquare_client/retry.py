@@ -15,7 +15,7 @@ FIRST_DELAY_SECONDS = 0.5
 MAX_DELAY_SECONDS = 8.0
 
 MAX_RETRY_AFTER_SECONDS = 30.0
-"""A longer wait is the caller's decision: the error says how long it is."""
+"""A longer wait is the caller's decision: the error has its length."""
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _REFUSED_CODES = {"rate_limited", "busy"}

@@ -42,7 +42,7 @@ class Socket:
         from azure.messaging.webpubsubclient.models import CallbackType
 
         for kind in (CallbackType.SERVER_MESSAGE, CallbackType.GROUP_MESSAGE):
-            self._client.subscribe(kind, lambda told: self._frames.put(encode_frame(told.data)))
+            self._client.subscribe(kind, lambda event: self._frames.put(encode_frame(event.data)))
         self._client.subscribe(CallbackType.STOPPED, lambda: self._frames.put(None))
         try:
             self._client.open()
@@ -111,8 +111,8 @@ class AsyncSocket:
     async def close(self) -> None:
         await self._client.close()
 
-    async def _receive_frame(self, told: Any) -> None:
-        self._frames.put_nowait(encode_frame(told.data))
+    async def _receive_frame(self, event: Any) -> None:
+        self._frames.put_nowait(encode_frame(event.data))
 
     async def _receive_end(self) -> None:
         self._frames.put_nowait(None)

@@ -60,7 +60,7 @@ class Streams:
     def push(
         self, name: str, data: dict[str, Any], *, timestamp: datetime | None = None
     ) -> Request[PushAccepted]:
-        """Push a frame. It is not repeatable: a lost answer raises ConnectionFailedError."""
+        """Push a frame. It is not repeatable: a lost response raises ConnectionFailedError."""
         return _push(name, NewFrame(data, timestamp))
 
     @operation

@@ -98,6 +98,17 @@ def test_sessions_are_minted_and_show_what_their_user_may_see(
         townsquare.with_session("forged").history_page(room)
 
 
+def test_rooms_have_settings_roles_and_mutes(townsquare: Townsquare, room: str) -> None:
+    made = townsquare.put_room(room, listed=True, title="Tea", topic="Assam", owners=["ann-1"])
+    townsquare.add_member(room, "bob-1", role="moderator")
+    townsquare.mute(room, "carl-1", minutes=5)
+    townsquare.remove_mute(room, "carl-1")
+    again = townsquare.put_room(room, title="Coffee")
+
+    assert (made.title, made.topic, made.listed, made.owners) == ("Tea", "Assam", True, ["ann-1"])
+    assert (again.title, again.topic, again.owners) == ("Coffee", "", ["ann-1"])
+
+
 def test_users_are_seen_banned_and_written_to(townsquare: Townsquare, room: str) -> None:
     user_id = new_name("dora")
     session = townsquare.mint_session(user_id, "Dora").session

@@ -101,6 +101,10 @@ class Room(Struct, frozen=True):
 
     room: str
     private: bool
+    listed: bool = False
+    title: str = ""
+    topic: str = ""
+    owners: list[str] = []
 
 
 class Session(Struct, frozen=True):

@@ -167,14 +167,42 @@ class Rooms:
         return Pages(ask(""), lambda page: page.users, following)
 
     @operation
-    def put_room(self, room: str, *, private: bool = False) -> Request[Room]:
-        """Create a room, or change the one that exists."""
-        return Request("PUT", path("rooms", room), struct(Room), body={"private": private})
+    def put_room(
+        self,
+        room: str,
+        *,
+        private: bool = False,
+        listed: bool = False,
+        title: str = "",
+        topic: str = "",
+        owners: Sequence[str] | None = None,
+    ) -> Request[Room]:
+        """Create a room, or replace the settings of one; without `owners` the roles stay."""
+        body = {
+            "private": private,
+            "listed": listed,
+            "title": title,
+            "topic": topic,
+            **without_none(owners=None if owners is None else list(owners)),
+        }
+        return Request("PUT", path("rooms", room), struct(Room), body=body)
 
     @operation
-    def add_member(self, room: str, user_id: str) -> Request[None]:
-        """Add a member to a private room."""
-        return Request("PUT", path("rooms", room, "members", user_id), nothing)
+    def add_member(self, room: str, user_id: str, *, role: str = "member") -> Request[None]:
+        """Add a member to a private room, or give a user the role `owner` or `moderator`."""
+        parts = path("rooms", room, "members", user_id)
+        return Request("PUT", parts, nothing, body={"role": role})
+
+    @operation
+    def mute(self, room: str, user_id: str, *, minutes: int | None = None) -> Request[None]:
+        """Mute a user in a room, until it is lifted or for some minutes."""
+        parts = path("rooms", room, "members", user_id, "mute")
+        return Request("PUT", parts, nothing, body=without_none(minutes=minutes))
+
+    @operation
+    def remove_mute(self, room: str, user_id: str) -> Request[None]:
+        """Lift a mute."""
+        return Request("DELETE", path("rooms", room, "members", user_id, "mute"), nothing)
 
     @operation
     def remove_member(self, room: str, user_id: str) -> Request[None]:

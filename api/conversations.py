@@ -45,7 +45,7 @@ class ConversationSummary(Struct, frozen=True, omit_defaults=True):
     mentions: int = 0
     title: str = ""
     topic: str = ""
-    role: Literal["owner", "moderator"] | None = None
+    role: Literal["owner", "moderator", "member"] = "member"
     muted_until: str | None = None
     blocked: bool = False
 
@@ -148,7 +148,7 @@ async def _summarize(
         private=state.private,
         title=state.room.title,
         topic=state.room.topic,
-        role=None if state.role == "member" else state.role,
+        role=state.role,
         muted_until=room_access().end_of_mute(state),
     )
 

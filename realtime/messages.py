@@ -116,7 +116,7 @@ class RoomUser(Struct, frozen=True, omit_defaults=True):
     user_id: str
     name: str
     connections: int
-    role: Literal["owner", "moderator"] | None = None
+    role: Literal["owner", "moderator", "member"] = "member"
 
 
 class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):

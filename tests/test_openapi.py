@@ -678,6 +678,8 @@ def test_a_random_request_gets_a_documented_response(
     )
     @given(case=schema[path][method].as_strategy(generation_mode=mode))
     def send(case: schemathesis.Case) -> None:
+        if (case.path_parameters or {}).get("room") == "lobby":  # the example; other tests join it
+            case.path_parameters["room"] = "random-requests"
         case.call_and_validate(base_url=stack.url, checks=CHECKS, headers=headers)
 
     send()

@@ -7,6 +7,8 @@ import aiohttp
 import pytest
 
 from local.parts import Stack
+from realtime.azure.operations import Insert
+from realtime.users.blocks import MAX_BLOCKS
 from tests.instances import Instance
 from tests.test_operators import create_vouched_user
 from tests.test_roles import Server, accepted, message, rejected
@@ -79,6 +81,18 @@ async def test_bad_blocks_have_named_answers(ann: User, bob: User) -> None:
 
     assert (await ann.get("/api/me"))["blocked"] == [bob.id]
     assert (await ann.ask("PUT", f"/api/users/{ann.id}/block"))[0] == 400
+
+
+async def test_a_user_blocks_at_most_500_users(one: Instance, ann: User, bob: User) -> None:
+    rows = [Insert({"PartitionKey": ann.id, "RowKey": f"user-{n}"}) for n in range(MAX_BLOCKS)]
+    for start in range(0, MAX_BLOCKS, 100):
+        await one.tables.open("blocks").submit(rows[start : start + 100])
+
+    async with ann.connect() as tab:
+        assert await rejected(tab, "block", user_id=bob.id) == "too_many_blocks"
+        await accepted(tab, "block", user_id="user-7")  # a repetition
+        await accepted(tab, "block", user_id="user-7", on=False)
+        await accepted(tab, "block", user_id=bob.id)
 
 
 # --- mentions -----------------------------------------------------------------------------------

@@ -95,6 +95,17 @@ async def test_an_owner_names_moderators_and_the_room_is_told(
     assert summary["role"] == "owner"
 
 
+async def test_a_server_that_replaces_the_owners_notifies_the_room(
+    ann: User, bob: User, server: Server, room: str
+) -> None:
+    await server.get("PUT", f"rooms/{room}", {"owners": [ann.id]})
+    async with bob.connect(room) as tab:
+        await server.get("PUT", f"rooms/{room}", {"owners": [bob.id]})
+        events = [await tab.receive(type="role") for _ in range(2)]
+
+    assert {one["user_id"]: one["role"] for one in events} == {ann.id: "member", bob.id: "owner"}
+
+
 async def test_a_room_keeps_an_owner_and_roles_are_respected(
     ann: User, bob: User, carol: User, server: Server, room: str
 ) -> None:

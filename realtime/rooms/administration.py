@@ -120,6 +120,10 @@ class Administration:
                 room_group(room),
                 RoomEvent(room, after.title, after.topic, after.private, after.listed),
             )
+        for user_id in sorted(before.roles.keys() | after.roles.keys()):
+            role: Role = after.roles.get(user_id, "member")
+            if before.roles.get(user_id, "member") != role:
+                await self._publish_role(room, user_id, role)
         return after
 
     async def _remove_others(self, room: str) -> None:
@@ -146,8 +150,11 @@ class Administration:
         action = "add member" if role == before == "member" else f"make {role}"
         await self._change_member(room, actor, action, user_id, change)
         if before != role:
-            name = await self._profiles.name_of(user_id)
-            await self._hub.send_to_group(room_group(room), RoleEvent(room, user_id, name, role))
+            await self._publish_role(room, user_id, role)
+
+    async def _publish_role(self, room: str, user_id: str, role: Role) -> None:
+        name = await self._profiles.name_of(user_id)
+        await self._hub.send_to_group(room_group(room), RoleEvent(room, user_id, name, role))
 
     # --- mute and removal -------------------------------------------------------------------
 

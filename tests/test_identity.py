@@ -220,6 +220,7 @@ COMPLETE = {
     "TABLES_CONNECTION_STRING": "anything",
     "SESSION_SECRET": SECRET,
     "WEBSITE_SITE_NAME": "townsquare",
+    "IDENTITY": "guest",
 }
 
 INCOMPLETE = {
@@ -229,6 +230,7 @@ INCOMPLETE = {
         {"SESSION_SECRET": LOCAL_SECRET},
         "SESSION_SECRET is the public one of the example",
     ),
+    "no identity": ({"IDENTITY": ""}, "IDENTITY is missing"),
     "an unknown identity": ({"IDENTITY": "anybody"}, "IDENTITY is 'anybody'"),
     "no issuer": ({"IDENTITY": "oidc", "OIDC_AUDIENCE": "a"}, "OIDC_ISSUER is missing"),
     "no audience": ({"IDENTITY": "oidc", "OIDC_ISSUER": "https://a"}, "OIDC_AUDIENCE is missing"),

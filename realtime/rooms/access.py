@@ -96,17 +96,20 @@ class RoomAccess:
             MAX_CACHED_ROOMS, OPEN_CACHE_SECONDS, timer=clock
         )
         self._reads = SharedCalls[str, StoredRoom]()
+        self._changes = 0
 
     async def check(self, room: str, user_id: str) -> RoomState:
         """The state as the table has it now. Raises ApiError `unknown_room` or `removed`.
 
         `unknown_room` is the same for a private room and for one that does not exist.
         """
+        changes = self._changes
         state = await self.read_state(room, user_id)
         if not self._allows(state):
             self._open.pop(room, None)
             raise self._refuse(state)
-        self._open[room] = not state.private
+        if changes == self._changes:  # else the state may be from before a change
+            self._open[room] = not state.private
         return state
 
     async def check_open(self, room: str, user_id: str) -> None:
@@ -116,6 +119,7 @@ class RoomAccess:
 
     def drop_cached(self, room: str) -> None:
         """Read the room at its next check: this instance has changed it."""
+        self._changes += 1
         self._open.pop(room, None)
 
     async def permit(self, room: str, user_id: str, *, cached: bool = True) -> Permit:

@@ -237,7 +237,7 @@ def test_an_invalid_data_folder_is_reported_in_one_line(
 def test_a_data_folder_that_cannot_be_written_is_one_sentence(
     start: Callable[..., Command],
 ) -> None:
-    code, printed = start(data=Path("/sys/kernel")).ended()
+    code, printed = start(data=Path("/sys/kernel")).wait_for_end()
 
     assert code == 1
     assert printed.startswith("Nothing can be written to /sys/kernel: ")

@@ -26,6 +26,7 @@ APP = "http://localhost:7071"
 """The address of the app in the pages."""
 
 ATTEMPTS = 100
+BOT_ATTEMPTS = 300
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ async def test_one_command_runs_the_bot_and_it_answers() -> None:
         Townsquare(f"http://localhost:{functions}", key="any", retries=30) as townsquare,
     ):
         asked, replies = [], list[Message]()
-        while not replies and len(asked) < ATTEMPTS:
+        while not replies and len(asked) < BOT_ATTEMPTS:
             await asyncio.sleep(0.3)  # the bot starts after the parts, and joins the room
             assert program.poll() is None
             asked.append(townsquare.send_message("lobby", "!roll", sender="ann").seq)

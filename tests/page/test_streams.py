@@ -1,5 +1,6 @@
 """Live data on the page: updates, age, and switching streams off."""
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -43,12 +44,14 @@ async def test_a_chart_begins_with_the_history_of_its_stream(enter: Enter) -> No
     ann = await enter("ann")
     stocks = ann.stream("stock-prices")
     await expect(stocks.locator(".quote .price")).to_be_visible()
-    await ann.page.wait_for_function(
-        """async () => {
-            const since = new Date(Date.now() - 900_000).toISOString();
-            const answer = await fetch(`/api/streams/stock-prices/history?since=${since}`);
-            return (await answer.json()).points.length >= 10; }"""
-    )
+    count_points = """async () => {
+        const since = new Date(Date.now() - 900_000).toISOString();
+        const response = await fetch(`/api/streams/stock-prices/history?since=${since}`);
+        return (await response.json()).points.length; }"""
+    for _ in range(60):
+        if await ann.page.evaluate(count_points) > 10:
+            break
+        await asyncio.sleep(0.5)
 
     bob = await enter("bob")
 

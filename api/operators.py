@@ -53,8 +53,11 @@ async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionRe
     """Mint a session for a user id of the server's choice: its own users, bots and operators."""
     user_id = validate_user_id(req.route_params["user_id"])
     name = validate_display_name(body.name)
-    if settings().identity != "guest":
-        raise ApiError("invalid_request", "Sessions are minted where IDENTITY is guest.")
+    if settings().identity == "easyauth" or not settings().session_secret:
+        raise ApiError(
+            "invalid_request",
+            "Sessions are minted where IDENTITY is guest or oidc, and SESSION_SECRET is set.",
+        )
     await deletions().check_now(user_id)
     await record_act(req.headers, "mint operator" if body.operator else "mint", user_id)
     await reserved_names().add(name, user_id)

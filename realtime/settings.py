@@ -43,10 +43,10 @@ class Settings:
     oidc_audience: str = _setting("", "oidc: the audience that a token must name.")
     oidc_client_id: str = _setting("", "oidc: the client id that the page signs in with.")
     oidc_scope: str = _setting("openid profile", "oidc: the scopes that the page asks for.")
-    session_secret: str = _setting("", "guest: signs sessions; 32 characters or more.")
-    session_secret_previous: str = _setting(
-        "", "guest: the secret before; its sessions stay valid."
+    session_secret: str = _setting(
+        "", "guest, oidc: signs the sessions of guests and minted ones; 32 characters or more."
     )
+    session_secret_previous: str = _setting("", "The secret before; its sessions stay valid.")
     allowed_origins: str = _setting(
         "", "Sites whose pages may embed the app and call it, https://…, separated by commas."
     )
@@ -141,21 +141,29 @@ class Settings:
             limit = getattr(self, name)
             _require(limit >= 0, f"{name.upper()} is negative; expected 0 (no limit) or more")
 
+    def _check_session_secrets(self, *, in_azure: bool) -> None:
+        _require(
+            len(self.session_secret) >= 32,
+            "SESSION_SECRET is missing or short; expected 32 random characters or more",
+        )
+        secrets = {
+            "SESSION_SECRET": self.session_secret,
+            "SESSION_SECRET_PREVIOUS": self.session_secret_previous,
+        }
+        for name, secret in secrets.items():
+            _require(
+                not secret.startswith("@Microsoft.KeyVault("),
+                f"{name} is an unresolved Key Vault reference; expected what it refers to",
+            )
+            _require(
+                not (in_azure and secret == LOCAL_SECRET),
+                f"{name} is the public one of the example; expected your own",
+            )
+
     def _check_identity(self, *, in_azure: bool) -> None:
         _require_one_of("IDENTITY", self.identity, "guest", "easyauth", "oidc")
-        if self.identity == "guest":
-            _require(
-                len(self.session_secret) >= 32,
-                "SESSION_SECRET is missing or short; expected 32 random characters or more",
-            )
-            _require(
-                not self.session_secret.startswith("@Microsoft.KeyVault("),
-                "SESSION_SECRET is an unresolved Key Vault reference; expected what it refers to",
-            )
-            _require(
-                not (in_azure and self.session_secret == LOCAL_SECRET),
-                "SESSION_SECRET is the public one of the example; expected your own",
-            )
+        if self.identity == "guest" or (self.identity == "oidc" and self.session_secret):
+            self._check_session_secrets(in_azure=in_azure)
         if self.identity == "oidc":
             _require(self.oidc_issuer, "OIDC_ISSUER is missing; IDENTITY=oidc needs it")
             _require(self.oidc_audience, "OIDC_AUDIENCE is missing; IDENTITY=oidc needs it")

@@ -20,6 +20,8 @@ from realtime.identity.oidc import (
     Issuer,
     OpenIdConnect,
 )
+from realtime.identity.sessions import SessionSigner
+from realtime.identity.vouched import VouchedOrAccount
 from tests.clock import Clock
 from tests.identities import bearer, error_code
 from tests.issuer import AUDIENCE, OwnIssuer
@@ -125,6 +127,33 @@ async def test_a_token_of_the_issuer_identifies_an_account(company: OwnIssuer) -
     assert re.fullmatch(r"user_[0-9a-f]{32}", caller.user_id)
     assert caller.name == "ann"
     assert caller.user_id != other.user_id
+
+
+async def test_a_minted_session_is_valid_beside_the_tokens_of_the_issuer(
+    company: OwnIssuer,
+) -> None:
+    signer = SessionSigner("s" * 32)
+    identity = VouchedOrAccount(signer, OpenIdConnect(company.url, AUDIENCE))
+    minted = signer.sign(signer.begin("helper-bot", "Helper", vouched=True, operator=True))
+
+    bot = await identity.authenticate(bearer(minted))
+    account = await identity.authenticate(bearer(company.token(name="Ann")))
+
+    assert (bot.user_id, bot.name) == ("helper-bot", "Helper")
+    assert bot.session is not None
+    assert bot.session.operator
+    assert (account.name, account.session) == ("Ann", None)
+    for forged in (
+        signer.sign(signer.begin("ann-22222222", "Ann")),  # of a guest
+        SessionSigner("t" * 32).sign(signer.begin("helper-bot", "Helper", vouched=True)),
+    ):
+        for check in (
+            identity.authenticate(bearer(forged)),
+            identity.authenticate_or_create(bearer(forged), "Ann"),
+        ):
+            assert await error_code(check) == "unauthenticated"
+    without_secret = VouchedOrAccount(SessionSigner(""), OpenIdConnect(company.url, AUDIENCE))
+    assert await error_code(without_secret.authenticate(bearer(minted))) == "unauthenticated"
 
 
 BAD_TOKENS: dict[str, Any] = {

@@ -230,6 +230,14 @@ INCOMPLETE = {
         {"SESSION_SECRET": LOCAL_SECRET},
         "SESSION_SECRET is the public one of the example",
     ),
+    "the previous secret of the example": (
+        {"SESSION_SECRET_PREVIOUS": LOCAL_SECRET},
+        "SESSION_SECRET_PREVIOUS is the public one of the example",
+    ),
+    "the secret of the example beside an issuer": (
+        {"IDENTITY": "oidc", "SESSION_SECRET": LOCAL_SECRET},
+        "SESSION_SECRET is the public one of the example",
+    ),
     "no identity": ({"IDENTITY": ""}, "IDENTITY is missing"),
     "an unknown identity": ({"IDENTITY": "anybody"}, "IDENTITY is 'anybody'"),
     "no issuer": ({"IDENTITY": "oidc", "OIDC_AUDIENCE": "a"}, "OIDC_ISSUER is missing"),

@@ -1,12 +1,13 @@
 """Minted sessions and operators: actions of operators and key holders are in the audit log."""
 
+import asyncio
 from typing import Any
 
 import aiohttp
 import jwt
 import pytest
 
-from local.parts import Part, Stack
+from local.parts import Part, Stack, free_ports, start_functions
 from tests.strict import KEY
 from tests.users import User
 
@@ -160,3 +161,30 @@ async def test_a_guest_name_like_the_name_of_a_vouched_user_is_rejected(
 
     assert (status, body["error"]["code"]) == (409, "name_taken")
     assert negotiated == (409, "name_taken")
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [({"SESSION_SECRET": "s" * 32}, 200), ({"SESSION_SECRET": ""}, 400)],
+    ids=["with a secret", "without a secret"],
+)
+async def test_a_bot_enters_with_a_minted_session_beside_an_issuer(
+    stack: Stack, http: aiohttp.ClientSession, settings: dict[str, str], status: int
+) -> None:
+    (port,) = free_ports(1)
+    identity = {"IDENTITY": "oidc", "OIDC_ISSUER": "http://localhost:9", "OIDC_AUDIENCE": "app"}
+    app = start_functions(port, stack.environment | identity | settings)
+    try:
+        await asyncio.to_thread(app.wait)
+        minted, _ = await mint(http, app.url, "bot-22222222", operator=True)
+        assert minted == status
+        if status == 200:
+            bot = await create_vouched_user(http, app.url, "bot-22222222", operator=True)
+            negotiated = await bot.negotiate()
+            assert negotiated["session"]
+            assert (await bot.get("/api/me"))["operator"]
+            assert (await bot.ask("GET", "/api/audit"))[0] == 200
+        async with http.post(f"{app.url}/api/negotiate", json={"user_id": "ann"}) as response:
+            assert response.status == 401
+    finally:
+        await asyncio.to_thread(app.stop)

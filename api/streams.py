@@ -87,7 +87,14 @@ class RunResponse(Struct, frozen=True):
     outcome: str
 
 
-@endpoint(bp, "POST", "api/streams/{name}/run", Access.PUBLIC, documented=False)
+@endpoint(
+    bp,
+    "POST",
+    "api/streams/{name}/run",
+    Access.PUBLIC,
+    errors="unknown_stream forbidden",
+    documented=False,
+)
 async def stream_run(req: func.HttpRequest, body: RunRequest) -> RunResponse:
     """Continue a run of a stream; the app calls this itself, with the run's secret id."""
     stream = registry.get(req.route_params["name"])

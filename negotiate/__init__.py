@@ -90,7 +90,7 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
         if caller.session:
             checks.append(revocations().check_now(caller.user_id, caller.session.id))
         await asyncio.gather(*checks)
-    await bans().check(caller.user_id)
+        await bans().check(caller.user_id)  # not of a new guest, whose id nobody can have banned
     if room:
         await room_access().check_open(room, caller.user_id)
     return await _respond(caller, room, streams)

@@ -4,29 +4,50 @@ A name's skeleton is a partition, with a row for each user who has such a name.
 """
 
 import hashlib
+import time
+from collections.abc import Callable
 from functools import cache
+
+from cachetools import TTLCache
 
 from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
 from realtime.identity.display_names import make_skeleton
 
 
+FREE_CACHE_SECONDS = 10.0
+"""How long a name counts as free. Who enters in this time could have entered before it, too."""
+
+MAX_CACHED_NAMES = 10_000
+
+
 class ReservedNames:
     """The names of all vouched users."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._tables = tables
+        self._free: TTLCache[str, bool] = TTLCache(
+            MAX_CACHED_NAMES, FREE_CACHE_SECONDS, timer=clock
+        )
 
     async def add(self, name: str, user_id: str) -> None:
-        row = {"PartitionKey": _partition(name), "RowKey": user_id}
-        await self._tables.open("names").upsert_entity(row)
+        partition = _partition(name)
+        await self._tables.open("names").upsert_entity(
+            {"PartitionKey": partition, "RowKey": user_id}
+        )
+        self._free.pop(partition, None)
 
     async def check(self, name: str, user_id: str) -> None:
         """Raises ApiError `name_taken` if the name looks like that of another, vouched user."""
+        partition = _partition(name)
+        if partition in self._free:
+            return
         rows = self._tables.open("names").query_entities(
-            "PartitionKey eq @skeleton", parameters={"skeleton": _partition(name)}
+            "PartitionKey eq @skeleton", parameters={"skeleton": partition}
         )
         owners = {row["RowKey"] async for row in rows}
+        if not owners:
+            self._free[partition] = True
         if owners - {user_id} and user_id not in owners:
             raise ApiError("name_taken", "This name looks like another user's; choose another.")
 

@@ -14,7 +14,6 @@ from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
 from realtime.identity.display_names import make_skeleton
 
-
 FREE_CACHE_SECONDS = 10.0
 """How long a name counts as free. Who enters in this time could have entered before it, too."""
 

@@ -53,7 +53,7 @@ async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionRe
     """Mint a session for a user id of the server's choice: its own users, bots and operators."""
     user_id = validate_user_id(req.route_params["user_id"])
     name = validate_display_name(body.name)
-    if settings().identity == "easyauth" or not settings().session_secret:
+    if not settings().has_minted_sessions:
         raise ApiError(
             "invalid_request",
             "Sessions are minted where IDENTITY is guest or oidc, and SESSION_SECRET is set.",

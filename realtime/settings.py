@@ -141,6 +141,14 @@ class Settings:
             limit = getattr(self, name)
             _require(limit >= 0, f"{name.upper()} is negative; expected 0 (no limit) or more")
 
+    @property
+    def has_minted_sessions(self) -> bool:
+        """Whether the sessions that servers mint are valid.
+
+        App Service Authentication rejects bearer tokens that are not its own.
+        """
+        return self.identity != "easyauth" and bool(self.session_secret)
+
     def _check_session_secrets(self, *, in_azure: bool) -> None:
         _require(
             len(self.session_secret) >= 32,
@@ -162,7 +170,7 @@ class Settings:
 
     def _check_identity(self, *, in_azure: bool) -> None:
         _require_one_of("IDENTITY", self.identity, "guest", "easyauth", "oidc")
-        if self.identity == "guest" or (self.identity == "oidc" and self.session_secret):
+        if self.identity == "guest" or self.has_minted_sessions:
             self._check_session_secrets(in_azure=in_azure)
         if self.identity == "oidc":
             _require(self.oidc_issuer, "OIDC_ISSUER is missing; IDENTITY=oidc needs it")

@@ -183,7 +183,14 @@ async def test_a_bot_enters_with_a_minted_session_beside_an_issuer(
             negotiated = await bot.negotiate()
             assert negotiated["session"]
             assert (await bot.get("/api/me"))["operator"]
-            assert (await bot.ask("GET", "/api/audit"))[0] == 200
+            ban = f"{app.url}/api/users/eve-22222222/ban"
+            operator = {"Authorization": f"Bearer {bot.session}", "x-functions-key": KEY}
+            async with http.put(ban, headers=operator) as response:
+                assert response.status == 200
+            acts = (await bot.get("/api/audit"))["acts"]
+            assert ("bot-22222222", "ban", "eve-22222222") in {
+                (act["actor"], act["action"], act["target"]) for act in acts
+            }
         async with http.post(f"{app.url}/api/negotiate", json={"user_id": "ann"}) as response:
             assert response.status == 401
     finally:

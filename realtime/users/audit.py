@@ -3,12 +3,12 @@
 One partition, newest first: a row key begins with the milliseconds that are left until a far date.
 """
 
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
+from realtime.azure.row_keys import newest_first_key
 from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
 from realtime.identity import session_signer
@@ -23,8 +23,6 @@ PARTITION = "audit"
 
 KEY_HOLDER = "key"
 """Who acts with a function key and without an operator's session."""
-
-_FAR_FUTURE_MS = 10**13
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class AuditLog:
 
     async def add(self, actor: str, action: str, target: str) -> None:
         moment = self._now()
-        key = f"{_FAR_FUTURE_MS - int(moment.timestamp() * 1000):013}-{secrets.token_hex(4)}"
+        key = newest_first_key(moment)
         row = {
             "PartitionKey": PARTITION,
             "RowKey": key,

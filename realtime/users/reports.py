@@ -5,7 +5,6 @@ id:<digest>                the key of the report that one user has made of one m
 """
 
 import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import EdmType, EntityProperty, TableTransactionError
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
+from realtime.azure.row_keys import newest_first_key
 from realtime.azure.tables import Row, Table, Tables, tables
 from realtime.errors import ApiError
 from realtime.messages import format_timestamp
@@ -26,8 +26,6 @@ ReportState = Literal["open", "closed"]
 PARTITION = "reports"
 
 MAX_REASON_CHARACTERS = 500
-
-_FAR_FUTURE_MS = 10**13
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Reports:
     ) -> str:
         """Store a report; returns its id, for a repetition that of the first one."""
         moment = self._now()
-        key = f"{_FAR_FUTURE_MS - int(moment.timestamp() * 1000):013}-{secrets.token_hex(4)}"
+        key = newest_first_key(moment)
         report = StoredReport(
             key, "open", format_timestamp(moment), log, epoch, seq, sender, reporter, reason
         )

@@ -1,0 +1,12 @@
+"""Row keys that sort by time."""
+
+import secrets
+from datetime import datetime
+
+_FAR_FUTURE_MS = 10**13
+"""In the year 2286; 13 digits, as many as the milliseconds that are left until then."""
+
+
+def newest_first_key(moment: datetime) -> str:
+    """A unique key: of two, the one of the later moment sorts first."""
+    return f"{_FAR_FUTURE_MS - int(moment.timestamp() * 1000):013}-{secrets.token_hex(4)}"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import azure.functions as func
 from msgspec import Meta, Struct
@@ -11,7 +11,7 @@ from api.blueprint import bp
 from realtime.concurrency import gather_limited
 from realtime.http import Access, endpoint
 from realtime.identity.profiles import profiles
-from realtime.names import direct_log
+from realtime.names import Role, direct_log
 from realtime.rooms.access import room_access
 from realtime.rooms.directory import directory
 from realtime.rooms.history import history
@@ -45,7 +45,7 @@ class ConversationSummary(Struct, frozen=True, omit_defaults=True):
     mentions: int = 0
     title: str = ""
     topic: str = ""
-    role: Literal["owner", "moderator", "member"] = "member"
+    role: Role = "member"
     muted_until: str | None = None
     blocked: bool = False
 

@@ -1,6 +1,6 @@
 """The members of rooms: who they are, their roles, and mutes."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import azure.functions as func
 from msgspec import Meta, Struct
@@ -10,11 +10,11 @@ from api.blueprint import bp
 from realtime.concurrency import gather_limited
 from realtime.http import Access, endpoint, parse_body
 from realtime.identity.profiles import profiles
-from realtime.names import validate_room, validate_user_id
+from realtime.names import Role, validate_room, validate_user_id
 from realtime.requests import DEFAULT_REMOVAL_MINUTES, Minutes
 from realtime.rooms.access import room_access
 from realtime.rooms.administration import Actor, administration
-from realtime.rooms.room_store import Role, StoredMember, StoredRoom, room_store
+from realtime.rooms.room_store import StoredMember, StoredRoom, room_store
 
 MAX_PAGE_MEMBERS = 100
 
@@ -22,7 +22,7 @@ MAX_PAGE_MEMBERS = 100
 class MemberSettings(Struct, frozen=True):
     """The role that a user gets."""
 
-    role: Literal["owner", "moderator", "member"] = "member"
+    role: Role = "member"
 
 
 class RemovalQuery(Struct, frozen=True):
@@ -35,7 +35,7 @@ class RoomMember(Struct, frozen=True):
     room: str
     user_id: str
     member: bool
-    role: Literal["owner", "moderator", "member"]
+    role: Role
 
 
 class MuteSettings(Struct, frozen=True):
@@ -150,7 +150,7 @@ class MemberSummary(Struct, frozen=True, omit_defaults=True):
 
     user_id: str
     name: str
-    role: Literal["owner", "moderator", "member"]
+    role: Role
     member: bool
     muted_until: str | None = None
     removed_until: str | None = None

@@ -1,7 +1,5 @@
 """The settings of rooms."""
 
-from typing import Literal
-
 import azure.functions as func
 from msgspec import Struct
 
@@ -9,7 +7,7 @@ from api.authorization import authorize_room, server_actor
 from api.blueprint import bp
 from realtime.contents import validate_title, validate_topic
 from realtime.http import Access, endpoint
-from realtime.names import validate_room, validate_user_id
+from realtime.names import Role, validate_room, validate_user_id
 from realtime.rooms.access import RoomState, room_access
 from realtime.rooms.administration import administration
 
@@ -44,7 +42,7 @@ class RoomDetails(Struct, frozen=True, omit_defaults=True):
     listed: bool
     title: str
     topic: str
-    role: Literal["owner", "moderator", "member"]
+    role: Role
     muted_until: str | None = None
 
 

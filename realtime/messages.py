@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from realtime.errors import ApiError
+from realtime.names import Role
 from realtime.visibility import is_visible
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class RoomUser(Struct, frozen=True, omit_defaults=True):
     user_id: str
     name: str
     connections: int
-    role: Literal["owner", "moderator", "member"] = "member"
+    role: Role = "member"
 
 
 class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
@@ -136,7 +137,7 @@ class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     messages: list[Entry]
     recovered: bool
     read: int
-    role: Literal["owner", "moderator", "member"]
+    role: Role
     private: bool
     listed: bool
     title: str
@@ -193,7 +194,7 @@ class RoleEvent(Struct, frozen=True, tag_field="type", tag="role"):
     room: str
     user_id: str
     name: str
-    role: Literal["owner", "moderator", "member"]
+    role: Role
 
 
 class MutedEvent(Struct, frozen=True, tag_field="type", tag="muted"):

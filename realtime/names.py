@@ -1,4 +1,4 @@
-"""Names of rooms, users, messages and groups: validation and conversion.
+"""Names of rooms, users, roles, messages and groups: validation and conversion.
 
 A validated name is safe in a table key, a role, a group and a URL: its alphabet has no `:` (the
 separator in table keys), no `.` (the separator in group names), no quote and no slash.
@@ -6,6 +6,7 @@ separator in table keys), no `.` (the separator in group names), no quote and no
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Literal
 
 from realtime.errors import ApiError
 
@@ -14,6 +15,9 @@ NAME_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 DELETED_USER = "deleted"
 """The sender of tombstones whose author is deleted; no user has this id."""
+
+Role = Literal["owner", "moderator", "member"]
+"""What a user is in a room; who has no role is a member."""
 
 _NAME = re.compile(NAME_PATTERN)
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -1,8 +1,10 @@
 """The data of the events that clients send over the WebSocket, as frozen structs."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+
+from realtime.names import Role
 
 Seq = Annotated[int, Meta(ge=1, le=2**53)]
 """The position of an entry in its log; a JavaScript client can represent it."""
@@ -131,7 +133,7 @@ class RoleRequest(Struct, frozen=True):
 
     room: str
     user_id: str
-    role: Literal["owner", "moderator", "member"]
+    role: Role
 
 
 class ReportRequest(Struct, frozen=True):

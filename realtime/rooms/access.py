@@ -21,8 +21,9 @@ from cachetools import TTLCache
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
 from realtime.messages import RoomUser, format_timestamp
+from realtime.names import Role
 from realtime.rooms.log import LogStore, logs
-from realtime.rooms.room_store import Role, RoomStore, StoredMember, StoredRoom, room_store
+from realtime.rooms.room_store import RoomStore, StoredMember, StoredRoom, room_store
 from realtime.settings import settings
 
 PERMIT_CACHE_SECONDS = 60.0

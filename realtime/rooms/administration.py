@@ -21,14 +21,13 @@ from realtime.messages import (
     RoomEvent,
     format_timestamp,
 )
-from realtime.names import room_group
+from realtime.names import Role, room_group
 from realtime.rooms.access import RoomAccess, room_access
 from realtime.rooms.appender import Appender, appender
 from realtime.rooms.drafts import AccessDraft
 from realtime.rooms.permitted import RecordAct
 from realtime.rooms.presence import Presence, presence
 from realtime.rooms.room_store import (
-    Role,
     RoomChange,
     RoomStore,
     StoredMember,

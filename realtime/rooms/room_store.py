@@ -19,9 +19,9 @@ from azure.data.tables import TableTransactionError, UpdateMode
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Row, Table, Tables, tables
 
-Role = Literal["owner", "moderator", "member"]
+PrivilegedRole = Literal["owner", "moderator"]
 
-PrivilegedRoles = dict[str, Literal["owner", "moderator"]]
+PrivilegedRoles = dict[str, PrivilegedRole]
 
 _DIRECTORY = "directory:"
 _MEMBER_PREFIX = "member:"
@@ -36,7 +36,7 @@ class StoredRoom:
     listed: bool = False
     title: str = ""
     topic: str = ""
-    roles: Mapping[str, Literal["owner", "moderator"]] = field(default_factory=dict)
+    roles: Mapping[str, PrivilegedRole] = field(default_factory=dict)
     etag: str = ""
 
     @property

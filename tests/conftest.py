@@ -117,6 +117,13 @@ async def one(stack: Stack) -> AsyncIterator[Instance]:
         yield made
 
 
+@pytest.fixture
+async def other(stack: Stack) -> AsyncIterator[Instance]:
+    """Another instance on the same tables and service."""
+    async with instance(stack) as made:
+        yield made
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None, None, None]:
     """Skip a test that needs options which the Functions host in $FUNCTIONS_HOST does not have."""

@@ -9,6 +9,7 @@ from typing import Any
 from realtime.azure.tables import connect_tables
 from realtime.azure.web_pubsub import connect_hub
 from realtime.rooms.appender import Appender
+from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.history import History
 from realtime.rooms.log import LogStore
 from realtime.rooms.presence import Presence
@@ -54,3 +55,9 @@ async def instance(stack: Any, *, tables: str = "", hub: str = "") -> AsyncItera
         yield one
     finally:
         await one.close()
+
+
+async def append(one: Instance, room: str, *numbers: int) -> None:
+    """Store messages whose ids and contents are the numbers."""
+    for number in numbers:
+        await one.appender.append(room, MessageDraft("ann", str(number), content=str(number)))

@@ -1,28 +1,21 @@
 """Edits, deletes and reactions are entries of the same log, in the same order as the messages."""
 
 import uuid
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
-from local.parts import Stack
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
 from realtime.rooms.drafts import DeleteDraft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.retention import purge
-from tests.instances import Instance, instance
+from tests.instances import Instance
 from tests.users import User
 
 THUMB, HEART = "👍", "❤️"
-
-
-@pytest.fixture
-async def other(stack: Stack) -> AsyncIterator[Instance]:
-    async with instance(stack) as made:
-        yield made
 
 
 def new_id() -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,12 +23,6 @@ from realtime.rooms.retention import purge
 from tests.instances import Instance, instance
 from tests.proxy import losing_proxy
 from tests.users import RELIABLE, Connection, User
-
-
-@pytest.fixture
-async def other(stack: Stack) -> AsyncIterator[Instance]:
-    async with instance(stack) as made:
-        yield made
 
 
 def draft(content: str, sender: str = "ann", client_id: str = "") -> Draft:

@@ -1,30 +1,17 @@
 """Logs in states that no commit leaves: after errors, wrong clocks and partial deletions."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from local.parts import Stack
 from realtime.errors import ApiError
 from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.history import read_entries
 from realtime.rooms.log_rows import entry_key
 from realtime.rooms.retention import purge
-from tests.instances import Instance, instance
-
-
-@pytest.fixture
-async def other(stack: Stack) -> AsyncIterator[Instance]:
-    async with instance(stack) as made:
-        yield made
-
-
-async def append(one: Instance, room: str, *numbers: int) -> None:
-    for number in numbers:
-        await one.appender.append(room, MessageDraft("ann", str(number), content=str(number)))
+from tests.instances import Instance, append
 
 
 async def stored(one: Instance, room: str) -> list[Any]:

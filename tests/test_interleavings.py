@@ -18,7 +18,7 @@ from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.retention import purge
 from realtime.users.memberships import Memberships
 from tests.faults.network import http_proxy
-from tests.instances import Instance, instance
+from tests.instances import Instance
 from tests.service import Service
 from tests.strict import QUIET
 from tests.test_webhook import event
@@ -26,12 +26,6 @@ from tests.users import User
 
 OLD = timedelta(days=10)
 TIMEOUT_SECONDS = 30.0
-
-
-@pytest.fixture
-async def other(stack: Stack) -> AsyncIterator[Instance]:
-    async with instance(stack) as made:
-        yield made
 
 
 class PausedTable(Table):

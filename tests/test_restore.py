@@ -4,10 +4,7 @@ import asyncio
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
-
-import pytest
 
 from local.parts import Stack
 from realtime.azure.operations import Replace
@@ -15,18 +12,7 @@ from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.history import read_entries
 from realtime.rooms.log_rows import QUEUE_PREFIX, entry_key, id_key
 from realtime.rooms.restoration import begin_epochs
-from tests.instances import Instance, instance
-
-
-@pytest.fixture
-async def other(stack: Stack) -> AsyncIterator[Instance]:
-    async with instance(stack) as made:
-        yield made
-
-
-async def append(one: Instance, room: str, *numbers: int) -> None:
-    for number in numbers:
-        await one.appender.append(room, MessageDraft("ann", str(number), content=str(number)))
+from tests.instances import Instance, append
 
 
 async def copy_rows(one: Instance, room: str) -> list[dict[str, Any]]:

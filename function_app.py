@@ -1,13 +1,16 @@
 """The Azure Functions app: registers the blueprint of each package."""
 
-import azure.functions as func
+from realtime.garbage_collection import pause_collections
 
-import api
-import events
-import negotiate
-import pages
-import producers
-import timers
+with pause_collections():
+    import azure.functions as func
+
+    import api
+    import events
+    import negotiate
+    import pages
+    import producers
+    import timers
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 app.register_functions(negotiate.bp)

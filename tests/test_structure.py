@@ -21,7 +21,7 @@ LAYERS = [
     ["realtime.process"],
     ["realtime.azure"],
     ["realtime.messages", "realtime.requests", "realtime.contents", "realtime.concurrency"],
-    ["realtime.names", "realtime.ncrontab", "realtime.visibility"],
+    ["realtime.names", "realtime.ncrontab", "realtime.visibility", "realtime.garbage_collection"],
     ["realtime.errors", "realtime.settings"],
 ]
 """From the top down. A module imports from lower layers and from its own package, and never from

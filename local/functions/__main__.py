@@ -5,6 +5,7 @@ stays small and every worker starts clean.
 """
 
 import argparse
+import gc
 import os
 import secrets
 import socket
@@ -41,6 +42,7 @@ def main() -> None:
 
     def work(lifeline: Lifeline) -> int:
         """Runs in the worker process; returns its exit code."""
+        gc.disable()  # until the app is imported: nearly all that imports make stays
         import asyncio
 
         from local.functions.host import Options, serve

@@ -58,12 +58,12 @@ def _ascii_look_alike(character: str) -> str:
 
     0 and 1 look like letters too, so that `adm1n` and `admin` have one skeleton.
     """
-    from confusable_homoglyphs.confusables import confusables_data  # takes 30 ms
-
     if character in _LETTERS_OF_DIGITS:
         return _LETTERS_OF_DIGITS[character]
     if character.isascii():
         return character
+    from confusable_homoglyphs.confusables import confusables_data  # takes 30 ms
+
     alike = {str(one["c"]) for one in confusables_data.get(character, ())}
     plain = sorted(one.casefold() for one in alike if len(one) == 1 and one.isascii())
     letters = [one for one in plain if one.isalnum()]

@@ -7,13 +7,16 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import textwrap
 import urllib.error
 import urllib.request
 import venv
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
 import pytest
+import yaml
 
 from local.parts import ROOT, Stack, free_ports, start_functions
 from tests.deployment.packing import INTERPRETATIONS, pack
@@ -43,7 +46,11 @@ LOCAL_FILES = [
     "local.settings.json.bak",
     "node_modules/a/index.js",
     "package.tar.gz",
-    "realtime/__pycache__/messages.cpython-313.pyc",
+    "__pycache__/function_app.cpython-311.pyc",
+    "realtime/__pycache__/messages.cpython-312.pyc",
+    "realtime/__pycache__/messages.cpython-313.opt-1.pyc",
+    "realtime/__pycache__/messages.cpython-314.pyc",
+    "tests/__pycache__/users.cpython-313.pyc",
     "realtime/messages.py~",
     "server.key",
     "trace.log",
@@ -52,6 +59,12 @@ LOCAL_FILES = [
     "web/node_modules/a/index.js",
 ]
 """Files that developers have in the folder."""
+
+BYTECODE = {
+    "__pycache__/function_app.cpython-313.pyc",
+    "realtime/__pycache__/names.cpython-313.pyc",
+}
+"""Files of the prepackage hook, of the version that runs in Azure."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +82,7 @@ def dirty_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, tree / name)
     shutil.copytree(ROOT / "web/dist", tree / "web/dist")
-    for name in LOCAL_FILES:
+    for name in [*LOCAL_FILES, *BYTECODE]:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text("local")
     return tree
@@ -96,7 +109,7 @@ def test_funcignore_has_no_negated_line():
 
 
 def test_the_package_has_the_app_and_nothing_else(package):
-    found = files_of(package)
+    found = files_of(package) - BYTECODE
     top = {name.partition("/")[0] for name in found}
 
     assert top - PACKAGES == APP | {"web"}
@@ -112,6 +125,30 @@ def test_the_package_has_the_app_and_nothing_else(package):
 
 def test_local_files_are_not_packed(package):
     assert files_of(package) & set(LOCAL_FILES) == set()
+
+
+def test_bytecode_of_the_version_in_azure_is_packed(package):
+    assert "version: '3.13'" in (ROOT / "infra/app.bicep").read_text()
+    assert {name for name in files_of(package) if name.endswith(".pyc")} == BYTECODE
+
+
+def test_the_prepackage_hook_compiles_every_module_of_the_app(package):
+    """Bytecode with a hash is valid whatever time a file gets when it is unpacked."""
+    hook = yaml.safe_load((ROOT / "azure.yaml").read_text())["services"]["app"]["hooks"][
+        "prepackage"
+    ]
+    arguments = hook["posix"]["run"].partition("&& python3 ")[2]
+    assert f"; python {arguments};" in hook["windows"]["run"]
+
+    subprocess.run([sys.executable, *arguments.split()], cwd=package, check=True)
+
+    sources = list(package.rglob("*.py"))
+    assert len(sources) > 100
+    for one in sources:
+        header = Path(cache_from_source(str(one))).read_bytes()[:16]
+        assert header[:4] == MAGIC_NUMBER
+        assert header[4:8] == CHECKED_HASH
+        assert header[8:] == source_hash(one.read_bytes())
 
 
 def test_both_interpretations_of_funcignore_pack_the_same_files(dirty_tree, tmp_path):
@@ -158,6 +195,9 @@ def status(url: str) -> int:
     except urllib.error.HTTPError as error:
         return error.code
 
+
+CHECKED_HASH = bytes([3, 0, 0, 0])
+"""The flags of bytecode that is valid for the source with its hash: peps.python.org/pep-0552."""
 
 PROGRAM = """
     import asyncio, os, sys

@@ -176,14 +176,38 @@ async def test_a_long_text_is_folded_and_nothing_overflows(enter: Enter) -> None
     await expect(ann.texts.last).to_have_text("W" * 3_990)
 
 
-async def test_a_rejected_message_stays_in_its_place_and_can_be_discarded(enter: Enter) -> None:
+async def test_a_rejected_message_stays_until_the_user_decides(enter: Enter) -> None:
     ann = await enter("ann")
-
-    await ann.sends("\u200b\u200b")  # the page takes it for a text, the server for a blank
-
+    blank = "\u200b\u200b"  # the page takes it for a text, the server for a blank
     failed = ann.page.locator(".msg.failed")
-    await expect(failed).to_contain_text("Not sent.")
+
+    await ann.sends(blank)
+    await expect(failed).to_contain_text("Not sent. The message is empty.")
+    sent: list[str | bytes] = []
+    ann.page.on("websocket", lambda socket: socket.on("framesent", lambda one: sent.append(one)))
+    await ann.page.reload()
+    await ann.is_live()
+    await expect(failed).to_contain_text("Not sent. The message is empty.")
+    await ann.sends("Good morning")
+    stored = ann.page.locator(".msg.own:not(.pending)")
+    await expect(stored.last).to_contain_text("Good morning")
+    assert any("Good morning" in str(frame) for frame in sent)
+    assert [frame for frame in sent if blank in str(frame)] == []
+
+    await failed.get_by_role("button", name="Try again").click()
+    await expect(failed).to_contain_text("Not sent. The message is empty.")
+    await failed.get_by_role("button", name="Edit").click()
+    await expect(ann.page.locator("#message-input")).to_have_value(blank)
+    await ann.sends("Not blank")
+    await expect(failed).to_have_count(0)
+    await expect(ann.page.locator("#message-input")).to_have_value("")
+    await ann.sees("Good morning", "Not blank")
+
+    await ann.sends(blank)
     await failed.get_by_role("button", name="Discard").click()
+    await expect(failed).to_have_count(0)
+    await ann.page.reload()
+    await ann.is_live()
     await expect(failed).to_have_count(0)
 
 

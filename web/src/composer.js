@@ -14,7 +14,10 @@ const SAVE_DELAY_MS = 400;
 export class Composer {
   #key = null;
   #saveTimer = 0;
-  /** The message that is being edited. @type {{conversation: any, seq: number, draft: string}|null} */
+  /**
+   * The message that is being edited: one of the log, by its seq, or one that was not sent.
+   * @type {{conversation: any, draft: string, seq?: number, pending?: any}|null}
+   */
   #editing = null;
   /** The message that is being answered. @type {{seq: number, from: string, content: string}|null} */
   #answered = null;
@@ -37,8 +40,17 @@ export class Composer {
 
   /** Edits an own message in the message field; Escape ends it. @param {{seq: number, content: string}} entry */
   edit({ seq, content }) {
+    this.#beginEditing(content, { seq });
+  }
+
+  /** Edits a message that the server rejected; sending it replaces the rejected one. @param {any} pending */
+  editPending(pending) {
+    this.#beginEditing(pending.content, { pending });
+  }
+
+  #beginEditing(content, what) {
     this.#stopEditing();
-    this.#editing = { conversation: this.workspace.current, seq, draft: this.input.value };
+    this.#editing = { conversation: this.workspace.current, draft: this.input.value, ...what };
     this.input.value = content;
     this.#fit();
     this.draw();
@@ -145,15 +157,20 @@ export class Composer {
     const content = this.input.value.trim();
     this.input.focus();
     if (!content || content.length > MAX_CHARACTERS) return;
-    if (this.#editing) return this.#sendEdit(content);
+    const pending = this.#editing?.pending;
+    if (this.#editing && !pending) return this.#sendEdit(content);
     const mentions = this.completion.mentionsIn(content);
+    const replyTo = pending ? pending.reply_to : this.#answered?.seq;
+    const { client, current } = this.workspace;
     try {
-      this.workspace.current.send(content, { mentions, replyTo: this.#answered?.seq });
+      current.send(content, { mentions, replyTo });
     } catch {
       return this.page.notify(texts.outboxFull);
     }
+    if (pending) client.outbox.discard(current.key, pending.id);
     this.#answered = null;
-    this.input.value = "";
+    this.input.value = this.#editing?.draft ?? "";
+    this.#editing = null;
     this.#saveDraft();
     this.#fit();
     this.draw();

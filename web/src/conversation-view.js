@@ -40,10 +40,12 @@ export class ConversationView {
    * @param {import("./workspace.js").Workspace} workspace
    * @param {(text: string) => void} notify
    * @param {import("./message-menu.js").MessageMenu} menu
+   * @param {(message: import("townsquare-client").PendingMessage) => void} editPending
    */
-  constructor(workspace, notify, menu) {
+  constructor(workspace, notify, menu, editPending) {
     this.workspace = workspace;
     this.notify = notify;
+    this.editPending = editPending;
     this.log = byId("log");
     this.actions = {
       openDirect: (userId) => workspace.open(`@${userId}`),
@@ -237,8 +239,12 @@ export class ConversationView {
   #createPendingRow(conversation, message, row) {
     const { outbox } = this.workspace.client;
     row.classList.add("pending", message.state);
-    const discard = () => outbox.discard(conversation.key, message.id);
-    row.querySelector(".bubble").append(createDeliveryState(message, { discard }));
+    const actions = {
+      retry: () => outbox.retry(conversation.key, message.id),
+      edit: () => this.editPending(message),
+      discard: () => outbox.discard(conversation.key, message.id),
+    };
+    row.querySelector(".bubble").append(createDeliveryState(message, actions));
     return row;
   }
 

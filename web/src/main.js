@@ -69,7 +69,9 @@ class Page {
       reply: (entry) => this.composer.reply(entry),
     });
     this.sidebar = new Sidebar(workspace, menu, people);
-    this.view = new ConversationView(workspace, notify, messageMenu);
+    this.view = new ConversationView(workspace, notify, messageMenu, (message) =>
+      this.composer.editPending(message),
+    );
     new ConversationMenu(workspace, menu, people, notify);
     this.composer = new Composer(workspace, { sent: () => this.view.showNewest(), notify });
     this.notifications = new Notifications(workspace, notify);

@@ -91,9 +91,13 @@ export function createMessageRow(entry, look, actions) {
 /** What becomes of a pending message: shown when it needs attention, else only for screen readers. */
 export function createDeliveryState({ state, code, reason }, actions) {
   if (state === "failed") {
-    const discard = createElement("button", { class: "link", onclick: actions.discard }, texts.discard);
     const text = texts.notSent(texts.refusals[code] ?? reason ?? "");
-    return createElement("p", { class: "delivery failed", role: "alert" }, `${text} `, discard);
+    const buttons = [
+      [texts.retry, actions.retry],
+      [texts.edit, actions.edit],
+      [texts.discard, actions.discard],
+    ].map(([label, onclick]) => createElement("button", { class: "link", onclick }, label));
+    return createElement("p", { class: "delivery failed", role: "alert" }, text, ...buttons);
   }
   if (state === "unconfirmed")
     return createElement("p", { class: "delivery", role: "status" }, texts.unconfirmed);

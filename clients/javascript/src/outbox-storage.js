@@ -72,9 +72,10 @@ function parse(item) {
     const { key, position, message } = JSON.parse(item ?? "");
     const fields = [key, message.id, message.content, message.timestamp];
     if (!fields.every((field) => typeof field === "string")) return null;
-    const { id, content, timestamp, reply_to, mentions, meta } = message;
+    const { id, content, timestamp, reply_to, mentions, meta, code, reason } = message;
+    const state = message.state === "failed" ? message.state : "waiting";
     /** @type {PendingMessage} */
-    const restored = { id, content, timestamp, reply_to, mentions, meta, state: "waiting" };
+    const restored = { id, content, timestamp, reply_to, mentions, meta, state, code, reason };
     return { key, position: Number(position) || 0, message: restored };
   } catch {
     return null;

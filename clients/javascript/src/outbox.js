@@ -17,7 +17,7 @@ import { NotConnectedError } from "./connection.js";
  * @property {"waiting" | "sending" | "unconfirmed" | "delayed" | "sent" | "failed"} state
  *   waiting: not sent yet. unconfirmed: sent without an acknowledgement; it is sent again.
  *   delayed: refused for now; it is sent again. sent: acknowledged, and not yet seen in the log.
- *   failed: refused for good.
+ *   failed: refused for good; it stays so after a reload.
  * @property {string} [code] of the refusal
  * @property {string} [reason] the server's sentence about the refusal
  */
@@ -74,11 +74,11 @@ export class Outbox {
     this.storage = storage;
   }
 
-  /** Takes up what an earlier run of this client could not send. @param {string} userId */
+  /** Takes up what an earlier run of this client could not send, or was refused. @param {string} userId */
   restore(userId) {
     for (const { key, message } of this.storage.open(userId)) {
       if (this.of(key).some((pending) => pending.id === message.id)) continue;
-      this.#queues.set(key, [...this.of(key), { ...message, state: "waiting" }]);
+      this.#queues.set(key, [...this.of(key), message]);
       this.changed(key);
     }
   }
@@ -138,6 +138,7 @@ export class Outbox {
     const message = this.of(key).find((one) => one.id === id);
     if (!message) return;
     this.#setState(key, message, "waiting");
+    this.storage.save(key, message);
     this.flush(key);
   }
 
@@ -226,6 +227,7 @@ export class Outbox {
   /** @param {string} key @param {PendingMessage} message @param {{message: string, code?: string}} refusal */
   #fail(key, message, refusal) {
     this.#setState(key, message, "failed", refusal);
+    this.storage.save(key, message); // it is not sent again after a reload, unless the user wants it
     const error = Object.assign(new Error(refusal.message), { code: refusal.code });
     this.#settle(message.id, error);
     return "failed";

@@ -202,6 +202,37 @@ test("unsent messages are restored after a reload, with their ids and in their o
   assert.equal(storage.length, 0);
 });
 
+test("a message that was rejected for good is not sent again after a reload", async () => {
+  const storage = new MemoryStorage();
+  const before = makeOutbox(
+    async ({ id }) => before.refuse({ id, code: "moderated", message: "Not here.", retry: false }),
+    { storage },
+  );
+  before.add("lobby", "bad");
+  await settle();
+
+  const sent = [];
+  const after = makeOutbox(async (message) => void sent.push(message), { storage });
+  after.flushAll();
+  await settle();
+
+  assert.deepEqual(sent, []);
+  const [{ id, state, code, reason }] = after.of("lobby");
+  assert.deepEqual([state, code, reason], ["failed", "moderated", "Not here."]);
+
+  // The user's wish to try again survives a reload as well.
+  const offline = async () => {
+    throw new NotConnectedError();
+  };
+  const again = makeOutbox(offline, { storage });
+  again.retry("lobby", id);
+  await settle();
+
+  assert.deepEqual(states(makeOutbox(offline, { storage })), ["waiting"]);
+  again.discard("lobby", id);
+  assert.deepEqual(makeOutbox(offline, { storage }).keys, []);
+});
+
 test("another user of the same browser does not send the messages of the first", () => {
   const storage = new MemoryStorage();
   const offline = async () => {

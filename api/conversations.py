@@ -31,7 +31,8 @@ class ConversationSummary(Struct, frozen=True, omit_defaults=True):
     """A room or a direct conversation (`user_id`, `name`) of the caller.
 
     `read` is the read marker. `mentions` are those of the unread messages, at most 100. A member's
-    `role` is left out, and `blocked` unless the caller blocks the user.
+    `role` is left out, and `blocked` unless the caller blocks the user. `status` and `colour` are
+    those of the user, if chosen.
     """
 
     epoch: str
@@ -48,6 +49,8 @@ class ConversationSummary(Struct, frozen=True, omit_defaults=True):
     role: Role = "member"
     muted_until: str | None = None
     blocked: bool = False
+    status: str = ""
+    colour: int | None = None
 
 
 class ConversationList(Struct, frozen=True, omit_defaults=True):
@@ -129,12 +132,15 @@ async def _summarize(
     """None for a room to which the user has no access any more."""
     name = membership.name
     if membership.kind == "direct":
+        profile = await profiles().find_or_default(name)
         return await _make_summary(
             user_id,
             membership,
             direct_log(user_id, name),
             user_id=name,
-            name=await profiles().name_of(name),
+            name=profile.name,
+            status=profile.status,
+            colour=profile.colour,
             blocked=name in blocked,
         )
     state = await room_access().find(name, user_id)

@@ -36,7 +36,7 @@ CHANGES_PER_MINUTE = 6
 """Each change is published to the user's rooms."""
 
 MAX_NOTIFIED_ROOMS = 100
-"""Rooms to which a new name is published; the others show it when the user is back."""
+"""Rooms to which a change is published; the others show it when the user is back."""
 
 
 class Me(Struct, frozen=True):
@@ -78,15 +78,15 @@ async def me_show(req: func.HttpRequest) -> Me:
     errors="invalid_name name_taken moderated moderation_unavailable rate_limited",
 )
 async def me_change(req: func.HttpRequest) -> Me:
-    """Change the caller's name, status or colour; a new name is published to the user's rooms."""
+    """Change the caller's name, status or colour; the change is published to the user's rooms."""
     caller = await authenticate(req.headers)
     body = parse_body(req, ProfileChange)
     _limiter().acquire(caller.user_id)
     before = await profiles().find(caller.user_id) or Profile(await find_allowed_name(caller))
     changed = await _apply(caller, before, body)
     await profiles().put(caller.user_id, changed)
-    if changed.name != before.name:
-        await _publish_name(caller.user_id, changed.name)
+    if _shown(changed) != _shown(before):
+        await _publish(caller.user_id, changed, is_renamed=changed.name != before.name)
     return await _make_me(caller, changed)
 
 
@@ -107,9 +107,17 @@ async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profil
     return Profile(name, status, colour, chosen=before.chosen or body.name is not None)
 
 
-async def _publish_name(user_id: str, name: str) -> None:
+def _shown(profile: Profile) -> tuple[str, str, int | None]:
+    """What others see."""
+    return profile.name, profile.status, profile.colour
+
+
+async def _publish(user_id: str, profile: Profile, *, is_renamed: bool) -> None:
     found, _ = await memberships().list_page(user_id, MAX_NOTIFIED_ROOMS, after="room:")
-    await gather_limited(presence().announce_name(one.name, user_id, name) for one in found)
+    await gather_limited(
+        presence().announce_profile(one.name, user_id, profile, is_renamed=is_renamed)
+        for one in found
+    )
 
 
 async def _make_me(caller: Caller, profile: Profile) -> Me:

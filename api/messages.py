@@ -8,11 +8,10 @@ import azure.functions as func
 from msgspec import Struct, field, structs
 
 from api.blueprint import bp
-from realtime.contents import encode_meta, validate_mentions
+from realtime.contents import encode_meta, validate_content, validate_mentions
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
 from realtime.identity.deletions import deletions
-from realtime.messages import validate_content
 from realtime.names import direct_log, validate_message_id, validate_room, validate_user_id
 from realtime.requests import Seq
 from realtime.rooms.appender import appender

@@ -7,10 +7,9 @@ import azure.functions as func
 from msgspec import Meta, Struct, field, structs
 
 from api.blueprint import bp
-from realtime.contents import validate_emoji, validate_mentions
+from realtime.contents import validate_content, validate_emoji, validate_mentions
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
-from realtime.messages import validate_content
 from realtime.names import validate_message_id, validate_room, validate_user_id
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft, target_of

@@ -6,8 +6,7 @@ from functools import partial
 from events.client import Client, Reply
 from events.conversations import Conversation, find_conversation
 from events.limits import event_limits
-from realtime.contents import validate_emoji, validate_mentions
-from realtime.messages import validate_content
+from realtime.contents import validate_content, validate_emoji, validate_mentions
 from realtime.names import validate_message_id
 from realtime.requests import DeleteRequest, EditRequest, ReactRequest
 from realtime.rooms.appender import appender

@@ -2,9 +2,8 @@
 
 from events.client import Client, Reply
 from events.limits import event_limits
-from realtime.contents import encode_meta, validate_mentions
+from realtime.contents import encode_meta, validate_content, validate_mentions
 from realtime.errors import ApiError
-from realtime.messages import validate_content
 from realtime.names import direct_log, validate_message_id, validate_user_id
 from realtime.requests import DirectMessageRequest, MessageRequest
 from realtime.rooms.appender import appender

@@ -6,6 +6,7 @@ from events.client import Client, Reply
 from events.limits import event_limits
 from realtime.azure.web_pubsub import hub
 from realtime.errors import ApiError
+from realtime.identity.profiles import profiles
 from realtime.messages import JoinResponse, LeaveResponse
 from realtime.names import room_group, validate_room
 from realtime.requests import JoinRequest, LeaveRequest
@@ -32,11 +33,12 @@ async def join(client: Client, request: JoinRequest) -> Reply:
         memberships().add(client.user_id, "room", room),
         presence().enter(room, client.user_id, access=access),
     )
+    profile = await profiles().find_or_default(client.user_id)  # cached with the event's name
     response = JoinResponse(
         room=room,
         epoch=page.head.epoch,
         head=page.head.seq,
-        users=add_roles(first_users.with_user(client.user_id, client.name), state.room),
+        users=add_roles(first_users.with_user(client.user_id, profile), state.room),
         count=first_users.count,
         messages=page.messages,
         changes=page.changes,

@@ -1,4 +1,4 @@
-"""Validation of what messages carry beside their text, and of the titles and topics of rooms."""
+"""Validation of the contents of messages, and of the titles and topics of rooms."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -8,7 +8,10 @@ import msgspec
 
 from realtime.errors import ApiError
 from realtime.names import validate_user_id
-from realtime.visibility import remove_invisible
+from realtime.visibility import is_visible, remove_invisible
+
+MAX_CONTENT_UNITS = 4_000
+"""The longest content, in UTF-16 units: Table Storage counts a string property that way."""
 
 MAX_META_BYTES = 4_096
 MAX_MENTIONS = 20
@@ -16,6 +19,22 @@ MAX_TITLE_CHARACTERS = 80
 MAX_TOPIC_CHARACTERS = 500
 MAX_EMOJI_CHARACTERS = 32
 """The longest emoji sequence has 14 code points (unicode.org/Public/emoji)."""
+
+
+def validate_content(content: str) -> str:
+    """The content itself. Raises ApiError for a blank, too long or invalid text."""
+    if not is_visible(content):
+        raise ApiError("empty_content", "The content is empty.")
+    try:
+        units = len(content.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
+        raise ApiError("invalid_text", "The content has a surrogate without its pair.") from None
+    if units > MAX_CONTENT_UNITS:
+        raise ApiError(
+            "content_too_long",
+            f"The content has {units} UTF-16 units; at most {MAX_CONTENT_UNITS} are allowed.",
+        )
+    return content
 
 
 def encode_meta(meta: dict[str, Any]) -> str:

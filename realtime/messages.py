@@ -1,4 +1,4 @@
-"""The messages that clients receive, as frozen structs, and the checks of contents.
+"""The messages that clients receive, as frozen structs, and their encoding.
 
 A type's name ends in Response for the response to a sender, and in Event for what others receive.
 What clients send is in `requests`.
@@ -12,16 +12,8 @@ from msgspec import Struct, field
 
 from realtime.errors import ApiError
 from realtime.names import Role
-from realtime.visibility import is_visible
 
 T = TypeVar("T")
-
-
-MAX_CONTENT_UNITS = 4_000
-"""The longest content, in UTF-16 units: Table Storage counts a string property that way."""
-
-
-# --- to clients -----------------------------------------------------------------------------
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
@@ -112,12 +104,17 @@ class HeadEvent(Struct, frozen=True, tag_field="type", tag="head"):
 
 
 class RoomUser(Struct, frozen=True, omit_defaults=True):
-    """A user who is connected to a room. A member's `role` is left out."""
+    """A user who is connected to a room.
+
+    A member's `role` is left out, and `status` and `colour` of a user who has not chosen them.
+    """
 
     user_id: str
     name: str
     connections: int
     role: Role = "member"
+    status: str = ""
+    colour: int | None = None
 
 
 class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
@@ -150,22 +147,29 @@ class LeaveResponse(Struct, frozen=True, tag_field="type", tag="left"):
     room: str
 
 
-class SystemEvent(Struct, frozen=True, tag_field="type", tag="system"):
-    """`event` is `joined`, `left` or `renamed`, `content` a sentence about it."""
+class SystemEvent(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="system"):
+    """`event` is `joined`, `left` or `renamed`, `content` a sentence about it.
+
+    `status` and `colour` are those of a user who has joined or has a new name, if chosen.
+    """
 
     room: str
     event: str
     user_id: str
     name: str
     content: str
+    status: str = ""
+    colour: int | None = None
 
 
-class PresenceChange(Struct, frozen=True):
-    """One user's `joined`, `left` or `renamed`."""
+class PresenceChange(Struct, frozen=True, omit_defaults=True):
+    """One user's `joined`, `left` or `renamed`, with the fields of a `system` message."""
 
     event: str
     user_id: str
     name: str
+    status: str = ""
+    colour: int | None = None
 
 
 class PresenceEvent(Struct, frozen=True, tag_field="type", tag="presence"):
@@ -176,6 +180,16 @@ class PresenceEvent(Struct, frozen=True, tag_field="type", tag="presence"):
 
     room: str
     changes: list[PresenceChange]
+
+
+class ProfileEvent(Struct, frozen=True, tag_field="type", tag="profile"):
+    """A user of the room has another status or colour now; a new name is a `system` message."""
+
+    room: str
+    user_id: str
+    name: str
+    status: str
+    colour: int | None
 
 
 class RoomEvent(Struct, frozen=True, tag_field="type", tag="room"):
@@ -266,23 +280,7 @@ class Frame(Struct, frozen=True):
     data: dict[str, Any]
 
 
-# --- checks and encoding --------------------------------------------------------------------
-
-
-def validate_content(content: str) -> str:
-    """The content itself. Raises ApiError for a blank, too long or invalid text."""
-    if not is_visible(content):
-        raise ApiError("empty_content", "The content is empty.")
-    try:
-        units = len(content.encode("utf-16-le")) // 2
-    except UnicodeEncodeError:
-        raise ApiError("invalid_text", "The content has a surrogate without its pair.") from None
-    if units > MAX_CONTENT_UNITS:
-        raise ApiError(
-            "content_too_long",
-            f"The content has {units} UTF-16 units; at most {MAX_CONTENT_UNITS} are allowed.",
-        )
-    return content
+# --- encoding --------------------------------------------------------------------
 
 
 def decode(body: bytes, kind: type[T]) -> T:

@@ -140,6 +140,59 @@ async def test_a_user_reads_and_changes_the_own_profile(ann: User) -> None:
     assert claims["name"] == "Ann Lee"
 
 
+async def test_others_see_the_status_and_colour_of_a_user(ann: User, bob: User) -> None:
+    room = f"room-{time.time_ns()}"
+    shown = {"status": "on holiday", "colour": 4}
+    await bob.ask("PATCH", "/api/me", json=shown)
+    async with ann.connect(room) as ann_tab, bob.connect() as bob_tab:
+        plain_joined = await ann_tab.receive(type="system", user_id=ann.id, event="joined")
+        joined = await bob_tab.join(room)
+        joined_event = await ann_tab.receive(type="system", user_id=bob.id, event="joined")
+        await bob_tab.send("direct", {"to": ann.id, "content": "hello", "id": "1"})
+        await ann_tab.receive(type="direct_message")
+
+        await bob.ask("PATCH", "/api/me", json={"status": "back", "colour": 0})
+        changed_event = await ann_tab.receive(type="profile", user_id=bob.id)
+        await bob.ask("PATCH", "/api/me", json={"name": "Bob Lee", "status": ""})
+        renamed_event = await ann_tab.receive(type="system", user_id=bob.id, event="renamed")
+        await bob.ask("PATCH", "/api/me", json={"name": "Bob Lee", "colour": 0})  # as before
+
+        users = (await ann.get(f"/api/rooms/{room}/users"))["users"]
+        ids = f"{bob.id},nobody-1,{ann.id},{bob.id}"
+        profiles = (await ann.get(f"/api/users?ids={ids}"))["users"]
+        (direct,) = (await ann.get("/api/rooms"))["direct"]
+        await bob_tab.send_message(room, "the next frame after the changes")
+        await ann_tab.receive(type="message")
+
+    assert plain_joined.keys() & {"status", "colour"} == set()
+    by_id = {one["user_id"]: one for one in joined["users"]}
+    assert by_id[bob.id].items() >= shown.items()
+    assert by_id[ann.id].keys() & {"status", "colour"} == set()
+    assert joined_event.items() >= shown.items()
+    assert changed_event == {
+        "type": "profile", "room": room, "user_id": bob.id, "name": "bob",
+        "status": "back", "colour": 0,
+    }  # fmt: skip
+    assert (renamed_event["name"], renamed_event["colour"]) == ("Bob Lee", 0)
+    assert "status" not in renamed_event
+    (bob_now,) = (one for one in users if one["user_id"] == bob.id)
+    assert (bob_now["name"], bob_now["colour"], "status" in bob_now) == ("Bob Lee", 0, False)
+    assert profiles == [
+        {"user_id": bob.id, "name": "Bob Lee", "colour": 0},
+        {"user_id": ann.id, "name": "ann"},
+    ]
+    assert (direct["name"], direct["colour"]) == ("Bob Lee", 0)
+    frames = [one for one in ann_tab.received if one.get("user_id") == bob.id]
+    assert [one["type"] for one in frames].count("profile") == 1
+
+
+async def test_at_most_50_profiles_are_read_at_once(ann: User) -> None:
+    ids = ",".join(f"bob-{n}" for n in range(51))
+    status, body = await ann.ask("GET", f"/api/users?ids={ids}")
+
+    assert (status, body["error"]["code"]) == (400, "invalid_request")
+
+
 async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) -> None:
     async with http.post(f"{strict.url}/api/negotiate", json={"name": "darn it"}) as response:
         assert (await response.json())["error"]["code"] == "moderated"

@@ -14,6 +14,7 @@ from local.parts import Stack
 from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
 from realtime.azure.tables import Table
 from realtime.errors import ApiError
+from realtime.identity.profiles import Profile
 from realtime.names import room_group
 from realtime.rooms.access import RoomAccess
 from realtime.rooms.departures import Departures
@@ -192,10 +193,12 @@ async def test_joins_of_a_crowded_room_share_a_cached_listing(
 
         assert listings == 1
         assert {page.count for page in [first, *pages]} == {CROWD}
-        users = pages[-1].with_user("fan019", "Nineteen")
+        users = pages[-1].with_user("fan019", Profile("Nineteen", colour=3))
         assert len(users) == MAX_PAGE_CONNECTIONS
-        assert {one.user_id: one.name for one in users}["fan019"] == "Nineteen"
-        assert (await one.presence.roster(room)).names.keys() >= {f"fan{n:03}" for n in range(20)}
+        (fan,) = (one for one in users if one.user_id == "fan019")
+        assert (fan.name, fan.colour) == ("Nineteen", 3)
+        announced = (await one.presence.roster(room)).announced
+        assert announced.keys() >= {f"fan{n:03}" for n in range(20)}
 
 
 async def test_users_that_disconnect_together_cause_one_listing(

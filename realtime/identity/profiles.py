@@ -50,8 +50,11 @@ class Profiles:
 
     async def name_of(self, user_id: str) -> str:
         """The display name of a user, by the cached profile."""
-        profile = await self.find_cached(user_id)
-        return profile.name if profile else display_name(user_id)
+        return (await self.find_or_default(user_id)).name
+
+    async def find_or_default(self, user_id: str) -> Profile:
+        """The cached profile; without one the readable part of the id is the name."""
+        return await self.find_cached(user_id) or Profile(display_name(user_id))
 
     async def find_cached(self, user_id: str) -> Profile | None:
         if user_id in self._cached:

@@ -66,4 +66,6 @@ def _make_event(room: str, changes: list[PresenceChange]) -> SystemEvent | Prese
         return PresenceEvent(room, changes)
     [one] = changes
     sentence = _SENTENCES[one.event].format(one.name)
-    return SystemEvent(room, one.event, one.user_id, one.name, sentence)
+    return SystemEvent(
+        room, one.event, one.user_id, one.name, sentence, status=one.status, colour=one.colour
+    )

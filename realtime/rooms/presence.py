@@ -2,7 +2,8 @@
 
 The service's list of a group's connections is authoritative. The table `presence` (PartitionKey
 room, RowKey user) only stores who was announced, so that each notice is published once, whichever
-instance detects it first and whichever event was late, repeated or lost.
+instance detects it first and whichever event was late, repeated or lost. A row has a copy of the
+user's profile, so that a roster is one query whatever its users show of themselves.
 
 "left" follows a grace period, which realtime/rooms/departures.py keeps. realtime/rooms/notices.py
 publishes the notices.
@@ -25,8 +26,8 @@ from realtime.azure.operations import Delete, Insert, Operation
 from realtime.azure.tables import Row, Tables, tables
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.concurrency import SharedCalls, gather_limited
-from realtime.identity.profiles import Profiles, profiles
-from realtime.messages import PresenceChange
+from realtime.identity.profiles import Profile, Profiles, profiles
+from realtime.messages import PresenceChange, ProfileEvent
 from realtime.names import room_group
 from realtime.rooms.notices import NoticePublisher
 from realtime.rooms.roster import FirstPage, Roster
@@ -83,8 +84,8 @@ class Presence:
         return await self._listings.run(room, lambda: self._list(room))
 
     async def _list(self, room: str) -> Roster:
-        users, names = await asyncio.gather(self._list_users(room), self._read_names(room))
-        roster = Roster(users, names)
+        users, announced = await asyncio.gather(self._list_users(room), self._read_profiles(room))
+        roster = Roster(users, announced)
         if roster.crowded:
             self._crowds[room] = roster.first_page
         else:
@@ -95,12 +96,14 @@ class Presence:
         connections = self._hub.list_connections(room_group(room))
         return Counter([one.user_id async for one in connections if one.user_id])
 
-    async def _read_names(self, room: str) -> dict[str, str]:
-        """The names of the announced users."""
+    async def _read_profiles(self, room: str) -> dict[str, Profile]:
+        """The profiles of the announced users."""
         rows = self._tables.open("presence").query_entities(
-            "PartitionKey eq @room", parameters={"room": room}, select=["RowKey", "name"]
+            "PartitionKey eq @room",
+            parameters={"room": room},
+            select=["RowKey", "name", "status", "colour"],
         )
-        return {row["RowKey"]: row.get("name", "") async for row in rows}
+        return {row["RowKey"]: _parse_profile(row) async for row in rows}
 
     async def enter(
         self,
@@ -118,7 +121,7 @@ class Presence:
         crowd = self._crowds.get(room)
         if crowd:
             await _done(access)
-            await self._add_announced(room, user_id, await self._profiles.name_of(user_id))
+            await self._add_announced(room, user_id, await self._profiles.find_or_default(user_id))
             return crowd
         roster = await self.roster(room)
         await _done(access)
@@ -135,20 +138,26 @@ class Presence:
 
     async def announce_joined(self, room: str, user_id: str, roster: Roster) -> None:
         """Publish "joined" unless it was published already or the room is crowded."""
-        if user_id in roster.names:
+        if user_id in roster.announced:
             return
-        name = await self._profiles.name_of(user_id)
-        if await self._add_announced(room, user_id, name) and not roster.crowded:
-            await self._notices.publish(room, PresenceChange("joined", user_id, name))
+        profile = await self._profiles.find_or_default(user_id)
+        if await self._add_announced(room, user_id, profile) and not roster.crowded:
+            await self._notices.publish(room, _change("joined", user_id, profile))
 
-    async def announce_name(self, room: str, user_id: str, name: str) -> None:
-        """Publish a user's new name if the user is announced in the room."""
-        row = _row(room, user_id, name=name)
+    async def announce_profile(
+        self, room: str, user_id: str, profile: Profile, *, is_renamed: bool
+    ) -> None:
+        """Publish a user's changed profile if the user is announced in the room."""
+        row = _row(room, user_id, profile)
         try:
-            await self._tables.open("presence").update_entity(row, mode=UpdateMode.MERGE)
+            await self._tables.open("presence").update_entity(row, mode=UpdateMode.REPLACE)
         except ResourceNotFoundError:
             return
-        await self._notices.publish(room, PresenceChange("renamed", user_id, name))
+        if is_renamed:
+            await self._notices.publish(room, _change("renamed", user_id, profile))
+        else:
+            event = ProfileEvent(room, user_id, profile.name, profile.status, profile.colour)
+            await self._hub.send_to_group(room_group(room), event)
 
     async def announce_left(self, room: str, *user_ids: str) -> None:
         """Publish "left" of those of the users who are not in the room.
@@ -173,7 +182,9 @@ class Presence:
         """Returns the error of storage or service, if any."""
         try:
             if await self._remove_announced(room, user_id) and not roster.crowded:
-                name = roster.names.get(user_id) or await self._profiles.name_of(user_id)
+                announced = roster.announced.get(user_id)
+                name = announced.name if announced else ""
+                name = name or await self._profiles.name_of(user_id)
                 await self._notices.publish(room, PresenceChange("left", user_id, name))
         except AzureError as error:
             return error
@@ -228,9 +239,9 @@ class Presence:
             announced.setdefault(row["PartitionKey"], set()).add(row["RowKey"])
         return announced
 
-    async def _add_announced(self, room: str, user_id: str, name: str) -> bool:
+    async def _add_announced(self, room: str, user_id: str, profile: Profile) -> bool:
         """Whether the user was not announced before."""
-        return await self._try_operation(Insert(_row(room, user_id, name=name)), existing=409)
+        return await self._try_operation(Insert(_row(room, user_id, profile)), existing=409)
 
     async def _remove_announced(self, room: str, user_id: str) -> bool:
         """Whether the user was announced."""
@@ -262,8 +273,19 @@ async def _done(access: Awaitable[object] | None) -> None:
         await access
 
 
-def _row(room: str, user_id: str, **fields: str) -> Row:
-    return {"PartitionKey": room, "RowKey": user_id, **fields}
+def _change(event: str, user_id: str, profile: Profile) -> PresenceChange:
+    return PresenceChange(event, user_id, profile.name, profile.status, profile.colour)
+
+
+def _row(room: str, user_id: str, profile: Profile) -> Row:
+    """What the user has not chosen has no property."""
+    row: Row = {"PartitionKey": room, "RowKey": user_id, "name": profile.name}
+    chosen = {"status": profile.status or None, "colour": profile.colour}
+    return row | {name: value for name, value in chosen.items() if value is not None}
+
+
+def _parse_profile(row: Row) -> Profile:
+    return Profile(row.get("name", ""), row.get("status", ""), row.get("colour"))
 
 
 @cache

@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
+from realtime.identity.profiles import Profile
 from realtime.messages import RoomUser
 from realtime.names import display_name
 
 
 @dataclass(frozen=True)
 class Roster:
-    """The users in a room, with their number of connections and their names, by user id.
+    """The users in a room with their number of connections, and the profiles of the announced.
 
-    A user who was not announced yet has no name here.
+    Both are by user id. A user who was not announced yet has no profile here.
     """
 
     users: Counter[str]
-    names: Mapping[str, str] = field(default_factory=dict)
+    announced: Mapping[str, Profile] = field(default_factory=dict)
 
     @property
     def crowded(self) -> bool:
@@ -32,7 +33,7 @@ class Roster:
         """One page of users by user id: the first, or the one after an id."""
         users = sorted(user for user in self.users if user > after)
         return [
-            RoomUser(user, self.names.get(user) or display_name(user), self.users[user])
+            _make_user(user, self.announced.get(user), self.users[user])
             for user in users[:MAX_PAGE_CONNECTIONS]
         ]
 
@@ -51,9 +52,15 @@ class FirstPage:
     users: list[RoomUser]
     count: int
 
-    def with_user(self, user_id: str, name: str) -> list[RoomUser]:
-        """The users with the one who has just joined, under this name."""
+    def with_user(self, user_id: str, profile: Profile) -> list[RoomUser]:
+        """The users with the one who has just joined, with this profile."""
         others = [one for one in self.users if one.user_id != user_id]
         connections = next((one.connections for one in self.users if one.user_id == user_id), 1)
-        users = [*others, RoomUser(user_id, name, connections)]
+        users = [*others, _make_user(user_id, profile, connections)]
         return sorted(users, key=lambda one: one.user_id)[:MAX_PAGE_CONNECTIONS]
+
+
+def _make_user(user_id: str, profile: Profile | None, connections: int) -> RoomUser:
+    shown = profile or Profile("")
+    name = shown.name or display_name(user_id)
+    return RoomUser(user_id, name, connections, status=shown.status, colour=shown.colour)

@@ -30,7 +30,7 @@ async def test_a_name_is_changed_without_leaving(enter: Enter) -> None:
     user_id = await ann.user_id()
 
     await ann.page.get_by_role("button", name="ann", exact=True).click()
-    dialog = ann.page.get_by_role("dialog", name="Your name")
+    dialog = ann.page.get_by_role("dialog", name="Your profile")
     await dialog.get_by_label("Your name").fill("\u202e")
     await dialog.get_by_role("button", name="Save").click()
     await expect(dialog.get_by_role("alert")).not_to_be_empty()
@@ -47,6 +47,38 @@ async def test_a_name_is_changed_without_leaving(enter: Enter) -> None:
     await ann.is_live()
     await expect(ann.page.locator("#user")).to_have_text("AAnna 伟")
     assert await ann.user_id() == user_id
+
+
+async def test_others_see_the_status_and_colour_that_a_user_has_chosen(enter: Enter) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await bob.sends("Good morning")
+    await ann.sees("Good morning")
+    avatar = ann.page.locator(".msg .avatar")
+    hue = "node => getComputedStyle(node).getPropertyValue('--hue')"
+
+    await bob.page.get_by_role("button", name="bob", exact=True).click()
+    dialog = bob.page.get_by_role("dialog", name="Your profile")
+    await dialog.get_by_label("Status").fill("On holiday until Monday")
+    await dialog.get_by_role("radio", name="Violet").check()
+    await dialog.get_by_role("button", name="Save").click()
+    await expect(dialog).to_be_hidden()
+
+    await expect(bob.page.locator("#user")).to_contain_text("On holiday until Monday")
+    await expect(ann.page.locator("#users")).to_contain_text("On holiday until Monday")
+    assert await avatar.evaluate(hue) == "300"
+    await ann.page.get_by_title("Profile of bob").click()
+    card = ann.page.locator(".profile-card")
+    await expect(card).to_contain_text("On holiday until Monday")
+    await expect(card).to_contain_text(await bob.user_id())
+    await ann.page.get_by_role("menuitem", name="Message bob").click()
+    await expect(ann.page.locator("#room-topic")).to_have_text("On holiday until Monday")
+
+    # Who is not in the room any more is looked up.
+    await bob.page.close(run_before_unload=True)
+    await ann.page.go_back()
+    await ann.page.reload()
+    await ann.is_live()
+    await expect(avatar).to_have_attribute("style", "--hue: 300;")
 
 
 async def test_a_late_joiner_sees_earlier_messages(enter: Enter) -> None:

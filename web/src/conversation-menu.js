@@ -4,7 +4,7 @@ import { ask } from "./dialogs.js";
 import { byId } from "./dom.js";
 import { texts } from "./texts.js";
 
-const MAX_TITLE_CHARACTERS = 100;
+const MAX_TITLE_CHARACTERS = 80;
 const MAX_TOPIC_CHARACTERS = 500;
 
 export class ConversationMenu {

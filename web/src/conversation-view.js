@@ -1,6 +1,7 @@
 // Shows one conversation: a window of rows over its log, however long the log is.
+import { AuthorProfiles } from "./author-profiles.js";
 import { byId, createElement, createIcon, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
-import { displayName, formatDay, formatFullTime, formatTime } from "./format.js";
+import { colourOf, displayName, formatDay, formatFullTime, formatTime, statusOf } from "./format.js";
 import {
   continuesGroup,
   createDayRow,
@@ -46,9 +47,10 @@ export class ConversationView {
     this.workspace = workspace;
     this.notify = notify;
     this.editPending = editPending;
+    this.authors = new AuthorProfiles(workspace.client);
     this.log = byId("log");
     this.actions = {
-      openDirect: (userId) => workspace.open(`@${userId}`),
+      openCard: (button, userId) => menu.openCard(button, userId),
       unfold: (seq) => this.#unfold(seq),
       react: (seq, emoji, on) => menu.react(seq, emoji, on),
       openMenu: (button, entry) => menu.open(button, entry),
@@ -193,6 +195,7 @@ export class ConversationView {
     const { userId } = client;
     const mentions = entry.mentions ?? [];
     const isFirst = !continuesGroup(above, entry);
+    if (isFirst) this.authors.request(entry.from);
     const look = {
       isOwn: entry.from === userId,
       isFirst,
@@ -201,12 +204,13 @@ export class ConversationView {
       isMention: mentions.includes(userId),
       ownName: mentions.includes(userId) ? displayName(userId) : "",
       mentionedNames: mentions.map(displayName),
+      colour: isFirst ? colourOf(entry.from) : null,
       role: isFirst && current.kind === "room" ? current.roleOf(entry.from) : "member",
       quote: entry.reply_to ? this.#findQuote(entry.reply_to) : null,
     };
     const { quote } = look;
     const answered = quote?.entry ? (quote.entry.version ?? 0) : String(quote?.entry);
-    const states = [look.isFirst, look.isUnfolded, look.isBlocked, look.role, answered, look.mentionedNames];
+    const states = [look.isFirst, look.isUnfolded, look.isBlocked, look.role, look.colour, answered, look.mentionedNames];
     return [
       `${entry.seq} ${entry.version ?? 0} ${states.join(" ")}`,
       () => createMessageRow(entry, look, this.actions),
@@ -278,8 +282,9 @@ export class ConversationView {
     setText(byId("room-title"), name);
     setAttribute(byId("room-title"), "title", name);
     setText(byId("room-people"), describePresence(conversation));
-    setText(byId("room-topic"), conversation.topic ?? "");
-    setAttribute(byId("room-topic"), "title", conversation.topic || null);
+    const topic = conversation.kind === "direct" ? statusOf(conversation.userId) : conversation.topic;
+    setText(byId("room-topic"), topic);
+    setAttribute(byId("room-topic"), "title", topic || null);
     setText(byId("log-top"), describeTop(conversation, name));
     const isEmpty = conversation.error || (conversation.log.isStarted && !conversation.entries.length);
     byId("log-top").classList.toggle("empty", Boolean(isEmpty));

@@ -6,11 +6,12 @@ import { texts } from "./texts.js";
  * @typedef {object} Field
  * @property {string} name
  * @property {string} label
- * @property {"text" | "long" | "choice" | "switch"} type
+ * @property {"text" | "long" | "choice" | "switch" | "colour"} type
  * @property {string|boolean} [value]
  * @property {number} [maxLength]
  * @property {boolean} [isRequired]
- * @property {[value: string, text: string][]} [choices]
+ * @property {string} [placeholder]
+ * @property {[value: string, text: string, hue?: number][]} [choices]
  */
 
 /** @typedef {Record<string, any>} Values by the fields' names */
@@ -63,8 +64,9 @@ export function ask({ title, text, action, fields = [], submit }) {
   if (fields[0]?.type === "text") first.select();
 }
 
-function createControl({ name, type, value, maxLength, isRequired, choices = [] }) {
-  const attributes = { id: `field-${name}`, name, maxlength: maxLength, required: isRequired };
+function createControl({ name, type, value, maxLength, isRequired, placeholder, choices = [] }) {
+  const attributes = { id: `field-${name}`, name, maxlength: maxLength, required: isRequired, placeholder };
+  if (type === "colour") return createColours(name, value, choices);
   if (type === "long") return createElement("textarea", { ...attributes, rows: 3 }, value);
   if (type === "text") return createElement("input", { ...attributes, value, autocomplete: "off" });
   if (type === "switch") return createElement("input", { ...attributes, type: "checkbox", checked: value });
@@ -74,7 +76,22 @@ function createControl({ name, type, value, maxLength, isRequired, choices = [] 
   return createElement("select", attributes, ...options);
 }
 
+/** One radio button a colour. */
+function createColours(name, value, choices) {
+  const options = choices.map(([one, label, hue]) => {
+    const attributes = { type: "radio", name, value: one, checked: one === value, "aria-label": label, title: label };
+    const radio = createElement("input", attributes);
+    radio.style.setProperty("--hue", String(hue));
+    return radio;
+  });
+  return createElement("div", { class: "colours", role: "radiogroup", "aria-labelledby": `label-${name}` }, ...options);
+}
+
 function createLabel({ name, label, type }, control) {
+  if (type === "colour") {
+    const heading = createElement("span", { id: `label-${name}`, class: "field-label" }, label);
+    return createElement("div", { class: "dialog-field" }, heading, control);
+  }
   const attributes = { for: `field-${name}` };
   if (type === "switch") return createElement("label", { ...attributes, class: "check" }, control, label);
   return createElement("div", { class: "dialog-field" }, createElement("label", attributes, label), control);
@@ -85,6 +102,7 @@ function readValues(fields, controls) {
   return Object.fromEntries(
     fields.map(({ name, type }) => {
       const control = controls.get(name);
+      if (type === "colour") return [name, control.querySelector(":checked")?.value ?? ""];
       return [name, type === "switch" ? control.checked : control.value.trim()];
     }),
   );

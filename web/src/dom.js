@@ -81,15 +81,28 @@ export function oncePerFrame(draw) {
   };
 }
 
-/** A user's initial on a colour: always the same hue for the same name. */
-export function createAvatar(name, size = "") {
+/** The server's palette: a number of it is a colour that a user can choose. */
+export const COLOURS = 12;
+
+/** A user's initial on the chosen colour, or on one that is always the same for the same name. */
+export function createAvatar(name, colour, size = "") {
   const initial = [...name][0]?.toUpperCase() ?? "?";
   const avatar = createElement("span", { class: `avatar ${size}`, "aria-hidden": "true" }, initial);
-  let hue = 0;
-  for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
-  avatar.style.setProperty("--hue", String(hue));
+  avatar.style.setProperty("--hue", String(colour === null ? hueOf(name) : hueOfColour(colour)));
   return avatar;
 }
+
+function hueOf(name) {
+  let hue = 0;
+  for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
+  return hue;
+}
+
+export const hueOfColour = (colour) => (colour * 360) / COLOURS;
+
+/** The status text of a user, or nothing. @param {string} status */
+export const createStatus = (status) =>
+  status && createElement("span", { class: "quiet status", dir: "auto", title: status }, status);
 
 /** Text for screen readers only. */
 export const hiddenText = (text) => createElement("span", { class: "visually-hidden" }, text);

@@ -1,15 +1,21 @@
 // Formats names, times and numbers, all in the locale of texts.js.
 import { LOCALE, texts } from "./texts.js";
 
-/** The names that the client has learned, by user id. @type {Map<string, string>} */
+/** What the client has learned of users, by their ids. */
 let names = new Map();
+let profiles = new Map();
 
-/** @param {Map<string, string>} known */
-export const useNames = (known) => void (names = known);
+/** @param {import("townsquare-client").Client} client */
+export const useNames = (client) => void ([names, profiles] = [client.names, client.profiles]);
 
 /** The displayed name of a user: the display name, or the id without its unique suffix. */
 export const displayName = (userId) =>
   names.get(userId) ?? (userId.replace(/[-_][^-_]*$/, "") || userId);
+
+/** The number of the colour that a user has chosen, or null. @returns {number|null} */
+export const colourOf = (userId) => profiles.get(userId)?.colour ?? null;
+
+export const statusOf = (userId) => profiles.get(userId)?.status ?? "";
 
 const dateFormat = (options) => new Intl.DateTimeFormat(LOCALE, options);
 const timeFormat = dateFormat({ hour: "2-digit", minute: "2-digit" });

@@ -4,8 +4,8 @@ import { Client } from "townsquare-client";
 import { Composer } from "./composer.js";
 import { ConversationMenu } from "./conversation-menu.js";
 import { ConversationView } from "./conversation-view.js";
-import { byId, createAvatar, createElement, setAttribute, setChildren, setText } from "./dom.js";
-import { displayName, useNames } from "./format.js";
+import { byId, createAvatar, createElement, createStatus, setAttribute, setChildren, setText } from "./dom.js";
+import { colourOf, displayName, statusOf, useNames } from "./format.js";
 import { Menu } from "./menu.js";
 import { MessageMenu } from "./message-menu.js";
 import { Notifications } from "./notifications.js";
@@ -42,7 +42,7 @@ function startApp(name) {
     streams: isWanted,
     storage: localStorage,
   });
-  useNames(client.names);
+  useNames(client);
   const page = new Page(client);
   client.on("session", ({ userId, session }) => {
     if (signIn.isGuest) writeItem("session", { user_id: userId, session });
@@ -93,6 +93,7 @@ class Page {
     this.view.draw();
     this.composer.draw();
     this.notifications.draw();
+    this.#drawUser();
     const isMuted = muted.has(current.key);
     setAttribute(byId("mute"), "aria-pressed", isMuted);
     byId("mute").title = isMuted ? texts.unmute : texts.mute;
@@ -124,7 +125,7 @@ class Page {
 
   #observeWindow() {
     const { client } = this;
-    byId("user").addEventListener("click", () => editProfile(client, () => this.#drawUser()));
+    byId("user").addEventListener("click", () => editProfile(client));
     byId("mute").addEventListener("click", () =>
       this.workspace.toggleMuted(this.workspace.current.key),
     );
@@ -168,9 +169,12 @@ class Page {
   #drawUser() {
     const { userId } = this.client;
     if (!userId) return;
-    const name = displayName(userId);
-    const label = createElement("span", { class: "label" }, name);
-    setChildren(byId("user"), [createAvatar(name, "small"), label]);
+    const [name, colour, status] = [displayName(userId), colourOf(userId), statusOf(userId)];
+    const look = [name, colour, status].join("/");
+    if (byId("user").dataset.look === look) return;
+    byId("user").dataset.look = look;
+    const label = createElement("span", { class: "label" }, name, createStatus(status));
+    setChildren(byId("user"), [createAvatar(name, colour, "small"), label]);
   }
 
   /** On a phone one part of the page is seen at a time. */

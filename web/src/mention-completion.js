@@ -1,6 +1,6 @@
 // Completes "@na" in the message field with the names of users, and finds whom a text mentions.
 import { byId, createAvatar, createElement, setAttribute, setChildren } from "./dom.js";
-import { displayName } from "./format.js";
+import { colourOf, displayName } from "./format.js";
 import { findMentions } from "./message-text.js";
 
 const MAX_SUGGESTIONS = 6;
@@ -118,7 +118,7 @@ export class MentionCompletion {
     };
     const isUnique = this.#suggestions.filter((other) => other.name === name).length === 1;
     const id = !isUnique && createElement("span", { class: "quiet" }, userId);
-    const option = createElement("li", attributes, createAvatar(name, "small"), name, id);
+    const option = createElement("li", attributes, createAvatar(name, colourOf(userId), "small"), name, id);
     // Before the field loses its focus.
     option.addEventListener("pointerdown", (/** @type {Event} */ event) => {
       event.preventDefault();

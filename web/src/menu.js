@@ -23,12 +23,14 @@ export class Menu {
 
   /**
    * @param {HTMLElement} opener @param {(MenuItem | MenuRow)[]} items
-   * @param {HTMLElement} [origin] what gets the focus afterwards; default: the opener
+   * @param {object} [options]
+   * @param {HTMLElement} [options.origin] what gets the focus afterwards; default: the opener
+   * @param {HTMLElement} [options.header] what is shown above the items
    */
-  open(opener, items, origin = opener) {
+  open(opener, items, { origin = opener, header } = {}) {
     this.#opener = opener;
     this.#origin = origin;
-    setChildren(this.node, items.map((item) => this.#createItem(item)));
+    setChildren(this.node, [header, ...items.map((item) => this.#createItem(item))].filter(Boolean));
     opener.closest("main, nav, aside")?.append(this.node); // a part of the page that is in view
     this.node.showPopover();
     this.#place(opener);

@@ -44,7 +44,13 @@ export class MessageMenu {
       mayDelete && { text: texts.delete, isDangerous: true, act: () => this.#delete(current, seq) },
     ];
     const row = /** @type {HTMLElement} */ (opener.closest(".msg"));
-    this.menu.open(opener, items.filter(Boolean), row);
+    this.menu.open(opener, items.filter(Boolean), { origin: row });
+  }
+
+  /** The profile of an author. @param {HTMLElement} opener @param {string} userId */
+  openCard(opener, userId) {
+    const row = /** @type {HTMLElement} */ (opener.closest(".msg"));
+    this.people.openCard(this.menu, opener, userId, row);
   }
 
   /** @param {number} seq @param {string} emoji @param {boolean} on */

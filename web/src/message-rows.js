@@ -39,6 +39,7 @@ function describeNotice({ event, userId, name, nameBefore }) {
  * @param {string[]} look.mentionedNames
  * @param {"owner" | "moderator" | "member"} look.role of its author
  * @param {Quote|null} look.quote what it answers
+ * @param {number|null} look.colour of its author
  * @param {Record<string, Function>} actions
  */
 export function createMessageRow(entry, look, actions) {
@@ -83,7 +84,7 @@ export function createMessageRow(entry, look, actions) {
       "data-seq": seq,
       tabindex: "-1",
     },
-    isFirst && !isOwn && createAvatar(name),
+    isFirst && !isOwn && createAvatar(name, look.colour),
     bubble,
   );
 }
@@ -107,9 +108,10 @@ export function createDeliveryState({ state, code, reason }, actions) {
 const classes = (...names) => names.filter(Boolean).join(" ");
 
 function createByline(name, { from }, time, { isOwn, role }, actions) {
-  const title = texts.messageUser(name, from);
-  const onclick = () => actions.openDirect(from);
-  const author = createElement("button", { class: "name", title, onclick, tabindex: "-1" }, name);
+  const title = texts.showProfile(name);
+  const attributes = { class: "name", title, "aria-haspopup": "menu", tabindex: "-1" };
+  const author = createElement("button", attributes, name);
+  author.addEventListener("click", () => actions.openCard(author, from));
   const badge = role !== "member" && createRoleBadge(role);
   return createElement("p", { class: "by" }, isOwn ? hiddenText(`${name} `) : author, badge, " ", time);
 }

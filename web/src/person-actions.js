@@ -1,6 +1,8 @@
-// What one can do about another user: write to them, block, mute, remove, change their role.
+// The card of another user, and what one can do: write to them, block, mute, remove, change the role.
 import { ask } from "./dialogs.js";
-import { displayName } from "./format.js";
+import { createAvatar, createElement } from "./dom.js";
+import { colourOf, displayName, statusOf } from "./format.js";
+import { createRoleBadge } from "./message-rows.js";
 import { texts } from "./texts.js";
 
 const MINUTES_OF = { hour: 60, day: 1_440, month: 43_200 };
@@ -12,6 +14,33 @@ export class PersonActions {
   constructor(workspace, notify) {
     this.workspace = workspace;
     this.notify = notify;
+  }
+
+  /**
+   * Opens a menu with what the user shows, and what can be done.
+   * @param {import("./menu.js").Menu} menu @param {HTMLElement} opener @param {string} userId
+   * @param {HTMLElement} [origin] what gets the focus afterwards
+   */
+  openCard(menu, opener, userId, origin = opener) {
+    menu.open(opener, this.items(userId), { origin, header: this.#createCard(userId) });
+  }
+
+  #createCard(userId) {
+    const { client, current } = this.workspace;
+    const [name, status] = [displayName(userId), statusOf(userId)];
+    const role = current.kind === "room" ? current.roleOf(userId) : "member";
+    return createElement(
+      "div",
+      { class: "profile-card" },
+      createAvatar(name, colourOf(userId)),
+      createElement(
+        "p",
+        {},
+        createElement("b", {}, name, " ", role !== "member" && createRoleBadge(role)),
+        status && !client.blockedUsers.has(userId) && createElement("span", { dir: "auto" }, status),
+        createElement("span", { class: "quiet" }, userId),
+      ),
+    );
   }
 
   /**

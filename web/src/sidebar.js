@@ -1,7 +1,7 @@
 // Shows the rooms, the direct conversations and who is online in the room.
 import { LOBBY } from "./address.js";
-import { byId, createAvatar, createElement, createIcon, hiddenText, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
-import { displayName, formatInteger } from "./format.js";
+import { byId, createAvatar, createElement, createIcon, createStatus, hiddenText, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
+import { colourOf, displayName, formatInteger, statusOf } from "./format.js";
 import { Directory, toRoomName } from "./directory.js";
 import { createRoleBadge } from "./message-rows.js";
 import { readItem, writeItem } from "./storage.js";
@@ -83,7 +83,8 @@ export class Sidebar {
       conversation.kind === "direct"
         ? displayName(conversation.userId)
         : conversation.title || conversation.name;
-    const look = [isCurrent, unread, mentions, isMuted, error?.code, name].join("/");
+    const colour = conversation.kind === "direct" ? colourOf(conversation.userId) : null;
+    const look = [isCurrent, unread, mentions, isMuted, error?.code, colour, name].join("/");
     return this.#reuse(`conversation ${key}`, look, () =>
       createElement(
         "li",
@@ -97,7 +98,7 @@ export class Sidebar {
             title: key,
           },
           conversation.kind === "direct"
-            ? createAvatar(name, "small")
+            ? createAvatar(name, colour, "small")
             : createElement("span", { class: "hash", "aria-hidden": "true" }, "#"),
           createElement("span", { class: "label" }, name),
           mentions > 0 &&
@@ -146,7 +147,9 @@ export class Sidebar {
     const name = displayName(userId);
     const role = current.roleOf(userId);
     const isBlocked = client.blockedUsers.has(userId);
-    return this.#reuse(`user ${userId}`, [name, isMe, role, isBlocked].join("/"), () =>
+    const [colour, status] = [colourOf(userId), isBlocked ? "" : statusOf(userId)];
+    const look = [name, isMe, role, isBlocked, colour, status].join("/");
+    return this.#reuse(`user ${userId}`, look, () =>
       createElement(
         "li",
         { class: "person" },
@@ -158,12 +161,13 @@ export class Sidebar {
             title: isMe ? userId : texts.messageUser(name, userId),
             onclick: () => this.workspace.open(`@${userId}`),
           },
-          createAvatar(name, "small"),
+          createAvatar(name, colour, "small"),
           createElement(
             "span",
             { class: "label" },
             name,
             isMe && createElement("span", { class: "quiet" }, texts.you),
+            createStatus(status),
           ),
           isBlocked && createElement("span", { class: "role" }, texts.isBlocked),
           role !== "member" && createRoleBadge(role),
@@ -177,7 +181,7 @@ export class Sidebar {
     const label = texts.personActions(name);
     const attributes = { class: "plain more", "aria-label": label, title: label, "aria-haspopup": "menu" };
     const button = createElement("button", attributes, createIcon("more"));
-    button.addEventListener("click", () => this.menu.open(button, this.people.items(userId)));
+    button.addEventListener("click", () => this.people.openCard(this.menu, button, userId));
     return button;
   }
 

@@ -66,6 +66,8 @@ export class Client extends Emitter {
   names = new Map();
   /** @type {Map<string, string>} */
   #namesBefore = new Map();
+  /** What users show beside their names, by user id. @type {Map<string, {status: string, colour: number|null}>} */
+  profiles = new Map();
   /** The ids of the users whom this user blocks. @type {Set<string>} */
   blockedUsers = new Set();
   /** Requests whose acknowledgement is awaited, with their refusal. @type {Map<string, any>} */
@@ -186,7 +188,7 @@ export class Client extends Emitter {
       if (!room.isNew) room.summarized(summary);
     }
     for (const { user_id: userId, name, ...summary } of direct) {
-      this.learnNames([{ user_id: userId, name }]);
+      this.learnProfiles([{ ...summary, user_id: userId, name }]);
       this.direct(userId).summarized(summary);
     }
   }
@@ -255,7 +257,7 @@ export class Client extends Emitter {
    */
   async profile() {
     const profile = await this.http.get("/api/me");
-    this.learnNames([profile]);
+    this.learnProfiles([profile]);
     this.blockedUsers = new Set(profile.blocked ?? []);
     this.isOperator = profile.operator;
     for (const conversation of this.conversations) conversation.changed();
@@ -264,13 +266,13 @@ export class Client extends Emitter {
 
   /**
    * Changes this user's name, status or colour, without a new connection. The others in the user's
-   * rooms get the new name; the name of messages that are stored stays.
+   * rooms get the change; the name of messages that are stored stays.
    * @param {{name?: string, status?: string, colour?: number}} changes
    * @returns {Promise<Profile>}
    */
   async updateProfile(changes) {
     const profile = await this.http.patch("/api/me", changes);
-    this.learnNames([profile]);
+    this.learnProfiles([profile]);
     this.session = profile.session ?? this.session;
     this.emit("session", { userId: this.userId, session: this.session });
     for (const conversation of this.conversations) conversation.changed();
@@ -289,6 +291,13 @@ export class Client extends Emitter {
       this.#namesBefore.set(userId, this.nameOf(userId));
       this.names.set(userId, name);
     }
+  }
+
+  /** @param {{user_id: string, name?: string, status?: string, colour?: number|null}[]} users */
+  learnProfiles(users) {
+    this.learnNames(users);
+    for (const { user_id: userId, status = "", colour = null } of users)
+      this.profiles.set(userId, { status, colour });
   }
 
   /** The display name that a user had before the present one. @param {string} userId */
@@ -379,6 +388,7 @@ export class Client extends Emitter {
     system: (frame) => this.#inRoom(frame, (room) => room.presenceChanged([frame])),
     presence: (frame) => this.#inRoom(frame, (room) => room.presenceChanged(frame.changes)),
     room: (frame) => this.#inRoom(frame, (room) => room.settingsReceived(frame)),
+    profile: (frame) => this.#inRoom(frame, () => this.learnProfiles([frame])),
     role: (frame) => this.#inRoom(frame, (room) => room.roleReceived(frame)),
     muted: (frame) => this.#inRoom(frame, (room) => room.muteReceived(frame)),
     removed: (frame) => this.#inRoom(frame, (room) => room.removed(frame)),

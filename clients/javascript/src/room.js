@@ -181,9 +181,12 @@ export class Room extends Conversation {
     this.changed();
   }
 
-  /** @param {{user_id: string, name?: string, connections: number, role?: Role}[]} users @param {number} count */
+  /**
+   * @param {{user_id: string, name?: string, connections: number, role?: Role, status?: string, colour?: number}[]} users
+   * @param {number} count
+   */
   setUsers(users, count) {
-    this.client.learnNames(users);
+    this.client.learnProfiles(users);
     for (const { user_id: userId, role } of users) this.#setRole(userId, role ?? "member");
     this.users = new Map(users.map((user) => [user.user_id, user.connections]));
     this.userCount = count;
@@ -257,10 +260,12 @@ export class Room extends Conversation {
     this.requestJoin();
   }
 
-  /** @param {{event: string, user_id: string, name: string}[]} changes who joined, left or has a new name */
+  /** @param {{event: string, user_id: string, name: string, status?: string, colour?: number}[]} changes who joined, left or has a new name */
   presenceChanged(changes) {
-    this.client.learnNames(changes);
-    for (const { event, user_id: userId, name } of changes) {
+    for (const change of changes) {
+      const { event, user_id: userId, name } = change;
+      if (event === "left") this.client.learnNames([change]);
+      else this.client.learnProfiles([change]);
       if (event !== "renamed") this.#userChanged(userId, event);
       // The user's other rooms have the same event: the name may be known already.
       else this.#addNotice({ userId, event, name, nameBefore: this.client.nameBefore(userId) });

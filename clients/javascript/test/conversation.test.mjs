@@ -202,6 +202,27 @@ test("a name is changed on the open connection, and the others get it", async (c
   await assert.rejects(ann.updateProfile({ name: "\u200b" }), { code: "invalid_name" });
 });
 
+test("the status and colour of users come with the roster and when they change", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  await ann.room(name).join();
+  await bob.connected();
+  await bob.updateProfile({ status: "on holiday", colour: 4 });
+  const shown = () => ann.profiles.get(bob.userId);
+
+  await bob.room(name).join();
+  await until(ann, () => shown()?.status === "on holiday");
+  assert.deepEqual(shown(), { status: "on holiday", colour: 4 });
+  assert.deepEqual(bob.profiles.get(ann.userId), { status: "", colour: null });
+
+  await bob.updateProfile({ status: "", colour: 0 });
+  await until(ann, () => shown().colour === 0);
+  assert.deepEqual(shown(), { status: "", colour: 0 });
+  await ann.room(name).loadUsers();
+  assert.deepEqual(shown(), { status: "", colour: 0 });
+});
+
 test("what is unread before the loaded messages is counted by the server", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];

@@ -81,12 +81,14 @@ class ChangeAccepted(Struct, frozen=True):
 
 
 class RoomUser(Struct, frozen=True):
-    """A user who is in a room now."""
+    """A user who is in a room now; `colour` is a number from 0 to 11, None if not chosen."""
 
     user_id: str
     name: str
     connections: int
     role: str = "member"
+    status: str = ""
+    colour: int | None = None
 
 
 class RoomUsersPage(Struct, frozen=True):

@@ -1,7 +1,7 @@
 // Messages that look like markup or like addresses, and how names, times and numbers are written.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findMentions, isOnlyEmoji, parseBlocks, parseSpans } from "../../web/src/message-text.js";
+import { findMentions, isOnlyEmoji, parseBlocks, parseSpans, plainText } from "../../web/src/message-text.js";
 import {
   displayName,
   formatAge,
@@ -166,4 +166,10 @@ test("an address leads to a room, a user or a message, or is not valid", () => {
     assert.equal(read(search).isValid, false, search);
   assert.equal(addressOf("https://a.example/?debug&room=x", "market", 41), "https://a.example/?debug=&room=market&seq=41");
   assert.equal(addressOf("https://a.example/?room=x&seq=3", "lobby"), "https://a.example/");
+});
+
+test("a quote has the text of a message without its formatting, in one line", () => {
+  const content = "**Great** news, `npm ci` works:\n\n```\nif x:\n    go()\n```\n> quoted\n- one\n- *two*\nhttps://a.org/_b_";
+  assert.equal(plainText(content), "Great news, npm ci works: if x: go() quoted one two https://a.org/_b_");
+  assert.equal(plainText("2 * 3 * 4 and snake_case_name"), "2 * 3 * 4 and snake_case_name");
 });

@@ -19,6 +19,9 @@ LONG_ROOM = "market-" + "m" * 53
 WIDTHS = (320, 390, 768, 1100, 1600)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+CUT_OFF = """[...document.querySelectorAll("#messages *")].filter((node) =>
+    node.getClientRects().length && !node.closest(".visually-hidden") && !node.closest(".reply *") &&
+    node.getBoundingClientRect().right > innerWidth).map((node) => node.className)"""
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -30,8 +33,14 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
     await ann.opens_room(LONG_ROOM)
     await post(f"/api/rooms/{LONG_ROOM}/message", {"from": "bob", "content": "W" * 300})
     await ann.sends("https://example.com/" + "a" * 200)
+    await ann.texts.first.hover()
+    await ann.page.locator(".msg .more").first.click()
+    await ann.page.get_by_role("menuitem", name="Reply").click()
+    await ann.sends("An answer")
+    await expect(ann.page.locator(".msg.own .reply")).to_be_visible()
 
     assert await ann.page.evaluate(OVERFLOW) <= 0
+    assert await ann.page.evaluate(CUT_OFF) == []
     send = ann.page.get_by_role("button", name="Send")
     await expect(send).to_be_in_viewport(ratio=1)
     await expect(ann.page.locator("#state")).to_be_in_viewport(ratio=1)

@@ -126,6 +126,7 @@ async def test_a_stream_that_was_never_read_shows_why(browser: Browser, limited:
         "Unavailable: Open-Meteo cannot be reached", timeout=30_000
     )
     await expect(weather.locator(".city")).to_have_count(0)
+    await expect(weather.locator(".age")).to_have_text("")
     await ann.screenshot("unavailable-stream")
     await context.close()
 

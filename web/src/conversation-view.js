@@ -285,7 +285,8 @@ export class ConversationView {
     const topic = conversation.kind === "direct" ? statusOf(conversation.userId) : conversation.topic;
     setText(byId("room-topic"), topic);
     setAttribute(byId("room-topic"), "title", topic || null);
-    setText(byId("log-top"), describeTop(conversation, name));
+    const [start] = this.#range(conversation.entries);
+    setText(byId("log-top"), start ? "" : describeTop(conversation, name));
     const isEmpty = conversation.error || (conversation.log.isStarted && !conversation.entries.length);
     byId("log-top").classList.toggle("empty", Boolean(isEmpty));
     byId("newest").hidden = this.#isFollowing;

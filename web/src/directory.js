@@ -7,6 +7,7 @@ export class Directory {
   #rooms = [];
   /** @type {string|undefined} */
   #next = undefined;
+  #isLoaded = false;
 
   /** @param {import("./workspace.js").Workspace} workspace */
   constructor(workspace) {
@@ -14,7 +15,7 @@ export class Directory {
   }
 
   async open() {
-    [this.#rooms, this.#next] = [[], undefined];
+    [this.#rooms, this.#next, this.#isLoaded] = [[], undefined, false];
     this.#create();
     document.body.append(this.dialog);
     this.dialog.showModal();
@@ -66,6 +67,7 @@ export class Directory {
       const page = await this.workspace.client.directory({ after: this.#next });
       this.#rooms.push(...page.rooms);
       this.#next = page.next;
+      this.#isLoaded = true;
       this.#draw();
     } catch (error) {
       setText(this.status, "");
@@ -79,8 +81,8 @@ export class Directory {
       [room, title, topic].some((text) => text.toLowerCase().includes(wanted)),
     );
     setChildren(this.list, found.map((room) => this.#createItem(room)));
-    if (this.#rooms.length || this.list.isConnected)
-      setText(this.status, found.length ? "" : texts.directoryEmpty);
+    if (this.#isLoaded)
+      setText(this.status, found.length ? "" : wanted ? texts.directoryNoMatch : texts.directoryEmpty);
     this.more.hidden = this.#next === undefined;
     const name = toRoomName(this.input.value);
     this.create.hidden = !name || this.#rooms.some(({ room }) => room === name.toLowerCase());

@@ -1,5 +1,6 @@
 // A menu at a button: by mouse, touch and keyboard.
-import { byId, createElement, setChildren } from "./dom.js";
+import { byId, createElement, setAttribute, setChildren } from "./dom.js";
+import { texts } from "./texts.js";
 
 /**
  * @typedef {{text: string, act: () => void, isDangerous?: boolean}} MenuItem
@@ -25,11 +26,14 @@ export class Menu {
    * @param {HTMLElement} opener @param {(MenuItem | MenuRow)[]} items
    * @param {object} [options]
    * @param {HTMLElement} [options.origin] what gets the focus afterwards; default: the opener
-   * @param {HTMLElement} [options.header] what is shown above the items
+   * @param {HTMLElement} [options.header] what is shown above the items; it has an id
+   * @param {string} [options.label] for screen readers
    */
-  open(opener, items, { origin = opener, header } = {}) {
+  open(opener, items, { origin = opener, header, label = texts.actions } = {}) {
     this.#opener = opener;
     this.#origin = origin;
+    setAttribute(this.node, "aria-label", label);
+    setAttribute(this.node, "aria-describedby", header?.id ?? null);
     setChildren(this.node, [header, ...items.map((item) => this.#createItem(item))].filter(Boolean));
     opener.closest("main, nav, aside")?.append(this.node); // a part of the page that is in view
     this.node.showPopover();
@@ -62,12 +66,12 @@ export class Menu {
     );
   }
 
-  /** Below the button, or above it where there is no room; always inside of the window. */
+  /** Below the button, or above it where there is no room; to its right; always inside of the window. */
   #place(opener) {
     const button = opener.getBoundingClientRect();
     const { width, height } = this.node.getBoundingClientRect();
     const top = button.bottom + height > innerHeight ? button.top - height : button.bottom;
-    const left = Math.min(button.right - width, innerWidth - width - MARGIN_PX);
+    const left = Math.min(button.left, innerWidth - width - MARGIN_PX);
     this.node.style.top = `${Math.max(MARGIN_PX, Math.min(top, innerHeight - height - MARGIN_PX))}px`;
     this.node.style.left = `${Math.max(MARGIN_PX, left)}px`;
   }

@@ -1,7 +1,7 @@
 // How one row of a conversation looks: a message, a pending one, a day, joins and leaves.
 import { createAvatar, createElement, createIcon, hiddenText } from "./dom.js";
 import { displayName, formatFullTime, formatTime } from "./format.js";
-import { createTextNodes, isOnlyEmoji } from "./message-text.js";
+import { createTextNodes, isOnlyEmoji, plainText } from "./message-text.js";
 import { texts } from "./texts.js";
 
 const GROUP_WITHIN_MS = 5 * 60_000;
@@ -152,7 +152,7 @@ function createQuote({ seq, entry, name }, actions) {
 }
 
 /** The beginning of a text, in one line. */
-export const shorten = (content) => content.slice(0, QUOTE_CHARACTERS).replace(/\s+/g, " ").trim();
+export const shorten = (content) => plainText(content).slice(0, QUOTE_CHARACTERS);
 
 /** A message of a blocked user. */
 function createBlockedRow({ seq }, { isFirst }, actions) {

@@ -33,6 +33,17 @@ export function createTextNodes(content, names = [], ownName = "") {
   return parseBlocks(content, names).map((block) => createBlock(block, ownName.toLowerCase()));
 }
 
+/** The text of a message without its formatting, in one line. @param {string} content */
+export function plainText(content) {
+  const textOf = (spans) =>
+    spans.map(({ text, children }) => (children ? textOf(children) : text)).join("");
+  return parseBlocks(content)
+    .map(({ text, spans, items }) => text ?? (items ?? [spans]).map(textOf).join(" "))
+    .join(" ")
+    .replace(/\s+/g, " ")
+    .trim();
+}
+
 /**
  * The blocks of a message, from top to bottom.
  * @param {string} content @param {string[]} [names] of the mentioned users

@@ -2,6 +2,7 @@
 import { byId } from "./dom.js";
 import { displayName } from "./format.js";
 import { nameOf } from "./conversation-view.js";
+import { plainText } from "./message-text.js";
 import { formatUnread } from "./sidebar.js";
 import { readItem, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
@@ -64,7 +65,7 @@ export class Notifications {
     if (globalThis.Notification?.permission !== "granted") return;
     const room = conversation.kind === "room" ? nameOf(conversation) : "";
     const notification = new Notification(texts.notificationTitle(displayName(from), room), {
-      body: content.slice(0, MAX_TEXT_LENGTH),
+      body: plainText(content).slice(0, MAX_TEXT_LENGTH),
       tag: conversation.key,
       icon: this.#iconHref,
     });
@@ -81,7 +82,7 @@ export class Notifications {
     const room = conversation === this.workspace.current ? "" : nameOf(conversation);
     byId("announcements").textContent =
       entries.length === 1
-        ? texts.announcement(displayName(from), room, content.slice(0, MAX_TEXT_LENGTH))
+        ? texts.announcement(displayName(from), room, plainText(content).slice(0, MAX_TEXT_LENGTH))
         : texts.announcementMany(entries.length, room);
   }
 }

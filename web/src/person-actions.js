@@ -22,7 +22,11 @@ export class PersonActions {
    * @param {HTMLElement} [origin] what gets the focus afterwards
    */
   openCard(menu, opener, userId, origin = opener) {
-    menu.open(opener, this.items(userId), { origin, header: this.#createCard(userId) });
+    menu.open(opener, this.items(userId), {
+      origin,
+      header: this.#createCard(userId),
+      label: texts.showProfile(displayName(userId)),
+    });
   }
 
   #createCard(userId) {
@@ -31,10 +35,10 @@ export class PersonActions {
     const role = current.kind === "room" ? current.roleOf(userId) : "member";
     return createElement(
       "div",
-      { class: "profile-card" },
+      { class: "profile-card", id: "profile-card", role: "none" },
       createAvatar(name, colourOf(userId)),
       createElement(
-        "p",
+        "span",
         {},
         createElement("b", {}, name, " ", role !== "member" && createRoleBadge(role)),
         status && !client.blockedUsers.has(userId) && createElement("span", { dir: "auto" }, status),

@@ -148,9 +148,10 @@ class StreamCard {
   drawAge() {
     const { stream } = this;
     const age = formatAge(stream.ageSeconds);
-    const look = !stream.isSubscribed ? "off" : !stream.frame ? "none" : stream.isStale ? "stale" : "fresh";
+    const isKnown = stream.frame && hasValues(stream.frame);
+    const look = !stream.isSubscribed ? "off" : !isKnown ? "none" : stream.isStale ? "stale" : "fresh";
     this.root.dataset.look = look;
-    if (look === "off") setText(this.age, stream.frame ? texts.pausedSince(age) : texts.paused);
+    if (look === "off") setText(this.age, isKnown ? texts.pausedSince(age) : texts.paused);
     else setText(this.age, look === "none" ? "" : look === "stale" ? texts.staleSince(age) : age);
     setAttribute(this.age, "title", (look === "stale" && stream.status?.problem) || null);
   }

@@ -20,7 +20,7 @@ WIDTHS = (320, 390, 768, 1100, 1600)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 CUT_OFF = """[...document.querySelectorAll("#messages *")].filter((node) =>
-    node.getClientRects().length && !node.closest(".visually-hidden") && !node.closest(".reply *") &&
+    node.getClientRects().length && !node.closest(".visually-hidden") &&
     node.getBoundingClientRect().right > innerWidth).map((node) => node.className)"""
 
 

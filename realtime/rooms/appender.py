@@ -14,12 +14,12 @@ from functools import cache
 
 from cachetools import LRUCache
 
-from realtime.rooms.commit_parts import id_conflict
 from realtime.rooms.committer import Committer, Runtime
 from realtime.rooms.contention import Contention
 from realtime.rooms.draft_queue import Problem, QueuedDraft, Stored, UnconfirmedError
 from realtime.rooms.drafts import Draft, digest_of
 from realtime.rooms.log import LogStore, logs
+from realtime.rooms.outcomes import id_conflict
 from realtime.rooms.publisher import LogPublisher, log_publisher
 from realtime.rooms.writer import LogWriter
 

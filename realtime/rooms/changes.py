@@ -37,12 +37,10 @@ from realtime.rooms.log_rows import (
     reaction_key,
 )
 from realtime.rooms.mention_rows import write_mentions
+from realtime.rooms.outcomes import Outcome, access_changed, edit_conflict, unknown_message
 
 MAX_REACTION_KINDS = 20
 """Different emojis that one message may have as reactions."""
-
-Outcome = int | ApiError
-"""The seq of a draft's entry, 0 for a change without effect, or why it was rejected."""
 
 Reaction = tuple[int, str, str]
 """The seq of a message, a user id and an emoji."""
@@ -50,17 +48,27 @@ Reaction = tuple[int, str, str]
 
 @dataclass
 class State:
-    """What a commit has read: the messages that drafts refer to, and the reactions that exist."""
+    """What a commit knows: the messages that drafts refer to, and the reactions that exist.
+
+    `unverified` are messages that were cached and may be outdated.
+    """
 
     messages: dict[int, StoredMessage] = field(default_factory=dict)
     reactions: set[Reaction] = field(default_factory=set)
+    unverified: set[int] = field(default_factory=set)
 
 
 @dataclass
 class Plan:
-    """What a commit writes beside the head: entries in order, row operations, and the outcomes."""
+    """What a commit writes beside the head: entries in order, row operations, and the outcomes.
+
+    `messages` are the new and the changed messages with the etags that they had, `reactions` those
+    that are added (True) or removed.
+    """
 
     head: Head
+    messages: dict[int, StoredMessage] = field(default_factory=dict)
+    reactions: dict[Reaction, bool] = field(default_factory=dict)
     entries: list[Entry | Change] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     outcomes: dict[Draft, Outcome] = field(default_factory=dict)
@@ -83,23 +91,34 @@ def plan_commit(
             plan.outcomes[draft] = step.apply(draft)
         except ApiError as error:
             plan.outcomes[draft] = error
-    plan.operations += _state_operations(name, before, state)
+    changed = {seq: one for seq, one in state.messages.items() if one is not before.messages[seq]}
+    plan.messages |= changed
+    plan.reactions |= dict.fromkeys(state.reactions - before.reactions, True)
+    plan.reactions |= dict.fromkeys(before.reactions - state.reactions, False)
+    plan.operations += _state_operations(name, plan.reactions, before.messages, changed)
     return plan
 
 
-def _state_operations(name: str, before: State, after: State) -> Iterator[Operation]:
-    """The writes of changed messages and reactions: one for each row, as a transaction demands."""
-    for seq, message in after.messages.items():
-        if message is not before.messages[seq]:
-            row = encode_message(name, message.epoch, message.entry, message.ordinal)
-            yield Replace(row, message.etag)
-            added = set(message.entry.mentions) - set(before.messages[seq].entry.mentions)
-            yield from write_mentions(name, message.epoch, message.entry, added)
-    for seq, user_id, emoji in after.reactions - before.reactions:
-        epoch = after.messages[seq].epoch
-        yield Replace(encode_reaction(name, epoch, seq, user_id, emoji))
-    for seq, user_id, emoji in before.reactions - after.reactions:
-        yield Delete(name, reaction_key(seq, user_id, emoji))
+def _state_operations(
+    name: str,
+    reactions: Mapping[Reaction, bool],
+    before: Mapping[int, StoredMessage],
+    changed: Mapping[int, StoredMessage],
+) -> Iterator[Operation]:
+    """The writes of changed messages and reactions: one for each row, as a transaction demands.
+
+    The messages come first: their etags guard the rows of the reactions too.
+    """
+    for seq, message in changed.items():
+        row = encode_message(name, message.epoch, message.entry, message.ordinal)
+        yield Replace(row, message.etag)
+        added = set(message.entry.mentions) - set(before[seq].entry.mentions)
+        yield from write_mentions(name, message.epoch, message.entry, added)
+    for (seq, user_id, emoji), is_added in reactions.items():
+        if is_added:
+            yield Replace(encode_reaction(name, changed[seq].epoch, seq, user_id, emoji))
+        else:
+            yield Delete(name, reaction_key(seq, user_id, emoji))
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,7 @@ class _Step:
         entry = make_entry(draft, self._next_seq(), self.timestamp)
         self.plan.head = replace_field(self.plan.head, messages=ordinal)
         epoch = self.plan.head.epoch
+        self.plan.messages[entry.seq] = StoredMessage(entry, ordinal, epoch, "")
         self.plan.operations += write_mentions(self.name, epoch, entry, entry.mentions)
         return self._add(draft, entry, encode_message(self.name, epoch, entry, ordinal))
 
@@ -245,39 +265,6 @@ def _seconds_between(earlier: str, later: str) -> float:
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
 
 
-# --- errors -----------------------------------------------------------------------------------
-
-
-def unknown_message() -> ApiError:
-    return ApiError("unknown_message", "There is no such message in this conversation.")
-
-
-def access_changed() -> ApiError:
-    return ApiError(
-        "access_changed", "The access rules of the room have just changed.", retry_after_ms=500
-    )
-
-
 def next_access(version: str, change_id: str) -> str:
     """A version that the log has never had, also if a change is applied twice."""
     return hashlib.sha256(f"{version}:{change_id}".encode()).hexdigest()[:12]
-
-
-def edit_conflict(revision: int) -> ApiError:
-    return ApiError(
-        "conflict", f"The message has been edited; its revision is {revision}.", revision=revision
-    )
-
-
-def encode_outcome(outcome: Outcome) -> int | str:
-    """An outcome as the head stores it for the owner of a queue row."""
-    if isinstance(outcome, int):
-        return outcome
-    return f"{outcome.code}:{outcome.revision or 0}:{outcome.message}"
-
-
-def parse_outcome(outcome: int | str) -> Outcome:
-    if isinstance(outcome, int):
-        return outcome
-    code, revision, message = outcome.split(":", 2)
-    return ApiError(code, message, revision=int(revision) or None)

@@ -3,11 +3,10 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from realtime.errors import ApiError
 from realtime.messages import format_timestamp
-from realtime.rooms.changes import Outcome, encode_outcome
 from realtime.rooms.drafts import Draft, digest_of
 from realtime.rooms.log_rows import QUEUE_PREFIX, Head, Outcomes, QueueRow
+from realtime.rooms.outcomes import Outcome, encode_outcome, id_conflict
 
 MAX_TAKEN_ROWS = 32
 """Queue rows whose outcomes the head keeps: those of several commits."""
@@ -78,7 +77,3 @@ def next_timestamp(now: datetime, previous: str) -> str:
     if previous and format_timestamp(now) < previous <= format_timestamp(now + MAX_CLOCK_SKEW):
         return previous
     return format_timestamp(now)
-
-
-def id_conflict() -> ApiError:
-    return ApiError("id_conflict", "This id was used for another message.")

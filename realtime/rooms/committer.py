@@ -8,12 +8,12 @@ from datetime import datetime
 
 from realtime.azure import telemetry
 from realtime.messages import Change, Entry
-from realtime.rooms.changes import Outcome
 from realtime.rooms.contention import Contention
 from realtime.rooms.draft_queue import DraftQueue, QueuedDraft
 from realtime.rooms.history import read_entries
 from realtime.rooms.log import Commit, LogStore
 from realtime.rooms.log_rows import Head, QueueRow
+from realtime.rooms.outcomes import Outcome
 from realtime.rooms.publisher import LogPublisher
 
 PUBLISH_TIMEOUT_SECONDS = 10.0

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from realtime.azure import telemetry
 from realtime.errors import ApiError
-from realtime.rooms.changes import Outcome
 from realtime.rooms.drafts import (
     AccessDraft,
+    DeleteDraft,
     Draft,
     EditDraft,
-    MessageDraft,
     ReactionDraft,
     size_of,
 )
+from realtime.rooms.outcomes import Outcome
 
 if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
@@ -147,20 +147,20 @@ class Budget:
     operations: int = MAX_COMMIT_OPERATIONS - 1  # one is the head
     entries: int = MAX_COMMIT_ENTRIES
     size: int = MAX_COMMIT_BYTES
+    targets: set[int] = field(default_factory=set)
 
     def accept(self, draft: Draft) -> bool:
         """Whether a draft fits; then its part is deducted."""
-        operations, size = _operations_of(draft), size_of(draft)
-        if operations > self.operations or size > self.size or not self.entries:
-            return False
-        self.operations -= operations
-        self.size -= size
-        self.entries -= 1
-        return True
+        return self._accept([draft], 0)
 
     def accept_row(self, drafts: Sequence[Draft]) -> bool:
         """Whether all drafts of a queue row and its deletion fit."""
-        operations = 1 + sum(map(_operations_of, drafts))
+        return self._accept(drafts, 1)
+
+    def _accept(self, drafts: Sequence[Draft], deletions: int) -> bool:
+        # The row of a message is written once, however many drafts change the message.
+        targets = {one.target for one in drafts if isinstance(one, _CHANGES)} - self.targets
+        operations = deletions + len(targets) + sum(map(_operations_of, drafts))
         size = sum(map(size_of, drafts))
         too_large = operations > self.operations or size > self.size
         if too_large or len(drafts) > self.entries:
@@ -168,15 +168,18 @@ class Budget:
         self.operations -= operations
         self.size -= size
         self.entries -= len(drafts)
+        self.targets |= targets
         return True
 
 
+_CHANGES = (EditDraft, DeleteDraft, ReactionDraft)
+
+
 def _operations_of(draft: Draft) -> int:
-    """Rows that a draft writes at most: its entry, its id, its target, its reaction or mentions."""
+    """Rows that a draft writes at most beside its target: its entry, its id, its reaction or
+    mentions."""
     if isinstance(draft, AccessDraft):
         return 0
-    if isinstance(draft, MessageDraft):
-        return 2 + len(draft.mentions)
     if isinstance(draft, ReactionDraft):
-        return 4
-    return 3 + (len(draft.mentions) if isinstance(draft, EditDraft) else 0)
+        return 3
+    return 2 + (0 if isinstance(draft, DeleteDraft) else len(draft.mentions))

@@ -5,10 +5,10 @@ import secrets
 import time
 
 from realtime.rooms import contention as protocol
-from realtime.rooms.changes import parse_outcome
 from realtime.rooms.committer import Committer, OutstandingRow
 from realtime.rooms.draft_queue import Budget, QueuedDraft
 from realtime.rooms.log_rows import QUEUE_PREFIX, Head, QueueRow
+from realtime.rooms.outcomes import parse_outcome
 
 
 class Follower:

@@ -5,24 +5,22 @@ change. It writes all or none, so seq has no gaps, two instances cannot assign t
 no draft is stored twice. `log_rows` describes the rows.
 """
 
-import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from typing import Any
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
-from realtime.azure.tables import Row, Table, Tables, tables
-from realtime.azure.transactions import MAX_OPERATIONS
+from realtime.azure.tables import Tables, tables
 from realtime.concurrency import gather_limited
+from realtime.errors import ApiError
 from realtime.messages import Change, Entry
-from realtime.rooms.changes import Outcome, Plan, plan_commit
+from realtime.rooms.changes import Plan, plan_commit
 from realtime.rooms.commit_parts import (
     complete_outcomes,
     merge_taken,
@@ -30,8 +28,8 @@ from realtime.rooms.commit_parts import (
     next_timestamp,
     remove_repetitions,
 )
-from realtime.rooms.commit_state import read_outcomes, read_state
-from realtime.rooms.drafts import Draft
+from realtime.rooms.commit_state import StateReader, read_outcomes
+from realtime.rooms.drafts import Draft, target_of
 from realtime.rooms.head_cache import HeadCache, Seen
 from realtime.rooms.log_index import LogIndex
 from realtime.rooms.log_rows import (
@@ -45,6 +43,8 @@ from realtime.rooms.log_rows import (
     parse_head,
     parse_queue_row,
 )
+from realtime.rooms.log_table import LogTable
+from realtime.rooms.outcomes import Outcome
 from realtime.settings import settings
 
 DAY_SECONDS = 86_400.0
@@ -65,19 +65,17 @@ class Commit:
     outcomes: dict[Draft, Outcome]
 
 
-class LogStore:
+class LogStore(LogTable):
     """All logs. There is one in a process, since it caches the heads."""
 
     def __init__(self, tables: Tables, *, edit_seconds: float = DAY_SECONDS) -> None:
-        self._tables = tables
+        super().__init__(tables)
         self._edit_seconds = edit_seconds
         self._heads = HeadCache()
+        self._states = StateReader(self)
         self.index = LogIndex(tables)
         self.instance = secrets.token_hex(4)
         """Identifies this process as the writer of a head."""
-
-    def _table(self) -> Table:
-        return self._tables.open("history")
 
     # --- the head ---------------------------------------------------------------------------
 
@@ -176,9 +174,11 @@ class LogStore:
         everything = [*drafts, *(draft for row in queue for draft in row.drafts)]
         unique, outcomes = remove_repetitions(everything)
         stored: dict[Draft, Outcome] = {}
+        cached = True
         await self.index.add(name, everything, is_new=not head.etag)
         while True:
-            plan = await self._plan(name, head, [d for d in unique if d not in outcomes], now)
+            remaining = [draft for draft in unique if draft not in outcomes]
+            plan = await self._plan(name, head, remaining, now, cached=cached)
             new_head = replace(
                 plan.head,
                 writer=self.instance,
@@ -187,24 +187,51 @@ class LogStore:
                 published=next_published(head, plan.head, published),
             )
             if not plan.entries and not queue and plan.head.access == head.access:
+                await self._check_refusals(name, head, plan)
                 return Commit(head, [], complete_outcomes(everything, outcomes | plan.outcomes))
             try:
-                etag = await self._submit(name, new_head, plan, queue)
+                etag, *etags = await self._submit(name, new_head, plan, queue)
             except _AlreadyStoredError:
                 outcomes |= (stored := await self.find_stored(name, unique))
                 continue
+            except _OutdatedStateError:
+                if not cached:
+                    raise ConflictError from None
+                cached = False
+                continue
             new_head = replace(new_head, etag=etag)
             self._heads.put(name, new_head)
+            self._states.note_commit(name, plan, etags)
             outcomes = complete_outcomes(everything, outcomes | plan.outcomes)
             return Commit(new_head, plan.entries, outcomes)
 
-    async def _plan(self, name: str, head: Head, drafts: Sequence[Draft], now: datetime) -> Plan:
+    async def _plan(
+        self, name: str, head: Head, drafts: Sequence[Draft], now: datetime, *, cached: bool
+    ) -> Plan:
+        """The plan for drafts. What has no effect or is refused is so by what was just read."""
         timestamp = next_timestamp(now, head.timestamp)
-        state = await read_state(self.find_row, name, head, drafts)
+        state = await self._states.read(name, head, drafts, cached=cached)
         started = replace(head, epoch=head.epoch or secrets.token_hex(4))
-        return plan_commit(name, started, drafts, state, timestamp, self._edit_seconds)
+        plan = plan_commit(name, started, drafts, state, timestamp, self._edit_seconds)
+        unwritten = {
+            target_of(one)
+            for one, outcome in plan.outcomes.items()
+            if outcome == 0 or isinstance(outcome, ApiError)
+        }
+        if unwritten & state.unverified:
+            return await self._plan(name, head, drafts, now, cached=False)
+        return plan
 
-    async def _submit(self, name: str, head: Head, plan: Plan, queue: Sequence[QueueRow]) -> str:
+    async def _check_refusals(self, name: str, head: Head, plan: Plan) -> None:
+        """Raises ConflictError if drafts were refused by a head that is not the present one."""
+        is_refused = any(isinstance(one, ApiError) for one in plan.outcomes.values())
+        if is_refused and (await self.read_head(name)).etag != head.etag:
+            raise ConflictError
+
+    async def _submit(
+        self, name: str, head: Head, plan: Plan, queue: Sequence[QueueRow]
+    ) -> list[str]:
+        """The etag of each operation."""
         row = encode_head(name, head)
         operations: list[Operation] = [
             Replace(row, head.etag) if head.etag else Insert(row),
@@ -212,24 +239,19 @@ class LogStore:
             *(Delete(name, one.key) for one in queue),
         ]
         try:
-            return (await self._table().submit(operations))[0]
+            return await self._table().submit(operations)
         except TableTransactionError as error:
             self._heads.drop(name)
             if error.status_code == 409 and error.index:
                 raise _AlreadyStoredError from None
+            if error.status_code in {404, 412} and 0 < (error.index or 0) <= len(plan.operations):
+                raise _OutdatedStateError from None
             if error.status_code in {404, 409, 412}:
                 raise ConflictError from None
             raise
         except BaseException:
             self._heads.drop(name)
             raise
-
-    async def find_row(self, name: str, key: str) -> Row | None:
-        try:
-            row: Row = await self._table().get_entity(name, key)
-        except ResourceNotFoundError:
-            return None
-        return row
 
     async def find_stored(self, name: str, drafts: Sequence[Draft]) -> dict[Draft, Outcome]:
         """The outcomes of those drafts that are stored already, by any instance."""
@@ -238,46 +260,17 @@ class LogStore:
         )
         # The head is read after the rows: it is not older than any of them.
         head = await self.read_head(name)
-        found, outdated = await read_outcomes(self.find_row, name, head, drafts, rows)
+        found, outdated = await read_outcomes(self, name, head, drafts, rows)
         await gather_limited(self._table().delete_entity(name, key) for key in outdated)
         return found
-
-    async def scan_names(self) -> AsyncIterator[str]:
-        """The names of all logs that have a head. Reads the whole table."""
-        heads = self._table().query_entities("RowKey eq 'head'", select=["PartitionKey"])
-        async for row in heads:
-            yield row["PartitionKey"]
-
-    # --- rows -------------------------------------------------------------------------------
-
-    async def query_rows(
-        self, name: str, low: str, high: str, **options: Any
-    ) -> AsyncIterator[Row]:
-        """The rows with keys from `low` up to but not including `high`, in their order."""
-        rows = self._table().query_entities(
-            "PartitionKey eq @log and RowKey ge @low and RowKey lt @high",
-            parameters={"log": name, "low": low, "high": high},
-            **options,
-        )
-        async for row in rows:
-            yield row
-
-    async def delete_rows(self, name: str, keys: Sequence[str]) -> None:
-        """Delete rows; those that do not exist are passed over."""
-        for start in range(0, len(keys), MAX_OPERATIONS):
-            some = keys[start : start + MAX_OPERATIONS]
-            try:
-                await self._table().submit([Delete(name, key) for key in some])
-            except TableTransactionError:  # A row is missing: an earlier run was interrupted.
-                await asyncio.gather(*(self._table().delete_entity(name, key) for key in some))
-
-    async def replace_row(self, row: Row, etag: str) -> None:
-        """Replace a row that has this etag. Raises TableTransactionError."""
-        await self._table().submit([Replace(row, etag)])
 
 
 class _AlreadyStoredError(Exception):
     """The id of at least one draft is stored."""
+
+
+class _OutdatedStateError(Exception):
+    """A message has changed since its state was cached or read."""
 
 
 @cache

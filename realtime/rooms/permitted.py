@@ -7,10 +7,10 @@ import msgspec
 from realtime.errors import ApiError
 from realtime.rooms.access import room_access
 from realtime.rooms.appender import appender
-from realtime.rooms.changes import access_changed
 from realtime.rooms.draft_queue import Stored
 from realtime.rooms.drafts import DeleteDraft, Draft
 from realtime.rooms.history import history
+from realtime.rooms.outcomes import access_changed
 
 MAX_ACCESS_CHECKS = 4
 """How often a draft is checked again because the access rules have changed before its commit."""

@@ -2,9 +2,9 @@
 
 from realtime.errors import ApiError
 from realtime.messages import Entry
-from realtime.rooms.changes import unknown_message
 from realtime.rooms.history import history
 from realtime.rooms.log import logs
+from realtime.rooms.outcomes import unknown_message
 
 
 async def find_reported(log: str, seq: int, reporter: str) -> tuple[str, Entry]:

@@ -41,7 +41,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
 
 // The app creates a missing table at its first use; created here, no request waits for that.
 resource table 'Microsoft.Storage/storageAccounts/tableServices/tables@2025-06-01' = [
-  for tableName in ['audit', 'authors', 'bans', 'blocks', 'deletions', 'history', 'logs', 'memberships', 'names', 'presence', 'profiles', 'reports', 'revocations', 'rooms', 'streams', 'subscriptions']: {
+  for tableName in ['audit', 'authors', 'bans', 'blocks', 'deletions', 'history', 'logs', 'memberships', 'names', 'presence', 'profiles', 'reports', 'revocations', 'rooms', 'streams', 'subscriptions', 'versions']: {
     parent: account::tables
     name: tableName
   }

@@ -59,11 +59,8 @@ class SharedCalls(Generic[K, T]):
 
     async def run(self, key: K, make_call: Callable[[], Awaitable[T]]) -> T:
         """The result of a call; all callers with one key have to pass an equal call."""
-        if key not in self._running:
-            self._running[key] = asyncio.create_task(self._run(key, make_call, None))
-            return await asyncio.shield(self._running[key])
         if key not in self._next:
-            following = self._run(key, make_call, self._running[key])
+            following = self._run(key, make_call, self._running.get(key))
             self._next[key] = asyncio.create_task(following)
         return await asyncio.shield(self._next[key])
 
@@ -72,7 +69,7 @@ class SharedCalls(Generic[K, T]):
     ) -> T:
         if previous is not None:
             await asyncio.wait([previous])
-            self._running[key] = self._next.pop(key)
+        self._running[key] = self._next.pop(key)  # further callers share the call after this one
         try:
             return await make_call()
         finally:

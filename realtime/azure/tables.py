@@ -35,6 +35,7 @@ TABLE_NAMES = (
     "rooms",
     "streams",
     "subscriptions",
+    "versions",
 )
 """The tables of the app. infra/storage.bicep creates them; elsewhere they are created here."""
 

@@ -17,6 +17,7 @@ from cachetools import TTLCache
 from realtime.azure.operations import Insert
 from realtime.azure.tables import Row, Table, Tables, tables
 from realtime.errors import ApiError
+from realtime.identity.refusal_version import AbsentRows, RefusalVersion, refusal_version
 from realtime.messages import format_timestamp
 from realtime.names import DELETED_USER
 
@@ -42,8 +43,16 @@ class Deletion:
 class Deletions:
     """The deletions of all users."""
 
-    def __init__(self, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        version: RefusalVersion | None = None,
+    ) -> None:
         self._tables = tables
+        self._version = version or RefusalVersion(tables)
+        self._absent = AbsentRows[str](self._version, clock=clock)
         self._present: TTLCache[str, bool] = TTLCache(
             MAX_CACHED_USERS, DELETION_CACHE_SECONDS, timer=clock
         )
@@ -57,11 +66,16 @@ class Deletions:
             await self.check_now(user_id)
 
     async def check_now(self, user_id: str) -> None:
-        """The same without the cache."""
-        if user_id == DELETED_USER or await self._find_row(f"deleted:{user_id}"):
+        """The same by the table as it is now."""
+        if user_id == DELETED_USER or await self._absent.exists(
+            user_id, lambda: self._is_deleted(user_id)
+        ):
             self._present.pop(user_id, None)
             raise ApiError("user_deleted", "This user is deleted.")
         self._present[user_id] = True
+
+    async def _is_deleted(self, user_id: str) -> bool:
+        return await self._find_row(f"deleted:{user_id}") is not None
 
     async def begin(self, user_id: str, now: datetime) -> Deletion:
         """Mark a user as deleted; returns the deletion that is in progress or done, if any."""
@@ -69,7 +83,8 @@ class Deletions:
         rows = [_row(f"{kind}:{user_id}", timestamp) for kind in ("deleted", "pending")]
         self._present.pop(user_id, None)
         try:
-            await self._table().submit([Insert(row) for row in rows])
+            async with self._version.change():
+                await self._table().submit([Insert(row) for row in rows])
         except TableTransactionError as error:
             if error.status_code != 409:
                 raise
@@ -112,4 +127,4 @@ def _row(key: str, timestamp: str) -> Row:
 @cache
 def deletions() -> Deletions:
     """The deletions as this process reads and writes them."""
-    return Deletions(tables())
+    return Deletions(tables(), version=refusal_version())

@@ -13,6 +13,7 @@ from cachetools import TTLCache
 
 from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
+from realtime.identity.refusal_version import AbsentRows, RefusalVersion, refusal_version
 from realtime.identity.sessions import Session
 
 REVOCATION_CACHE_SECONDS = 5.0
@@ -24,8 +25,16 @@ MAX_CACHED_SESSIONS = 10_000
 class Revocations:
     """The ended sessions of all users."""
 
-    def __init__(self, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        version: RefusalVersion | None = None,
+    ) -> None:
         self._tables = tables
+        self._version = version or RefusalVersion(tables)
+        self._absent = AbsentRows[tuple[str, str]](self._version, clock=clock)
         self._valid: TTLCache[tuple[str, str], bool] = TTLCache(
             MAX_CACHED_SESSIONS, REVOCATION_CACHE_SECONDS, timer=clock
         )
@@ -38,15 +47,21 @@ class Revocations:
 
     async def check_now(self, user_id: str, session_id: str) -> None:
         """The same by the table as it is now, for a connection that will last."""
+        key = (user_id, session_id)
+        if await self._absent.exists(key, lambda: self._has_row(*key)):
+            raise ApiError("unauthenticated", "The session has ended; negotiate again.")
+
+    async def _has_row(self, user_id: str, session_id: str) -> bool:
         try:
             await self._tables.open("revocations").get_entity(user_id, session_id)
         except ResourceNotFoundError:
-            return
-        raise ApiError("unauthenticated", "The session has ended; negotiate again.")
+            return False
+        return True
 
     async def add(self, session: Session) -> None:
         row = {"PartitionKey": session.user_id, "RowKey": session.id, "began": str(session.began)}
-        await self._tables.open("revocations").upsert_entity(row)
+        async with self._version.change():
+            await self._tables.open("revocations").upsert_entity(row)
         self._valid.pop((session.user_id, session.id), None)
 
     async def remove_all(self, user_id: str) -> None:
@@ -60,4 +75,4 @@ class Revocations:
 @cache
 def revocations() -> Revocations:
     """The ended sessions as this process reads them."""
-    return Revocations(tables())
+    return Revocations(tables(), version=refusal_version())

@@ -9,6 +9,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from realtime.azure.tables import Tables, tables
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
+from realtime.identity.refusal_version import RefusalVersion, refusal_version
 from realtime.settings import settings
 
 PARTITION = "bans"
@@ -28,8 +29,12 @@ class Bans:
         tables: Tables,
         banned_by_setting: Iterable[str],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        version: RefusalVersion | None = None,
     ) -> None:
         self._tables = tables
+        self._version = version or RefusalVersion(tables)
+        self._banned_version = ""
         self._banned_by_setting = frozenset(banned_by_setting)
         self._banned: frozenset[str] = frozenset()
         self._cached_until = -1.0
@@ -45,9 +50,13 @@ class Bans:
     async def check_now(self, user_id: str) -> None:
         """The same by the table as it is now, for a connection that will last.
 
-        Concurrent checks share the read of a short list; with a long one each reads its own row.
+        The cached list holds while its version does. Else concurrent checks share the read of a
+        short list; with a long one each reads its own row.
         """
-        if len(self._banned) <= MAX_SHARED_BANS:
+        is_cached = self._clock() < self._cached_until
+        if is_cached and self._banned_version == await self._version.read():
+            banned = user_id in self._banned
+        elif len(self._banned) <= MAX_SHARED_BANS:
             banned = user_id in await self._reads.run(PARTITION, self._read)
         else:
             banned = await self._has_row(user_id)
@@ -68,24 +77,26 @@ class Bans:
         return True
 
     async def _read(self) -> frozenset[str]:
-        changes = self._changes
+        changes, version = self._changes, self._version.latest
         rows = self._tables.open("bans").query_entities(
             "PartitionKey eq @bans", parameters={"bans": PARTITION}, select=["RowKey"]
         )
         banned = frozenset([row["RowKey"] async for row in rows])
         if changes == self._changes:  # Otherwise the list may be older than a change of it.
-            self._banned = banned
+            self._banned, self._banned_version = banned, version
             self._cached_until = self._clock() + BANS_CACHE_SECONDS
         return banned
 
     async def add(self, user_id: str) -> None:
         table = self._tables.open("bans")
-        await table.upsert_entity({"PartitionKey": PARTITION, "RowKey": user_id})
+        async with self._version.change():
+            await table.upsert_entity({"PartitionKey": PARTITION, "RowKey": user_id})
         self._forget()
 
     async def remove(self, user_id: str) -> None:
         table = self._tables.open("bans")
-        await table.delete_entity(PARTITION, user_id)
+        async with self._version.change():
+            await table.delete_entity(PARTITION, user_id)
         self._forget()
 
     def _forget(self) -> None:
@@ -100,4 +111,5 @@ def _banned() -> ApiError:
 @cache
 def bans() -> Bans:
     """The bans as this process reads them."""
-    return Bans(tables(), filter(None, map(str.strip, settings().banned_users.split(","))))
+    banned_by_setting = filter(None, map(str.strip, settings().banned_users.split(",")))
+    return Bans(tables(), banned_by_setting, version=refusal_version())

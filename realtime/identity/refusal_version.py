@@ -1,0 +1,111 @@
+"""The version of all bans, deletions and ended sessions, in the table `versions`.
+
+Whoever changes one of these lists renews the version. So what an instance has read under a version
+still holds while the table has this version. Then a check reads the version instead of a row of its
+user, and concurrent checks of all users share that read.
+"""
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Generic, TypeVar
+
+from azure.core.exceptions import ResourceNotFoundError
+from cachetools import TTLCache
+
+from realtime.azure.tables import Tables, tables
+from realtime.concurrency import SharedCalls
+
+PARTITION = "refusals"
+
+ABSENT_CACHE_SECONDS = 60.0
+"""How long an instance uses that a row was absent, while the version stays. It bounds what a change
+without a new version can do: of a writer that ended between both, or of a restored table."""
+
+MAX_CACHED_ABSENT_ROWS = 10_000
+
+NO_VERSION = "none"
+"""The version before the first change."""
+
+K = TypeVar("K", bound=Hashable)
+
+
+class RefusalVersion:
+    """The version as this instance reads and renews it."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._reads = SharedCalls[str, str]()
+        self._latest = ""
+
+    @property
+    def latest(self) -> str:
+        """The version that was read last, "" before the first read."""
+        return self._latest
+
+    async def read(self) -> str:
+        """The version as the table has it now. Concurrent callers share the read."""
+        return await self._reads.run(PARTITION, self._read)
+
+    async def _read(self) -> str:
+        try:
+            row = await self._tables.open("versions").get_entity(PARTITION, PARTITION)
+        except ResourceNotFoundError:
+            self._latest = NO_VERSION
+        else:
+            self._latest = row["version"]
+        return self._latest
+
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[None]:
+        """A change of a list. When this ends, every check of every instance sees the change.
+
+        The version is renewed before it, too: then the change is seen even if this process ends
+        after it, except by a check that runs at this moment.
+        """
+        await self._renew()
+        yield
+        await self._renew()
+
+    async def _renew(self) -> None:
+        row = {"PartitionKey": PARTITION, "RowKey": PARTITION, "version": secrets.token_urlsafe(12)}
+        await self._tables.open("versions").upsert_entity(row)
+
+
+class AbsentRows(Generic[K]):
+    """The rows of a list that were absent, with the version under which they were read."""
+
+    def __init__(
+        self, version: RefusalVersion, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._version = version
+        self._absent: TTLCache[K, str] = TTLCache(
+            MAX_CACHED_ABSENT_ROWS, ABSENT_CACHE_SECONDS, timer=clock
+        )
+
+    async def exists(self, key: K, find: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether the row exists now; `find` reads it, unless the version tells.
+
+        A row is cached under a version that was read before the row was.
+        """
+        known = self._absent.get(key)
+        if known is None and self._version.latest:
+            version = self._version.latest
+        else:
+            version = await self._version.read()
+        if known == version:
+            return False
+        found = await find()
+        if found:
+            self._absent.pop(key, None)
+        else:
+            self._absent[key] = version
+        return found
+
+
+@cache
+def refusal_version() -> RefusalVersion:
+    """The version for this process."""
+    return RefusalVersion(tables())

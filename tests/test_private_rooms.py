@@ -12,6 +12,7 @@ import pytest
 
 from local.parts import Part, Stack
 from realtime.rooms.access import RoomAccess
+from realtime.rooms.drafts import AccessDraft
 from realtime.rooms.room_store import RoomStore
 from realtime.users.memberships import Memberships
 from tests.instances import Instance, instance
@@ -235,6 +236,7 @@ async def test_a_member_removed_between_connect_and_connected_is_removed_from_th
         await RoomStore(own.tables).change_member(
             room, ann.id, lambda stored, member: (stored, replace(member, member=False))
         )
+        await own.appender.append(room, AccessDraft("system", "renewed"))
 
         response = await Service(http, stack.url).send_system_event(
             "connected", user=ann.id, connection=tab.id, rooms=[room]

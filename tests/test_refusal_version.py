@@ -133,7 +133,7 @@ async def test_a_read_that_began_before_a_change_is_not_used_after_it(
     here.now = 10.0  # the cached list of bans is too old
     with monkeypatch.context() as patch:
         reads = Reads(patch, hold=True)
-        earlier = asyncio.create_task(kind.check(here, user))
+        earlier = asyncio.ensure_future(kind.check(here, user))
         await asyncio.wait_for(reads.arrived.wait(), 30)
     await kind.refuse(there, user)
     reads.released.set()

@@ -18,7 +18,7 @@ from realtime.identity.profiles import Profile
 from realtime.names import room_group
 from realtime.rooms.access import RoomAccess
 from realtime.rooms.departures import Departures
-from realtime.rooms.drafts import MessageDraft
+from realtime.rooms.drafts import AccessDraft, MessageDraft
 from realtime.rooms.room_store import RoomStore
 from tests.instances import Instance, instance
 from tests.users import PLAIN, Connection
@@ -224,3 +224,32 @@ async def test_users_that_disconnect_together_cause_one_listing(
         for ghost in ghosts:
             await users[0].receive(type="system", user_id=ghost, event="left", within=30)
         assert listings == 1
+
+
+async def test_a_user_who_was_checked_before_costs_no_read_of_the_own_row(
+    one: Instance, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change by another instance is in force at the next check all the same."""
+    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
+    users = [f"user{n}" for n in range(50)]
+    await asyncio.gather(*(access.check(room, user) for user in users))
+    read, rows = Table.get_entity, list[str]()
+
+    async def get_entity(table: Table, *keys: str, **options: Any) -> Any:
+        rows.append(keys[1])
+        return await read(table, *keys, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "get_entity", get_entity)
+        await asyncio.gather(*(access.check(room, user) for user in users))
+    assert sorted(rows) == ["head", "room"]
+
+    await RoomStore(other.tables).change_member(
+        room, "user7", lambda stored, user: (stored, replace(user, removed_until="9"))
+    )
+    await other.appender.append(room, AccessDraft("system", "renewed"))
+
+    with pytest.raises(ApiError) as refused:
+        await access.check(room, "user7")
+    assert refused.value.code == "removed"
+    await access.check(room, "user8")

@@ -1,11 +1,11 @@
 """Who may enter a room and write there: everybody, unless the room is private or only listed rooms
 exist, or the user is muted or removed.
 
-Joins and history pages are checked against the table. A message is checked without a read: what was
-read of a sender is cached together with the access version of the room's log, which every change
-of roles, members or settings replaces (`administration`). The commit compares the versions, so a
-change is in force on every instance before its caller has an answer. Concurrent checks share
-the read of a room's row.
+What was read of a user is cached together with the access version of the room's log, which every
+change of roles, members or settings replaces (`administration`). Joins and history pages read the
+version and the room's row, and the user's row unless it was read under this version. Concurrent
+checks share the reads of version and room. A message is checked without a read: the commit compares
+the versions. So a change is in force on every instance before its caller has an answer.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import msgspec
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
@@ -27,7 +27,7 @@ from realtime.rooms.room_store import RoomStore, StoredMember, StoredRoom, room_
 from realtime.settings import settings
 
 PERMIT_CACHE_SECONDS = 60.0
-"""How long an instance uses what it has read of a sender, while the access version stays."""
+"""How long an instance uses what it has read of a user, while the access version stays."""
 
 OPEN_CACHE_SECONDS = 5.0
 """How long an instance takes a room for open, where no commit compares the version."""
@@ -96,7 +96,9 @@ class RoomAccess:
         self._open: TTLCache[str, bool] = TTLCache(
             MAX_CACHED_ROOMS, OPEN_CACHE_SECONDS, timer=clock
         )
+        self._versions: LRUCache[str, str] = LRUCache(MAX_CACHED_ROOMS)
         self._reads = SharedCalls[str, StoredRoom]()
+        self._version_reads = SharedCalls[str, str]()
         self._changes = 0
 
     async def check(self, room: str, user_id: str) -> RoomState:
@@ -105,13 +107,44 @@ class RoomAccess:
         `unknown_room` is the same for a private room and for one that does not exist.
         """
         changes = self._changes
-        state = await self.read_state(room, user_id)
+        state = await self._read_versioned_state(room, user_id)
         if not self._allows(state):
             self._open.pop(room, None)
             raise self._refuse(state)
         if changes == self._changes:  # else the state may be from before a change
             self._open[room] = not state.private
         return state
+
+    async def _read_versioned_state(self, room: str, user_id: str) -> RoomState:
+        """The state now. The user's row is read unless it is cached under the present version.
+
+        A row is cached under a version that was read before the row was.
+        """
+        known: Permit | None = self._permits.get((room, user_id))
+        if known:
+            stored, version = await asyncio.gather(self._read_room(room), self._read_version(room))
+            if known.version == version:
+                return RoomState(stored, known.state.user)
+        elif room in self._versions:
+            version = self._versions[room]
+        else:
+            version = await self._read_version(room)
+        state = await self.read_state(room, user_id)
+        if self._allows(state):
+            self._permits[room, user_id] = Permit(version, _without_texts(state))
+        return state
+
+    async def _read_version(self, room: str) -> str:
+        """The access version as the table has it now."""
+
+        async def read() -> str:
+            version = self._versions[room] = (await self._logs.read_head(room)).access
+            return version
+
+        return await self._version_reads.run(room, read)
+
+    async def _read_room(self, room: str) -> StoredRoom:
+        return await self._reads.run(room, lambda: self._store.read_room(room))
 
     async def check_open(self, room: str, user_id: str) -> None:
         """The same for users who do not stay: an open room costs a read in 5 s."""
@@ -148,7 +181,7 @@ class RoomAccess:
     async def read_state(self, room: str, user_id: str) -> RoomState:
         """Reads both rows always and in parallel: the duration does not reveal what exists."""
         stored, member = await asyncio.gather(
-            self._reads.run(room, lambda: self._store.read_room(room)),
+            self._read_room(room),
             self._store.read_member(room, user_id),
         )
         return RoomState(stored, member)

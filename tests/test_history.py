@@ -15,7 +15,7 @@ from webpubsub_emulator.faults import Fault
 from local.parts import Stack, free_ports, start_functions
 from realtime.errors import ApiError
 from realtime.names import direct_log, room_group
-from realtime.rooms import draft_queue
+from realtime.rooms import draft_queue, writer
 from realtime.rooms.draft_queue import MAX_COMMIT_ENTRIES, Stored
 from realtime.rooms.drafts import Draft, MessageDraft
 from realtime.rooms.history import read_entries
@@ -72,6 +72,24 @@ async def test_messages_that_arrive_during_a_commit_share_the_next_one(
     assert [each.seq for each in stored] == list(range(1, 2 + 2 * MAX_COMMIT_ENTRIES))
     stamps = {one.timestamp for one in await read_all_entries(one, room)}
     assert len(stamps) <= 4  # the first commit has one or more entries, the others are full
+
+
+async def test_senders_who_send_again_when_they_are_confirmed_share_commits(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "BATCH_WINDOW_SECONDS", 1.0)  # enough for a slow machine
+
+    async def talk(sender: int) -> None:
+        for number in range(3):
+            await one.appender.append(room, draft(str(number), f"s{sender}"))
+            for _ in range(sender):  # each sender is slower than the one before
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*map(talk, range(10)))
+
+    entries = await read_all_entries(one, room)
+    assert len(entries) == 30
+    assert len({one.timestamp for one in entries}) <= 4  # 1, 9, 10 and 10 entries
 
 
 async def test_two_instances_write_one_order_without_gaps_or_duplicates(

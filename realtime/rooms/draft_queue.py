@@ -110,6 +110,16 @@ class DraftQueue:
             async with asyncio.timeout(seconds):
                 await self.changed.wait()
 
+    async def wait_for_drafts(self, count: int, seconds: float) -> None:
+        """Returns when this many drafts wait, or after the time."""
+        if len(self.waiting) >= count:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while len(self.waiting) < count:
+                    self.changed.clear()
+                    await self.changed.wait()
+
     def take(self, budget: "Budget") -> list[QueuedDraft]:
         """The next drafts that fit into a commit, in order."""
         batch: list[QueuedDraft] = []

@@ -7,11 +7,12 @@ instance that is idle.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from realtime.rooms.committer import Committer
-from realtime.rooms.draft_queue import Budget, DraftQueue, QueuedDraft
+from realtime.rooms.draft_queue import MAX_COMMIT_ENTRIES, Budget, DraftQueue, QueuedDraft
 from realtime.rooms.follower import Follower
 from realtime.rooms.leader import Leader
 from realtime.rooms.log import Commit, ConflictError
@@ -24,6 +25,14 @@ finds the one that is still being stored."""
 CONFLICT_PAUSE_SECONDS = 0.005
 
 MAX_RETRY_PAUSE_SECONDS = 2.0
+
+BATCH_WINDOW_SECONDS = 0.01
+"""How long a commit of a busy log waits for the senders of the commit before, who send again when
+they are confirmed. One commit of 40 costs a third of four commits of 10, for the app, the storage
+and the service, which delivers a frame for each commit to each member."""
+
+MIN_BUSY_ENTRIES = 5
+"""A log is busy after a commit of this many drafts: then several users write at the same time."""
 
 log = logging.getLogger(__name__)
 
@@ -66,22 +75,30 @@ class LogWriter:
     async def _write_alone(self) -> None:
         """Commit batch after batch; one is published while the next is committed."""
         publishing: asyncio.Task[bool] | None = None
+        expected = 0
         try:
-            while self._committer.queue.waiting and not self._committer.contention.is_shared(
-                self._committer.clock()
-            ):
+            while not self._committer.is_shared:
+                await self.queue.wait_for_drafts(expected, BATCH_WINDOW_SECONDS)
+                if not self.queue.waiting:
+                    return
                 batch = self._committer.queue.take(Budget())
                 commit = await self._try_commit(batch)
                 if commit is None:
                     return
                 if publishing:
                     await publishing
+                expected = self._count_expected(batch)
                 publishing = asyncio.create_task(self._committer.publish(commit, batch, []))
-                if not self._committer.queue.waiting:
+                if not self.queue.waiting:
                     await publishing
         finally:
             if publishing:
                 await publishing
+
+    def _count_expected(self, batch: Sequence[QueuedDraft]) -> int:
+        """How many drafts the next commit waits for: all that are in flight, if the log is busy."""
+        is_busy = len(batch) >= MIN_BUSY_ENTRIES
+        return min(len(self.queue.pending), MAX_COMMIT_ENTRIES) if is_busy else 0
 
     async def _try_commit(self, batch: list[QueuedDraft]) -> Commit | None:
         """None if the log is shared with other writers; then the batch is in the queue again."""

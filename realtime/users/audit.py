@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 
+from realtime.azure.row_inserts import RowInserts
 from realtime.azure.row_keys import newest_first_key
 from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
@@ -44,6 +45,7 @@ class AuditLog:
     ) -> None:
         self._tables = tables
         self._now = now
+        self._inserts = RowInserts(lambda: tables.open("audit"))
 
     async def add(self, actor: str, action: str, target: str) -> None:
         moment = self._now()
@@ -56,7 +58,7 @@ class AuditLog:
             "action": action,
             "target": target,
         }
-        await self._tables.open("audit").create_entity(row)
+        await self._inserts.insert(row)
 
     async def list_page(self, limit: int, after: str = "") -> list[Act]:
         """The newest acts, or those that are older than a key."""

@@ -8,6 +8,7 @@ import {
   formatBytes,
   formatDay,
   formatSigned,
+  formatUntil,
 } from "../../web/src/format.js";
 import { listNames, texts } from "../../web/src/texts.js";
 import { addressOf, readAddress } from "../../web/src/address.js";
@@ -172,4 +173,10 @@ test("a quote has the text of a message without its formatting, in one line", ()
   const content = "**Great** news, `npm ci` works:\n\n```\nif x:\n    go()\n```\n> quoted\n- one\n- *two*\nhttps://a.org/_b_";
   assert.equal(plainText(content), "Great news, npm ci works: if x: go() quoted one two https://a.org/_b_");
   assert.equal(plainText("2 * 3 * 4 and snake_case_name"), "2 * 3 * 4 and snake_case_name");
+});
+
+test("the end of a mute has a day unless it is today", () => {
+  const now = new Date(2026, 10, 21, 9, 0);
+  assert.equal(formatUntil(new Date(2026, 10, 21, 22, 37, 5), now), "22:37");
+  assert.equal(formatUntil(new Date(2026, 11, 21, 8, 5), now), "Monday 21 December, 08:05");
 });

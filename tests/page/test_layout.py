@@ -180,6 +180,10 @@ def prepare_states(ann: User) -> tuple[Callable[[], Awaitable[None]] | None, ...
         await page.keyboard.press("Escape")
         await ann.cuts_network()
         await ann.has_state("Reconnecting")
+        await ann.sends("Written without a connection")
+        await expect(page.locator(".msg.pending .text").last).to_have_text(
+            "Written without a connection"
+        )
 
     return (
         *(None, open_settings, open_menu, open_report, begin_reply, open_profile),

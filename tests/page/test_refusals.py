@@ -10,6 +10,7 @@ from playwright.async_api import Browser, expect
 
 from local.parts import Ports, Stack, start_stack
 from tests.page.conftest import WIDE, Enter
+from tests.page.test_look import SERIOUS, find_violations
 from tests.page.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -79,7 +80,7 @@ async def test_a_user_removed_from_a_room_is_notified(enter: Enter, stack: Stack
 async def test_a_banned_user_is_notified_and_has_no_other_controls(
     enter: Enter, stack: Stack
 ) -> None:
-    ann = await enter("ann")
+    ann = await enter("ann", bypass_csp=True)  # for the injected axe script
     user_id = await ann.user_id()
 
     await call(stack, "PUT", f"/api/users/{user_id}/ban")
@@ -87,6 +88,7 @@ async def test_a_banned_user_is_notified_and_has_no_other_controls(
     alert = ann.page.get_by_role("alert").filter(has_text="You don\u2019t have access")
     await expect(alert).to_be_visible(timeout=30_000)
     await expect(ann.page.locator("#app")).to_be_hidden()
+    assert await find_violations(ann.page, impacts=("minor", "moderate", *SERIOUS)) == []
     await ann.screenshot("banned")
     await call(stack, "DELETE", f"/api/users/{user_id}/ban")
     await ann.page.reload()

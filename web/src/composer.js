@@ -1,7 +1,7 @@
 // The message field: grows with the text, sends with Enter, keeps a draft for each conversation.
 import { byId, setText } from "./dom.js";
 import { nameOf } from "./conversation-view.js";
-import { displayName, formatFullTime } from "./format.js";
+import { displayName, formatUntil } from "./format.js";
 import { MentionCompletion } from "./mention-completion.js";
 import { shorten } from "./message-rows.js";
 import { readItem, writeItem } from "./storage.js";
@@ -109,7 +109,7 @@ export class Composer {
     const { current } = this.workspace;
     const excess = this.input.value.length - MAX_CHARACTERS;
     this.input.placeholder = texts.message1(nameOf(current));
-    const isMuted = Boolean(current.mutedUntil && current.mutedUntil > Date.now());
+    const isMuted = !current.error && Boolean(current.mutedUntil && current.mutedUntil > Date.now());
     const isBlocked = current.kind === "direct" && this.workspace.client.blockedUsers.has(current.userId);
     const isDisabled = Boolean(current.error) || isMuted || isBlocked;
     this.input.disabled = isDisabled;
@@ -191,7 +191,7 @@ export class Composer {
 
 /** A mute without an end is stored with the last year that a timestamp can have. */
 const describeMute = (until) =>
-  until.getUTCFullYear() === 9999 ? texts.muted : texts.mutedUntil(formatFullTime(until));
+  until.getUTCFullYear() === 9999 ? texts.muted : texts.mutedUntil(formatUntil(until));
 
 function describeLength(left) {
   if (left < 0) return texts.tooLong(-left);

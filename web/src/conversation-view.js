@@ -1,7 +1,7 @@
 // Shows one conversation: a window of rows over its log, however long the log is.
 import { AuthorProfiles } from "./author-profiles.js";
 import { byId, createElement, createIcon, oncePerFrame, setAttribute, setChildren, setText } from "./dom.js";
-import { colourOf, displayName, formatDay, formatFullTime, formatTime, statusOf } from "./format.js";
+import { colourOf, displayName, formatDay, formatTime, formatUntil, statusOf } from "./format.js";
 import {
   continuesGroup,
   createDayRow,
@@ -432,7 +432,7 @@ function describePresence(conversation) {
 }
 
 const describeRemoval = ({ removedUntil }) =>
-  removedUntil ? texts.removedUntil(formatFullTime(removedUntil)) : texts.refusals.removed;
+  removedUntil ? texts.removedUntil(formatUntil(removedUntil)) : texts.refusals.removed;
 
 function describeTop(conversation, name) {
   const { error, log } = conversation;

@@ -29,6 +29,12 @@ export const formatSeconds = (time) => secondsFormat.format(time);
 export const formatFullTime = (time) => fullFormat.format(time);
 export const formatInteger = (n) => n.toLocaleString(LOCALE);
 
+/** The end of a mute or removal: its time, with the day unless that is today. */
+export function formatUntil(time, now = new Date()) {
+  const isToday = midnight(time) === midnight(now);
+  return isToday ? formatTime(time) : `${dayFormat.format(time)}, ${formatTime(time)}`;
+}
+
 /** Today, Yesterday, or the day itself. */
 export function formatDay(time, now = new Date()) {
   const date = new Date(time);

@@ -19,6 +19,8 @@ export class Menu {
   constructor() {
     this.node = byId("menu");
     this.node.addEventListener("keydown", (event) => this.#keyPressed(event));
+    // For example when the keyboard of a phone is hidden.
+    addEventListener("resize", () => this.node.matches(":popover-open") && this.#place(this.#opener));
     this.node.addEventListener("toggle", ({ newState }) => newState === "closed" && this.#closed());
   }
 

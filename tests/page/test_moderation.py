@@ -172,10 +172,11 @@ async def test_a_room_has_a_title_a_topic_and_a_place_in_the_directory(
     await cleo.page.keyboard.type(title)
     # The list of the server is some seconds old at most.
     while not await listed.count():
-        await cleo.page.keyboard.press("Escape")
+        await cleo.page.wait_for_timeout(500)
+        await directory.get_by_role("button", name="Close").click()
         await cleo.page.get_by_role("button", name="Browse open rooms").click()
         await cleo.page.keyboard.type(title)
-        await cleo.page.wait_for_timeout(500)
+        await expect(directory.get_by_text("Loading rooms")).to_have_count(0)
     await expect(listed).to_contain_text("What is sold today")
     await cleo.screenshot("directory")
     await listed.click()

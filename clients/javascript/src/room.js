@@ -169,7 +169,6 @@ export class Room extends Conversation {
   /** @param {import("./outbox.js").PendingMessage} message */
   async post(message) {
     if (!this.isJoined) throw new NotConnectedError(); // it is sent when the room is joined
-    this.#typedAt = 0; // the message ends the typing for the others
     await super.post(message);
   }
 

@@ -202,22 +202,6 @@ test("a name is changed on the open connection, and the others get it", async (c
   await assert.rejects(ann.updateProfile({ name: "\u200b" }), { code: "invalid_name" });
 });
 
-test("who types again right after a message is shown as typing", async (context) => {
-  const person = people(context);
-  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
-  const name = newRoom();
-  const [anns, bobs] = [ann.room(name), bob.room(name)];
-  await Promise.all([anns.join(), bobs.join()]);
-
-  anns.typing();
-  await until(bobs, () => bobs.typingUsers.has(ann.userId));
-  await anns.send("Good morning");
-  await until(bobs, () => bobs.entries.length === 1 && bobs.typingUsers.size === 0);
-  anns.typing();
-
-  await until(bobs, () => bobs.typingUsers.has(ann.userId));
-});
-
 test("the status and colour of users come with the roster and when they change", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];

@@ -233,15 +233,16 @@ async def test_messages_of_a_deleted_log_are_not_those_of_the_next(
     await commit(one, room, reaction(1))
     await restore(other, room, [])
     await commit(other, room, message("new", sender="carol"))
+    await commit(other, room, edit(1, "edited", sender="carol"))
 
-    refused, unknown, stored = await commit(one, room, edit(1, "x"), edit(2, "x"), reaction(1))
+    drafts = (edit(1, "x"), edit(2, "x"), message("reply to an edit", reply_to=2), reaction(1))
+    *refused, stored = await commit(one, room, *drafts)
 
-    assert [getattr(refused, "code", ""), getattr(unknown, "code", "")] == [
-        "forbidden", "unknown_message",
-    ]  # fmt: skip
-    assert stored == 2
+    codes = [getattr(outcome, "code", "") for outcome in refused]
+    assert codes == ["forbidden", "unknown_message", "unknown_message"]
+    assert stored == 3
     (entry,) = await state_of(one, room, reader="bob")
-    assert (entry.content, entry.reactions, entry.mine) == ("new", {THUMB: 1}, [THUMB])
+    assert (entry.content, entry.reactions, entry.mine) == ("edited", {THUMB: 1}, [THUMB])
 
 
 @pytest.mark.parametrize("is_continued", [False, True])

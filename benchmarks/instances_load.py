@@ -1,14 +1,24 @@
-"""The load of the benchmark `instances`: people who send messages, without an HTTP library."""
+"""The load of the benchmark `instances`: people who send messages, without an HTTP library.
+
+The requests are those of Web PubSub, which calls the webhook with each message of a connection.
+"""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
 from statistics import quantiles
 
 import msgspec
 
 from benchmarks.instances_http import find_message_end, status_of
+from local.parts import ACCESS_KEY, HUB
 
 ANSWER_TIMEOUT_SECONDS = 30.0
 
@@ -70,21 +80,37 @@ class Sender:
     name: str
     sent: int = 0
 
-    async def send(self) -> int:
-        """Send the next message; the status of the answer."""
+    @cached_property
+    def _headers(self) -> str:
+        """What is equal in each request. The state has the rooms that the connection is in."""
+        connection = uuid.uuid4().hex
+        signature = hmac.new(ACCESS_KEY.encode(), connection.encode(), hashlib.sha256).hexdigest()
+        state = base64.b64encode(msgspec.json.encode([self.room])).decode()
+        return (
+            "POST /api/pubsub/events HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/json; charset=utf-8\r\n"
+            "ce-specversion: 1.0\r\nce-type: azure.webpubsub.user.message\r\n"
+            f"ce-eventName: message\r\nce-hub: {HUB}\r\nce-userId: {self.name}\r\n"
+            f"ce-source: /hubs/{HUB}/client/{connection}\r\nce-connectionId: {connection}\r\n"
+            f"ce-signature: sha256={signature}\r\nce-connectionState: {state}\r\n"
+        )
+
+    async def send(self) -> bool:
+        """Send the next message; whether it was accepted."""
         self.sent += 1
         body = msgspec.json.encode(
             {
+                "room": self.room,
                 "content": f"Message {self.sent} of {self.name}, of a usual length.",
-                "from": self.name,
                 "id": str(self.sent),
             }
         )
         head = (
-            f"POST /api/rooms/{self.room}/message HTTP/1.1\r\nHost: localhost\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"{self._headers}ce-id: {self.sent}\r\nce-time: {datetime.now(UTC).isoformat()}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
         )
-        return status_of(await self.connection.ask(head.encode() + body))
+        response = await self.connection.ask(head.encode() + body)
+        return status_of(response) in {200, 204} and b'"type":"error"' not in response
 
 
 async def open_senders(port: int, rooms: list[str], each: int) -> list[Sender]:
@@ -105,9 +131,9 @@ async def send_closed_loop(senders: list[Sender], warm_up: float, seconds: float
 
     async def run(sender: Sender) -> None:
         while (began := time.perf_counter()) < end:
-            status = await sender.send()
+            is_accepted = await sender.send()
             now = time.perf_counter()
-            if status != 200:
+            if not is_accepted:
                 answers.refused += 1
                 await asyncio.sleep(0.5)
             elif counted_from <= now < end:
@@ -135,12 +161,12 @@ async def send_at_rate(
     async def send(due: float) -> None:
         sender = await free.get()
         try:
-            status = await sender.send()
+            is_accepted = await sender.send()
         finally:
             free.put_nowait(sender)
         if due < counted_from:
             return
-        if status == 200:
+        if is_accepted:
             answers.milliseconds.append(1000 * (time.perf_counter() - due))
         else:
             answers.refused += 1

@@ -175,7 +175,8 @@ class LogStore(LogTable):
         unique, outcomes = remove_repetitions(everything)
         stored: dict[Draft, Outcome] = {}
         cached = True
-        await self.index.add(name, everything, is_new=not head.etag)
+        # Who inserted a queue row has added its authors.
+        await self.index.add(name, drafts, is_new=not head.etag)
         while True:
             remaining = [draft for draft in unique if draft not in outcomes]
             plan = await self._plan(name, head, remaining, now, cached=cached)

@@ -51,7 +51,7 @@ test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 	@$(if $(ARGS),,$(BIN)/python -m tests.entra -n 3 --dist loadfile)
 
-bench: $(PACKAGES) $(AZURITE) $(SOCKETIO)
+bench: $(PACKAGES) $(AZURITE) $(PAGE) $(SOCKETIO)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT)

@@ -19,6 +19,9 @@ LONG_ROOM = "market-" + "m" * 53
 WIDTHS = (320, 390, 768, 1100, 1600)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+WITHOUT_TOOLTIP = """[...document.querySelectorAll("button, a")].filter((node) =>
+    node.getClientRects().length && !node.title && !/[\\p{L}\\p{N}]/u.test(node.innerText))
+    .map((node) => node.outerHTML)"""
 CUT_OFF = """[...document.querySelectorAll("#messages *")].filter((node) =>
     node.getClientRects().length && !node.closest(".visually-hidden") &&
     node.getBoundingClientRect().right > innerWidth).map((node) => node.className)"""
@@ -211,6 +214,7 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
         impacts = ("minor", "moderate", "serious", "critical")
         found = await find_violations(page, impacts=impacts)
         assert found == [], (prepare, scheme)
+        assert await page.evaluate(WITHOUT_TOOLTIP) == [], prepare
         await ann.screenshot(f"state-{prepare.__name__ if prepare else 'plain'}-{scheme}")
     assert room
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from azure.core.exceptions import ServiceResponseError
 
 from realtime.azure.tables import Table, Tables
 from realtime.errors import ApiError
@@ -138,6 +139,32 @@ async def test_a_read_that_began_before_a_change_is_not_used_after_it(
     await kind.refuse(there, user)
     reads.released.set()
     await earlier
+
+    with pytest.raises(ApiError):
+        await kind.check(here, user)
+
+
+async def test_a_change_whose_response_is_lost_is_in_force(
+    one: Instance, other: Instance, kind: Kind, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = Lists(one.tables), Lists(other.tables)
+    submit, upsert = Table.submit, Table.upsert_entity
+
+    async def lose_response(change: Awaitable[Any]) -> None:
+        """A check comes after the new version and before the change."""
+        await kind.check(here, user)
+        await change
+        raise ServiceResponseError("the connection was reset")
+
+    async def upsert_entity(table: Table, entity: Any, **options: Any) -> Any:
+        change = upsert(table, entity, **options)
+        return await (change if entity["PartitionKey"] == PARTITION else lose_response(change))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "upsert_entity", upsert_entity)
+        patch.setattr(Table, "submit", lambda *arguments: lose_response(submit(*arguments)))
+        with pytest.raises(ServiceResponseError):
+            await kind.refuse(there, user)
 
     with pytest.raises(ApiError):
         await kind.check(here, user)

@@ -63,11 +63,14 @@ class RefusalVersion:
         """A change of a list. When this ends, every check of every instance sees the change.
 
         The version is renewed before it, too: then the change is seen even if this process ends
-        after it, except by a check that runs at this moment.
+        after it, except by a check that runs at this moment. It is renewed after an error, too: the
+        change may be stored although its response is lost.
         """
         await self._renew()
-        yield
-        await self._renew()
+        try:
+            yield
+        finally:
+            await self._renew()
 
     async def _renew(self) -> None:
         row = {"PartitionKey": PARTITION, "RowKey": PARTITION, "version": secrets.token_urlsafe(12)}

@@ -197,8 +197,10 @@ class Administration:
         """The change is tried first: what is not allowed is not recorded."""
         change(await self._store.read_room(room), await self._store.read_member(room, user_id))
         await actor.record(action, f"{room}/{user_id}")
-        stored, _ = await self._store.change_member(room, user_id, change)
-        await self.renew_access(room)
+        try:
+            stored, _ = await self._store.change_member(room, user_id, change)
+        finally:  # also after an error: the change may be stored although its response is lost
+            await self.renew_access(room)
         return stored
 
     # --- access version ---------------------------------------------------------------------

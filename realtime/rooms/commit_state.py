@@ -53,15 +53,19 @@ class StateReader:
         messages = self._find_cached(name, head, stored) if cached else {}
         state = State(messages, unverified=set(messages))
         messages |= await self._read_messages(name, head, stored - messages.keys())
-        wanted: dict[int, list[ReactionDraft]] = {}
+        unknown: dict[int, list[ReactionDraft]] = {}
         for draft in drafts:
-            if isinstance(draft, ReactionDraft) and draft.target in messages:
-                wanted.setdefault(draft.target, []).append(draft)
+            if not isinstance(draft, ReactionDraft) or draft.target not in messages:
+                continue
+            known = self._cache.find_reactions(name, messages[draft.target]) if cached else None
+            if known is None:
+                unknown.setdefault(draft.target, []).append(draft)
+            elif (draft.sender, draft.emoji) in known:
+                state.reactions.add((draft.target, draft.sender, draft.emoji))
         found = await gather_limited(
-            self._find_reactions(name, head, messages[seq], some, cached=cached)
-            for seq, some in wanted.items()
+            self._read_wanted(name, head, messages[seq], some) for seq, some in unknown.items()
         )
-        for seq, pairs in zip(wanted, found, strict=True):
+        for seq, pairs in zip(unknown, found, strict=True):
             state.reactions |= {(seq, *pair) for pair in pairs}
         return state
 
@@ -110,25 +114,15 @@ class StateReader:
 
     # --- reactions --------------------------------------------------------------------------
 
-    async def _find_reactions(
-        self,
-        name: str,
-        head: Head,
-        message: StoredMessage,
-        drafts: Sequence[ReactionDraft],
-        *,
-        cached: bool,
+    async def _read_wanted(
+        self, name: str, head: Head, message: StoredMessage, drafts: Sequence[ReactionDraft]
     ) -> set[UserReaction]:
         """Those that exist, of the reactions that drafts add or remove."""
-        wanted = {(one.sender, one.emoji) for one in drafts}
-        known = self._cache.find_reactions(name, message) if cached else None
-        if known is not None:
-            return wanted & known
         counts: Mapping[str, int] = message.entry.reactions
         # A row without a count, which a restore may leave, can be removed, and added once more.
         needed = {(one.sender, one.emoji) for one in drafts if one.emoji in counts or not one.on}
         if needed and sum(counts.values()) <= ROWS_PER_READ * len(needed):
-            return wanted & await self._read_reactions(name, head, message)
+            return needed & await self._read_reactions(name, head, message)
         seq = message.entry.seq
         pairs = list(needed)
         rows = await gather_limited(

@@ -1,5 +1,6 @@
 """A commit uses cached messages; what other instances have changed since is found and read."""
 
+import gc
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -310,6 +311,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
 def test_the_cache_is_bounded_in_bytes(kind: str) -> None:
     max_bytes = 1_000_000
     cache = MessageCache(max_bytes)
+    gc.collect()
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -318,6 +320,7 @@ def test_the_cache_is_bounded_in_bytes(kind: str) -> None:
             stored = StoredMessage(entry, seq, "31938aae", f"etag-{seq}")
             users = range(sum(entry.reactions.values()))
             cache.add(f"room-{seq}", stored, {(f"{seq}-{user}", THUMB) for user in users})
+        gc.collect()
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

@@ -17,7 +17,7 @@ from realtime.errors import ApiError
 from realtime.names import direct_log, room_group
 from realtime.rooms import draft_queue, writer
 from realtime.rooms.draft_queue import MAX_COMMIT_ENTRIES, Stored
-from realtime.rooms.drafts import Draft, MessageDraft
+from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.history import read_entries
 from realtime.rooms.retention import purge
 from tests.instances import Instance, instance
@@ -233,6 +233,38 @@ async def test_an_unpublished_message_is_published_when_it_is_repeated(
         assert stored.seq == 1
         assert (await bob.receive(type="message"))["content"] == "hello"
         assert await read_log(one, room) == [(1, "hello")]
+        await bob.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        EditDraft("ann", "2", target=1, content="bye"),
+        DeleteDraft("ann", "2", target=1),
+        ReactionDraft("ann", "2", target=1, emoji="👍"),
+    ],
+    ids=["edit", "delete", "reaction"],
+)
+async def test_an_unpublished_change_is_published_when_it_is_repeated(
+    stack: Stack, room: str, http: aiohttp.ClientSession, change: Draft
+) -> None:
+    async with (
+        serve() as service,
+        instance(stack, hub=service.connection_string) as one,
+        instance(stack, hub=service.connection_string) as other,
+    ):
+        await one.appender.append(room, draft("hello"))
+        token = await one.hub.get_client_access_token("bob", groups=[room_group(room)], roles=[])
+        bob = await Connection.open(http, token.url, RELIABLE)
+        service.faults.add(Fault("rest", "refuse", count=2, status=400))
+
+        codes = [await error_code(each.appender.append(room, change)) for each in (one, other)]
+        stored = [await each.appender.append(room, change) for each in (one, other)]
+
+        assert codes == ["unavailable"] * 2
+        assert [each.seq for each in stored] == [2, 2]
+        assert (await bob.receive(type="messages"))["changes"][0]["seq"] == 2
+        assert (await one.logs.read_head(room)).seq == 2
         await bob.close()
 
 

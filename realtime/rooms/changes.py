@@ -99,6 +99,19 @@ def plan_commit(
     return plan
 
 
+def find_unwritten_changes(plan: Plan) -> set[Draft]:
+    """The changes that become no entry: they have no effect, or are refused.
+
+    Among them can be the repetition of a stored change, which is in effect already.
+    """
+    return {
+        draft
+        for draft, outcome in plan.outcomes.items()
+        if isinstance(draft, EditDraft | DeleteDraft | ReactionDraft)
+        if outcome == 0 or (isinstance(outcome, ApiError) and outcome.code != "access_changed")
+    }
+
+
 def _state_operations(
     name: str,
     reactions: Mapping[Reaction, bool],

@@ -20,7 +20,7 @@ from realtime.azure.tables import Tables, tables
 from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
-from realtime.rooms.changes import Plan, plan_commit
+from realtime.rooms.changes import Plan, find_unwritten_changes, plan_commit
 from realtime.rooms.commit_parts import (
     complete_outcomes,
     merge_taken,
@@ -174,12 +174,18 @@ class LogStore(LogTable):
         everything = [*drafts, *(draft for row in queue for draft in row.drafts)]
         unique, outcomes = remove_repetitions(everything)
         stored: dict[Draft, Outcome] = {}
+        looked_up: set[Draft] = set()
         cached = True
         # Who inserted a queue row has added its authors.
         await self.index.add(name, drafts, is_new=not head.etag)
         while True:
             remaining = [draft for draft in unique if draft not in outcomes]
             plan = await self._plan(name, head, remaining, now, cached=cached)
+            if unwritten := find_unwritten_changes(plan) - looked_up:
+                looked_up |= unwritten
+                if found := await self.find_stored(name, list(unwritten)):
+                    outcomes, stored = outcomes | found, stored | found
+                    continue
             new_head = replace(
                 plan.head,
                 writer=self.instance,
@@ -259,6 +265,8 @@ class LogStore(LogTable):
         rows = await gather_limited(
             self.find_row(name, id_key(draft.sender, draft.id)) for draft in drafts
         )
+        if not any(row is not None for row in rows):
+            return {}
         # The head is read after the rows: it is not older than any of them.
         head = await self.read_head(name)
         found, outdated = await read_outcomes(self, name, head, drafts, rows)

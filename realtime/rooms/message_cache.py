@@ -19,7 +19,7 @@ MAX_CACHE_BYTES = 16 * 1024 * 1024
 MAX_REACTIONS_BYTES = 1024 * 1024
 """About 4,000 reactions. Those of a message with more are read when they are needed."""
 
-MESSAGE_OVERHEAD_BYTES = 900
+MESSAGE_OVERHEAD_BYTES = 1_000
 """The key, the objects and the place in the cache, beside the encoded message."""
 
 REACTION_OVERHEAD_BYTES = 150

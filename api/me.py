@@ -4,7 +4,7 @@ from functools import cache
 from typing import Annotated
 
 import azure.functions as func
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.blueprint import bp
 from realtime.azure.web_pubsub import hub
@@ -55,11 +55,11 @@ class Me(Struct, frozen=True):
 
 
 class ProfileChange(Struct, frozen=True):
-    """What is to change; what is null or missing stays."""
+    """What is to change; what is missing stays. With `colour` null the page chooses the colour."""
 
     name: Annotated[str, Meta(max_length=4 * MAX_NAME_CHARACTERS)] | None = None
     status: Annotated[str, Meta(max_length=MAX_STATUS_CHARACTERS)] | None = None
-    colour: Annotated[int, Meta(ge=0, lt=COLOURS)] | None = None
+    colour: Annotated[int, Meta(ge=0, lt=COLOURS)] | UnsetType | None = UNSET
 
 
 @endpoint(bp, "GET", "api/me", Access.SESSION)
@@ -103,7 +103,7 @@ async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profil
             raise ApiError("invalid_name", "A status has no control or invisible characters.")
         if status:
             await moderate(caller.user_id, "", status)
-    colour = before.colour if body.colour is None else body.colour
+    colour = before.colour if isinstance(body.colour, UnsetType) else body.colour
     return Profile(name, status, colour, chosen=before.chosen or body.name is not None)
 
 

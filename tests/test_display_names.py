@@ -124,6 +124,7 @@ async def test_a_user_reads_and_changes_the_own_profile(ann: User) -> None:
         "PATCH", "/api/me", json={"name": "Ann Lee", "status": "away until noon", "colour": 3}
     )
     cleared = (await ann.ask("PATCH", "/api/me", json={"status": ""}))[1]
+    automatic = (await ann.ask("PATCH", "/api/me", json={"colour": None}))[1]
     ann.session = changed["session"]
     negotiated = await ann.negotiate(name="somebody else")
 
@@ -134,7 +135,8 @@ async def test_a_user_reads_and_changes_the_own_profile(ann: User) -> None:
         "away until noon",
         3,
     )
-    assert (cleared["name"], cleared["status"]) == ("Ann Lee", "")
+    assert (cleared["name"], cleared["status"], cleared["colour"]) == ("Ann Lee", "", 3)
+    assert (automatic["name"], automatic["colour"]) == ("Ann Lee", None)
     assert (negotiated["user_id"], negotiated["name"]) == (ann.id, "Ann Lee")
     claims = jwt.decode(negotiated["session"], options={"verify_signature": False})
     assert claims["name"] == "Ann Lee"
@@ -161,6 +163,8 @@ async def test_others_see_the_status_and_colour_of_a_user(ann: User, bob: User) 
         ids = f"{bob.id},nobody-1,{ann.id},{bob.id}"
         profiles = (await ann.get(f"/api/users?ids={ids}"))["users"]
         (direct,) = (await ann.get("/api/rooms"))["direct"]
+        await bob.ask("PATCH", "/api/me", json={"colour": None})
+        reset_event = await ann_tab.receive(type="profile", user_id=bob.id)
         await bob_tab.send_message(room, "the next frame after the changes")
         await ann_tab.receive(type="message")
 
@@ -183,7 +187,8 @@ async def test_others_see_the_status_and_colour_of_a_user(ann: User, bob: User) 
     ]
     assert (direct["name"], direct["colour"]) == ("Bob Lee", 0)
     frames = [one for one in ann_tab.received if one.get("user_id") == bob.id]
-    assert [one["type"] for one in frames].count("profile") == 1
+    assert reset_event.items() >= {"name": "Bob Lee", "colour": None}.items()
+    assert [one["type"] for one in frames].count("profile") == 2
 
 
 async def test_at_most_50_profiles_are_read_at_once(ann: User) -> None:

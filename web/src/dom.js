@@ -92,7 +92,7 @@ export function createAvatar(name, colour, size = "") {
   return avatar;
 }
 
-function hueOf(name) {
+export function hueOf(name) {
   let hue = 0;
   for (const letter of name) hue = (hue * 31 + letter.codePointAt(0)) % 360;
   return hue;

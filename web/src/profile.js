@@ -1,6 +1,6 @@
 // The dialog in which a user changes what others see: name, status and colour.
 import { ask } from "./dialogs.js";
-import { COLOURS, hueOfColour } from "./dom.js";
+import { COLOURS, hueOf, hueOfColour } from "./dom.js";
 import { colourOf, displayName, statusOf } from "./format.js";
 import { texts } from "./texts.js";
 
@@ -37,11 +37,14 @@ export function editProfile(client) {
         label: texts.colour,
         type: "colour",
         value: before.colour === null ? "" : String(before.colour),
-        choices: Array.from({ length: COLOURS }, (_, colour) => [
-          String(colour),
-          texts.colours[colour],
-          hueOfColour(colour),
-        ]),
+        choices: [
+          ["", texts.automaticColour, hueOf(before.name)],
+          ...Array.from({ length: COLOURS }, (_, colour) => [
+            String(colour),
+            texts.colours[colour],
+            hueOfColour(colour),
+          ]),
+        ],
       },
     ],
     submit: async ({ name, status, colour }) => {

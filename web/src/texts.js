@@ -130,6 +130,7 @@ export const texts = {
   status: "Status",
   statusExample: "In a meeting until 3 pm",
   colour: "Colour",
+  automaticColour: "Automatic",
   colours: [
     "Pink", "Red", "Orange", "Amber", "Lime", "Green", "Emerald", "Teal", "Sky", "Blue", "Violet", "Magenta",
   ],

@@ -267,7 +267,7 @@ export class Client extends Emitter {
   /**
    * Changes this user's name, status or colour, without a new connection. The others in the user's
    * rooms get the change; the name of messages that are stored stays.
-   * @param {{name?: string, status?: string, colour?: number}} changes
+   * @param {{name?: string, status?: string, colour?: number|null}} changes
    * @returns {Promise<Profile>}
    */
   async updateProfile(changes) {

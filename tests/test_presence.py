@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import aiohttp
+import pytest
 from webpubsub_emulator import Handler, Settings, serve
 
 from local.parts import HUB, Stack, free_ports, start_functions
 from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
 from realtime.names import room_group
+from realtime.rooms.announced_users import AnnouncedUsers
 from tests.instances import Instance, instance
 from tests.users import PLAIN, Connection, Frame, User
 
@@ -90,6 +92,39 @@ async def test_a_user_leaves_when_the_last_connection_closes(
 
         assert announced(ann_tab, bob) == ["joined", "left"]
         assert await read_roster(ann, room) == {ann.id: 1}
+
+
+async def test_a_user_who_comes_back_while_the_departure_is_announced_stays_announced(
+    ann: User,
+    one: Instance,
+    room: str,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The user joins between the listing and the removal of the row."""
+    remove = AnnouncedUsers.remove
+    bob_tabs: list[Connection] = []
+
+    async def join_and_remove(announced_users: AnnouncedUsers, name: str, user_id: str) -> bool:
+        if user_id == "bob":
+            token = await one.hub.get_client_access_token("bob", [room_group(room)], [])
+            bob_tabs.append(await Connection.open(http, token.url, PLAIN))
+            await one.presence.enter(room, "bob")
+        return await remove(announced_users, name, user_id)
+
+    async with ann.connect(room) as ann_tab:
+        for user_id in ("bob", "cleo"):  # Neither has a connection.
+            await one.presence.enter(room, user_id)
+        monkeypatch.setattr(AnnouncedUsers, "remove", join_and_remove)
+
+        await one.presence.announce_left(room, "bob", "cleo")
+
+        await ann_tab.receive(type="system", user_id="cleo", event="left")
+        await wait_for_announcements(ann_tab, room)
+        of_bob = [frame for frame in ann_tab.received if frame.get("user_id") == "bob"]
+        assert [frame["event"] for frame in of_bob] == ["joined"]
+        assert await one.presence.count_announced(room) == 2
+        await bob_tabs[0].close()
 
 
 async def test_a_user_who_negotiates_a_room_is_announced_without_a_join_event(

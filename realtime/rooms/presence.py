@@ -1,9 +1,8 @@
 """Who is in a room, and when "joined" and "left" are announced.
 
-The service's list of a group's connections is authoritative. The table `presence` (PartitionKey
-room, RowKey user) only stores who was announced, so that each notice is published once, whichever
-instance detects it first and whichever event was late, repeated or lost. A row has a copy of the
-user's profile, so that a roster is one query whatever its users show of themselves.
+The service's list of a group's connections is authoritative. The table `presence` only stores who
+was announced (`announced_users`), so that each notice is published once, whichever instance detects
+it first and whichever event was late, repeated or lost.
 
 "left" follows a grace period, which realtime/rooms/departures.py keeps. realtime/rooms/notices.py
 publishes the notices.
@@ -18,17 +17,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.data.tables import TableTransactionError, UpdateMode
+from azure.core.exceptions import AzureError
 from cachetools import TTLCache
 
-from realtime.azure.operations import Delete, Insert, Operation
-from realtime.azure.tables import Row, Tables, tables
+from realtime.azure.tables import Tables, tables
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.concurrency import SharedCalls, gather_limited
 from realtime.identity.profiles import Profile, Profiles, profiles
 from realtime.messages import PresenceChange, ProfileEvent
 from realtime.names import room_group
+from realtime.rooms.announced_users import AnnouncedUsers
 from realtime.rooms.notices import NoticePublisher
 from realtime.rooms.roster import FirstPage, Roster
 
@@ -67,10 +65,10 @@ class Presence:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         profiles: Profiles | None = None,
     ) -> None:
-        self._tables = tables
         self._hub = hub
         self._sleep = sleep
         self._profiles = profiles or Profiles(tables)
+        self._announced = AnnouncedUsers(tables)
         self._notices = NoticePublisher(hub)
         self._listings = SharedCalls[str, Roster]()
         self._crowds: TTLCache[str, FirstPage] = TTLCache(MAX_CACHED_CROWDS, CROWD_CACHE_SECONDS)
@@ -84,7 +82,9 @@ class Presence:
         return await self._listings.run(room, lambda: self._list(room))
 
     async def _list(self, room: str) -> Roster:
-        users, announced = await asyncio.gather(self._list_users(room), self._read_profiles(room))
+        users, announced = await asyncio.gather(
+            self._list_users(room), self._announced.read_profiles(room)
+        )
         roster = Roster(users, announced)
         if roster.crowded:
             self._crowds[room] = roster.first_page
@@ -95,15 +95,6 @@ class Presence:
     async def _list_users(self, room: str) -> Counter[str]:
         connections = self._hub.list_connections(room_group(room))
         return Counter([one.user_id async for one in connections if one.user_id])
-
-    async def _read_profiles(self, room: str) -> dict[str, Profile]:
-        """The profiles of the announced users."""
-        rows = self._tables.open("presence").query_entities(
-            "PartitionKey eq @room",
-            parameters={"room": room},
-            select=["RowKey", "name", "status", "colour"],
-        )
-        return {row["RowKey"]: _parse_profile(row) async for row in rows}
 
     async def enter(
         self,
@@ -121,7 +112,7 @@ class Presence:
         crowd = self._crowds.get(room)
         if crowd:
             await _done(access)
-            await self._add_announced(room, user_id, await self._profiles.find_or_default(user_id))
+            await self._announced.add(room, user_id, await self._profiles.find_or_default(user_id))
             return crowd
         roster = await self.roster(room)
         await _done(access)
@@ -131,27 +122,21 @@ class Presence:
 
     async def count_announced(self, room: str) -> int:
         """The number of users in a room as far as they are announced: one query for 1,000 users."""
-        rows = self._tables.open("presence").query_entities(
-            "PartitionKey eq @room", parameters={"room": room}, select=["RowKey"]
-        )
-        return len([row async for row in rows])
+        return await self._announced.count(room)
 
     async def announce_joined(self, room: str, user_id: str, roster: Roster) -> None:
         """Publish "joined" unless it was published already or the room is crowded."""
         if user_id in roster.announced:
             return
         profile = await self._profiles.find_or_default(user_id)
-        if await self._add_announced(room, user_id, profile) and not roster.crowded:
+        if await self._announced.add(room, user_id, profile) and not roster.crowded:
             await self._notices.publish(room, _change("joined", user_id, profile))
 
     async def announce_profile(
         self, room: str, user_id: str, profile: Profile, *, is_renamed: bool
     ) -> None:
         """Publish a user's changed profile if the user is announced in the room."""
-        row = _row(room, user_id, profile)
-        try:
-            await self._tables.open("presence").update_entity(row, mode=UpdateMode.REPLACE)
-        except ResourceNotFoundError:
+        if not await self._announced.replace(room, user_id, profile):
             return
         if is_renamed:
             await self._notices.publish(room, _change("renamed", user_id, profile))
@@ -170,25 +155,43 @@ class Presence:
 
     async def _announce_absent(self, room: str, user_ids: Iterable[str]) -> None:
         roster = await self.roster(room)
-        absent = set(user_ids) - set(roster.users)
+        absent = sorted(set(user_ids) - set(roster.users))
         # An error of one user's must not cancel the others: a row may be removed by then.
-        errors = await gather_limited(
-            self._announce_left(room, one, roster) for one in sorted(absent)
-        )
-        for error in filter(None, errors):
-            raise error
+        removals = await gather_limited(_catch(self._announced.remove(room, one)) for one in absent)
+        removed = [user for user, outcome in zip(absent, removals, strict=True) if outcome is True]
+        outcomes = [*removals, *(await self._announce_left(room, removed, roster))]
+        for error in outcomes:
+            if isinstance(error, AzureError):
+                raise error
 
-    async def _announce_left(self, room: str, user_id: str, roster: Roster) -> AzureError | None:
-        """Returns the error of storage or service, if any."""
+    async def _announce_left(
+        self, room: str, user_ids: Sequence[str], roster: Roster
+    ) -> list[bool | AzureError]:
+        """Publish "left" of users whose rows were removed; returns the errors.
+
+        A user who came back after the listing has found the row, so "joined" was not published. The
+        user is listed now and gets the row back, and "left" is not published either. After an error
+        all get their rows back, so that the timer announces them.
+        """
+        if not user_ids:
+            return []
+        errors: list[bool | AzureError] = []
         try:
-            if await self._remove_announced(room, user_id) and not roster.crowded:
-                announced = roster.announced.get(user_id)
-                name = announced.name if announced else ""
-                name = name or await self._profiles.name_of(user_id)
-                await self._notices.publish(room, PresenceChange("left", user_id, name))
+            present = set((await self.roster(room)).users)
         except AzureError as error:
-            return error
-        return None
+            present = set(user_ids)
+            errors.append(error)
+
+        async def announce(user_id: str) -> bool:
+            announced = roster.announced.get(user_id)
+            profile = announced or await self._profiles.find_or_default(user_id)
+            if user_id in present:
+                return await self._announced.add(room, user_id, profile)
+            if not roster.crowded:
+                await self._notices.publish(room, PresenceChange("left", user_id, profile.name))
+            return True
+
+        return errors + await gather_limited(_catch(announce(user_id)) for user_id in user_ids)
 
     async def reconcile(
         self,
@@ -204,7 +207,9 @@ class Presence:
         found = Reconciliation()
         try:
             async with asyncio.timeout(timeout_seconds):
-                announced = sorted((await self._read_announced()).items(), key=lambda _: chance())
+                announced = sorted(
+                    (await self._announced.read_all()).items(), key=lambda _: chance()
+                )
                 for start in range(0, len(announced), RECONCILE_BATCH_ROOMS):
                     await self._reconcile(announced[start : start + RECONCILE_BATCH_ROOMS], found)
         except TimeoutError:
@@ -231,34 +236,12 @@ class Presence:
         await gather_limited(_try(self._announce_absent, *one) for one in left.items())
         found.corrections += sum(map(len, left.values()))
 
-    async def _read_announced(self) -> dict[str, set[str]]:
-        """The announced users by room."""
-        announced: dict[str, set[str]] = {}
-        table = self._tables.open("presence")
-        async for row in table.list_entities():
-            announced.setdefault(row["PartitionKey"], set()).add(row["RowKey"])
-        return announced
 
-    async def _add_announced(self, room: str, user_id: str, profile: Profile) -> bool:
-        """Whether the user was not announced before."""
-        return await self._try_operation(Insert(_row(room, user_id, profile)), existing=409)
-
-    async def _remove_announced(self, room: str, user_id: str) -> bool:
-        """Whether the user was announced."""
-        return await self._try_operation(Delete(room, user_id), existing=404)
-
-    async def _try_operation(self, operation: Operation, existing: int) -> bool:
-        """Whether the operation has changed the table.
-
-        Sent as a transaction: a plain delete does not tell, and a transaction costs less.
-        """
-        try:
-            await self._tables.open("presence").submit([operation])
-        except TableTransactionError as error:
-            if error.status_code != existing:
-                raise
-            return False
-        return True
+async def _catch(call: Awaitable[bool]) -> bool | AzureError:
+    try:
+        return await call
+    except AzureError as error:
+        return error
 
 
 async def _try(correct: Callable[..., Awaitable[None]], *arguments: Any) -> None:
@@ -275,17 +258,6 @@ async def _done(access: Awaitable[object] | None) -> None:
 
 def _change(event: str, user_id: str, profile: Profile) -> PresenceChange:
     return PresenceChange(event, user_id, profile.name, profile.status, profile.colour)
-
-
-def _row(room: str, user_id: str, profile: Profile) -> Row:
-    """What the user has not chosen has no property."""
-    row: Row = {"PartitionKey": room, "RowKey": user_id, "name": profile.name}
-    chosen = {"status": profile.status or None, "colour": profile.colour}
-    return row | {name: value for name, value in chosen.items() if value is not None}
-
-
-def _parse_profile(row: Row) -> Profile:
-    return Profile(row.get("name", ""), row.get("status", ""), row.get("colour"))
 
 
 @cache

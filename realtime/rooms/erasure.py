@@ -40,7 +40,8 @@ class Erasure:
         """Remove up to MAX_PAGE_ROWS entries of an author; returns how many it has found."""
         page = await read_author_page(self._logs, name, user_id)
         current = [one.entry for one in page if one.entry is not None]
-        messages = [one.seq for one in current if isinstance(one, Entry) and not one.deleted]
+        # Deleted ones too: the delete of an interrupted removal may not have been published.
+        messages = [one.seq for one in current if isinstance(one, Entry)]
         # All at once: they wait in one queue, and a commit takes as many as fit.
         await asyncio.gather(*(self._delete(name, seq) for seq in messages))
         reactions = {
@@ -69,7 +70,9 @@ class Erasure:
         return len(old) == len(rows)
 
     async def _delete(self, name: str, seq: int) -> None:
-        draft = DeleteDraft(ERASURE_SENDER, _new_id(), target=seq, moderator=True, anonymous=True)
+        draft = DeleteDraft(
+            ERASURE_SENDER, f"erase-{seq}", target=seq, moderator=True, anonymous=True
+        )
         await self._append(name, draft)
 
     async def _remove_reaction(self, name: str, user_id: str, target: int, emoji: str) -> None:

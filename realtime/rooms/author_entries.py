@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from realtime.azure.tables import Row
 from realtime.concurrency import gather_limited
 from realtime.messages import Change, Entry
+from realtime.names import DELETED_USER
 from realtime.rooms.log import LogStore
 from realtime.rooms.log_rows import Head, entry_key, parse_entry
 
@@ -18,12 +19,13 @@ class AuthorEntry:
     """A row `i:` and the row of its entry, if that is stored and is of this author.
 
     `is_current`: the entry belongs to the log. Others are past retention, or of an older log that
-    was deleted in part.
+    was deleted in part. `erased_seq` is the seq of a message whose author was removed before.
     """
 
     id_key: str
     row: Row | None
     is_current: bool
+    erased_seq: int | None = None
 
     @property
     def entry(self) -> Entry | Change | None:
@@ -51,7 +53,9 @@ async def _read_entry(
     seq = id_row["seq"].value
     row = await logs.find_row(name, entry_key(seq))
     if row is None or row["sender"] != user_id:
-        return AuthorEntry(id_row["RowKey"], None, is_current=False)
+        is_erased = row is not None and row["sender"] == DELETED_USER and row.get("deleted", False)
+        erased_seq = seq if is_erased else None
+        return AuthorEntry(id_row["RowKey"], None, is_current=False, erased_seq=erased_seq)
     is_current = head.first <= seq and head.includes(row["epoch"], seq)
     return AuthorEntry(id_row["RowKey"], row, is_current)
 

@@ -40,8 +40,9 @@ class Erasure:
         """Remove up to MAX_PAGE_ROWS entries of an author; returns how many it has found."""
         page = await read_author_page(self._logs, name, user_id)
         current = [one.entry for one in page if one.entry is not None]
-        # Deleted ones too: the delete of an interrupted removal may not have been published.
-        messages = [one.seq for one in current if isinstance(one, Entry)]
+        messages = [one.seq for one in current if isinstance(one, Entry) and not one.deleted]
+        # Their deletes are of an interrupted removal and may not have been published.
+        messages += [one.erased_seq for one in page if one.erased_seq is not None]
         # All at once: they wait in one queue, and a commit takes as many as fit.
         await asyncio.gather(*(self._delete(name, seq) for seq in messages))
         reactions = {

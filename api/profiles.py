@@ -1,4 +1,4 @@
-"""What users show of themselves: to whoever sees their names."""
+"""The profiles of users: name, status and colour, for everybody with a session."""
 
 from typing import Annotated
 

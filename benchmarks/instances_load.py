@@ -4,9 +4,6 @@ The requests are those of Web PubSub, which calls the webhook with each message 
 """
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,8 +13,11 @@ from functools import cached_property
 from statistics import quantiles
 
 import msgspec
+from webpubsub_emulator.access_keys import AccessKeys
+from webpubsub_emulator.cloud_events import sign
 
 from benchmarks.instances_http import find_message_end, status_of
+from events.cloudevents import state_header
 from local.parts import ACCESS_KEY, HUB
 
 ANSWER_TIMEOUT_SECONDS = 30.0
@@ -84,15 +84,14 @@ class Sender:
     def _headers(self) -> str:
         """What is equal in each request. The state has the rooms that the connection is in."""
         connection = uuid.uuid4().hex
-        signature = hmac.new(ACCESS_KEY.encode(), connection.encode(), hashlib.sha256).hexdigest()
-        state = base64.b64encode(msgspec.json.encode([self.room])).decode()
+        ((state_name, state),) = state_header((self.room,)).items()
         return (
             "POST /api/pubsub/events HTTP/1.1\r\nHost: localhost\r\n"
             "Content-Type: application/json; charset=utf-8\r\n"
             "ce-specversion: 1.0\r\nce-type: azure.webpubsub.user.message\r\n"
             f"ce-eventName: message\r\nce-hub: {HUB}\r\nce-userId: {self.name}\r\n"
             f"ce-source: /hubs/{HUB}/client/{connection}\r\nce-connectionId: {connection}\r\n"
-            f"ce-signature: sha256={signature}\r\nce-connectionState: {state}\r\n"
+            f"ce-signature: {sign(AccessKeys(ACCESS_KEY), connection)}\r\n{state_name}: {state}\r\n"
         )
 
     async def send(self) -> bool:

@@ -10,6 +10,7 @@ from azure.data.tables import TableTransactionError, UpdateMode
 from realtime.azure.operations import Delete, Insert, Operation
 from realtime.azure.tables import Row, Table, Tables
 from realtime.identity.profiles import Profile
+from realtime.names import display_name
 
 
 class AnnouncedUsers:
@@ -83,4 +84,5 @@ def _row(room: str, user_id: str, profile: Profile) -> Row:
 
 
 def _parse_profile(row: Row) -> Profile:
-    return Profile(row.get("name", ""), row.get("status", ""), row.get("colour"))
+    name = row.get("name") or display_name(row["RowKey"])
+    return Profile(name, row.get("status", ""), row.get("colour"))

@@ -99,16 +99,25 @@ def plan_commit(
     return plan
 
 
+def find_unwritten(plan: Plan) -> dict[Draft, Outcome]:
+    """The drafts that become no entry, since they have no effect or are refused."""
+    return {
+        draft: outcome
+        for draft, outcome in plan.outcomes.items()
+        if outcome == 0 or isinstance(outcome, ApiError)
+    }
+
+
 def find_unwritten_changes(plan: Plan) -> set[Draft]:
-    """The changes that become no entry: they have no effect, or are refused.
+    """Those of them that are changes.
 
     Among them can be the repetition of a stored change, which is in effect already.
     """
     return {
         draft
-        for draft, outcome in plan.outcomes.items()
+        for draft, outcome in find_unwritten(plan).items()
         if isinstance(draft, EditDraft | DeleteDraft | ReactionDraft)
-        if outcome == 0 or (isinstance(outcome, ApiError) and outcome.code != "access_changed")
+        if not (isinstance(outcome, ApiError) and outcome.code == "access_changed")
     }
 
 

@@ -71,8 +71,9 @@ class Erasure:
         return len(old) == len(rows)
 
     async def _delete(self, name: str, seq: int) -> None:
+        """The id is the same in a repetition, and none that a request could have."""
         draft = DeleteDraft(
-            ERASURE_SENDER, f"erase-{seq}", target=seq, moderator=True, anonymous=True
+            ERASURE_SENDER, f"erase.{seq}", target=seq, moderator=True, anonymous=True
         )
         await self._append(name, draft)
 

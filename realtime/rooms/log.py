@@ -20,7 +20,7 @@ from realtime.azure.tables import Tables, tables
 from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
-from realtime.rooms.changes import Plan, find_unwritten_changes, plan_commit
+from realtime.rooms.changes import Plan, find_unwritten, find_unwritten_changes, plan_commit
 from realtime.rooms.commit_parts import (
     complete_outcomes,
     merge_taken,
@@ -220,12 +220,7 @@ class LogStore(LogTable):
         state = await self._states.read(name, head, drafts, cached=cached)
         started = replace(head, epoch=head.epoch or secrets.token_hex(4))
         plan = plan_commit(name, started, drafts, state, timestamp, self._edit_seconds)
-        unwritten = {
-            target_of(one)
-            for one, outcome in plan.outcomes.items()
-            if outcome == 0 or isinstance(outcome, ApiError)
-        }
-        if unwritten & state.unverified:
+        if state.unverified & set(map(target_of, find_unwritten(plan))):
             return await self._plan(name, head, drafts, now, cached=False)
         return plan
 

@@ -61,6 +61,5 @@ class FirstPage:
 
 
 def _make_user(user_id: str, profile: Profile | None, connections: int) -> RoomUser:
-    shown = profile or Profile("")
-    name = shown.name or display_name(user_id)
-    return RoomUser(user_id, name, connections, status=shown.status, colour=shown.colour)
+    shown = profile or Profile(display_name(user_id))
+    return RoomUser(user_id, shown.name, connections, status=shown.status, colour=shown.colour)

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { Connection, NotConnectedError } from "../src/connection.js";
 import { ApiError } from "../src/http.js";
-import { FakeClock, assert, settle } from "./people.mjs";
+import { FakeClock, assert, runPendingTasks } from "./people.mjs";
 
 /** A socket that does what the test says; `behaviour` says what a new one does by itself. */
 function makeNetwork() {
@@ -57,7 +57,7 @@ test("a half-open socket is detected within 35 s", async (context) => {
   const { network, clock, connection, states } = makeConnection();
   context.after(() => connection.close());
   connection.open();
-  await settle();
+  await runPendingTasks();
   assert.equal(connection.state, "live");
 
   network.answers = false;
@@ -75,7 +75,7 @@ test("a socket that answers pings stays live without other frames", async (conte
   const { network, clock, connection } = makeConnection();
   context.after(() => connection.close());
   connection.open();
-  await settle();
+  await runPendingTasks();
 
   await clock.advance(10 * 60_000);
 
@@ -116,7 +116,7 @@ test("after a change of the network a live socket is kept and a dead one is aban
   const { network, clock, connection } = makeConnection();
   context.after(() => connection.close());
   connection.open();
-  await settle();
+  await runPendingTasks();
   connection.check();
   await clock.advance(4_000);
   assert.equal(connection.state, "live");
@@ -142,7 +142,7 @@ test("when the network is back, the next attempt starts without its delay", asyn
 
   isDown = false;
   connection.check();
-  await settle();
+  await runPendingTasks();
 
   assert.equal(connection.state, "live");
 });
@@ -160,7 +160,7 @@ test("the next attempt waits for the retry_after_ms of the server", async (conte
 
   await clock.advance(19_000);
   connection.check();
-  await settle();
+  await runPendingTasks();
   assert.equal(calls, 1);
   await clock.advance(1_000);
 
@@ -174,7 +174,7 @@ test("a permanent error closes the connection and is emitted", async () => {
   connection.on("state", (state, error) => (reason = error));
 
   connection.open();
-  await settle();
+  await runPendingTasks();
 
   assert.equal(connection.state, "closed");
   assert.equal(reason, refusal);
@@ -185,10 +185,10 @@ test("an event without a connection, or whose connection is lost, is rejected", 
   context.after(() => connection.close());
   await assert.rejects(connection.send("message", {}), NotConnectedError);
   connection.open();
-  await settle();
+  await runPendingTasks();
 
   const sent = connection.send("message", {});
-  await settle();
+  await runPendingTasks();
   network.sockets[0].lose();
 
   await assert.rejects(sent, NotConnectedError);
@@ -197,7 +197,7 @@ test("an event without a connection, or whose connection is lost, is rejected", 
 test("close() ends the connection in the service without a recovery", async () => {
   const { network, connection } = makeConnection();
   connection.open();
-  await settle();
+  await runPendingTasks();
 
   connection.close();
 

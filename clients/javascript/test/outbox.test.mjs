@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { Outbox, OutboxFullError, MAX_PENDING_MESSAGES } from "../src/outbox.js";
 import { OutboxStorage } from "../src/outbox-storage.js";
 import { NotConnectedError } from "../src/connection.js";
-import { FakeClock, MemoryStorage, assert, settle } from "./people.mjs";
+import { FakeClock, MemoryStorage, assert, runPendingTasks } from "./people.mjs";
 
 function makeOutbox(send, { clock = new FakeClock(), storage = null, userId = "ann-1" } = {}) {
   const outbox = new Outbox({
@@ -27,10 +27,10 @@ test("messages are sent one at a time, in the order written", async () => {
 
   outbox.add("lobby", "first");
   outbox.add("lobby", "second");
-  await settle();
+  await runPendingTasks();
   assert.deepEqual(sent, ["first"]);
   acks[0]();
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(sent, ["first", "second"]);
 });
@@ -39,11 +39,11 @@ test("what a message carries is sent with it, and survives a restart", async () 
   const storage = new MemoryStorage();
   const options = { replyTo: 7, mentions: ["bob-1"], meta: { mood: "good" } };
   makeOutbox(async () => { throw new NotConnectedError(); }, { storage }).add("lobby", "hello", options);
-  await settle();
+  await runPendingTasks();
   const sent = [];
 
   makeOutbox(async (message) => void sent.push(message), { storage }).flushAll();
-  await settle();
+  await runPendingTasks();
 
   const [{ content, reply_to, mentions, meta }] = sent;
   assert.deepEqual([content, reply_to, mentions, meta], ["hello", 7, ["bob-1"], { mood: "good" }]);
@@ -58,11 +58,11 @@ test("an unsent message is sent with the next connection and the same id", async
   });
 
   outbox.add("lobby", "hello");
-  await settle();
+  await runPendingTasks();
   assert.deepEqual(states(outbox), ["waiting"]);
   isConnected = true;
   outbox.flushAll();
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(states(outbox), ["sent"]);
   assert.deepEqual(new Set(ids).size, 1);
@@ -79,7 +79,7 @@ test("a connection that is back before the loss is noticed does not leave a mess
   });
 
   outbox.add("lobby", "hello");
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(states(outbox), ["sent"]);
 });
@@ -119,7 +119,7 @@ test("after a new connection all messages are sent without a delay", async () =>
 
   works = true;
   outbox.flushAll();
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(states(outbox), ["sent"]);
 });
@@ -137,7 +137,7 @@ test("a temporarily rejected message is sent again after retry_after_ms", async 
   );
 
   outbox.add("lobby", "hello");
-  await settle();
+  await runPendingTasks();
   const [{ state, code }] = outbox.of("lobby");
   await clock.advance(10_000);
 
@@ -172,7 +172,7 @@ test("a message in the log is not pending, even without an acknowledgement", asy
     { clock },
   );
   const stored = outbox.add("lobby", "hello");
-  await settle();
+  await runPendingTasks();
 
   outbox.remove("lobby", [{ id: outbox.of("lobby")[0].id }]);
   await stored;
@@ -195,7 +195,7 @@ test("unsent messages are restored after a reload, with their ids and in their o
   const sent = [];
   const after = makeOutbox(async (message) => void sent.push(message), { storage });
   after.flushAll();
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(after.of("lobby").map(({ id }) => id), ids);
   assert.deepEqual(sent.map(({ content }) => content).sort(), ["alone", "one", "three", "two"]);
@@ -209,12 +209,12 @@ test("a message that was rejected for good is not sent again after a reload", as
     { storage },
   );
   before.add("lobby", "bad");
-  await settle();
+  await runPendingTasks();
 
   const sent = [];
   const after = makeOutbox(async (message) => void sent.push(message), { storage });
   after.flushAll();
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(sent, []);
   const [{ id, state, code, reason }] = after.of("lobby");
@@ -226,7 +226,7 @@ test("a message that was rejected for good is not sent again after a reload", as
   };
   const again = makeOutbox(offline, { storage });
   again.retry("lobby", id);
-  await settle();
+  await runPendingTasks();
 
   assert.deepEqual(states(makeOutbox(offline, { storage })), ["waiting"]);
   again.discard("lobby", id);

@@ -56,7 +56,7 @@ export class FakeClock {
   /** Moves the time on, one timer after the other; what they start is awaited in between. */
   async advance(milliseconds) {
     const end = this.#now + milliseconds;
-    await settle();
+    await runPendingTasks();
     for (;;) {
       const due = [...this.#timers].filter(([, timer]) => timer.at <= end);
       if (!due.length) break;
@@ -64,14 +64,14 @@ export class FakeClock {
       this.#timers.delete(id);
       this.#now = Math.max(this.#now, at);
       callback();
-      await settle();
+      await runPendingTasks();
     }
     this.#now = end;
   }
 }
 
 /** Lets everything run that waits for nothing. */
-export async function settle() {
+export async function runPendingTasks() {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 

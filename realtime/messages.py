@@ -121,8 +121,9 @@ class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     """The response to `join`.
 
     If `recovered` is true, `messages` and `changes` hold everything after the client's position.
-    Otherwise `messages` is the newest page, and the client discards what it had. `read` is the
-    user's read marker, `role` the user's role. `muted_until` is null for a user who may write, and
+    Otherwise `messages` is the newest page, and the client discards what it had. An empty log has
+    the epoch "" until its first entry, whose frame may come before this one. `read` is the user's
+    read marker, `role` the user's role. `muted_until` is null for a user who may write, and
     in the year 9999 for one whose mute has no end.
     """
 

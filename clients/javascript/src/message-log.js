@@ -95,7 +95,10 @@ export class MessageLog {
    * @returns {Entry[]} entries received since the request that continue the page
    */
   start({ epoch, head, messages, more = (messages[0]?.seq ?? 1) > 1 }) {
-    const newer = (this.#sinceRequest ?? []).filter((one) => one.epoch === epoch);
+    const received = this.#sinceRequest ?? [];
+    // An empty log has no epoch until its first entry, which may be among those received.
+    const current = epoch || received.at(-1)?.epoch;
+    const newer = received.filter((one) => one.epoch === current);
     this.epoch = epoch;
     this.entries = [...messages];
     this.hasMore = more;
@@ -107,7 +110,7 @@ export class MessageLog {
     const items = newer.map((one) => one.item);
     const isChange = (/** @type {Entry|Change} */ item) => "target" in item;
     return this.receive(
-      epoch,
+      current ?? epoch,
       /** @type {Entry[]} */ (items.filter((item) => !isChange(item))),
       /** @type {Change[]} */ (items.filter(isChange)),
     );

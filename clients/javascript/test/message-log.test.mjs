@@ -111,6 +111,29 @@ test("entries that arrive before the first page stay in the log when they contin
   assert.deepEqual(seqs(log.entries), [1, 2, 3]);
 });
 
+test("the first entry of an empty log stays when it arrives before the empty page", () => {
+  const log = new MessageLog();
+  log.expectPage();
+  log.receive("e1", [entry(1)]);
+
+  const fresh = log.start({ epoch: "", head: 0, messages: [] });
+
+  assert.deepEqual(seqs(fresh), [1]);
+  assert.equal(log.epoch, "e1");
+});
+
+test("an empty page keeps the entries of the newest epoch only", () => {
+  const log = started(1, 9);
+  log.expectPage();
+  log.receive("e1", [entry(10)]);
+  log.receive("e2", [entry(1)]);
+
+  log.start({ epoch: "", head: 0, messages: [] });
+
+  assert.deepEqual(seqs(log.entries), [1]);
+  assert.equal(log.epoch, "e2");
+});
+
 test("a page that is no continuation drops everything above its head", () => {
   const log = started(1, 9);
   log.receive("e1", [entry(12)]);

@@ -138,21 +138,19 @@ def _handle(body: bytes, listener: Listener) -> Steps:
         return
     if frame.type == "removed":
         raise ForbiddenError(403, "removed", "The user was removed from the room.")
-    if not frame.epoch:
-        return
     entries: list[Entry] = [*frame.messages, *frame.changes]
     if frame.type == "message":
         entries = [msgspec.json.decode(body, type=Message)]
     head = max([frame.head, frame.seq, *(one.seq for one in entries)])
-    if not reader.is_started:
-        if frame.type == "joined":
-            reader.start(frame.epoch, head)
-        return
-    if reader.epoch != frame.epoch:
-        yield from _follow_new_epoch(listener)
-    reader.head = max(reader.head, head)
-    yield from reader.accept(entries)
-    yield from _catch_up(listener)
+    if not reader.is_started and frame.type == "joined":
+        reader.start(frame.epoch, head)
+    elif frame.epoch:
+        if reader.epoch and reader.epoch != frame.epoch:
+            yield from _follow_new_epoch(listener)
+        reader.note_head(frame.epoch, head)
+    if reader.is_started:
+        yield from reader.accept(entries)
+        yield from _catch_up(listener)
 
 
 def _catch_up(listener: Listener) -> Steps:

@@ -35,15 +35,30 @@ class LogReader:
         self.seq = position.seq if position else 0
         self.timestamp = position.timestamp if position else None
         self.head = self.seq
+        self._early = ("", 0)
 
     @property
     def is_behind(self) -> bool:
         return self.seq < self.head
 
+    def note_head(self, epoch: str, head: int) -> None:
+        """Note how far the log of an epoch is; `start` may be called with an older position.
+
+        An empty log has no epoch: it gets one with its first entry.
+        """
+        if not self.is_started:
+            self._early = (epoch, head)
+            return
+        self.epoch = self.epoch or epoch
+        self.head = max(self.head, head)
+
     def start(self, epoch: str, head: int) -> None:
-        """Read what comes after the present end of a log."""
+        """Read what comes after a position of the log, which was its end a moment ago."""
+        early_epoch, early_head = self._early
         self.is_started = True
         self.epoch, self.seq, self.head = epoch, head, head
+        if early_epoch and epoch in {"", early_epoch}:
+            self.note_head(early_epoch, early_head)
 
     def accept(self, entries: Iterable[Entry]) -> Iterator[RoomEvent]:
         """The entries that follow the position, up to the first gap."""

@@ -9,11 +9,11 @@ import statistics
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+from msgspec.structs import replace
 
 from benchmarks.hot_room import LOCKED, PLAIN, SENDERS, measure_hot_room, send_messages
 from benchmarks.servers import settings_of, stack, start_baseline

@@ -1,7 +1,8 @@
 """What the handlers of client events receive and return."""
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from realtime.errors import ApiError
 from realtime.names import validate_room
@@ -10,8 +11,7 @@ MAX_CONNECTION_ROOMS = 50
 """Rooms of one connection: their names travel in a header with each event."""
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(Struct, frozen=True):
     """The connection that sent an event: its user, the rooms it is in, and the display name."""
 
     connection: str
@@ -37,8 +37,7 @@ class Client:
         return (*self.rooms, room)
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """The message to the sender, if any, and the connection's rooms after the event."""
 
     message: Any

@@ -7,7 +7,6 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -25,8 +24,7 @@ MAX_EVENT_AGE = timedelta(minutes=5)
 _CONNECTION_ID = re.compile(r"[\x21-\x7e]{1,256}")
 
 
-@dataclass(frozen=True)
-class CloudEvent:
+class CloudEvent(msgspec.Struct, frozen=True):
     """An event; `system` is false for the events that clients send.
 
     `rooms` is the connection's state, `is_json` whether the body has the content type of JSON.

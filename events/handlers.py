@@ -1,7 +1,6 @@
 """The client events: each has a request type and a handler."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
@@ -27,8 +26,7 @@ from realtime.requests import (
 )
 
 
-@dataclass(frozen=True)
-class ClientEvent:
+class ClientEvent(Struct, frozen=True):
     """The handler takes the client and a request of this type. It raises ApiError."""
 
     request: type[Struct]

@@ -1,7 +1,8 @@
 """The rate limits of client events and connections, per user."""
 
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from realtime.rate_limit import RateLimiter
 from realtime.settings import settings
@@ -17,8 +18,7 @@ READS_PER_MINUTE = 120
 """A page moves a read marker when a message comes into view, so at most as often as it sends."""
 
 
-@dataclass(frozen=True)
-class EventLimits:
+class EventLimits(Struct, frozen=True):
     messages: RateLimiter
     joins: RateLimiter
     typing: RateLimiter

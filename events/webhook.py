@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -26,15 +25,14 @@ from realtime.names import room_of_group, validate_room, validate_user_id
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class WebhookResponse:
+class WebhookResponse(msgspec.Struct, frozen=True):
     """The message to the client as JSON, if any, and headers, such as the connection's new state.
 
     `cacheable` is false for a rejected event.
     """
 
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     cacheable: bool = True
 
     @property

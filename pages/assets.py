@@ -4,11 +4,12 @@ import gzip
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from realtime.settings import Settings
 
@@ -41,8 +42,7 @@ ORIGIN = r"https?://[A-Za-z0-9.:\[\]-]+"
 """An issuer's document names its endpoints: other characters could add rules to the policy."""
 
 
-@dataclass(frozen=True)
-class File:
+class File(Struct, frozen=True):
     """A file as it is sent; `compressed` is the content in gzip."""
 
     content: bytes

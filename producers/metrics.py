@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from realtime.messages import Frame
 from realtime.settings import instance_name
@@ -18,8 +19,7 @@ MAX_SAMPLE_AGE_SECONDS = 60.0
 """An older sample is not used: the stream may have had no subscribers for hours."""
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """The counters of the machine since its start; `at` is a monotonic time in seconds."""
 
     at: float

@@ -1,9 +1,10 @@
 """Stock prices: simulated, or of a provider within the terms of its free plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+
+from msgspec import Struct, field
 
 from realtime.messages import Frame, format_timestamp
 from realtime.providers.http_client import ProviderError, provider_client
@@ -26,8 +27,7 @@ def simulate(symbols: Sequence[str], previous: Frame | None, tick: int, now: dat
     return {"source": SOURCE, "symbols": simulate_quotes(symbols, last, tick, new_day=new_day)}
 
 
-@dataclass
-class StockQuotes:
+class StockQuotes(Struct):
     """The quotes of a provider. Between two calls the last ones are repeated with their age."""
 
     provider: QuoteProvider

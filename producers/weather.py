@@ -1,9 +1,10 @@
 """The weather in a list of cities: of Open-Meteo without a key, or of weatherapi.com."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+
+from msgspec import Struct, field
 
 from realtime.messages import Frame
 from realtime.providers.http_client import ProviderError, provider_client
@@ -20,8 +21,7 @@ UNREAD_REPORT: Data = dict.fromkeys(
 """A city whose weather no provider has sent yet."""
 
 
-@dataclass
-class WeatherReports:
+class WeatherReports(Struct):
     """The reports of a provider. A city that fails keeps its last values and their age."""
 
     provider: WeatherProvider

@@ -1,10 +1,9 @@
 """The errors that a caller gets: their codes, HTTP status codes and meanings."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class ErrorCode:
+class ErrorCode(Struct, frozen=True):
     """The HTTP status of a code, and a sentence for the API document."""
 
     status: int

@@ -12,10 +12,11 @@ https://learn.microsoft.com/azure/azure-functions/functions-bindings-timer#ncron
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
+
+from msgspec import Struct
 
 from realtime.settings import InvalidSettingsError
 
@@ -40,8 +41,7 @@ class InvalidScheduleError(InvalidSettingsError, ValueError):
     """An expression that is not NCRONTAB; the text says which part of it and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """A parsed expression: the values that each field allows, in ascending order."""
 
     seconds: tuple[int, ...]

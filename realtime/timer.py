@@ -25,4 +25,4 @@ def timer_function(
     run.__name__ = name
     run.__doc__ = handler.__doc__
     timed = bp.timer_trigger(arg_name="timer", schedule=schedule, use_monitor=monitor)
-    bp.function_name(name)(timed(run))
+    timed(run)  # the SDK names the function after `__name__`

@@ -3,12 +3,12 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from random import Random
 from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from local.parts import Part, Stack
 from realtime.rooms.access import RoomAccess

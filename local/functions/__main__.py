@@ -10,7 +10,6 @@ import os
 import secrets
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import local.functions
@@ -29,7 +28,7 @@ def main() -> None:
         host, settings = read_host_settings(given.app), read_local_settings(given.app)
         address, port = given.address or settings.address, given.port or settings.port
         if given.cors is not None:
-            settings = replace(settings, cors_origins=parse_origins(given.cors))
+            settings = settings._replace(cors_origins=parse_origins(given.cors))
         if given.data is not None:
             given.data.mkdir(parents=True, exist_ok=True)
         listener = listen(address, port)

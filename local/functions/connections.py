@@ -14,7 +14,6 @@ import select
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 MAX_CONNECTIONS = 65536
 OPENED, CLOSED, READY = b"O", b"C", b"R"
@@ -23,14 +22,14 @@ _MESSAGE = struct.Struct("!cI")
 _FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@dataclass(slots=True)
 class WorkerConnections:
     """The worker's side."""
 
-    control: socket.socket
-    is_waiting: mmap.mmap
-    _free: list[int] = field(default_factory=list)
-    _next: int = 0
+    def __init__(self, control: socket.socket, is_waiting: mmap.mmap) -> None:
+        self.control = control
+        self.is_waiting = is_waiting
+        self._free: list[int] = []
+        self._next = 0
 
     def open(self, connection: socket.socket) -> int:
         """The slot of a new connection; MAX_CONNECTIONS where there is none left."""
@@ -58,13 +57,13 @@ class WorkerConnections:
             self.control.sendall(_MESSAGE.pack(kind, slot))
 
 
-@dataclass(slots=True)
 class SupervisedConnections:
     """The supervisor's side."""
 
-    control: socket.socket
-    is_waiting: mmap.mmap
-    _held: dict[int, socket.socket] = field(default_factory=dict)
+    def __init__(self, control: socket.socket, is_waiting: mmap.mmap) -> None:
+        self.control = control
+        self.is_waiting = is_waiting
+        self._held: dict[int, socket.socket] = {}
 
     def follow(self, on_ready: Callable[[], None]) -> None:
         """Keeps the duplicates; returns when the worker has ended."""

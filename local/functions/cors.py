@@ -4,13 +4,11 @@ Requests without an Origin are not changed. A preflight gets a 204, allowed or n
 function.
 """
 
-from dataclasses import dataclass
-
 from aiohttp import web
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Cors:
+class Cors(Struct, frozen=True):
     """The `CORS` and `CORSCredentials` of local.settings.json."""
 
     origins: frozenset[str]

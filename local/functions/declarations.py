@@ -7,10 +7,10 @@ one function unusable, and the others run. A wrong route template stops the whol
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from azure.functions import AuthLevel
+from msgspec import Struct, field
 
 from local.functions.errors import LoadError
 from local.functions.host_json import HostSettings
@@ -26,8 +26,7 @@ class FunctionError(Exception):
     """One function cannot be used; the text is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """An HTTP function with what decides whether a request is for it."""
 
     function: Function
@@ -49,8 +48,7 @@ class Endpoint:
         return not self.methods or not other.methods or bool(self.methods & other.methods)
 
 
-@dataclass(slots=True)
-class Declarations:
+class Declarations(Struct):
     """The endpoints and timers in the host's order, and the functions in error with the reasons."""
 
     functions: list[Function] = field(default_factory=list)

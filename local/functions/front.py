@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import cast
 
 from aiohttp import web
 from azure.functions import AuthLevel
 from azure.functions.meta import Datum
+from msgspec import Struct, field
 
 from local.functions.admin import Admin, respond_at_root
 from local.functions.callers import Callers
@@ -31,8 +31,7 @@ REMEMBERED_PATHS = 1024
 Found = tuple[Endpoint, dict[str, Datum]]
 
 
-@dataclass
-class Front:
+class Front(Struct, dict=True):
     """What the handling of a request depends on."""
 
     endpoints: list[Endpoint]

@@ -5,11 +5,11 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aiohttp import web
+from msgspec import Struct
 
 from local.functions.admin import Admin
 from local.functions.callers import Callers
@@ -34,8 +34,7 @@ STOP_TIMEOUT_SECONDS = 5.0
 UNLIMITED_OUTSTANDING = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The options of the command line and of the app's files."""
 
     app: Path

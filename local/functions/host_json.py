@@ -6,9 +6,9 @@ https://learn.microsoft.com/azure/azure-functions/functions-host-json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from local.functions.errors import LoadError
 from local.functions.json_files import read_json_object
@@ -28,17 +28,16 @@ HONOURED = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettings:
+class HostSettings(NamedTuple):
     """The settings of host.json that this host honours."""
 
     route_prefix: str = "api"
-    custom_headers: Mapping[str, str] = field(default_factory=dict)
+    custom_headers: Mapping[str, str] = MappingProxyType({})
     max_concurrent_requests: int | None = None
     max_outstanding_requests: int | None = None
     function_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS  # infinite: no limit
     functions: frozenset[str] | None = None  # None: all
-    log_levels: Mapping[str, int] = field(default_factory=dict)  # by lower-case category
+    log_levels: Mapping[str, int] = MappingProxyType({})  # by lower-case category
     ignored: tuple[str, ...] = ()
 
 

@@ -4,16 +4,15 @@ A key is sent in the header x-functions-key, else in the query value `code`, in 
 """
 
 import hmac
-from dataclasses import dataclass
 
 from aiohttp import web
 from azure.functions import AuthLevel
+from msgspec import Struct
 
 from local.functions.requests import read_query
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(Struct, frozen=True):
     """Without keys, everything is open."""
 
     function: str | None = None

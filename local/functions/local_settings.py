@@ -5,9 +5,8 @@ https://learn.microsoft.com/azure/azure-functions/functions-develop-local#local-
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from local.functions.errors import LoadError
 from local.functions.json_files import read_json_object
@@ -16,8 +15,7 @@ DEFAULT_ADDRESS = "127.0.0.1"
 DEFAULT_PORT = 7071
 
 
-@dataclass(frozen=True, slots=True)
-class LocalSettings:
+class LocalSettings(NamedTuple):
     """The section Host of the file."""
 
     address: str = DEFAULT_ADDRESS

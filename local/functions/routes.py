@@ -7,13 +7,13 @@ constraint means that the route does not match at all.
 """
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from local.functions.constraints import Constraint, make_constraint
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One {name} of a template."""
 
     name: str
@@ -26,8 +26,7 @@ class Parameter:
         return f"(?P<{group}>{'.*' if self.catch_all else '[^/]+'})"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A compiled template that matches paths; the groups g0, g1 ... are its parameters in order."""
 
     pattern: re.Pattern[str]

@@ -15,15 +15,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from local.functions.connections import MAX_CONNECTIONS, SupervisedConnections, WorkerConnections
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-@dataclass(frozen=True, slots=True)
-class Lifeline:
+class Lifeline(NamedTuple):
     """What a worker gets from its supervisor."""
 
     listener: socket.socket
@@ -31,16 +30,16 @@ class Lifeline:
     crashed_at: float | None  # when the worker before it died, in seconds since the epoch
 
 
-@dataclass(slots=True)
 class Supervisor:
-    """Runs `work` in a process, and in a new one when that has died."""
+    """Runs `work` in a process, and in a new one when that has died; it returns the exit code."""
 
-    listener: socket.socket
-    work: Callable[[Lifeline], int]  # returns the exit code
-    _is_stopping: bool = False
-    _worker: int = 0  # its process id
-    _is_ready: bool = False
-    _is_waiting: mmap.mmap = field(default_factory=lambda: mmap.mmap(-1, MAX_CONNECTIONS + 1))
+    def __init__(self, listener: socket.socket, work: Callable[[Lifeline], int]) -> None:
+        self.listener = listener
+        self.work = work
+        self._is_stopping = False
+        self._worker = 0  # its process id
+        self._is_ready = False
+        self._is_waiting = mmap.mmap(-1, MAX_CONNECTIONS + 1)
 
     def run(self) -> int:
         """Returns the exit code when it was asked to stop, or when a worker did not start."""

@@ -9,11 +9,11 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from azure.functions.meta import Datum
+from msgspec import Struct
 
 from realtime.ncrontab import Schedule
 
@@ -31,8 +31,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """When a timer last ran and is next due, as the real host stores it in a blob."""
 
     last: datetime
@@ -44,8 +43,7 @@ class Status:
         return {key: time.isoformat() for key, time in zip(_STATUS_KEYS, times, strict=True)}
 
 
-@dataclass(slots=True)
-class Timer:
+class Timer(Struct):
     """One timer function: when it runs, and how it is called."""
 
     name: str

@@ -9,11 +9,11 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import azure.functions as azure_functions
 from azure.functions.meta import Datum
+from msgspec import Struct, field
 
 from local.functions import invocations
 from local.functions.invocations import Invocation
@@ -25,8 +25,7 @@ CONVERTERS = azure_functions.get_binding_registry()
 DEFAULT_THREADS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """One function of the app, checked and ready to be called."""
 
     name: str
@@ -102,8 +101,7 @@ def _call_in_thread(function: Function, arguments: dict[str, Any], invocation: I
 _storage = threading.local()
 
 
-@dataclass(slots=True)
-class TraceContext:
+class TraceContext(Struct):
     """This host starts no trace."""
 
     trace_parent: str = ""
@@ -111,8 +109,7 @@ class TraceContext:
     attributes: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class RetryContext:
+class RetryContext(Struct):
     """This host retries nothing."""
 
     retry_count: int = 0
@@ -120,8 +117,7 @@ class RetryContext:
     exception: Exception | None = None
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """The attributes of an invocation, under the names of azure.functions.Context."""
 
     function_name: str

@@ -5,7 +5,6 @@ after which aiohttp closes the connection, so each such request would open a new
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import msgspec
@@ -26,8 +25,7 @@ MAX_PAGE_CONNECTIONS = 200
 _ERRORS = {401: ClientAuthenticationError, 404: ResourceNotFoundError}
 
 
-@dataclass(frozen=True)
-class Connection:
+class Connection(msgspec.Struct, frozen=True):
     id: str
     user_id: str | None
 

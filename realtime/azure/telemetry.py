@@ -13,9 +13,10 @@ Attributes are codes, event names and stream names, never user ids, room names o
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from realtime.settings import Settings
 
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, TracerProvider
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """One metric: `kind` is counter, up_down_counter or histogram."""
 
     kind: str
@@ -115,8 +115,7 @@ class Instruments:
         }
 
 
-@dataclass
-class _Exporter:
+class _Exporter(Struct):
     """Where a process sends its telemetry; None while it is off."""
 
     instruments: Instruments | None = None

@@ -6,7 +6,6 @@ The methods have the names of the SDK's methods.
 import hashlib
 import hmac
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -26,8 +25,7 @@ TOKEN_MINUTES = 60
 """Lifetime of a client access token. The service checks it only when a client connects."""
 
 
-@dataclass(frozen=True)
-class ClientAccessToken:
+class ClientAccessToken(msgspec.Struct, frozen=True):
     """What a client connects with; `url` contains the token."""
 
     url: str

@@ -10,8 +10,9 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from realtime.errors import ApiError
 from realtime.identity.display_names import RESERVED_NAMES, clean_display_name
@@ -20,8 +21,7 @@ from realtime.identity.sessions import Session
 ACCOUNT_DEFAULT_NAME = "user"
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """A user, with the name of the session or of the account's claims.
 
     `session` is a session of ours, which an account of another issuer has not. `is_new` is true

@@ -6,13 +6,13 @@ pending:<user>    data of the user is still being removed
 
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableTransactionError
 from cachetools import TTLCache
+from msgspec import Struct
 
 from realtime.azure.operations import Insert
 from realtime.azure.tables import Row, Table, Tables, tables
@@ -31,8 +31,7 @@ MAX_CACHED_USERS = 10_000
 _PENDING = "pending:"
 
 
-@dataclass(frozen=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """`began` is the time of the deletion; `pending` is true while data is still being removed."""
 
     user_id: str

@@ -6,13 +6,14 @@ session costs no storage. The name of a user without a profile is the readable p
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import UpdateMode
 from cachetools import TTLCache
+from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.azure.tables import Row, Tables, tables
 from realtime.names import display_name
@@ -25,8 +26,7 @@ MAX_CACHED_PROFILES = 10_000
 _ROW_KEY = "profile"
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """`status` is a short text, `colour` a number of the page's palette.
 
     `chosen` is true if the user has set the name here. Otherwise it follows the session's or the

@@ -5,10 +5,11 @@ A session ends 30 days after its last renewal and 180 days after its beginning.
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import jwt
+from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.errors import ApiError
 from realtime.names import validate_user_id
@@ -22,8 +23,7 @@ MAX_SESSION_DAYS = 180
 _AUDIENCE = "townsquare-session"
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Struct, frozen=True):
     """The claims of a session. `id` is the same after a renewal; `began` is its first second.
 
     `vouched` is true for a session that a server has minted; `operator` for one that administers.

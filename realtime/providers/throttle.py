@@ -2,16 +2,16 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from msgspec import Struct
 
 from realtime.providers.http_client import ProviderError
 
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 
 
-@dataclass
-class Throttle:
+class Throttle(Struct):
     """The earliest time of the next call.
 
     It is a circuit breaker too: a failure opens it, one call is let through when the wait is over,

@@ -3,9 +3,10 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from realtime.messages import format_timestamp
 from realtime.providers.http_client import ProviderError, parse_number
@@ -24,8 +25,7 @@ Report = dict[str, Any]
 """`temperature_c`, `humidity_percent`, `wind_kph`, `condition`, `code` and `observed_at`."""
 
 
-@dataclass(frozen=True)
-class City:
+class City(Struct, frozen=True):
     """A city of the setting; without coordinates it is looked up by its name."""
 
     name: str

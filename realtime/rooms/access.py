@@ -11,12 +11,12 @@ the versions. So a change is in force on every instance before its caller has an
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 
 import msgspec
 from cachetools import LRUCache, TTLCache
+from msgspec.structs import replace
 
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
@@ -37,8 +37,7 @@ MAX_CACHED_PERMITS = 20_000
 MAX_CACHED_ROOMS = 10_000
 
 
-@dataclass(frozen=True)
-class RoomState:
+class RoomState(msgspec.Struct, frozen=True):
     """What is stored of a room, and of one user in it."""
 
     room: StoredRoom
@@ -63,8 +62,7 @@ class RoomState:
         return self.role != "member"
 
 
-@dataclass(frozen=True)
-class Permit:
+class Permit(msgspec.Struct, frozen=True):
     """The state of a user who may enter a room, read under an access version of its log.
 
     It has no texts, and of the roles only the user's own.
@@ -226,7 +224,7 @@ def _without_texts(state: RoomState) -> RoomState:
 def add_roles(users: Iterable[RoomUser], room: StoredRoom) -> list[RoomUser]:
     """A page of a roster with the roles of owners and moderators."""
     return [
-        msgspec.structs.replace(user, role=role) if (role := room.roles.get(user.user_id)) else user
+        replace(user, role=role) if (role := room.roles.get(user.user_id)) else user
         for user in users
     ]
 

@@ -6,10 +6,12 @@ version of the room's log, and then published. A failed act is repeated by its c
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.errors import ApiError
@@ -46,8 +48,7 @@ _RANKS: dict[str, int] = {"member": 0, "moderator": 1, "owner": 2}
 _SERVER_RANK = 3
 
 
-@dataclass(frozen=True)
-class Actor:
+class Actor(Struct, frozen=True):
     """Who acts. `user_id` is None for a server or an operator, who may act on everybody."""
 
     user_id: str | None

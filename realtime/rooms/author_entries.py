@@ -1,7 +1,8 @@
 """The entries of one author in a log, by the rows `i:<user>:` of the log."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from realtime.azure.tables import Row
 from realtime.concurrency import gather_limited
@@ -14,8 +15,7 @@ MAX_PAGE_ROWS = 100
 """Rows that are read at once; each is followed by a read of its entry."""
 
 
-@dataclass(frozen=True)
-class AuthorEntry:
+class AuthorEntry(Struct, frozen=True):
     """A row `i:` and the row of its entry, if that is stored and is of this author.
 
     `is_current`: the entry belongs to the log. Others are past retention, or of an older log that

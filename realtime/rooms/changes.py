@@ -7,11 +7,10 @@ one reaction of a kind to a message.
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from dataclasses import replace as replace_field
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.errors import ApiError
@@ -46,20 +45,18 @@ Reaction = tuple[int, str, str]
 """The seq of a message, a user id and an emoji."""
 
 
-@dataclass
-class State:
+class State(msgspec.Struct):
     """What a commit knows: the messages that drafts refer to, and the reactions that exist.
 
     `unverified` are messages that were cached and may be outdated.
     """
 
-    messages: dict[int, StoredMessage] = field(default_factory=dict)
-    reactions: set[Reaction] = field(default_factory=set)
-    unverified: set[int] = field(default_factory=set)
+    messages: dict[int, StoredMessage] = msgspec.field(default_factory=dict)
+    reactions: set[Reaction] = msgspec.field(default_factory=set)
+    unverified: set[int] = msgspec.field(default_factory=set)
 
 
-@dataclass
-class Plan:
+class Plan(msgspec.Struct):
     """What a commit writes beside the head: entries in order, row operations, and the outcomes.
 
     `messages` are the new and the changed messages with the etags that they had, `reactions` those
@@ -67,11 +64,11 @@ class Plan:
     """
 
     head: Head
-    messages: dict[int, StoredMessage] = field(default_factory=dict)
-    reactions: dict[Reaction, bool] = field(default_factory=dict)
-    entries: list[Entry | Change] = field(default_factory=list)
-    operations: list[Operation] = field(default_factory=list)
-    outcomes: dict[Draft, Outcome] = field(default_factory=dict)
+    messages: dict[int, StoredMessage] = msgspec.field(default_factory=dict)
+    reactions: dict[Reaction, bool] = msgspec.field(default_factory=dict)
+    entries: list[Entry | Change] = msgspec.field(default_factory=list)
+    operations: list[Operation] = msgspec.field(default_factory=list)
+    outcomes: dict[Draft, Outcome] = msgspec.field(default_factory=dict)
 
 
 def plan_commit(
@@ -143,8 +140,7 @@ def _state_operations(
             yield Delete(name, reaction_key(seq, user_id, emoji))
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(msgspec.Struct, frozen=True):
     """Applies one draft to the plan."""
 
     name: str
@@ -157,7 +153,7 @@ class _Step:
         """The seq of the new entry, or 0. Raises ApiError."""
         head = self.plan.head
         if isinstance(draft, AccessDraft):
-            self.plan.head = replace_field(head, access=next_access(head.access, draft.id))
+            self.plan.head = replace(head, access=next_access(head.access, draft.id))
             return 0
         if draft.access is not None and draft.access != head.access:
             raise access_changed()
@@ -174,7 +170,7 @@ class _Step:
             raise unknown_message()
         ordinal = self.plan.head.messages + 1
         entry = make_entry(draft, self._next_seq(), self.timestamp)
-        self.plan.head = replace_field(self.plan.head, messages=ordinal)
+        self.plan.head = replace(self.plan.head, messages=ordinal)
         epoch = self.plan.head.epoch
         self.plan.messages[entry.seq] = StoredMessage(entry, ordinal, epoch, "")
         self.plan.operations += write_mentions(self.name, epoch, entry, entry.mentions)
@@ -191,7 +187,7 @@ class _Step:
             raise edit_conflict(entry.revision)
         if _seconds_between(entry.timestamp, self.timestamp) > self.edit_seconds:
             raise ApiError("edit_expired", "The message is too old to be edited.")
-        edited = msgspec.structs.replace(
+        edited = replace(
             entry,
             content=draft.content,
             mentions=delivered_mentions(draft),
@@ -234,7 +230,7 @@ class _Step:
             )
         if count > 0:
             counts[draft.emoji] = count
-        self._update(target, msgspec.structs.replace(target.entry, reactions=counts))
+        self._update(target, replace(target.entry, reactions=counts))
         if draft.on:
             self.state.reactions.add(reaction)
         else:
@@ -250,7 +246,7 @@ class _Step:
         return target
 
     def _update(self, target: StoredMessage, entry: Entry) -> None:
-        self.state.messages[entry.seq] = replace_field(target, entry=entry)
+        self.state.messages[entry.seq] = replace(target, entry=entry)
 
     def _next_seq(self) -> int:
         return self.plan.head.seq + 1
@@ -279,7 +275,7 @@ class _Step:
         self.plan.operations.append(Replace(row))
         self.plan.operations.append(Insert(encode_id_row(self.name, epoch, draft, entry.seq)))
         self.plan.entries.append(entry)
-        self.plan.head = replace_field(self.plan.head, seq=entry.seq, timestamp=self.timestamp)
+        self.plan.head = replace(self.plan.head, seq=entry.seq, timestamp=self.timestamp)
         return entry.seq
 
 

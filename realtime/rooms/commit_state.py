@@ -1,7 +1,8 @@
 """What a commit has to know about the messages that its drafts refer to: cached, or read."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from realtime.azure.operations import Replace
 from realtime.azure.tables import Row

@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from realtime.azure import telemetry
 from realtime.messages import Change, Entry
@@ -19,8 +20,7 @@ from realtime.rooms.publisher import LogPublisher
 PUBLISH_TIMEOUT_SECONDS = 10.0
 
 
-@dataclass
-class Runtime:
+class Runtime(Struct):
     """What the writers of a process share, and what tests replace."""
 
     logs: LogStore
@@ -31,8 +31,7 @@ class Runtime:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-@dataclass
-class OutstandingRow:
+class OutstandingRow(Struct):
     """A queue row of this instance. `outcomes` are known once a leader has committed it.
 
     `is_unmarked`: drafts of the row were stored by another commit than that of the row, so it is

@@ -3,7 +3,7 @@
 docs/history.md describes the protocol.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 CAREFUL_SECONDS = 60.0
 """After a lost race an instance reads the head and the queue rows before each commit."""
@@ -65,8 +65,7 @@ def poll_seconds(followers: int) -> float:
     return min(max(MIN_POLL_SECONDS, followers * POLL_SECONDS_PER_FOLLOWER), MAX_POLL_SECONDS)
 
 
-@dataclass
-class Contention:
+class Contention(Struct):
     """When an instance met other writers of a log, by the monotonic clock."""
 
     careful_until: float = 0.0

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 from cachetools import TTLCache
+from msgspec import Struct
 
 from realtime.concurrency import gather_limited
 from realtime.rooms.presence import Presence, presence
@@ -22,8 +22,7 @@ MAX_CACHED_PAGES = 200
 MAX_CACHED_COUNTS = 10_000
 
 
-@dataclass(frozen=True)
-class DirectoryPage:
+class DirectoryPage(Struct, frozen=True):
     """Rooms by id, the number of users of each, and the id after which the next page starts."""
 
     rooms: list[DirectoryRow]

@@ -5,8 +5,9 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from realtime.azure import telemetry
 from realtime.errors import ApiError
@@ -62,16 +63,14 @@ class UnconfirmedError(ApiError):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A stored draft: its seq (0 for a change without effect) and the epoch of its log."""
 
     epoch: str
     seq: int
 
 
-@dataclass
-class QueuedDraft:
+class QueuedDraft(Struct):
     """A draft and the future on which its senders wait."""
 
     draft: Draft
@@ -83,8 +82,7 @@ class QueuedDraft:
         return self.draft.sender, self.draft.id
 
 
-@dataclass
-class DraftQueue:
+class DraftQueue(Struct):
     """`waiting` are the drafts to be committed, `pending` all without an outcome. `changed` is set
     when a draft begins to wait or gets its outcome."""
 
@@ -150,8 +148,7 @@ class DraftQueue:
             self.resolve(queued, "", error)
 
 
-@dataclass
-class Budget:
+class Budget(Struct):
     """What still fits into one commit. The first draft always fits."""
 
     operations: int = MAX_COMMIT_OPERATIONS - 1  # one is the head

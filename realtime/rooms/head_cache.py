@@ -1,16 +1,14 @@
 """The cached heads of logs, and the highest position that this instance has read of each log."""
 
-from dataclasses import dataclass
-
 from cachetools import LRUCache
+from msgspec import Struct
 
 from realtime.rooms.log_rows import Head
 
 MAX_CACHED_HEADS = 10_000
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What was known of a log when a read began."""
 
     head: Head | None

@@ -1,9 +1,9 @@
 """Reads the history of a log: pages, and what a client has missed."""
 
-from dataclasses import dataclass, field, replace
 from functools import cache
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.concurrency import SharedCalls, gather_limited
 from realtime.errors import ApiError
@@ -37,14 +37,13 @@ MAX_RANGE_REACTIONS = 1_000
 """Above this number of reactions in a page, they are read for each message by itself."""
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """Entries of a log, oldest first; `more` says whether there are others in that direction."""
 
     head: Head
     messages: list[Entry]
     more: bool
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change] = msgspec.field(default_factory=list)
 
 
 class History:
@@ -191,7 +190,7 @@ class History:
             )
             mine = {one.seq: emojis for one, emojis in zip(reacted, found, strict=True)}
         marked = [
-            msgspec.structs.replace(one, mine=[e for e in mine[one.seq] if e in one.reactions])
+            replace(one, mine=[e for e in mine[one.seq] if e in one.reactions])
             if mine.get(one.seq)
             else one
             for one in page.messages
@@ -252,7 +251,7 @@ def _complete_edit(change: Change, target: Entry | None) -> Change:
     client will have in the end."""
     if change.kind != "edit" or target is None or target.deleted:
         return change
-    return msgspec.structs.replace(change, content=target.content, revision=target.revision)
+    return replace(change, content=target.content, revision=target.revision)
 
 
 def _can_continue(head: Head, after: int, epoch: str | None) -> bool:

@@ -5,9 +5,9 @@ It commits its own drafts and the queue rows of the others, and publishes all of
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 from azure.core.exceptions import AzureError
+from msgspec.structs import replace
 
 from realtime.concurrency import has_failed
 from realtime.rooms import contention as protocol

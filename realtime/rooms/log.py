@@ -8,12 +8,13 @@ no draft is stored twice. `log_rows` describes the rows.
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import TableTransactionError
+from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Tables, tables
@@ -56,8 +57,7 @@ class ConflictError(Exception):
     """Another instance has changed the log since its head was read."""
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """What was stored: the new head, the entries in order, and the outcome of each draft."""
 
     head: Head

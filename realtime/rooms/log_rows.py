@@ -9,7 +9,6 @@ r:<seq>:<user>:<emoji>        a user's reaction to a message
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -31,8 +30,7 @@ A negative seq is that of a draft that was stored before: `published` does not s
 published, since the instance that stored it may have failed to do it."""
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """The head row. A log that has no rows has seq 0 and no epoch.
 
     `spans` are the epochs of the stored entries, each with the seq at which it ended; the present
@@ -50,7 +48,7 @@ class Head:
     spans: tuple[tuple[str, int], ...] = ()
     writer: str = ""
     leading: bool = False
-    taken: Mapping[str, Outcomes] = field(default_factory=dict)
+    taken: Mapping[str, Outcomes] = msgspec.field(default_factory=dict)
     published: int = 0
     access: str = ""
     etag: str = ""
@@ -62,8 +60,7 @@ class Head:
         return any(epoch == one and seq <= last for one, last in self.spans)
 
 
-@dataclass(frozen=True)
-class QueueRow:
+class QueueRow(msgspec.Struct, frozen=True):
     """Drafts that an instance has inserted for the next commit. `age_seconds` is the service's."""
 
     key: str
@@ -72,8 +69,7 @@ class QueueRow:
     age_seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class StoredMessage:
+class StoredMessage(msgspec.Struct, frozen=True):
     """The row of a message, with what a change needs: `ordinal` is its number among messages."""
 
     entry: Entry

@@ -6,7 +6,6 @@ If-Match, and each reaction writes the row of its message too, so the etag detec
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 from cachetools import LRUCache
@@ -29,8 +28,7 @@ UserReaction = tuple[str, str]
 """A user id and an emoji."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Cached:
+class _Cached(msgspec.Struct, frozen=True):
     """An encoded message: its size is known exactly, and nobody can change it.
 
     `reactions` are all reactions to it, or None if they are not known.

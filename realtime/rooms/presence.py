@@ -13,12 +13,12 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 from azure.core.exceptions import AzureError
 from cachetools import TTLCache
+from msgspec import Struct, field
 
 from realtime.azure.tables import Tables, tables
 from realtime.azure.web_pubsub import Hub, hub
@@ -47,8 +47,7 @@ MAX_CACHED_CROWDS = 100
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Reconciliation:
+class Reconciliation(Struct):
     """How many announcements were wrong, and the rosters that were read."""
 
     corrections: int = 0

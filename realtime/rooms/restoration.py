@@ -6,7 +6,9 @@ the entries: it is corrected.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.concurrency import gather_limited
 from realtime.names import DELETED_USER
@@ -14,8 +16,7 @@ from realtime.rooms.log import ConflictError, LogStore
 from realtime.rooms.log_rows import Head, seq_of
 
 
-@dataclass(frozen=True)
-class RestoredLog:
+class RestoredLog(Struct, frozen=True):
     """A log with a new epoch; `missing` entries are not in the copy."""
 
     name: str

@@ -5,11 +5,11 @@ The logs get a few batches each, one after the other, so that a large log does n
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.azure.tables import Row
 from realtime.messages import format_timestamp
@@ -59,8 +59,7 @@ async def purge(
     return run.removed
 
 
-@dataclass
-class _Run:
+class _Run(msgspec.Struct):
     """One run, and how far it has come: `position` is the log in work."""
 
     logs: LogStore

@@ -8,13 +8,13 @@ open room that is listed.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
 import msgspec
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableTransactionError, UpdateMode
+from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Row, Table, Tables, tables
@@ -28,15 +28,14 @@ _MEMBER_PREFIX = "member:"
 _MEMBERS_END = "member;"
 
 
-@dataclass(frozen=True)
-class StoredRoom:
+class StoredRoom(msgspec.Struct, frozen=True):
     """The row `room`. `roles` has the owners and moderators by user id. Without etag: no row."""
 
     private: bool = False
     listed: bool = False
     title: str = ""
     topic: str = ""
-    roles: Mapping[str, PrivilegedRole] = field(default_factory=dict)
+    roles: Mapping[str, PrivilegedRole] = msgspec.field(default_factory=dict)
     etag: str = ""
 
     @property
@@ -48,8 +47,7 @@ class StoredRoom:
         return sorted(user for user, role in self.roles.items() if role == "owner")
 
 
-@dataclass(frozen=True)
-class StoredMember:
+class StoredMember(msgspec.Struct, frozen=True):
     """The row `member:<user>`. The times are RFC 3339, "" if the user is not muted or removed."""
 
     user_id: str
@@ -59,8 +57,7 @@ class StoredMember:
     etag: str = ""
 
 
-@dataclass(frozen=True)
-class DirectoryRow:
+class DirectoryRow(msgspec.Struct, frozen=True):
     room: str
     title: str
     topic: str

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
 from realtime.identity.profiles import Profile
@@ -11,8 +12,7 @@ from realtime.messages import RoomUser
 from realtime.names import display_name
 
 
-@dataclass(frozen=True)
-class Roster:
+class Roster(Struct, frozen=True, dict=True):  # a cached property needs the dict
     """The users in a room with their number of connections, and the profiles of the announced.
 
     Both are by user id. A user who was not announced yet has no profile here.
@@ -42,8 +42,7 @@ class Roster:
         return FirstPage(self.page(), len(self.users))
 
 
-@dataclass(frozen=True)
-class FirstPage:
+class FirstPage(Struct, frozen=True):
     """The first users of a room by user id, and the number of all.
 
     For the response to a join of a crowded room it is cached for some seconds.

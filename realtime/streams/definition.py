@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from realtime.messages import Frame
 from realtime.names import room_of_group
@@ -18,8 +19,7 @@ MAX_LATE_SECONDS = 5.0
 """The most that is added to two intervals before a frame is stale."""
 
 
-@dataclass(frozen=True)
-class Stale:
+class Stale(Struct, frozen=True):
     """The result of a tick whose source failed: the last good values and the reason.
 
     Everybody can read the reason; `detail` is for the log alone.
@@ -34,21 +34,23 @@ Tick = Callable[[Frame | None, datetime], Awaitable[Data | Stale | None]]
 """The previous frame (always full; None at first) and the time -> data, or None for no frame."""
 
 
-@dataclass(frozen=True)
-class StreamInfo:
-    """What all streams have in common. Raises ValueError for an invalid name or group.
-
-    The history has every change of the last `history_hours`, and one frame in 5 minutes for
+class _HistoryOptions(Struct, frozen=True, kw_only=True):
+    """The history has every change of the last `history_hours`, and one frame in 5 minutes for
     `history_days`. With `always` it grows without subscribers, too.
     """
+
+    history_hours: int = 24
+    history_days: int = 30
+    always: bool = False
+
+
+class StreamInfo(_HistoryOptions, frozen=True):
+    """What all streams have in common. Raises ValueError for an invalid name or group."""
 
     name: str
     title: str
     group: str
     description: str
-    history_hours: int = field(default=24, kw_only=True)
-    history_days: int = field(default=30, kw_only=True)
-    always: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,63}", self.name):
@@ -64,8 +66,7 @@ class StreamInfo:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Stream(StreamInfo):
+class Stream(StreamInfo, frozen=True):
     """A stream with a producer.
 
     `schedule` is NCRONTAB, or `%NAME%` for the setting of that name. If `deltas` names a member of
@@ -129,13 +130,13 @@ def _read_setting(name: str) -> str:
     return value
 
 
-@dataclass
 class StreamRegistry(Mapping[str, Stream]):
     """Every stream with a producer by name. The producers register theirs when imported."""
 
-    _streams: dict[str, Stream] = field(default_factory=dict)
-    failed_imports: dict[str, str] = field(default_factory=dict)
-    """The producer files that could not be imported, and why."""
+    def __init__(self) -> None:
+        self._streams: dict[str, Stream] = {}
+        self.failed_imports: dict[str, str] = {}
+        """The producer files that could not be imported, and why."""
 
     def register(self, stream: Stream) -> None:
         """Raises ValueError if the name or the group is in use."""

@@ -5,10 +5,11 @@ docs/streams.md, "When a stream runs", explains who runs a stream and why.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
+
+from msgspec.structs import replace
 
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.streams.clock import StreamClock

@@ -5,7 +5,6 @@ the first one recorded, so that a reader who needs one point in 5 minutes reads 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -31,14 +30,12 @@ MAX_RESPONSE_CHARACTERS = 2_000_000
 PURGE_BATCH_ROWS = 1_000
 
 
-@dataclass(frozen=True)
-class HistoryPoint:
+class HistoryPoint(msgspec.Struct, frozen=True):
     timestamp: str
     data: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class HistorySlice:
+class HistorySlice(msgspec.Struct, frozen=True):
     """Points in the order of time, with at most one in each span of `span_seconds`."""
 
     points: list[HistoryPoint]

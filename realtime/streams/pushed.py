@@ -4,10 +4,12 @@ import asyncio
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.concurrency import has_failed
@@ -35,8 +37,7 @@ DEFINITIONS_CACHE_SECONDS = 3.0
 Data = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class PushedStream(StreamInfo):
+class PushedStream(StreamInfo, frozen=True):
     """A frame is fresh for `fresh_seconds`. `always` records frames without subscribers, too."""
 
     type: str
@@ -50,8 +51,7 @@ class PushedStream(StreamInfo):
         return age_seconds(frame, now) <= self.fresh_seconds
 
 
-@dataclass(frozen=True)
-class NewFrame:
+class NewFrame(Struct, frozen=True):
     data: Data
     time: datetime
 

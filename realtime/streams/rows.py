@@ -1,6 +1,5 @@
 """The rows of a stream: its state and its history, and how they are written and read."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,8 +21,7 @@ class FrameTooLargeError(Exception):
     """A frame that does not fit into a row."""
 
 
-@dataclass(frozen=True)
-class StreamState:
+class StreamState(msgspec.Struct, frozen=True):
     """A stream's row. Without a row it is empty.
 
     `tick` is the last one that was made, also if it had no frame; `problem` is why its source gave
@@ -45,8 +43,7 @@ class StreamState:
         return tick <= self.tick <= tick + MAX_AHEAD_SECONDS / interval_seconds
 
 
-@dataclass(frozen=True)
-class HistoryRow:
+class HistoryRow(msgspec.Struct, frozen=True):
     """A recorded frame: its row key, and its data as JSON."""
 
     key: str

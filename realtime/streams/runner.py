@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from realtime.azure import telemetry
 from realtime.azure.web_pubsub import Hub, hub

@@ -6,8 +6,9 @@ subscriber has started; any run takes it over when the lease has ended.
 """
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from realtime.streams.clock import EARLY_TIMER_SECONDS
 
@@ -21,8 +22,7 @@ MAX_LEASE_SECONDS = 120.0
 """A lease that ends later than this was written by an instance with a wrong clock."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     """`number` is the minute of a timer's run, and 0 for a run that a subscriber has started."""
 
     number: int

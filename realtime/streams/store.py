@@ -7,13 +7,13 @@ more partition has the definitions of the pushed streams.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import msgspec
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
+from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Tables, tables

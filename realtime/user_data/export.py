@@ -6,7 +6,6 @@ Texts of other users are not part of it.
 
 import base64
 import binascii
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -36,15 +35,14 @@ class ExportPosition(msgspec.Struct, frozen=True, array_like=True):
     after: str = ""
 
 
-@dataclass
-class ExportPart:
+class ExportPart(msgspec.Struct):
     """One page. `profile`, `streams` and `blocked` are in the first one only."""
 
     profile: Profile | None = None
-    streams: list[str] = field(default_factory=list)
-    blocked: list[str] = field(default_factory=list)
-    memberships: list[Membership] = field(default_factory=list)
-    entries: list[tuple[str, Entry | Change]] = field(default_factory=list)
+    streams: list[str] = msgspec.field(default_factory=list)
+    blocked: list[str] = msgspec.field(default_factory=list)
+    memberships: list[Membership] = msgspec.field(default_factory=list)
+    entries: list[tuple[str, Entry | Change]] = msgspec.field(default_factory=list)
     next: str | None = None
 
 

@@ -4,9 +4,10 @@ One partition, newest first: a row key begins with the milliseconds that are lef
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+
+from msgspec import Struct
 
 from realtime.azure.row_inserts import RowInserts
 from realtime.azure.row_keys import newest_first_key
@@ -26,8 +27,7 @@ KEY_HOLDER = "key"
 """Who acts with a function key and without an operator's session."""
 
 
-@dataclass(frozen=True)
-class Act:
+class Act(Struct, frozen=True):
     """One row. `actor` is an operator's user id, or KEY_HOLDER; `target` a user, room or group."""
 
     key: str

@@ -5,7 +5,6 @@ A user is a partition of the table `memberships`: a row `room:<room>` or `direct
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -13,6 +12,7 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import UpdateMode
 from cachetools import LRUCache
+from msgspec import Struct
 
 from realtime.azure.tables import Row, Tables, tables
 from realtime.concurrency import gather_limited
@@ -23,8 +23,7 @@ MAX_CACHED_PAIRS = 10_000
 """Pairs of users of whom an instance remembers that their conversation is stored."""
 
 
-@dataclass(frozen=True)
-class Membership:
+class Membership(Struct, frozen=True):
     """`name` is the room, or the other user of a direct conversation.
 
     `read` is the seq of the read marker, `read_messages` the number of messages up to it.

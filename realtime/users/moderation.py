@@ -9,8 +9,9 @@ import asyncio
 import importlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from realtime.errors import ApiError
 from realtime.identity.caller import ACCOUNT_DEFAULT_NAME, Caller
@@ -23,8 +24,7 @@ Moderator = Callable[[str, str, str], Awaitable[str | None]]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Moderation:
+class Moderation(Struct, frozen=True):
     """A moderation function, and whether messages pass when it fails or times out."""
 
     moderator: Moderator

@@ -6,13 +6,14 @@ id:<digest>                the key of the report that one user has made of one m
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Literal
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import EdmType, EntityProperty, TableTransactionError
+from msgspec import Struct
+from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.row_keys import newest_first_key
@@ -28,8 +29,7 @@ PARTITION = "reports"
 MAX_REASON_CHARACTERS = 500
 
 
-@dataclass(frozen=True)
-class StoredReport:
+class StoredReport(Struct, frozen=True):
     """`log` is a room, or the log of a direct conversation; `sender` has written the message.
 
     The message itself is not copied: a deleted text is gone here too.

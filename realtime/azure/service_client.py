@@ -16,6 +16,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.core.utils import parse_connection_string
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
+from realtime.azure.request_policies import make_policies
 from realtime.azure.transport import make_transport
 
 TOKEN_SECONDS = 300
@@ -42,15 +43,11 @@ def connect_with_key(
         connection_string,
         hub=hub,
         transport=transport or make_transport(values["endpoint"]),
-        policies=[
-            policies.RequestIdPolicy(),
-            policies.UserAgentPolicy(sdk_moniker="townsquare"),
-            policies.ContentDecodePolicy(),
+        policies=make_policies(
             policies.AsyncRetryPolicy(),
             ServiceTokenPolicy(AzureKeyCredential(values["accesskey"])),
-            policies.DistributedTracingPolicy(),
-            policies.HttpLoggingPolicy(),
-        ],
+            policies.ContentDecodePolicy(),
+        ),
     )
 
 

@@ -25,6 +25,7 @@ from azure.data.tables.aio import TableServiceClient
 from yarl import URL
 
 from realtime.azure.operations import row_url
+from realtime.azure.request_policies import make_policies
 from realtime.azure.storage_policies import DatePolicy, make_authentication_policy
 from realtime.azure.transactions import API_VERSION, error_of_response
 from realtime.azure.transport import make_transport
@@ -53,16 +54,12 @@ class TableReader:
         self._url = url.rstrip("/")
         self._client: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
             self._url,
-            policies=[
-                policies.RequestIdPolicy(),
-                policies.UserAgentPolicy(sdk_moniker="townsquare"),
+            policies=make_policies(
                 policies.AsyncRetryPolicy(),
+                make_authentication_policy(service.credential),
                 policies.CustomHookPolicy(),
                 DatePolicy(),
-                make_authentication_policy(service.credential),
-                policies.DistributedTracingPolicy(),
-                policies.HttpLoggingPolicy(),
-            ],
+            ),
             transport=transport or make_transport(self._url),
         )
 

@@ -141,8 +141,13 @@ class Table:
 
 
 def _is_table_missing(error: HttpResponseError) -> bool:
-    """The SDK sets `error_code` on most errors; for an insert the code is only in the text."""
-    return error.status_code == 404 and TableErrorCode.TABLE_NOT_FOUND.value in str(error)
+    """The SDK sets `error_code` on most errors; for an insert the code is only in the text.
+
+    The text of an error is made of the response again, which takes longer than the comparison.
+    """
+    if error.status_code != 404:
+        return False
+    return TableErrorCode.TABLE_NOT_FOUND.value in (getattr(error, "error_code", "") or str(error))
 
 
 class Tables:

@@ -19,13 +19,13 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
     ServiceResponseError,
 )
-from azure.core.pipeline import policies
 from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 from azure.data.tables import RequestTooLargeError, TableTransactionError
 from azure.data.tables.aio import TableServiceClient
 
 from realtime.azure.operations import Operation, encode_operation
+from realtime.azure.request_policies import make_policies
 from realtime.azure.storage_policies import (
     Credential,
     DatePolicy,
@@ -64,15 +64,11 @@ class TransactionClient:
         self._batch_url = f"{self._url}/$batch" + (f"?{address.query}" if address.query else "")
         self._client: AsyncPipelineClient[HttpRequest, AsyncHttpResponse] = AsyncPipelineClient(
             self._url,
-            policies=[
-                policies.RequestIdPolicy(),
-                policies.UserAgentPolicy(sdk_moniker="townsquare"),
+            policies=make_policies(
                 TransactionRetryPolicy(retry_status=3, retry_backoff_factor=0.1),
-                DatePolicy(),
                 make_authentication_policy(credential),
-                policies.DistributedTracingPolicy(),
-                policies.HttpLoggingPolicy(),
-            ],
+                DatePolicy(),
+            ),
             transport=transport or make_transport(endpoint),
         )
 
@@ -225,8 +221,11 @@ def error_of_response(
         404: ResourceNotFoundError,
         413: RequestTooLargeError,
     }.get(response.status_code, HttpResponseError)
-    message = f"{code or response.status_code} for {request}"
-    return _with_code(error_type(message=message, response=response), code)
+    # Without the response azure-core does not parse the body a second time.
+    error = error_type(message=f"{code or response.status_code} for {request}")
+    error.status_code, error.reason = response.status_code, response.reason
+    error.response = response
+    return _with_code(error, code)
 
 
 def _with_code(error: E, code: str) -> E:

@@ -5,9 +5,10 @@ themselves.
 """
 
 from azure.core.exceptions import ResourceNotFoundError
-from azure.data.tables import TableTransactionError, UpdateMode
+from azure.data.tables import UpdateMode
 
-from realtime.azure.operations import Delete, Insert, Operation
+from realtime.azure.operations import Delete, Insert, Replace
+from realtime.azure.row_writes import RowWrites
 from realtime.azure.tables import Row, Table, Tables
 from realtime.identity.profiles import Profile
 from realtime.names import display_name
@@ -18,6 +19,7 @@ class AnnouncedUsers:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._writes = RowWrites(self._table)
 
     def _table(self) -> Table:
         return self._tables.open("presence")
@@ -47,7 +49,11 @@ class AnnouncedUsers:
 
     async def add(self, room: str, user_id: str, profile: Profile) -> bool:
         """Whether the user was not announced before."""
-        return await self._try_operation(Insert(_row(room, user_id, profile)), existing=409)
+        return await self._writes.submit(Insert(_row(room, user_id, profile)))
+
+    async def put(self, room: str, user_id: str, profile: Profile) -> None:
+        """Add the user, or replace the profile: where nobody asks whether the user is new."""
+        await self._writes.submit(Replace(_row(room, user_id, profile)))
 
     async def replace(self, room: str, user_id: str, profile: Profile) -> bool:
         """Whether the user was announced and has the new profile now."""
@@ -60,20 +66,7 @@ class AnnouncedUsers:
 
     async def remove(self, room: str, user_id: str) -> bool:
         """Whether the user was announced."""
-        return await self._try_operation(Delete(room, user_id), existing=404)
-
-    async def _try_operation(self, operation: Operation, existing: int) -> bool:
-        """Whether the operation has changed the table.
-
-        Sent as a transaction: a plain delete does not tell, and a transaction costs less.
-        """
-        try:
-            await self._table().submit([operation])
-        except TableTransactionError as error:
-            if error.status_code != existing:
-                raise
-            return False
-        return True
+        return await self._writes.submit(Delete(room, user_id))
 
 
 def _row(room: str, user_id: str, profile: Profile) -> Row:

@@ -111,7 +111,7 @@ class Presence:
         crowd = self._crowds.get(room)
         if crowd:
             await _done(access)
-            await self._announced.add(room, user_id, await self._profiles.find_or_default(user_id))
+            await self._announced.put(room, user_id, await self._profiles.find_or_default(user_id))
             return crowd
         roster = await self.roster(room)
         await _done(access)
@@ -155,8 +155,11 @@ class Presence:
     async def _announce_absent(self, room: str, user_ids: Iterable[str]) -> None:
         roster = await self.roster(room)
         absent = sorted(set(user_ids) - set(roster.users))
-        # An error of one user's must not cancel the others: a row may be removed by then.
-        removals = await gather_limited(_catch(self._announced.remove(room, one)) for one in absent)
+        # An error of one user's must not cancel the others: a row may be removed by then. All at
+        # once, because rows that are removed together share transactions.
+        removals = await asyncio.gather(
+            *(_catch(self._announced.remove(room, one)) for one in absent)
+        )
         removed = [user for user, outcome in zip(absent, removals, strict=True) if outcome is True]
         outcomes = [*removals, *(await self._announce_left(room, removed, roster))]
         for error in outcomes:
@@ -190,7 +193,7 @@ class Presence:
                 await self._notices.publish(room, PresenceChange("left", user_id, profile.name))
             return True
 
-        return errors + await gather_limited(_catch(announce(user_id)) for user_id in user_ids)
+        return errors + await asyncio.gather(*(_catch(announce(user_id)) for user_id in user_ids))
 
     async def reconcile(
         self,

@@ -9,8 +9,9 @@ from functools import cache
 
 from msgspec import Struct
 
-from realtime.azure.row_inserts import RowInserts
+from realtime.azure.operations import Replace
 from realtime.azure.row_keys import newest_first_key
+from realtime.azure.row_writes import RowWrites
 from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
 from realtime.identity import session_signer
@@ -45,7 +46,7 @@ class AuditLog:
     ) -> None:
         self._tables = tables
         self._now = now
-        self._inserts = RowInserts(lambda: tables.open("audit"))
+        self._writes = RowWrites(lambda: tables.open("audit"))
 
     async def add(self, actor: str, action: str, target: str) -> None:
         moment = self._now()
@@ -58,7 +59,8 @@ class AuditLog:
             "action": action,
             "target": target,
         }
-        await self._inserts.insert(row)
+        # A transaction that is repeated after a lost response finds its rows.
+        await self._writes.submit(Replace(row))
 
     async def list_page(self, limit: int, after: str = "") -> list[Act]:
         """The newest acts, or those that are older than a key."""

@@ -1,6 +1,8 @@
 """Handlers of the system events: connect, connected, disconnected."""
 
 import asyncio
+from collections.abc import Awaitable
+from typing import Any
 
 from events.client import Client
 from events.limits import event_limits
@@ -35,14 +37,14 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     of the user. Raises ApiError.
     """
     event_limits().connects.acquire(client.user_id)
-    await asyncio.gather(bans().check_now(client.user_id), _check_not_deleted(client))
     sessions = filter(None, map(session_of_group, groups))
-    checks = [
+    # Together, because they share the read of one version. The first error in this order counts.
+    *_, subscribed = await _gather_all(
+        bans().check_now(client.user_id),
+        _check_not_deleted(client),
         *(revocations().check_now(client.user_id, session_id) for session_id in sessions),
-        *(room_access().check(room, client.user_id) for room in client.rooms),
-    ]
-    _, subscribed = await asyncio.gather(
-        asyncio.gather(*checks), subscriptions().list_groups(client.user_id)
+        *(room_access().check_by_version(room, client.user_id) for room in client.rooms),
+        subscriptions().list_groups(client.user_id),
     )
     names = list(filter(None, map(decode_display_name, groups)))
     await asyncio.gather(
@@ -52,6 +54,15 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     lasting = [_fold_group(group) for group in groups if decode_display_name(group) is None]
     await subscriber_runs().start_groups([*lasting, *subscribed])
     return sorted({*lasting, user_group(client.user_id), *subscribed})
+
+
+async def _gather_all(*calls: Awaitable[Any]) -> list[Any]:
+    """The results of all calls. Raises the error of the first one that has failed."""
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def _fold_group(group: str) -> str:

@@ -21,7 +21,9 @@ async def join(client: Client, request: JoinRequest) -> Reply:
     """Add the connection to a room; the response has roster, head and missed messages."""
     room = validate_room(request.room)
     event_limits().joins.acquire(client.user_id)
-    await asyncio.gather(bans().check(client.user_id), room_access().check(room, client.user_id))
+    await asyncio.gather(
+        bans().check(client.user_id), room_access().check_by_version(room, client.user_id)
+    )
     rooms = client.rooms_with(room)
     if not await hub().add_connection_to_group(room_group(room), client.connection):
         raise ApiError("unavailable", "The connection is closed.")

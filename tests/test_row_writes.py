@@ -69,7 +69,9 @@ async def test_each_caller_gets_the_error_of_its_transaction(one: Instance) -> N
     writes = RowWrites(lambda: cast("Table", table))
     rows = rows_of(partition, 3)
 
-    outcomes = await asyncio.gather(*(writes.submit(Replace(row)) for row in rows), return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *(writes.submit(Replace(row)) for row in rows), return_exceptions=True
+    )
     await writes.submit(Replace(rows[0]))
 
     assert [type(one) for one in outcomes] == [ServiceRequestError] * 3

@@ -253,3 +253,41 @@ async def test_a_user_who_was_checked_before_costs_no_read_of_the_own_row(
         await access.check(room, "user7")
     assert refused.value.code == "removed"
     await access.check(room, "user8")
+
+
+async def test_a_check_by_version_reads_the_head_only_and_obeys_changes_of_other_instances(
+    one: Instance, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history that is read at the same time shares the read of the head."""
+    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
+    users = [f"user{n}" for n in range(50)]
+    await asyncio.gather(*(access.check(room, user) for user in users))
+    read, rows = Table.get_entity, list[str]()
+
+    async def get_entity(table: Table, *keys: str, **options: Any) -> Any:
+        rows.append(keys[1])
+        return await read(table, *keys, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "get_entity", get_entity)
+        await asyncio.gather(
+            *(access.check_by_version(room, user) for user in users),
+            one.history.read_since(room, None, None),
+        )
+    assert rows == ["head"]
+
+    await RoomStore(other.tables).change_member(
+        room, "user7", lambda stored, user: (stored, replace(user, removed_until="9"))
+    )
+    await other.appender.append(room, AccessDraft("system", "renewed"))
+
+    with pytest.raises(ApiError) as refused:
+        await access.check_by_version(room, "user7")
+    assert refused.value.code == "removed"
+    await access.check_by_version(room, "user8")
+    await set_private(other, room, private=True)
+    await other.appender.append(room, AccessDraft("system", "closed"))
+    found = await asyncio.gather(
+        *(access.check_by_version(room, user) for user in users), return_exceptions=True
+    )
+    assert [type(error) for error in found] == [ApiError] * 50

@@ -98,7 +98,9 @@ class RowWrites:
             select=["RowKey"],
         )
         existing = {row["RowKey"] async for row in rows}
-        needless = [one for one in batch if _has_no_effect(one[0], _row_key(one[0]) in existing)]
+        needless = [
+            one for one in batch if _has_no_effect(one[0], exists=_row_key(one[0]) in existing)
+        ]
         _resolve(needless, changed=False)
         return [one for one in batch if one not in needless]
 
@@ -113,7 +115,7 @@ def _take_batch(waiting: deque[Write]) -> list[Write]:
     return batch
 
 
-def _has_no_effect(operation: Operation, exists: bool) -> bool:
+def _has_no_effect(operation: Operation, *, exists: bool) -> bool:
     return isinstance(operation, Insert) if exists else isinstance(operation, Delete)
 
 

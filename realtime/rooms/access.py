@@ -4,8 +4,9 @@ exist, or the user is muted or removed.
 What was read of a user is cached together with the access version of the room's log, which every
 change of roles, members or settings replaces (`administration`). Joins and history pages read the
 version and the room's row, and the user's row unless it was read under this version. Concurrent
-checks share the reads of version and room. A message is checked without a read: the commit compares
-the versions. So a change is in force on every instance before its caller has an answer.
+checks share the reads of version and room; the version is in the head, so a history that is read at
+the same time shares its read, too. A message is checked without a read: the commit compares the
+versions. So a change is in force on every instance before its caller has an answer.
 """
 
 import asyncio
@@ -96,7 +97,6 @@ class RoomAccess:
         )
         self._versions: LRUCache[str, str] = LRUCache(MAX_CACHED_ROOMS)
         self._reads = SharedCalls[str, StoredRoom]()
-        self._version_reads = SharedCalls[str, str]()
         self._changes = 0
 
     async def check(self, room: str, user_id: str) -> RoomState:
@@ -112,6 +112,17 @@ class RoomAccess:
         if changes == self._changes:  # else the state may be from before a change
             self._open[room] = not state.private
         return state
+
+    async def check_by_version(self, room: str, user_id: str) -> None:
+        """The same by the access version that the table has now, as for a message.
+
+        For a user who was checked under this version it reads the version only. A change that is
+        stored and has not renewed the version yet, is not in force here: `check` follows.
+        """
+        known: Permit | None = self._permits.get((room, user_id))
+        if known and self._allows(known.state) and known.version == await self._read_version(room):
+            return
+        await self.check(room, user_id)
 
     async def _read_versioned_state(self, room: str, user_id: str) -> RoomState:
         """The state now. The user's row is read unless it is cached under the present version.
@@ -134,12 +145,8 @@ class RoomAccess:
 
     async def _read_version(self, room: str) -> str:
         """The access version as the table has it now."""
-
-        async def read() -> str:
-            version = self._versions[room] = (await self._logs.read_head(room)).access
-            return version
-
-        return await self._version_reads.run(room, read)
+        version = self._versions[room] = (await self._logs.read_head_shared(room)).access
+        return version
 
     async def _read_room(self, room: str) -> StoredRoom:
         return await self._reads.run(room, lambda: self._store.read_room(room))

@@ -51,7 +51,9 @@ class History:
 
     def __init__(self, logs: LogStore) -> None:
         self._logs = logs
-        self._shared = SharedCalls[tuple[str, int | None, str | None, int], tuple[Page, bool]]()
+        self._shared = SharedCalls[
+            tuple[str, str, int | None, str | None, int], tuple[Page, bool]
+        ]()
 
     async def read_page(
         self,
@@ -97,15 +99,16 @@ class History:
         Where that is impossible (no position, another epoch, too many entries, or removed by
         retention) the newest page and False. Concurrent readers from one position share the reads.
         """
+        head = await self._logs.read_head_shared(name)
         page, recovered = await self._shared.run(
-            (name, after, epoch, limit), lambda: self._read_since(name, after, epoch, limit)
+            (name, head.etag, after, epoch, limit),
+            lambda: self._read_since(name, head, after, epoch, limit),
         )
         return await self._mark_reactions(name, page, reader), recovered
 
     async def _read_since(
-        self, name: str, after: int | None, epoch: str | None, limit: int
+        self, name: str, head: Head, after: int | None, epoch: str | None, limit: int
     ) -> tuple[Page, bool]:
-        head = await self._logs.read_head(name)
         if after is not None and _can_continue(head, after, epoch):
             entries = await read_entries(self._logs, name, head, after + 1, head.seq)
             # Every seq has a row. If one is missing, a purge has run since the head was read.

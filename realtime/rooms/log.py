@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
 from realtime.azure.tables import Tables, tables
-from realtime.concurrency import gather_limited
+from realtime.concurrency import SharedCalls, gather_limited
 from realtime.errors import ApiError
 from realtime.messages import Change, Entry
 from realtime.rooms.changes import Plan, find_unwritten, find_unwritten_changes, plan_commit
@@ -73,6 +73,7 @@ class LogStore(LogTable):
         self._edit_seconds = edit_seconds
         self._heads = HeadCache()
         self._states = StateReader(self)
+        self._head_reads = SharedCalls[str, Head]()
         self.index = LogIndex(tables)
         self.instance = secrets.token_hex(4)
         """Identifies this process as the writer of a head."""
@@ -87,6 +88,10 @@ class LogStore(LogTable):
             self._heads.drop(name)
             return Head()
         return await self._note_head(name, seen, head)
+
+    async def read_head_shared(self, name: str) -> Head:
+        """The head now; concurrent callers share a read that begins after they have asked."""
+        return await self._head_reads.run(name, lambda: self.read_head(name))
 
     async def cached_head(self, name: str) -> Head:
         """The head as this instance has last seen it; a commit detects whether it has changed."""

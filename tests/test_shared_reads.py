@@ -1,7 +1,7 @@
 """Concurrent joins and senders share reads, and shared results are never outdated."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from webpubsub_emulator import serve
 
 from local.parts import Stack
 from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
+from realtime.azure.operations import Operation
 from realtime.azure.tables import Table
 from realtime.errors import ApiError
 from realtime.identity.profiles import Profile
@@ -291,3 +292,25 @@ async def test_a_check_by_version_reads_the_head_only_and_obeys_changes_of_other
         *(access.check_by_version(room, user) for user in users), return_exceptions=True
     )
     assert [type(error) for error in found] == [ApiError] * 50
+
+
+async def test_users_that_come_and_go_together_are_written_in_few_transactions(
+    one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ghosts = [f"ghost{n:03}" for n in range(250)]
+    roster = await one.presence.roster(room)
+    submit, sizes = Table.submit, list[int]()
+
+    async def counting(table: Table, operations: Sequence[Operation]) -> list[str]:
+        sizes.append(len(operations))
+        return await submit(table, operations)
+
+    monkeypatch.setattr(Table, "submit", counting)
+    await asyncio.gather(*(one.presence.announce_joined(room, g, roster) for g in ghosts))
+    announced = await one.presence.count_announced(room)
+    await one.presence.announce_left(room, *ghosts)
+
+    assert announced == 250
+    assert await one.presence.count_announced(room) == 0
+    assert sum(sizes) == 500
+    assert len(sizes) <= 10

@@ -152,6 +152,9 @@ async def test_a_read_is_repeated_after_a_lost_response_and_an_overload() -> Non
 
         assert row == {"text": "hello"}
         assert len(server.requests) == 3
+        # One request in the logs of the storage, whatever its attempts.
+        assert len({one.headers["x-ms-client-request-id"] for one in server.requests}) == 1
+        assert all("townsquare" in one.headers["User-Agent"] for one in server.requests)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import aiohttp
 
 from local.parts import ACCESS_KEY, HUB
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(1_000_000)
+"""Other ids than those of the emulator's events: the app handles an id of a connection once."""
 
 
 @dataclass(frozen=True)

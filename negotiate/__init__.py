@@ -17,6 +17,7 @@ from negotiate.grants import (
     requested_streams,
 )
 from realtime.azure.web_pubsub import hub
+from realtime.concurrency import run_checks
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint, parse_body
 from realtime.identity import identity_provider, session_signer
@@ -82,17 +83,16 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     )
     if caller.is_new:
         _check_new_guest(req.headers)
-        await reserved_names().check(caller.name, caller.user_id)
-        await moderate(caller.user_id, "", caller.name)
+        checks = [_check_new_name(caller)]
     else:
         _user_limiter().acquire(caller.user_id)
         checks = [check_not_deleted(caller, now=True)]
         if caller.session:
             checks.append(revocations().check_now(caller.user_id, caller.session.id))
-        await asyncio.gather(*checks)
-        await bans().check(caller.user_id)  # not of a new guest, whose id nobody can have banned
+        checks.append(bans().check(caller.user_id))  # nobody can have banned the id of a new guest
     if room:
-        await room_access().check_open(room, caller.user_id)
+        checks.append(room_access().check_open(room, caller.user_id))
+    await run_checks(*checks)
     return await _respond(caller, room, streams)
 
 
@@ -112,6 +112,11 @@ def _check_new_guest(headers: Mapping[str, str]) -> None:
     if is_from_other_site(headers) and content_type != "application/json":
         raise ApiError("forbidden", "Requests from other sites use POST with a JSON body.")
     _guest_limiter().acquire(client_address(headers))
+
+
+async def _check_new_name(caller: Caller) -> None:
+    await reserved_names().check(caller.name, caller.user_id)
+    await moderate(caller.user_id, "", caller.name)
 
 
 async def _respond(

@@ -33,6 +33,13 @@ async def gather_limited(awaitables: Iterable[Awaitable[T]]) -> list[T]:
                 one.close()  # has no effect on one that has ended
 
 
+async def run_checks(*checks: Awaitable[None]) -> None:
+    """Run checks at the same time. Raises the error of the first in this order that has failed."""
+    for outcome in await asyncio.gather(*checks, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
     running = [task for task in tasks if not task.done()]
     for task in running:

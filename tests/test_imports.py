@@ -53,3 +53,27 @@ def test_no_further_package_is_imported(imported: set[str]) -> None:
     packages = {one.partition(".")[0] for one in imported}
 
     assert {one for one in packages if one in owners and not one.startswith("_")} <= PACKAGES
+
+
+def test_the_clients_start_no_program() -> None:
+    """Python describes the platform with `uname`, a program that a new instance would wait for."""
+    code = """
+import sys
+programs = []
+sys.addaudithook(lambda event, args: programs.append(args) if event == "subprocess.Popen" else None)
+from realtime.azure.tables import TABLE_NAMES, connect_tables
+from realtime.azure.web_pubsub import connect_hub
+from realtime.settings import Settings
+settings = Settings(
+    tables_connection_string="AccountName=a;AccountKey=a2V5;TableEndpoint=http://localhost:1/a;",
+    webpubsub_connection_string="Endpoint=http://localhost:2;AccessKey=key;Version=1.0;",
+)
+tables, hub = connect_tables(settings), connect_hub(settings)
+clients = [tables.open(name) for name in TABLE_NAMES]
+print(programs)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "[]\n"

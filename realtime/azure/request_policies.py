@@ -11,6 +11,8 @@ from typing import Any
 from azure.core.pipeline import PipelineRequest, PipelineResponse, policies
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
+from realtime.azure.transport import USER_AGENT
+
 REQUEST_ID_HEADER = "x-ms-client-request-id"
 
 SyncPolicy = policies.SansIOHTTPPolicy[Any, Any]
@@ -60,7 +62,7 @@ class HeadersPolicy(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
     """Sets the id of a request, which all its attempts have, and the user agent."""
 
     def __init__(self) -> None:
-        self._agent = policies.UserAgentPolicy(sdk_moniker="townsquare")
+        self._agent = policies.UserAgentPolicy(USER_AGENT)
 
     def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
         headers = request.http_request.headers

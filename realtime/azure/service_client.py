@@ -17,7 +17,7 @@ from azure.core.utils import parse_connection_string
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 
 from realtime.azure.request_policies import make_policies
-from realtime.azure.transport import make_transport
+from realtime.azure.transport import USER_AGENT, make_transport
 
 TOKEN_SECONDS = 300
 """How long a token is valid."""
@@ -43,6 +43,7 @@ def connect_with_key(
         connection_string,
         hub=hub,
         transport=transport or make_transport(values["endpoint"]),
+        base_user_agent=USER_AGENT,
         policies=make_policies(
             policies.AsyncRetryPolicy(),
             ServiceTokenPolicy(AzureKeyCredential(values["accesskey"])),
@@ -60,7 +61,9 @@ def connect_with_identity(
 ) -> WebPubSubServiceClient:
     """A client for one hub, with a managed identity; azure-core reuses the tokens of one."""
     transport = transport or make_transport(endpoint)
-    return WebPubSubServiceClient(endpoint, hub, credential, transport=transport)
+    return WebPubSubServiceClient(
+        endpoint, hub, credential, transport=transport, base_user_agent=USER_AGENT
+    )
 
 
 class ServiceTokenPolicy(policies.SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):

@@ -12,7 +12,7 @@ from azure.data.tables.aio import TableClient, TableServiceClient
 from realtime.azure.operations import Operation
 from realtime.azure.table_reads import TableReader
 from realtime.azure.transactions import TransactionClient
-from realtime.azure.transport import Transport, make_transport
+from realtime.azure.transport import USER_AGENT, Transport, make_transport
 from realtime.settings import Settings, settings
 
 Row = dict[str, Any]
@@ -166,7 +166,7 @@ class Tables:
         The SDK builds a pipeline for each client of a table, so there is one client a table.
         """
         if name not in self._opened:
-            client = self._service.get_table_client(name)
+            client = self._service.get_table_client(name, base_user_agent=USER_AGENT)
             self._opened[name] = Table(client, self._reader, self._transactions, self._creations)
         return self._opened[name]
 
@@ -194,6 +194,7 @@ def connect_tables(settings: Settings) -> Tables:
         service = TableServiceClient.from_connection_string(
             settings.tables_connection_string,
             transport=_make_transport(_endpoint_of(settings.tables_connection_string)),
+            base_user_agent=USER_AGENT,
         )
         return Tables(service)
     from azure.identity.aio import DefaultAzureCredential  # its import takes half a second
@@ -201,7 +202,10 @@ def connect_tables(settings: Settings) -> Tables:
     endpoint = settings.tables_endpoint
     return Tables(
         TableServiceClient(
-            endpoint, credential=DefaultAzureCredential(), transport=_make_transport(endpoint)
+            endpoint,
+            credential=DefaultAzureCredential(),
+            transport=_make_transport(endpoint),
+            base_user_agent=USER_AGENT,
         )
     )
 

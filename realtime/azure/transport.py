@@ -5,12 +5,17 @@ thread, and closes a connection that was idle for 15 seconds. Here the environme
 for each request only where it names a proxy, and an idle connection stays open longer.
 """
 
+import sys
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
+
+USER_AGENT = f"townsquare Python/{sys.version_info.major}.{sys.version_info.minor}"
+"""What the clients send as `User-Agent`. azure-core would describe the platform, for which Python
+starts the program `uname` in each new process."""
 
 KEEPALIVE_SECONDS = 60.0
 """How long an idle connection to Azure stays open. The services close theirs later, so no request

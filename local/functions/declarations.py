@@ -14,7 +14,7 @@ from msgspec import Struct, field
 
 from local.functions.errors import LoadError
 from local.functions.host_json import HostSettings
-from local.functions.routes import Route, compile_route
+from local.functions.routes import Route, parse_route
 from local.functions.timers import Timer, utc_now
 from local.functions.worker import Function, Worker
 from realtime import ncrontab
@@ -102,7 +102,7 @@ def make_endpoint(function: Function, prefix: str) -> Endpoint:
         raise FunctionError("its route conflicts with the built-in routes, admin and runtime")
     template = "/".join(part for part in (prefix, own) if part)
     try:
-        route = compile_route(template)
+        route = parse_route(template)
     except ValueError as error:
         raise LoadError(f"the function {function.name}: {error}") from error
     return Endpoint(

@@ -27,14 +27,15 @@ class Parameter(Struct, frozen=True):
 
 
 class Route(Struct, frozen=True):
-    """A compiled template that matches paths; the groups g0, g1 ... are its parameters in order."""
+    """A template that matches paths; the groups g0, g1 ... are its parameters in order."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     parameters: tuple[Parameter, ...]
 
     def match(self, path: str) -> dict[str, str] | None:
         """The route values of a path (without its leading slash), or None if it does not match."""
-        found = self.pattern.fullmatch(path)
+        # Compiled at its first use: the first request waits for few of an app's patterns.
+        found = re.fullmatch(self.pattern, path, re.IGNORECASE | re.DOTALL)
         if found is None:
             return None
         values = {}
@@ -47,7 +48,7 @@ class Route(Struct, frozen=True):
         return values
 
 
-def compile_route(template: str) -> Route:
+def parse_route(template: str) -> Route:
     """A route from its template. Raises ValueError, which names the problem."""
     if template.startswith(("/", "~")):
         raise ValueError(f"a route does not start with {template[0]!r}: {template!r}")
@@ -68,7 +69,7 @@ def compile_route(template: str) -> Route:
             segments[-1].add(re.escape(piece), absent=False)
     catches_all = bool(parameters) and parameters[-1].catch_all
     pattern = _joined(segments) + ("" if catches_all else "/?")
-    return Route(re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(parameters))
+    return Route(pattern, tuple(parameters))
 
 
 _PIECE = re.compile(r"/|\{(?:[^{}]|\{\{|\}\})+\}|[^/{}]+")

@@ -3,7 +3,7 @@
 import pytest
 
 from local.functions.paths import normalize_path
-from local.functions.routes import compile_route
+from local.functions.routes import parse_route
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ from local.functions.routes import compile_route
     ],
 )
 def test_a_template_matches_a_path(template: str, path: str, values: dict[str, str] | None) -> None:
-    assert compile_route(template).match(path) == values
+    assert parse_route(template).match(path) == values
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_template_matches_a_path(template: str, path: str, values: dict[str, s
     ],
 )
 def test_a_value_must_satisfy_its_constraint(constraint: str, allowed: str, refused: str) -> None:
-    route = compile_route(f"x/{{value:{constraint}}}")
+    route = parse_route(f"x/{{value:{constraint}}}")
 
     assert route.match(f"x/{allowed}") == {"value": allowed}
     assert route.match(f"x/{refused}") is None
@@ -88,7 +88,7 @@ def test_a_value_must_satisfy_its_constraint(constraint: str, allowed: str, refu
 )
 def test_an_invalid_template_is_rejected(template: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        compile_route(template)
+        parse_route(template)
 
 
 @pytest.mark.parametrize(

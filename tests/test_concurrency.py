@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from realtime.concurrency import MAX_CONCURRENT_CALLS, gather_limited
+from realtime.concurrency import MAX_CONCURRENT_CALLS, gather_limited, run_checks
 
 
 async def test_results_are_in_order_and_few_calls_run_at_once() -> None:
@@ -24,6 +24,22 @@ async def test_results_are_in_order_and_few_calls_run_at_once() -> None:
     assert await gather_limited(call(number) for number in range(50)) == list(range(50))
     assert most == MAX_CONCURRENT_CALLS
     assert await gather_limited([]) == []
+
+
+async def test_checks_run_at_the_same_time_and_the_first_of_them_decides() -> None:
+    second_failed = asyncio.Event()
+
+    async def first() -> None:
+        await second_failed.wait()
+        raise ValueError("first")
+
+    async def second() -> None:
+        second_failed.set()
+        raise ValueError("second")
+
+    async with asyncio.timeout(20):
+        with pytest.raises(ValueError, match="first"):
+            await run_checks(first(), second())
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

@@ -5,16 +5,13 @@ thousand clients is most of the processor time of the emulator.
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 
+from webpubsub_emulator.ack_frame import parse_ack_frame
+from webpubsub_emulator.ack_poller import AckPoller
 from webpubsub_emulator.traffic import Traffic
 
-_ACK = re.compile(rb'\{"type": ?"sequenceAck", ?"sequenceId": ?([0-9]{1,19})\}')
-_FINAL_TEXT_FRAME = 0x81
 _MASKED = 0x80
-_SHORT_HEADER_BYTES = 6
-_MAX_ACK_BYTES = 100
 READ_BUFFER_BYTES = 64 * 1024
 
 
@@ -25,11 +22,17 @@ class AckReader(asyncio.BufferedProtocol):
     messages. `_missing` is the number of bytes until the next frame begins, or None when a
     frame's header was split: then everything is left to aiohttp.
 
+    After an acknowledgement the poller reads the socket, and the transport pauses until there is
+    other data. aiohttp so always gets data from a transport that it can pause.
+
     All readers share `buffer`, since each is read before the next one is filled. Without it,
     asyncio makes an object of 256 KB for each read, which takes longer than the read.
     """
 
-    __slots__ = ("_acknowledge", "_buffer", "_inner", "_is_fragmented", "_missing", "_traffic")
+    __slots__ = (
+        *("_buffer", "_descriptor", "_inner", "_is_fragmented", "_missing", "_poller"),
+        *("_traffic", "_transport", "acknowledge"),
+    )
 
     def __init__(
         self,
@@ -40,20 +43,31 @@ class AckReader(asyncio.BufferedProtocol):
     ) -> None:
         self._inner = inner
         self._buffer = buffer
-        self._acknowledge = acknowledge
+        self.acknowledge = acknowledge
         self._traffic = traffic
+        self._transport: asyncio.Transport | None = None
+        self._poller: AckPoller | None = None
+        self._descriptor = -1
         self._missing: int | None = 0
         self._is_fragmented = False
+
+    def use_poller(self, poller: AckPoller, transport: asyncio.Transport, descriptor: int) -> None:
+        """Let a poller read the transport's socket while there are only acknowledgements."""
+        self._poller, self._transport, self._descriptor = poller, transport, descriptor
+        poller.clients += 1
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio passes it
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        data = bytes(self._buffer[:nbytes])
+        self._receive(bytes(self._buffer[:nbytes]))
+
+    def _receive(self, data: bytes) -> None:
         if self._missing == 0 and not self._is_fragmented and not self._traffic.is_watched:
-            sequence_id = _read_ack(data)
+            sequence_id = parse_ack_frame(data)
             if sequence_id is not None:
-                self._acknowledge(sequence_id)
+                self.acknowledge(sequence_id)
+                self._pause()
                 return
         if self._missing is not None:
             self._follow_frames(data)
@@ -73,7 +87,23 @@ class AckReader(asyncio.BufferedProtocol):
             start += size
         self._missing = start - len(data)
 
+    def _pause(self) -> None:
+        """Leave the socket to the poller."""
+        if self._poller is not None and self._transport is not None and self._poller.is_needed:
+            self._transport.pause_reading()
+            self._poller.add(self._descriptor, self)
+
+    def resume(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.resume_reading()
+            if data:
+                self._receive(data)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._poller is not None:
+            self._poller.remove(self._descriptor)
+            self._poller.clients -= 1
         self._inner.connection_lost(exc)
 
     def eof_received(self) -> bool | None:
@@ -84,20 +114,6 @@ class AckReader(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
-
-
-def _read_ack(data: bytes) -> int | None:
-    """Return the id if the data is one frame with an acknowledgement."""
-    length = len(data) - _SHORT_HEADER_BYTES
-    if not 0 < length <= _MAX_ACK_BYTES or data[0] != _FINAL_TEXT_FRAME:
-        return None
-    if data[1] != _MASKED | length:
-        return None
-    mask = (data[2:6] * (length // 4 + 1))[:length]
-    masked = int.from_bytes(data[6:], "big")
-    payload = (masked ^ int.from_bytes(mask, "big")).to_bytes(length, "big")
-    match = _ACK.fullmatch(payload)
-    return int(match[1]) if match else None
 
 
 def _frame_size(header: bytes) -> int | None:

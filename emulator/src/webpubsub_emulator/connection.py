@@ -1,7 +1,7 @@
 """One client connection as the service sees it."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from webpubsub_emulator.permissions import Permissions
@@ -21,13 +21,14 @@ class FrameWriter(Protocol):
     def abort(self) -> None: ...
 
 
-Delivery = tuple[FrameWriter, bytes]
-"""A frame and the socket to which it goes."""
+Deliveries = Mapping[bytes, Sequence[FrameWriter]]
+"""Frames, each with the sockets to which it goes."""
 
 
-def send_in_turn(deliveries: Iterable[Delivery]) -> None:
-    for writer, frame in deliveries:
-        writer.send(frame)
+def send_in_turn(deliveries: Deliveries) -> None:
+    for frame, writers in deliveries.items():
+        for writer in writers:
+            writer.send(frame)
 
 
 class Connection:

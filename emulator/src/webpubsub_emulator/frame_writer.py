@@ -50,7 +50,7 @@ class WebSocketFrameWriter:
         self._held: deque[bytes] | None = None
         self._queue: deque[int] | None = None
         self._queued_bytes = 0
-        self._descriptor = _find_descriptor(transport)
+        self._descriptor = find_descriptor(transport)
 
     def send(self, frame: bytes) -> None:
         if self._held is not None or self._faults.frame_is_pending:
@@ -62,7 +62,7 @@ class WebSocketFrameWriter:
         """Return the socket's file descriptor if nothing waits to be sent before a frame.
 
         The caller writes a frame to it before the event loop runs again, and passes what was not
-        written to `send_rest`. There are no faults, no viewer and no quota then.
+        written to `send`. There are no faults, no viewer and no quota then.
         """
         transport = self._transport
         if (
@@ -73,10 +73,6 @@ class WebSocketFrameWriter:
         ):
             return None
         return self._descriptor
-
-    def send_rest(self, data: bytes) -> None:
-        """Send what is left of a frame whose beginning was written to the descriptor."""
-        self._write(data)
 
     def close(self, code: int, reason: str = "") -> None:
         if self._closing is None:
@@ -140,7 +136,7 @@ class WebSocketFrameWriter:
             self.abort()
 
 
-def _find_descriptor(transport: asyncio.Transport) -> int | None:
+def find_descriptor(transport: asyncio.Transport) -> int | None:
     """Return the descriptor that takes plain frames: not with TLS, and not where it is no file."""
     if sys.platform == "win32" or transport.get_extra_info("ssl_object") is not None:
         return None

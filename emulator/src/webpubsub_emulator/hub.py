@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 
 from webpubsub_emulator import server_messages
-from webpubsub_emulator.connection import Connection, Delivery, FrameWriter, send_in_turn
+from webpubsub_emulator.connection import Connection, Deliveries, FrameWriter, send_in_turn
 from webpubsub_emulator.payload import TEXT, Payload
 from webpubsub_emulator.server_messages import OutgoingMessage
 from webpubsub_emulator.streams import Stream
@@ -33,7 +34,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
         recovery_timeout: float = RECOVERY_TIMEOUT_SECONDS,
         traffic: Traffic | None = None,
-        send: Callable[[Sequence[Delivery]], None] = send_in_turn,
+        send: Callable[[Deliveries], None] = send_in_turn,
     ) -> None:
         self.name = name
         self.connections: dict[str, Connection] = {}
@@ -95,13 +96,13 @@ class Hub:
     def deliver(self, connections: Iterable[Connection], message: OutgoingMessage) -> None:
         """Send a message. `connections` must not change meanwhile: pass a tuple."""
         now = self.clock()
-        deliveries: list[Delivery] = []
+        deliveries: defaultdict[bytes, list[FrameWriter]] = defaultdict(list)
         for connection in connections:
             frame = connection.next_frame(message, now)
             if frame is None:
                 self.close(connection, 1008, "The reliable message buffer is full.")
             elif connection.writer is not None:
-                deliveries.append((connection.writer, frame))
+                deliveries[frame].append(connection.writer)
         self._send(deliveries)
 
     def publish(

@@ -28,9 +28,10 @@ class ReplayBuffer:
 
     def add(self, build_frame: Callable[[int], bytes], expires_at: float | None = None) -> bytes:
         """Give the message the next sequence id; return the frame that carries it."""
-        sequence_id = self._oldest + len(self._frames)
+        frames = self._frames
+        sequence_id = self._oldest + len(frames)
         frame = build_frame(sequence_id)
-        self._frames.append(frame)
+        frames.append(frame)
         self._bytes += len(frame)
         if expires_at is not None:
             self._expiries = self._expiries or {}
@@ -43,11 +44,13 @@ class ReplayBuffer:
 
     def acknowledge(self, sequence_id: int) -> None:
         """Remove all messages up to `sequence_id`: acknowledgements are cumulative."""
-        while self._frames and self._oldest <= sequence_id:
-            self._bytes -= len(self._frames.popleft())
+        frames, oldest = self._frames, self._oldest
+        while frames and oldest <= sequence_id:
+            self._bytes -= len(frames.popleft())
             if self._expiries:
-                self._expiries.pop(self._oldest, None)
-            self._oldest += 1
+                self._expiries.pop(oldest, None)
+            oldest += 1
+        self._oldest = oldest
 
     def unacknowledged(self, now: float) -> list[bytes]:
         """Return the frames to send again, in order; those past their ttl are dropped."""

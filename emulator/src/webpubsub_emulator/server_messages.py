@@ -46,16 +46,19 @@ class OutgoingMessage:
 
     def json_frame(self) -> bytes:
         """The frame for a JSON client."""
-        if "json" not in self._frames:
-            self._frames["json"] = text_frame(b"{" + self._encode_body())
-        return self._frames["json"]
+        frame = self._frames.get("json")
+        if frame is None:
+            frame = self._frames["json"] = text_frame(b"{" + self._encode_body())
+        return frame
 
     def reliable_frame(self, sequence_id: int) -> bytes:
         """The frame for a reliable client; clients with the same sequence id share it."""
-        if sequence_id not in self._frames:
+        frame = self._frames.get(sequence_id)
+        if frame is None:
             body = self._encode_body()
-            self._frames[sequence_id] = text_frame(b'{"sequenceId":%d,%b' % (sequence_id, body))
-        return self._frames[sequence_id]
+            frame = text_frame(b'{"sequenceId":%d,%b' % (sequence_id, body))
+            self._frames[sequence_id] = frame
+        return frame
 
     def _encode_body(self) -> bytes:
         """Return the JSON object without its opening brace."""

@@ -1,10 +1,10 @@
 """The service: its access keys, its endpoint and its hubs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from webpubsub_emulator.access_keys import AccessKeys
 from webpubsub_emulator.clock import Clock
-from webpubsub_emulator.connection import Connection, Delivery, send_in_turn
+from webpubsub_emulator.connection import Connection, Deliveries, send_in_turn
 from webpubsub_emulator.hub import RECOVERY_TIMEOUT_SECONDS, Hub
 from webpubsub_emulator.traffic import Traffic
 
@@ -21,7 +21,7 @@ class Service:
         clock: Clock | None = None,
         recovery_timeout: float = RECOVERY_TIMEOUT_SECONDS,
         traffic: Traffic | None = None,
-        send: Callable[[Sequence[Delivery]], None] = send_in_turn,
+        send: Callable[[Deliveries], None] = send_in_turn,
     ) -> None:
         self.keys = keys
         self.endpoint = endpoint

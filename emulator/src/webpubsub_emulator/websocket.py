@@ -9,12 +9,13 @@ import aiohttp
 from aiohttp import web
 
 from webpubsub_emulator import handshake, server_messages, tokens
+from webpubsub_emulator.ack_poller import AckPoller
 from webpubsub_emulator.ack_reader import READ_BUFFER_BYTES, AckReader
 from webpubsub_emulator.client_messages import ClientMessageHandler, RawMode
 from webpubsub_emulator.connection import Connection
 from webpubsub_emulator.event_handlers import ConnectRejectedError, EventDispatcher
 from webpubsub_emulator.faults import Faults
-from webpubsub_emulator.frame_writer import WebSocketFrameWriter
+from webpubsub_emulator.frame_writer import WebSocketFrameWriter, find_descriptor
 from webpubsub_emulator.hub import Hub
 from webpubsub_emulator.names import is_valid_hub
 from webpubsub_emulator.protocol import ProtocolError
@@ -63,6 +64,7 @@ class ClientEndpoint:
         self._ping_interval = ping_interval
         self._connections: dict[WebSocketFrameWriter, Connection] = {}
         self._read_buffer = memoryview(bytearray(READ_BUFFER_BYTES))
+        self._poller = AckPoller(traffic)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Handle one upgrade request until its WebSocket is closed."""
@@ -259,6 +261,9 @@ class ClientEndpoint:
         buffer, inner = connection.replay_buffer, transport.get_protocol()
         if buffer is not None and isinstance(inner, asyncio.Protocol):
             reader = AckReader(inner, self._read_buffer, buffer.acknowledge, self._traffic)
+            descriptor = find_descriptor(transport)
+            if descriptor is not None and self._poller.is_supported:
+                reader.use_poller(self._poller, transport, descriptor)
             transport.set_protocol(reader)
         return writer
 
@@ -294,6 +299,7 @@ class ClientEndpoint:
                 await asyncio.gather(*(writer.wait_closed() for writer in writers))
         for writer in writers:
             writer.abort()
+        self._poller.close()
 
 
 def _describe_end(message: aiohttp.WSMessage) -> tuple[bool, str]:

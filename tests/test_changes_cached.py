@@ -80,11 +80,10 @@ async def test_a_change_of_a_message_that_this_instance_wrote_reads_nothing(
         await one.appender.append(room, reaction(1, sender="carol"))
         await one.appender.append(room, reaction(1, on=False))
         await one.appender.append(room, edit(1, "c", revision=1))
-        await one.appender.append(room, message("reply", reply_to=1))
         await one.appender.append(room, delete(1))
 
     assert table.reads == 0
-    first, _ = await state_of(one, room)
+    (first,) = await state_of(one, room)
     assert (first.deleted, first.content, first.revision) == (True, "", 3)
 
 
@@ -244,6 +243,21 @@ async def test_messages_of_a_deleted_log_are_not_those_of_the_next(
     assert stored == 3
     (entry,) = await state_of(one, room, reader="bob")
     assert (entry.content, entry.reactions, entry.mine) == ("edited", {THUMB: 1}, [THUMB])
+
+
+async def test_a_reply_after_a_restore_to_a_message_that_is_gone_is_rejected(
+    one: Instance, other: Instance, room: str
+) -> None:
+    """The seq of that message is now another entry, in the same epoch."""
+    await one.appender.append(room, message("first"))
+    copy = await copy_rows(one, room)
+    await other.appender.append(room, message("lost"))
+    await restore(one, room, copy)
+    await one.appender.append(room, delete(1))
+
+    error = await error_of(other.appender.append(room, message("reply", reply_to=2)))
+
+    assert error.code == "unknown_message"
 
 
 @pytest.mark.parametrize("is_continued", [False, True])

@@ -15,7 +15,7 @@ from webpubsub_emulator.faults import Fault
 from local.parts import Stack, free_ports, start_functions
 from realtime.errors import ApiError
 from realtime.names import direct_log, room_group
-from realtime.rooms import draft_queue, writer
+from realtime.rooms import contention, draft_queue
 from realtime.rooms.draft_queue import MAX_COMMIT_ENTRIES, Stored
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.history import read_entries
@@ -77,7 +77,7 @@ async def test_messages_that_arrive_during_a_commit_share_the_next_one(
 async def test_senders_who_send_again_when_they_are_confirmed_share_commits(
     one: Instance, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "BATCH_WINDOW_SECONDS", 1.0)  # enough for a slow machine
+    monkeypatch.setattr(contention, "BATCH_WINDOW_SECONDS", 1.0)  # enough for a slow machine
 
     async def talk(sender: int) -> None:
         for number in range(3):

@@ -8,7 +8,7 @@ from realtime.azure.operations import Replace
 from realtime.azure.tables import Row
 from realtime.concurrency import gather_limited
 from realtime.rooms.changes import Plan, State
-from realtime.rooms.drafts import Draft, ReactionDraft, digest_of, target_of
+from realtime.rooms.drafts import Draft, MessageDraft, ReactionDraft, digest_of, target_of
 from realtime.rooms.log_rows import (
     Head,
     StoredMessage,
@@ -43,15 +43,16 @@ class StateReader:
     ) -> State:
         """The messages that exist under the targets, and the reactions that drafts would repeat.
 
-        A cached message may be outdated. It is one of the log in any case: a seq of an epoch is
-        assigned once, and the head shows which are stored.
+        A cached message may be outdated, or not exist any more after a restore. The etag of its row
+        shows that when it is changed. A reply changes no row, so its target is read.
         """
         drafts = list(drafts)
+        answered = {one.reply_to for one in drafts if isinstance(one, MessageDraft)}
         targets = {target for one in drafts if (target := target_of(one)) is not None}
         stored = {seq for seq in targets if head.first <= seq <= head.seq}
         if not stored:
             return State()
-        messages = self._find_cached(name, head, stored) if cached else {}
+        messages = self._find_cached(name, head, stored - answered) if cached else {}
         state = State(messages, unverified=set(messages))
         messages |= await self._read_messages(name, head, stored - messages.keys())
         unknown: dict[int, list[ReactionDraft]] = {}

@@ -19,6 +19,9 @@ from realtime.rooms.publisher import LogPublisher
 
 PUBLISH_TIMEOUT_SECONDS = 10.0
 
+State = tuple[Head, list[QueueRow]]
+"""The head and the queue rows, as they were read together."""
+
 
 class Runtime(Struct):
     """What the writers of a process share, and what tests replace."""
@@ -88,6 +91,13 @@ class Committer:
     def note_shared(self) -> None:
         self.contention.note_shared(self.clock())
 
+    @property
+    def may_take_turns(self) -> bool:
+        return self.contention.may_take_turns(self.clock())
+
+    def note_missed_turn(self) -> None:
+        self.contention.note_missed_turn(self.clock())
+
     def fail_all(self, problem: str) -> None:
         self.queue.waiting.clear()
         self.outstanding.clear()
@@ -104,8 +114,9 @@ class Committer:
         queue: Sequence[QueueRow] = (),
         *,
         published: int | None = None,
+        turns: tuple[str, ...] = (),
     ) -> Commit:
-        """A leader gives the seq up to which it has published."""
+        """A leader gives the seq up to which it has published, `turns` who commits next."""
         with (
             telemetry.measure_duration("townsquare.commit.duration"),
             telemetry.span("commit", [one.span for one in batch]),
@@ -116,8 +127,9 @@ class Committer:
                 [one.draft for one in batch],
                 self.runtime.now(),
                 queue=queue,
-                leading=published is not None,
+                leading=published is not None or bool(turns),
                 published=published,
+                turns=turns,
             )
         telemetry.increment("townsquare.messages.stored", len(commit.entries))
         telemetry.increment(

@@ -50,6 +50,34 @@ MARK_TIMEOUT_SECONDS = 0.3
 MARK_WAIT_SECONDS = 0.02
 """How long a leader waits for a publish before the next commit, so that this commit marks it."""
 
+BATCH_WINDOW_SECONDS = 0.01
+"""How long a commit of a busy log waits for the senders of the commit before, who send again when
+they are confirmed. One commit of 40 costs a third of four commits of 10, for the app, the storage
+and the service, which delivers a frame for each commit to each member."""
+
+MIN_BUSY_ENTRIES = 5
+"""A log is busy after a commit of this many drafts: then several users write at the same time."""
+
+BUSY_COMMITS = 4
+MIN_TURN_ENTRIES = 10
+"""A leader offers turns to its followers when each of them, and itself, has had this many drafts in
+this many commits: then each has some whenever it is its turn."""
+
+MAX_TURN_INSTANCES = 4
+"""More instances would wait longer for their turn than a follower waits for the leader."""
+
+TURN_TIMEOUT_SECONDS = 0.2
+"""How long the others wait for the instance whose turn it is: several commits take less."""
+
+MISSED_TURN_SECONDS = 0.5
+"""For this long after a missed turn a leader offers no turns."""
+
+MIN_TURN_SECONDS = 0.01
+"""A commit in turn takes at least this long: the instance reads the head first."""
+
+MAX_EMPTY_TURNS = 3
+"""After more turns in which it has nothing to commit, an instance gives them up."""
+
 MIN_POLL_SECONDS = 0.01
 MAX_POLL_SECONDS = 0.03
 POLL_SECONDS_PER_FOLLOWER = 0.005
@@ -58,6 +86,11 @@ wait for it; many read less often, since their reads share the processor and the
 
 GONE_CHECK_SECONDS = 0.5
 """How often an owner checks whether its row is still there, if the head does not mention it."""
+
+
+def turn_timeout_seconds(distance: int) -> float:
+    """How long an instance waits for the next commit; `distance` turns later it is its turn."""
+    return TURN_TIMEOUT_SECONDS + (distance - 1) * RANK_DELAY_SECONDS
 
 
 def poll_seconds(followers: int) -> float:
@@ -70,12 +103,20 @@ class Contention(Struct):
 
     careful_until: float = 0.0
     shared_until: float = 0.0
+    no_turns_until: float = 0.0
 
     def is_careful(self, now: float) -> bool:
         return now < self.careful_until
 
     def is_shared(self, now: float) -> bool:
         return now < self.shared_until
+
+    def may_take_turns(self, now: float) -> bool:
+        return now >= self.no_turns_until
+
+    def note_missed_turn(self, now: float) -> None:
+        """Another instance has not committed although it was its turn."""
+        self.no_turns_until = now + MISSED_TURN_SECONDS
 
     def note_conflict(self, now: float) -> None:
         """A commit has lost a race."""

@@ -5,9 +5,9 @@ import secrets
 import time
 
 from realtime.rooms import contention as protocol
-from realtime.rooms.committer import Committer, OutstandingRow
+from realtime.rooms.committer import Committer, OutstandingRow, State
 from realtime.rooms.draft_queue import Budget, QueuedDraft
-from realtime.rooms.log_rows import QUEUE_PREFIX, Head, QueueRow
+from realtime.rooms.log_rows import QUEUE_PREFIX, Head, instance_of_row
 from realtime.rooms.outcomes import parse_outcome
 
 
@@ -19,36 +19,40 @@ class Follower:
         self._head = Head()
         self._is_stopping = False
 
-    async def follow(self) -> tuple[Head, list[QueueRow]] | None:
+    async def follow(self) -> State | None:
         """Insert own drafts as queue rows and wait for their outcomes.
 
-        Returns the head and the queue rows if this instance has to lead, else None.
+        Returns the head and the queue rows if this instance has to lead, or commits in turn;
+        else None.
         """
         self._head = await self._committer.logs.cached_head(self._committer.name)
         self._is_stopping = False
         inserting = asyncio.create_task(self._insert_rows())
         try:
-            return await self._poll(inserting)
+            has_to_commit = await self._poll(inserting)
         finally:
             self._is_stopping = True
             self._committer.queue.changed.set()
             await inserting
+        return await self._committer.read_queue() if has_to_commit else None
 
-    async def _poll(self, inserting: asyncio.Task[None]) -> tuple[Head, list[QueueRow]] | None:
-        """Read the head until all rows have their outcomes, or this instance has to lead."""
+    async def _poll(self, inserting: asyncio.Task[None]) -> bool:
+        """Read the head until all rows have their outcomes. Whether this instance has to commit."""
         etag, unchanged_since = self._head.etag, self._committer.clock()
         while self._committer.queue.waiting or self._committer.outstanding:
             await self._committer.sleep(protocol.poll_seconds(_count_followers(self._head)))
             if inserting.done():
-                return None  # The insert has failed; its error is raised by the caller.
+                return False  # The insert has failed; its error is raised by the caller.
             head = self._head = await self._committer.logs.read_head(self._committer.name)
-            await self._settle_rows(head)
+            await self.settle_rows(head)
+            if self._committer.logs.instance in head.turns:
+                return True
             now = self._committer.clock()
             if head.etag != etag:
                 etag, unchanged_since = head.etag, now
             if not head.etag or await self._must_take_over(head, now - unchanged_since):
-                return await self._committer.read_queue()
-        return None
+                return True
+        return False
 
     async def _insert_rows(self) -> None:
         """Insert what waits, row after row, until the follower stops: the drafts that come during
@@ -85,7 +89,7 @@ class Follower:
             drafts.append(waiting.popleft())
         return drafts
 
-    async def _settle_rows(self, head: Head) -> None:
+    async def settle_rows(self, head: Head) -> None:
         """Give the drafts of rows that a leader has committed and published their outcomes."""
         now = self._committer.clock()
         for key, row in list(self._committer.outstanding.items()):
@@ -164,4 +168,4 @@ def _make_key(instance: str) -> str:
 
 def _count_followers(head: Head) -> int:
     """How many instances had queue rows in the last commits."""
-    return len({key.split("-")[1] for key in head.taken if "-" in key})
+    return len({instance_of_row(key) for key in head.taken})

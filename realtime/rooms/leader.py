@@ -4,6 +4,7 @@ It commits its own drafts and the queue rows of the others, and publishes all of
 """
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from azure.core.exceptions import AzureError
@@ -11,11 +12,11 @@ from msgspec.structs import replace
 
 from realtime.concurrency import has_failed
 from realtime.rooms import contention as protocol
-from realtime.rooms.committer import Committer
+from realtime.rooms.committer import Committer, State
 from realtime.rooms.draft_queue import Budget, QueuedDraft
 from realtime.rooms.history import MAX_PAGE_ENTRIES
 from realtime.rooms.log import Commit, ConflictError
-from realtime.rooms.log_rows import Head, QueueRow
+from realtime.rooms.log_rows import Head, QueueRow, instance_of_row
 
 
 class Leader:
@@ -26,10 +27,15 @@ class Leader:
         self._head = Head()
         self._publishing: asyncio.Task[bool] | None = None
         self._is_lost = False
+        self._recent_counts: deque[Counter[str]] = deque(maxlen=protocol.BUSY_COMMITS)
 
-    async def lead(self, head: Head, queue: list[QueueRow]) -> None:
-        """Commit own drafts and queue rows until there is nothing to commit or a race is lost."""
-        self._head, self._is_lost = head, False
+    async def lead(self, head: Head, queue: list[QueueRow]) -> State | None:
+        """Commit own drafts and queue rows until there is nothing to commit or a race is lost.
+
+        Returns the head if it and the followers commit in turn from now on, else None.
+        """
+        self._head, self._is_lost = replace(head, turns=()), False
+        self._recent_counts.clear()
         self._committer.published = head.published
         if head.published < head.seq:
             self._publishing = asyncio.create_task(self._publish_unmarked(head))
@@ -46,6 +52,7 @@ class Leader:
                     found = await self._wait_for_rows()
         finally:
             await self._stop_leading()
+        return (self._head, []) if self._head.turns and not self._is_lost else None
 
     async def _commit_and_publish(
         self, head: Head, batch: list[QueuedDraft], rows: list[QueueRow]
@@ -54,7 +61,8 @@ class Leader:
 
         The queue rows that were found meanwhile, or None if this instance leads no more.
         """
-        commit, queue = await self._commit_and_read(head, batch, rows)
+        turns = self._offer_turns(head, batch, rows)
+        commit, queue = await self._commit_and_read(head, batch, rows, turns)
         if commit is None:
             return None
         self._head = commit.head
@@ -65,9 +73,30 @@ class Leader:
         if rows:
             self._committer.note_shared()
             await asyncio.wait([self._publishing], timeout=protocol.MARK_WAIT_SECONDS)
-        if self._publishing.done() and not self._publishing.result():
+        if turns or (self._publishing.done() and not self._publishing.result()):
             return None
         return queue
+
+    def _offer_turns(
+        self, head: Head, batch: Sequence[QueuedDraft], rows: Sequence[QueueRow]
+    ) -> tuple[str, ...]:
+        """The instances that commit in turn from now on: all that write the log, if all are busy.
+
+        This one is the first, since its next commit marks what it has published for the others.
+        """
+        own = self._committer.logs.instance
+        counts = Counter({own: len(batch)})
+        for row in rows:
+            counts[instance_of_row(row.key)] += len(row.drafts)
+        self._recent_counts.append(counts)
+        recent = sum(self._recent_counts, Counter())
+        writers = {own, *counts, *map(instance_of_row, head.taken)}
+        is_busy = all(recent[one] >= protocol.MIN_TURN_ENTRIES for one in writers)
+        if not is_busy or not self._committer.may_take_turns:
+            return ()
+        if not 1 < len(writers) <= protocol.MAX_TURN_INSTANCES:
+            return ()
+        return own, *sorted(writers - {own})
 
     async def _wait_for_rows(self) -> list[QueueRow] | None:
         """Mark what is published, since no commit does it; else pause until a draft comes.
@@ -112,13 +141,13 @@ class Leader:
         return rows, self._committer.queue.take(budget)
 
     async def _commit_and_read(
-        self, head: Head, batch: list[QueuedDraft], rows: list[QueueRow]
+        self, head: Head, batch: list[QueuedDraft], rows: list[QueueRow], turns: tuple[str, ...]
     ) -> tuple[Commit | None, list[QueueRow]]:
         """Commit, and read the queue rows meanwhile. No commit if another instance was faster."""
         reading = asyncio.create_task(self._committer.read_queue())
         try:
             commit = await self._committer.commit(
-                head, batch, rows, published=self._committer.published
+                head, batch, rows, published=self._committer.published, turns=turns
             )
         except ConflictError:
             self._is_lost = True
@@ -161,7 +190,11 @@ class Leader:
         False if that failed: then the owners of the rows publish them after a timeout.
         """
         head, published = self._head, self._committer.published
-        if not head.taken or (head.published >= published and head.leading == leading):
+        if (
+            head.turns
+            or not head.taken
+            or (head.published >= published and head.leading == leading)
+        ):
             return True
         if self._is_lost:
             return False

@@ -132,7 +132,9 @@ class LogStore(LogTable):
     async def begin_epoch(self, name: str, head: Head) -> Head:
         """Give a log a new epoch; its entries stay. Raises ConflictError."""
         spans = (*head.spans, (head.epoch, head.seq)) if head.seq else ()
-        fresh = replace(head, epoch=secrets.token_hex(4), spans=spans, taken={}, leading=False)
+        fresh = replace(
+            head, epoch=secrets.token_hex(4), spans=spans, taken={}, leading=False, turns=()
+        )
         log.warning("a log begins a new epoch at seq %d", head.seq)
         return await self.update_head(name, fresh)
 
@@ -168,10 +170,12 @@ class LogStore(LogTable):
         queue: Sequence[QueueRow] = (),
         leading: bool = False,
         published: int | None = None,
+        turns: tuple[str, ...] = (),
     ) -> Commit:
         """Store drafts after `head`, and those of queue rows, which are deleted.
 
-        A leader gives the seq up to which it has `published`.
+        A leader gives the seq up to which it has `published`, `turns` are the instances that
+        commit next, where they commit in turn.
 
         Every draft gets an outcome. Raises ConflictError if nothing was written because the log
         has changed. After any other error of the storage it is not known whether it was.
@@ -197,6 +201,7 @@ class LogStore(LogTable):
                 leading=leading,
                 taken=merge_taken(head, queue, outcomes | plan.outcomes, stored),
                 published=next_published(head, plan.head, published),
+                turns=turns,
             )
             if not plan.entries and not queue and plan.head.access == head.access:
                 await self._check_refusals(name, head, plan)

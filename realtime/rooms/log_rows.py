@@ -37,7 +37,8 @@ class Head(msgspec.Struct, frozen=True):
     epoch follows. `messages` counts the messages, without changes. `writer` is the instance that
     wrote the row, `leading` whether it also commits the queue rows of others. `taken` has the
     outcomes of the queue rows that were committed last, `published` the seq up to which the leader
-    has published. `access` is the version of the room's access rules.
+    has published. `turns` are the instances that commit in turn, the next one first. `access` is
+    the version of the room's access rules.
     """
 
     epoch: str = ""
@@ -50,6 +51,7 @@ class Head(msgspec.Struct, frozen=True):
     leading: bool = False
     taken: Mapping[str, Outcomes] = msgspec.field(default_factory=dict)
     published: int = 0
+    turns: tuple[str, ...] = ()
     access: str = ""
     etag: str = ""
 
@@ -119,6 +121,7 @@ def encode_head(name: str, head: Head) -> Row:
         "leading": head.leading,
         "taken": msgspec.json.encode(head.taken).decode(),
         "published": int64(head.published),
+        "turns": ",".join(head.turns),
         "access": head.access,
     }
 
@@ -135,12 +138,18 @@ def parse_head(row: Row) -> Head:
         leading=row["leading"],
         taken=msgspec.json.decode(row["taken"], type=dict[str, Outcomes]),
         published=row["published"].value,
+        turns=tuple(filter(None, row.get("turns", "").split(","))),
         access=row.get("access", ""),
         etag=str(row.metadata["etag"]),  # type: ignore[attr-defined] # the SDK's dict has it
     )
 
 
 # --- queue rows -------------------------------------------------------------------------------
+
+
+def instance_of_row(key: str) -> str:
+    """The instance that has inserted a queue row, by its key with or without the prefix."""
+    return key.rpartition("-")[0].rpartition("-")[2]
 
 
 def encode_queue_row(name: str, key: str, epoch: str, drafts: Sequence[Draft]) -> Row:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from realtime.rooms.committer import Committer
+from realtime.rooms import contention as protocol
+from realtime.rooms.committer import Committer, State
 from realtime.rooms.draft_queue import MAX_COMMIT_ENTRIES, Budget, DraftQueue, QueuedDraft
 from realtime.rooms.follower import Follower
 from realtime.rooms.leader import Leader
 from realtime.rooms.log import Commit, ConflictError
 from realtime.rooms.log_rows import Head
+from realtime.rooms.turns import Turns
 
 RETRY_SECONDS = 30.0
 """How long a commit is retried. The senders get an error earlier; if they repeat the draft, it
@@ -25,14 +27,6 @@ finds the one that is still being stored."""
 CONFLICT_PAUSE_SECONDS = 0.005
 
 MAX_RETRY_PAUSE_SECONDS = 2.0
-
-BATCH_WINDOW_SECONDS = 0.01
-"""How long a commit of a busy log waits for the senders of the commit before, who send again when
-they are confirmed. One commit of 40 costs a third of four commits of 10, for the app, the storage
-and the service, which delivers a frame for each commit to each member."""
-
-MIN_BUSY_ENTRIES = 5
-"""A log is busy after a commit of this many drafts: then several users write at the same time."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +38,7 @@ class LogWriter:
         self._committer = committer
         self._leader = Leader(committer)
         self._follower = Follower(committer)
+        self._turns = Turns(committer, self._follower)
         self._failures = 0
         self._failing_since: float | None = None
 
@@ -78,7 +73,7 @@ class LogWriter:
         expected = 0
         try:
             while not self._committer.is_shared:
-                await self.queue.wait_for_drafts(expected, BATCH_WINDOW_SECONDS)
+                await self.queue.wait_for_drafts(expected, protocol.BATCH_WINDOW_SECONDS)
                 if not self.queue.waiting:
                     return
                 batch = self._committer.queue.take(Budget())
@@ -97,7 +92,7 @@ class LogWriter:
 
     def _count_expected(self, batch: Sequence[QueuedDraft]) -> int:
         """How many drafts the next commit waits for: all that are in flight, if the log is busy."""
-        is_busy = len(batch) >= MIN_BUSY_ENTRIES
+        is_busy = len(batch) >= protocol.MIN_BUSY_ENTRIES
         return min(len(self.queue.pending), MAX_COMMIT_ENTRIES) if is_busy else 0
 
     async def _try_commit(self, batch: list[QueuedDraft]) -> Commit | None:
@@ -139,16 +134,22 @@ class LogWriter:
             if not await self._follows_another():
                 head, queue = await self._committer.read_queue()
                 if not self._is_led_by_another(head):
-                    await self._leader.lead(head, queue)
+                    await self._lead((head, queue))
             if self._committer.queue.waiting or self._committer.outstanding:
                 self._committer.note_shared()
-                takeover = await self._follower.follow()
-                if takeover is not None:
-                    await self._leader.lead(*takeover)
+                await self._lead(await self._follower.follow())
         except AzureError as error:
             await self._pause_after_failure(error)
         else:
             self._failures, self._failing_since = 0, None
+
+    async def _lead(self, state: State | None) -> None:
+        """Lead, or commit in turn with others, for as long as there is a reason."""
+        while state is not None:
+            if self._committer.logs.instance in state[0].turns:
+                state = await self._turns.take(*state)
+            else:
+                state = await self._leader.lead(*state)
 
     async def _follows_another(self) -> bool:
         """Whether another instance led when this one last saw the head, so that no query is needed

@@ -1,13 +1,12 @@
 """Handlers of the system events: connect, connected, disconnected."""
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
 
 from events.client import Client
 from events.limits import event_limits
 from events.rooms import remove_without_access
 from realtime.azure.web_pubsub import hub
+from realtime.concurrency import gather_all
 from realtime.errors import ApiError
 from realtime.identity.deletions import deletions
 from realtime.identity.profiles import profiles
@@ -38,8 +37,8 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     """
     event_limits().connects.acquire(client.user_id)
     sessions = filter(None, map(session_of_group, groups))
-    # Together, because they share the read of one version. The first error in this order counts.
-    *_, subscribed = await _gather_all(
+    # Together, because they share the read of one version.
+    *_, subscribed = await gather_all(
         bans().check_now(client.user_id),
         _check_not_deleted(client),
         *(revocations().check_now(client.user_id, session_id) for session_id in sessions),
@@ -54,15 +53,6 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
     lasting = [_fold_group(group) for group in groups if decode_display_name(group) is None]
     await subscriber_runs().start_groups([*lasting, *subscribed])
     return sorted({*lasting, user_group(client.user_id), *subscribed})
-
-
-async def _gather_all(*calls: Awaitable[Any]) -> list[Any]:
-    """The results of all calls. Raises the error of the first one that has failed."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return results
 
 
 def _fold_group(group: str) -> str:

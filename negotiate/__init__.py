@@ -17,7 +17,7 @@ from negotiate.grants import (
     requested_streams,
 )
 from realtime.azure.web_pubsub import hub
-from realtime.concurrency import run_checks
+from realtime.concurrency import gather_all
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint, parse_body
 from realtime.identity import identity_provider, session_signer
@@ -92,7 +92,7 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
         checks.append(bans().check(caller.user_id))  # nobody can have banned the id of a new guest
     if room:
         checks.append(room_access().check_open(room, caller.user_id))
-    await run_checks(*checks)
+    await gather_all(*checks)
     return await _respond(caller, room, streams)
 
 

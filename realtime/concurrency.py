@@ -33,11 +33,16 @@ async def gather_limited(awaitables: Iterable[Awaitable[T]]) -> list[T]:
                 one.close()  # has no effect on one that has ended
 
 
-async def run_checks(*checks: Awaitable[None]) -> None:
-    """Run checks at the same time. Raises the error of the first in this order that has failed."""
-    for outcome in await asyncio.gather(*checks, return_exceptions=True):
+async def gather_all(*calls: Awaitable[Any]) -> list[Any]:
+    """The results of all calls, in order. Raises the error of the first in this order that failed.
+
+    So the error does not depend on which call ends first, and checks can run at the same time.
+    """
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+    return outcomes
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -20,6 +20,7 @@ PYTHON = VENV / "bin/python"
 INSTALLED = VENV / "installed"  # written last; contains the installed requirements
 REQUIREMENTS = ROOT / "tests/requirements-oracle.txt"
 APP_REQUIREMENTS = ROOT / "requirements.txt"
+APP_PACKAGES = ("azure-functions==", "msgspec==")
 TESTS = "tests/local/test_functions_oracle.py"
 
 NEWER_VERSIONS = ("3.13", "3.14")
@@ -81,7 +82,7 @@ def install() -> str:
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for command in (
         [python, "-m", "venv", str(VENV)],
-        [*pip, *_azure_functions(), "-r", str(REQUIREMENTS)],
+        [*pip, *_app_requirements(), "-r", str(REQUIREMENTS)],
     ):
         result = subprocess.run(
             command,
@@ -98,13 +99,13 @@ def install() -> str:
 
 
 def _requirements() -> str:
-    return "\n".join([*_azure_functions(), REQUIREMENTS.read_text(encoding="utf-8")])
+    return "\n".join([*_app_requirements(), REQUIREMENTS.read_text(encoding="utf-8")])
 
 
-def _azure_functions() -> list[str]:
-    """The requirement of the deployed app's azure-functions, with its version."""
+def _app_requirements() -> list[str]:
+    """What the local host needs of the deployed app's requirements, with the versions."""
     lines = APP_REQUIREMENTS.read_text(encoding="utf-8").splitlines()
-    return [line.rstrip(" \\") for line in lines if line.startswith("azure-functions==")]
+    return [line.rstrip(" \\") for line in lines if line.startswith(APP_PACKAGES)]
 
 
 def run() -> subprocess.CompletedProcess[str]:

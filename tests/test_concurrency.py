@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 
 import pytest
 
-from realtime.concurrency import MAX_CONCURRENT_CALLS, gather_limited, run_checks
+from realtime.concurrency import MAX_CONCURRENT_CALLS, gather_all, gather_limited
 
 
 async def test_results_are_in_order_and_few_calls_run_at_once() -> None:
@@ -26,7 +26,7 @@ async def test_results_are_in_order_and_few_calls_run_at_once() -> None:
     assert await gather_limited([]) == []
 
 
-async def test_checks_run_at_the_same_time_and_the_first_of_them_decides() -> None:
+async def test_calls_run_at_the_same_time_and_the_first_error_in_their_order_is_raised() -> None:
     second_failed = asyncio.Event()
 
     async def first() -> None:
@@ -39,7 +39,7 @@ async def test_checks_run_at_the_same_time_and_the_first_of_them_decides() -> No
 
     async with asyncio.timeout(20):
         with pytest.raises(ValueError, match="first"):
-            await run_checks(first(), second())
+            await gather_all(first(), second())
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

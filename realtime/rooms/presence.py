@@ -158,7 +158,7 @@ class Presence:
         # An error of one user's must not cancel the others: a row may be removed by then. All at
         # once, because rows that are removed together share transactions.
         removals = await asyncio.gather(
-            *(_catch(self._announced.remove(room, one)) for one in absent)
+            *(_catch(self._announced.remove, room, one) for one in absent)
         )
         removed = [user for user, outcome in zip(absent, removals, strict=True) if outcome is True]
         outcomes = [*removals, *(await self._announce_left(room, removed, roster))]
@@ -193,7 +193,7 @@ class Presence:
                 await self._notices.publish(room, PresenceChange("left", user_id, profile.name))
             return True
 
-        return errors + await asyncio.gather(*(_catch(announce(user_id)) for user_id in user_ids))
+        return errors + await asyncio.gather(*(_catch(announce, user_id) for user_id in user_ids))
 
     async def reconcile(
         self,
@@ -239,9 +239,9 @@ class Presence:
         found.corrections += sum(map(len, left.values()))
 
 
-async def _catch(call: Awaitable[bool]) -> bool | AzureError:
+async def _catch(call: Callable[..., Awaitable[bool]], *arguments: Any) -> bool | AzureError:
     try:
-        return await call
+        return await call(*arguments)
     except AzureError as error:
         return error
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from local.parts import Stack
 from realtime.azure.tables import Table, Tables, connect_tables
@@ -344,6 +345,41 @@ async def test_retention_runs_while_instances_share_a_log(stack: Stack, room: st
         )
         await asyncio.gather(*(node.wait_until_idle() for node in writers))
         await check(purger, room, frames, outcomes)
+
+
+async def test_a_leader_confirms_what_the_leader_before_has_committed_for_it(
+    stack: Stack, room: str
+) -> None:
+    """It leads as long as it has drafts, and these go on until the first ones are confirmed."""
+    async with start_nodes(stack, [Faults(1, 0), Faults(2, 0)]) as (nodes, frames):
+        before, node = nodes
+        first = MessageDraft("ann", "0", content="first")
+        head = (await before.logs.commit(room, Head(), [first], datetime.now(UTC))).head
+        await before.logs.update_head(room, replace(head, leading=True))
+        node.share(room)
+        waiting = asyncio.create_task(
+            node.appender.append(room, MessageDraft("bob", "1", content="in a row"))
+        )
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            head, rows = await before.logs.read_queue(room)
+            while not rows:
+                head, rows = await before.logs.read_queue(room)
+        later = asyncio.create_task(
+            node.appender.append(room, MessageDraft("eve", "2", content="in another row"))
+        )
+        await before.logs.commit(
+            room, head, [], datetime.now(UTC), queue=rows, leading=True, published=head.published
+        )
+
+        number = 0
+        while not waiting.done():
+            draft = MessageDraft("carol", str(number), content="keeps the node leading")
+            await node.appender.append(room, draft)
+            number += 1
+
+        assert isinstance(await waiting, Stored)
+        assert isinstance(await later, Stored)
+        assert {"in a row", "in another row"} <= {one.content for one in frames}
 
 
 class FailingForSeqs(LogPublisher):

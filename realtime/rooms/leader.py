@@ -17,6 +17,7 @@ from realtime.rooms.draft_queue import Budget, QueuedDraft
 from realtime.rooms.history import MAX_PAGE_ENTRIES
 from realtime.rooms.log import Commit, ConflictError
 from realtime.rooms.log_rows import Head, QueueRow, instance_of_row
+from realtime.rooms.outstanding_rows import OutstandingRows
 
 
 class Leader:
@@ -24,6 +25,7 @@ class Leader:
 
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
+        self._rows = OutstandingRows(committer)
         self._head = Head()
         self._publishing: asyncio.Task[bool] | None = None
         self._is_lost = False
@@ -43,6 +45,8 @@ class Leader:
         empty_reads = 0
         try:
             while found is not None and empty_reads <= protocol.MAX_EMPTY_READS:
+                # Rows of this instance that a leader before has committed are not in the queue.
+                await self._rows.settle(self._head)
                 rows, batch = self._choose(head := self._head, found)
                 if rows or batch:
                     empty_reads = 0

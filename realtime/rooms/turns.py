@@ -14,17 +14,17 @@ from msgspec.structs import replace
 from realtime.rooms import contention as protocol
 from realtime.rooms.committer import Committer, State
 from realtime.rooms.draft_queue import Budget, QueuedDraft
-from realtime.rooms.follower import Follower
 from realtime.rooms.log import ConflictError
 from realtime.rooms.log_rows import Head, QueueRow, instance_of_row
+from realtime.rooms.outstanding_rows import OutstandingRows
 
 
 class Turns:
     """The turns of this instance in one log."""
 
-    def __init__(self, committer: Committer, follower: Follower) -> None:
+    def __init__(self, committer: Committer) -> None:
         self._committer = committer
-        self._follower = follower
+        self._rows = OutstandingRows(committer)
         self._instance = committer.logs.instance
         self._publishing: asyncio.Task[bool] | None = None
         self._empty_turns = 0
@@ -68,7 +68,7 @@ class Turns:
         await self._committer.sleep(distance * protocol.MIN_TURN_SECONDS)
         while True:
             found, queue = await self._committer.read_queue()
-            await self._follower.settle_rows(found)
+            await self._rows.settle(found)
             if found.etag != head.etag:
                 if self._instance not in found.turns:
                     return None if found.leading else (found, queue)

@@ -38,7 +38,7 @@ class LogWriter:
         self._committer = committer
         self._leader = Leader(committer)
         self._follower = Follower(committer)
-        self._turns = Turns(committer, self._follower)
+        self._turns = Turns(committer)
         self._failures = 0
         self._failing_since: float | None = None
 

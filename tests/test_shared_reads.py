@@ -1,8 +1,8 @@
 """Concurrent joins and senders share reads, and shared results are never outdated."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -227,13 +227,9 @@ async def test_users_that_disconnect_together_cause_two_listings(
         assert listings == 2  # who is absent, and who came back before the rows were removed
 
 
-async def test_a_user_who_was_checked_before_costs_no_read_of_the_own_row(
-    one: Instance, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A change by another instance is in force at the next check all the same."""
-    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
-    users = [f"user{n}" for n in range(50)]
-    await asyncio.gather(*(access.check(room, user) for user in users))
+@contextmanager
+def recorded_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The row keys of the rows that are read by their key, in any table."""
     read, rows = Table.get_entity, list[str]()
 
     async def get_entity(table: Table, *keys: str, **options: Any) -> Any:
@@ -242,13 +238,29 @@ async def test_a_user_who_was_checked_before_costs_no_read_of_the_own_row(
 
     with monkeypatch.context() as patch:
         patch.setattr(Table, "get_entity", get_entity)
+        yield rows
+
+
+async def remove_member(one: Instance, room: str, user_id: str) -> None:
+    """Remove a user from a room, as a moderator does."""
+    await RoomStore(one.tables).change_member(
+        room, user_id, lambda stored, user: (stored, replace(user, removed_until="9"))
+    )
+    await one.appender.append(room, AccessDraft("system", "renewed"))
+
+
+async def test_a_user_who_was_checked_before_costs_no_read_of_the_own_row(
+    one: Instance, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change by another instance is in force at the next check all the same."""
+    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
+    users = [f"user{n}" for n in range(50)]
+    await asyncio.gather(*(access.check(room, user) for user in users))
+    with recorded_reads(monkeypatch) as rows:
         await asyncio.gather(*(access.check(room, user) for user in users))
     assert sorted(rows) == ["head", "room"]
 
-    await RoomStore(other.tables).change_member(
-        room, "user7", lambda stored, user: (stored, replace(user, removed_until="9"))
-    )
-    await other.appender.append(room, AccessDraft("system", "renewed"))
+    await remove_member(other, room, "user7")
 
     with pytest.raises(ApiError) as refused:
         await access.check(room, "user7")
@@ -263,24 +275,14 @@ async def test_a_check_by_version_reads_the_head_only_and_obeys_changes_of_other
     access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
     users = [f"user{n}" for n in range(50)]
     await asyncio.gather(*(access.check(room, user) for user in users))
-    read, rows = Table.get_entity, list[str]()
-
-    async def get_entity(table: Table, *keys: str, **options: Any) -> Any:
-        rows.append(keys[1])
-        return await read(table, *keys, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Table, "get_entity", get_entity)
+    with recorded_reads(monkeypatch) as rows:
         await asyncio.gather(
             *(access.check_by_version(room, user) for user in users),
             one.history.read_since(room, None, None),
         )
     assert rows == ["head"]
 
-    await RoomStore(other.tables).change_member(
-        room, "user7", lambda stored, user: (stored, replace(user, removed_until="9"))
-    )
-    await other.appender.append(room, AccessDraft("system", "renewed"))
+    await remove_member(other, room, "user7")
 
     with pytest.raises(ApiError) as refused:
         await access.check_by_version(room, "user7")

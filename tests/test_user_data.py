@@ -78,8 +78,8 @@ async def find_ids(one: Instance, user_id: str) -> set[str]:
     return found
 
 
-async def settle(one: Instance, user_id: str) -> None:
-    """Let the deletion be as old as it has to be before it is finished."""
+async def make_old(one: Instance, user_id: str) -> None:
+    """Let the deletion of a user be as old as it has to be before it is finished."""
     began = format_timestamp(datetime.now(UTC) - timedelta(seconds=MIN_DELETION_SECONDS + 1))
     row = {"PartitionKey": "deletions", "RowKey": f"deleted:{user_id}", "timestamp": began}
     await one.tables.open("deletions").upsert_entity(row)
@@ -140,7 +140,7 @@ async def test_only_the_data_of_the_deleted_user_is_deleted(
         direct = (await bob.get(f"/api/direct/{ann.id}/history"))["messages"]
         assert [one["content"] for one in direct] == ["", "direct of bob"]
 
-        await settle(one, ann.id)
+        await make_old(one, ann.id)
         assert not (await delete_by_key(http, other.url, ann.id))["pending"]
 
         assert await find_texts(one, secret, name) == []
@@ -298,7 +298,7 @@ async def test_a_deletion_continues_after_its_instance_was_killed(
                 await deleting
             assert await find_texts(one, secret) != [], "it was interrupted"
 
-            await settle(one, ann.id)
+            await make_old(one, ann.id)
             async with http.post(
                 f"{stack.url}/admin/functions/reconcile_presence", json={}
             ) as response:

@@ -45,7 +45,7 @@ class Follower:
             if inserting.done():
                 return False  # The insert has failed; its error is raised by the caller.
             head = self._head = await self._committer.logs.read_head(self._committer.name)
-            await self._rows.settle(head)
+            await self._rows.resolve(head)
             if self._committer.logs.instance in head.turns:
                 return True
             now = self._committer.clock()

@@ -46,7 +46,7 @@ class Leader:
         try:
             while found is not None and empty_reads <= protocol.MAX_EMPTY_READS:
                 # Rows of this instance that a leader before has committed are not in the queue.
-                await self._rows.settle(self._head)
+                await self._rows.resolve(self._head)
                 rows, batch = self._choose(head := self._head, found)
                 if rows or batch:
                     empty_reads = 0

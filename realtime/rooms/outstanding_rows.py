@@ -12,7 +12,7 @@ class OutstandingRows:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    async def settle(self, head: Head) -> None:
+    async def resolve(self, head: Head) -> None:
         """Give the drafts of rows that a leader has committed and published their outcomes."""
         now = self._committer.clock()
         for key, row in list(self._committer.outstanding.items()):

@@ -34,7 +34,7 @@ class Turns:
 
         Returns the head and the queue rows if this instance has to lead, else None.
         """
-        self._empty_turns = 0
+        self._publishing, self._empty_turns = None, 0
         # What this instance has committed for the others, as the leader, is not marked yet.
         unmarked_seq = head.seq if head.writer == self._instance else None
         state: State | None = (head, queue)
@@ -52,7 +52,7 @@ class Turns:
                 state = await self._commit(head, queue)
             return None
         finally:
-            await self._is_published()
+            await self._wait_until_published()
 
     def _is_next(self, head: Head) -> bool:
         return head.turns[:1] == (self._instance,)
@@ -68,7 +68,7 @@ class Turns:
         await self._committer.sleep(distance * protocol.MIN_TURN_SECONDS)
         while True:
             found, queue = await self._committer.read_queue()
-            await self._rows.settle(found)
+            await self._rows.resolve(found)
             if found.etag != head.etag:
                 if self._instance not in found.turns:
                     return None if found.leading else (found, queue)
@@ -111,7 +111,7 @@ class Turns:
             self._committer.queue.put_back(batch)
             raise
         self._committer.note_shared()
-        await self._is_published()
+        await self._wait_until_published()
         self._publishing = asyncio.create_task(self._committer.publish(commit, batch, rows))
         return commit.head, []
 
@@ -148,7 +148,7 @@ class Turns:
             return None
         return (head, []) if stays else None
 
-    async def _is_published(self) -> bool:
-        """Whether the publish before, if there is one, has succeeded."""
-        publishing, self._publishing = self._publishing, None
-        return publishing is None or await publishing
+    async def _wait_until_published(self) -> None:
+        """Frames of this instance are in the order of the log."""
+        if self._publishing:
+            await self._publishing

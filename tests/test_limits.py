@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import time
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -118,13 +117,11 @@ def test_zero_disables_the_limit(clock: Clock) -> None:
 
 def test_the_number_of_buckets_is_bounded(clock: Clock) -> None:
     limit = RateLimiter("messages", 60, clock=clock)
-    begin = time.perf_counter()
 
     for number in range(3 * MAX_BUCKETS):
         acquire(limit, str(number))
 
     assert len(limit) <= MAX_BUCKETS
-    assert time.perf_counter() - begin < 2
 
 
 async def test_a_sender_above_the_limit_receives_the_wait(service: Service) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -56,30 +55,28 @@ async def read_contents(one: Instance, room: str) -> list[str]:
 async def test_a_commit_that_outlives_its_senders_is_finished_and_found_by_the_repetition(
     proxy: HttpProxy, slow: Instance, room: str
 ) -> None:
-    """2 s a call, and senders who wait for 0.5 s."""
+    """The storage answers after the senders, who wait for 0.5 s, have gone."""
     hasty = Appender(slow.logs, LogPublisher(slow.hub), timeout_seconds=0.5)
     proxy.disturbance = Disturbance(delay=1.0, delay_seconds=0.0)
-    delayed = asyncio.Event()
+    delayed, released = asyncio.Event(), asyncio.Event()
 
     async def delay(_: object) -> None:
         delayed.set()
-        await asyncio.sleep(2.0)
+        await released.wait()
 
     proxy.before = delay
-    started = time.monotonic()
     refusals = await asyncio.gather(
         *(hasty.append(room, draft(number)) for number in range(3)), return_exceptions=True
     )
-    waited = time.monotonic() - started
 
     assert [one.code for one in refusals if isinstance(one, ApiError)] == ["unavailable"] * 3
     assert delayed.is_set()
-    assert waited < 3
+    released.set()
     stored = None
-    while stored is None:  # what a client does; each attempt waits for the same commit
-        assert time.monotonic() - started < 60
-        with contextlib.suppress(ApiError):
-            stored = await hasty.append(room, draft(1))
+    async with asyncio.timeout(60):
+        while stored is None:  # what a client does; each attempt waits for the same commit
+            with contextlib.suppress(ApiError):
+                stored = await hasty.append(room, draft(1))
     assert sorted(await read_contents(slow, room)) == ["0", "1", "2"]
 
 
@@ -89,13 +86,11 @@ async def test_an_error_that_would_come_again_is_not_retried(
 ) -> None:
     await slow.appender.append(room, draft(1))
     proxy.disturbance = Disturbance(fail=1.0, statuses=(status,))
-    started = time.monotonic()
 
     with pytest.raises(ApiError) as refused:
         await slow.appender.append(room, draft(2))
 
     assert refused.value.code == "unavailable"
-    assert time.monotonic() - started < 3
     assert proxy.faults <= 3
     proxy.disturbance = NONE
     await slow.appender.append(room, draft(2))
@@ -130,9 +125,8 @@ async def test_a_purge_ends_at_its_timeout_and_the_next_one_goes_on_there(
     proxy.disturbance = SLOW
     positions = []
     for _ in range(60):
-        started = time.monotonic()
-        await purge(slow.logs, datetime.now(UTC), days=7, timeout_seconds=1.0)
-        assert time.monotonic() - started < 6
+        async with asyncio.timeout(30):
+            await purge(slow.logs, datetime.now(UTC), days=7, timeout_seconds=1.0)
         positions.append(await one.logs.index.read_purge_position())
         if sum([await count_entries(one, name) for name in old_logs]) == 0:
             break
@@ -169,9 +163,8 @@ async def test_a_slow_reconciliation_ends_at_its_timeout_and_all_rooms_get_their
 
     left = set(rooms)
     for _ in range(30):
-        started = time.monotonic()
-        await slow.presence.reconcile(timeout_seconds=1.0, chance=chance)
-        assert time.monotonic() - started < 6
+        async with asyncio.timeout(30):
+            await slow.presence.reconcile(timeout_seconds=1.0, chance=chance)
         rows = [row["PartitionKey"] async for row in table.list_entities()]
         left = rooms & set(rows)
         if not left:

@@ -354,17 +354,18 @@ async def test_disconnected_events_do_not_wait_for_the_grace_period(
     service: Service, room: str
 ) -> None:
     """More events at once than the number of requests that an instance handles concurrently."""
-    begin = time.monotonic()
+    began = time.monotonic()
 
     responses = await asyncio.gather(
         *(
             service.send_system_event("disconnected", {"reason": ""}, rooms=[room])
-            for _ in range(40)
+            for _ in range(100)
         )
     )
 
     assert {one.status for one in responses} == {204}
-    assert time.monotonic() - begin < GRACE_SECONDS
+    # 100 requests, 16 at once, would take seven grace periods.
+    assert time.monotonic() - began < 4 * GRACE_SECONDS
 
 
 async def test_the_same_id_on_another_connection_is_another_event(

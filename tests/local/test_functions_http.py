@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +14,9 @@ from local.parts import Part
 from tests.local.small_app import host_app, write_app
 
 SOURCE = """
+waiting = []
+barrier = threading.Barrier(4)
+
 @app.route("echo/{first?}/{second?}")
 async def echo(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(json.dumps({
@@ -64,12 +66,15 @@ def context(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 
 @app.route("wait")
 async def wait(req: func.HttpRequest) -> func.HttpResponse:
-    await asyncio.sleep(0.3)
+    waiting.append(req)
+    async with asyncio.timeout(20):
+        while len(waiting) < 4:
+            await asyncio.sleep(0.01)
     return func.HttpResponse("done")
 
 @app.route("blocking")
 def blocking(req: func.HttpRequest) -> func.HttpResponse:
-    time.sleep(0.3)
+    barrier.wait(timeout=20)
     return func.HttpResponse("done")
 
 @app.route("off")
@@ -201,13 +206,11 @@ def test_a_sync_function_runs_in_a_thread_and_receives_its_context(browser: http
 
 @pytest.mark.parametrize("route", ["wait", "blocking"])
 async def test_requests_are_handled_concurrently(host: Part, route: str) -> None:
-    started = time.monotonic()
-
-    async with httpx.AsyncClient(base_url=f"{host.url}/api") as client:
+    """Each request waits until four have started."""
+    async with httpx.AsyncClient(base_url=f"{host.url}/api", timeout=30) as client:
         responses = await asyncio.gather(*(client.get(f"/{route}") for _ in range(4)))
 
     assert {response.text for response in responses} == {"done"}
-    assert time.monotonic() - started < 4 * 0.3
 
 
 def test_a_disabled_function_is_not_found(browser: httpx.Client) -> None:

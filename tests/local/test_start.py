@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -88,15 +87,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Command]]:
         command.process.communicate(timeout=DEADLINE_SECONDS)
 
 
-def test_the_command_starts_within_ten_seconds_and_prints_the_address(
+def test_the_command_starts_and_prints_the_address(
     start: Callable[..., Command],
 ) -> None:
-    started = time.monotonic()
     command = start(data="memory")
 
     line = command.wait_until_ready()
 
-    assert time.monotonic() - started < 10
     [address] = re.findall(r"http://localhost:\d+/", line)
     assert httpx.get(f"{address}api/health").json()["status"] == "ok"
     output = "".join(command.printed)

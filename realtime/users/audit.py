@@ -1,18 +1,22 @@
 """The audit log: who administered what and when, in the table `audit`. It has no texts.
 
 One partition, newest first: a row key begins with the milliseconds that are left until a far date.
+A row has the acts that were added while the row before was written, so a server that sends
+hundreds of messages a second under users' ids needs few writes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from realtime.azure.operations import Replace
 from realtime.azure.row_keys import newest_first_key
-from realtime.azure.row_writes import RowWrites
 from realtime.azure.tables import Tables, tables
+from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
 from realtime.identity import session_signer
 from realtime.identity.caller import bearer_token
@@ -27,12 +31,29 @@ PARTITION = "audit"
 KEY_HOLDER = "key"
 """Who acts with a function key and without an operator's session."""
 
+MAX_ROW_ACTS = 50
+"""An act has at most 400 characters, and a property of a row has 32,768."""
+
+_ROW_KEY_LENGTH = len(newest_first_key(datetime.now(UTC)))
+
 
 class Act(Struct, frozen=True):
-    """One row. `actor` is an operator's user id, or KEY_HOLDER; `target` a user, room or group."""
+    """`actor` is an operator's user id, or KEY_HOLDER; `target` a user, room or group.
+
+    `key` is the row key and the place in the row.
+    """
 
     key: str
     timestamp: str
+    actor: str
+    action: str
+    target: str
+
+
+class _StoredAct(Struct, frozen=True, array_like=True):
+    """An act in the property `acts` of a row, a JSON array, newest first."""
+
+    moment: datetime
     actor: str
     action: str
     target: str
@@ -46,37 +67,53 @@ class AuditLog:
     ) -> None:
         self._tables = tables
         self._now = now
-        self._writes = RowWrites(lambda: tables.open("audit"))
+        self._waiting: list[_StoredAct] = []
+        self._writes = SharedCalls[str, None]()
 
     async def add(self, actor: str, action: str, target: str) -> None:
-        moment = self._now()
-        key = newest_first_key(moment)
-        row = {
-            "PartitionKey": PARTITION,
-            "RowKey": key,
-            "timestamp": format_timestamp(moment),
-            "actor": actor,
-            "action": action,
-            "target": target,
-        }
+        """Returns when the act is stored; raises the error of the write that it was part of."""
+        self._waiting.append(_StoredAct(self._now(), actor, action, target))
+        await self._writes.run(PARTITION, self._write_waiting)
+
+    async def _write_waiting(self) -> None:
+        acts, self._waiting = self._waiting, []
         # A transaction that is repeated after a lost response finds its rows.
-        await self._writes.submit(Replace(row))
+        await self._tables.open("audit").submit([Replace(row) for row in _encode_rows(acts)])
 
     async def list_page(self, limit: int, after: str = "") -> list[Act]:
         """The newest acts, or those that are older than a key."""
         rows = self._tables.open("audit").query_entities(
-            "PartitionKey eq @audit and RowKey gt @after",
-            parameters={"audit": PARTITION, "after": after},
+            "PartitionKey eq @audit and RowKey ge @first",
+            parameters={"audit": PARTITION, "first": after[:_ROW_KEY_LENGTH]},
             results_per_page=limit,
         )
         found: list[Act] = []
         async for row in rows:
-            if len(found) == limit:
+            found += (act for act in _decode_row(row) if act.key > after)
+            if len(found) >= limit:
                 break
-            found.append(
-                Act(row["RowKey"], row["timestamp"], row["actor"], row["action"], row["target"])
-            )
-        return found
+        return found[:limit]
+
+
+def _encode_rows(acts: Sequence[_StoredAct]) -> Iterator[dict[str, str]]:
+    for start in range(0, len(acts), MAX_ROW_ACTS):
+        stored = acts[start : start + MAX_ROW_ACTS][::-1]
+        yield {
+            "PartitionKey": PARTITION,
+            "RowKey": newest_first_key(stored[0].moment),
+            "acts": msgspec.json.encode(stored).decode(),
+        }
+
+
+def _decode_row(row: Mapping[str, Any]) -> Iterator[Act]:
+    for place, act in enumerate(msgspec.json.decode(row["acts"], type=list[_StoredAct])):
+        yield Act(
+            f"{row['RowKey']}.{place:02}",
+            format_timestamp(act.moment),
+            act.actor,
+            act.action,
+            act.target,
+        )
 
 
 async def record_act(headers: Mapping[str, str], action: str, target: str) -> None:

@@ -43,13 +43,15 @@ example: $(PACKAGES) $(AZURITE) $(PAGE)
 	@exec $(BIN)/python -m examples $(NAME)
 
 # The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
-# Most tests wait for a message most of the time, so three at once suit two processors.
+# Most tests wait for a message most of the time, so four at once suit two processors.
 # The last command repeats the integration tests with Entra ID and TLS, as in Azure.
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+
 test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
-	@$(if $(ARGS),,$(BIN)/python -m tests.entra -n 3 --dist loadfile)
+	$(BIN)/pytest $(PARALLEL) $(ARGS)
+	@$(if $(ARGS),,$(BIN)/python -m tests.entra $(PARALLEL))
 
 bench: $(PACKAGES) $(AZURITE) $(PAGE) $(SOCKETIO)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -125,10 +125,13 @@ class Part:
         return f"Last output:\n{printed}" if printed else "It printed nothing."
 
     def _read_output(self, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self.output.append(line.rstrip())
-            if self.listener is not None:
-                self.listener(line.rstrip())
+        if process.stdout is None:
+            return
+        with process.stdout:
+            for line in process.stdout:
+                self.output.append(line.rstrip())
+                if self.listener is not None:
+                    self.listener(line.rstrip())
 
 
 def _notify_guard(line: str) -> None:

@@ -1,9 +1,10 @@
-"""The browser for the tests of the page: an installed one, or one downloaded into the venv.
+"""The browser for the tests of the page: a headless shell, else an installed browser.
 
-    python -m tests.browser      installs a browser where the machine has none
+    python -m tests.browser      installs a headless shell where the machine has none
 
-Playwright's own download is tried first. Where its address cannot be reached, the npm package
-@sparticuz/chromium provides a browser for Linux on x64 and the libraries that it needs.
+A headless shell is Chromium without windows. A test of the page takes less than half of the
+processor time in it. The npm package @sparticuz/chromium has one for Linux on x64, with the
+libraries that it needs. On other machines Playwright downloads its own.
 """
 
 import os
@@ -11,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,8 +24,10 @@ from playwright.async_api import Playwright, async_playwright
 from local.parts import ROOT, node
 
 FOLDER = Path(sys.prefix) / "browser"
+FAILED = FOLDER / "download-failed"  # exists after a download that failed
 PACKAGE = ROOT / "tests/chromium"
 
+INSTALLED_SHELLS = ("chromium-headless-shell", "chrome-headless-shell")
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "msedge")
 INSTALLED_ON_MACOS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -48,7 +51,7 @@ FONTS = """<?xml version="1.0"?>
 <fontconfig>
   <dir>/usr/share/fonts</dir>
   <dir prefix="relative">fonts</dir>
-  <cachedir prefix="relative">font-cache</cachedir>
+  <cachedir>{folder}/font-cache</cachedir>
 </fontconfig>
 """
 
@@ -92,14 +95,27 @@ def start_playwright() -> AbstractAsyncContextManager[Playwright]:
 
 @cache
 def find_browser() -> Browser | None:
-    """The first browser that starts: $CHROMIUM, an installed one, one downloaded into the venv."""
-    return next((browser for browser in _candidates() if browser.starts()), None)
+    """The first browser that starts: $CHROMIUM, a headless shell, an installed browser."""
+    return find_headless_shell() or _first_that_starts(_installed(INSTALLED + INSTALLED_ON_MACOS))
 
 
-def _candidates() -> Iterator[Browser]:
-    for name in (os.environ.get("CHROMIUM", ""), *INSTALLED, *INSTALLED_ON_MACOS):
+def find_headless_shell() -> Browser | None:
+    """$CHROMIUM, an installed headless shell, or one downloaded into the venv."""
+    return _first_that_starts(_headless_shells())
+
+
+def _first_that_starts(candidates: Iterable[Browser]) -> Browser | None:
+    return next((browser for browser in candidates if browser.starts()), None)
+
+
+def _installed(names: Iterable[str]) -> Iterator[Browser]:
+    for name in names:
         if name and (found := shutil.which(name)):
             yield Browser(str(Path(found).resolve()))
+
+
+def _headless_shells() -> Iterator[Browser]:
+    yield from _installed((os.environ.get("CHROMIUM", ""), *INSTALLED_SHELLS))
     for name in HEADLESS_SHELLS:
         for shell in FOLDER.glob(f"chromium_headless_shell-*/*/{name}"):
             yield Browser(str(shell))
@@ -119,22 +135,26 @@ def _packaged_browser(folder: Path) -> Browser | None:
 
 
 def install_browser() -> Browser | None:
-    """Return the browser for the tests. Downloads one where none is installed.
+    """Return the browser for the tests. Downloads a headless shell where none is installed.
 
-    Returns None, and prints the reason, when no browser can be downloaded.
+    A download that failed is not repeated while the machine has another browser.
+    Returns None, and prints the reason, when there is none and none can be downloaded.
     """
-    for download in (_download_with_playwright, _download_with_npm):
-        if (browser := find_browser()) is not None:
-            return browser
+    for download in (_download_with_npm, _download_with_playwright):
+        if find_headless_shell() is not None or (FAILED.exists() and find_browser() is not None):
+            break
         if problem := download():
             print(problem, flush=True)
         find_browser.cache_clear()
+    if find_headless_shell() is None:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        FAILED.touch()
     return find_browser()
 
 
 def _download_with_playwright() -> str:
     """Returns why it failed; empty when it succeeded."""
-    print("No Chromium, Chrome or Edge is installed: downloading one for the tests ...", flush=True)
+    print("Downloading Playwright's headless shell for the tests ...", flush=True)
     return _run(
         [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"],
         environment={"PLAYWRIGHT_BROWSERS_PATH": str(FOLDER), NODE_OF_PLAYWRIGHT: node()},
@@ -144,8 +164,8 @@ def _download_with_playwright() -> str:
 def _download_with_npm() -> str:
     """Returns why it failed; empty when it succeeded."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        return "The npm package with a browser is for Linux on x64 only."
-    print("Trying the browser of the npm package @sparticuz/chromium ...", flush=True)
+        return ""  # the package is for Linux on x64
+    print("Downloading a headless shell for the tests, from npm ...", flush=True)
     folder = FOLDER / "npm"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("node_modules"))
@@ -156,7 +176,7 @@ def _download_with_npm() -> str:
     problem = _run([npm, "ci", "--no-audit", "--no-fund"], folder, search_path)
     problem = problem or _run([node(), "unpack.mjs", str(folder)], folder)
     shutil.rmtree(folder / "node_modules", ignore_errors=True)  # 70 MB that are no longer needed
-    (folder / "fonts.conf").write_text(FONTS)
+    (folder / "fonts.conf").write_text(FONTS.format(folder=folder))
     return problem
 
 

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import aiohttp
+import httpx
 import pytest
 
 from local.other_parts import UnsupportedOptionError
@@ -35,6 +36,35 @@ SETTINGS = {
     "CONNECTIONS_PER_USER": "1000",
     "CONNECTS_PER_MINUTE": "60000",
 }
+
+LONG_FILES = (
+    "emulator/tests/test_pytest_plugin.py",
+    "tests/deployment/test_hook_connect.py",
+    "tests/faults/test_faults.py",
+    "tests/page/test_conversations.py",
+    "tests/page/test_messages.py",
+    "tests/page/test_reliability.py",
+    "tests/page/test_layout.py",
+    "tests/page/test_refusals.py",
+    "tests/local/test_functions_supervisor.py",
+    "tests/page/test_connection.py",
+    "tests/page/test_moderation.py",
+    "tests/page/test_look.py",
+    "tests/test_doctor.py",
+    "tests/streams/test_runs.py",
+    "tests/test_history_sharing.py",
+)
+"""Parallel workers begin with these files, so that none is left with a long one at the end."""
+
+# By default httpx waits 5 s for a response, which a busy machine can exceed.
+httpx_default = httpx._config.DEFAULT_TIMEOUT_CONFIG  # noqa: SLF001 - there is no public way
+httpx_default.connect = httpx_default.read = httpx_default.write = httpx_default.pool = 30.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests of the long files to the front."""
+    ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
 
 
 @pytest.fixture(scope="session")

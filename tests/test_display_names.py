@@ -103,7 +103,7 @@ async def test_every_event_of_a_user_has_the_display_name(ann: User, bob: User) 
             users = (await ann.get(f"/api/rooms/{room}/users"))["users"]
             (direct,) = (await ann.get("/api/rooms"))["direct"]
 
-        left_event = await ann_tab.receive(type="system", user_id=bob.id, event="left", within=15)
+        left_event = await ann_tab.receive(type="system", user_id=bob.id, event="left", within=30)
 
     names = {one["user_id"]: one["name"] for one in joined["users"]}
     assert names == {ann.id: "ann", bob.id: "张伟"}

@@ -292,6 +292,7 @@ async def test_all_messages_are_published_after_a_failure_of_ten_seconds(
                     service.faults.add(Fault("rest", "refuse", status=400))
                 with suppress(ApiError):
                     await one.appender.append(room, message)
+                await asyncio.sleep(0.05)
             await append_until_stored(one, room, message)
 
         await asyncio.gather(*(sender(f"writer{number}") for number in range(5)))

@@ -22,7 +22,7 @@ async def test_signing_out_ends_the_session_and_closes_its_connections(
         status, body = await ann.ask("DELETE", "/api/me/session")
 
         assert (status, body) == (200, {"user_id": ann.id, "signed_out": True})
-        await asyncio.wait_for(tab.closed(), 10)
+        await asyncio.wait_for(tab.closed(), 30)
     assert (await ann.ask("GET", "/api/me"))[0] == 401
     assert (await ann.ask("POST", "/api/negotiate", json={}))[0] == 401
     with pytest.raises(aiohttp.WSServerHandshakeError) as raised:

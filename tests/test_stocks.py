@@ -121,7 +121,7 @@ async def server() -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         yield client
 
 

@@ -42,7 +42,7 @@ async def server() -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         yield client
 
 
@@ -273,7 +273,7 @@ async def test_a_failed_call_repeats_the_last_values_with_their_age(
 async def test_a_call_to_a_slow_provider_times_out(server: Provider, make: Any) -> None:
     server.delay = 30
 
-    async with httpx.AsyncClient(timeout=0.3) as client, asyncio.timeout(10):
+    async with httpx.AsyncClient(timeout=0.3) as client, asyncio.timeout(25):
         data = await tick_stale(make(server, client, "London"), None, NOW)
 
     assert data["cities"][0]["stale"]

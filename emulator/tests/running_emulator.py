@@ -17,7 +17,7 @@ JSON = "json.webpubsub.azure.v1"
 RELIABLE = "json.reliable.webpubsub.azure.v1"
 HUB = "chat"
 GROUP_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
-TIMEOUT_SECONDS = 15.0
+TIMEOUT_SECONDS = 30.0
 SHORT_TIMEOUTS = UpstreamTimeouts(retries=(0.01, 0.02, 0.03), total=5.0)
 
 

@@ -331,7 +331,7 @@ async def test_command_serves_until_sigterm(tmp_path: Path) -> None:
             assert health.status == 200
         emulator.send_signal(signal.SIGTERM)
 
-        assert await asyncio.wait_for(emulator.wait(), 10) == 0
+        assert await asyncio.wait_for(emulator.wait(), 30) == 0
         assert "AccessKey=" + "k" * 40 in connection_string
 
 

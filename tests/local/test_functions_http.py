@@ -106,7 +106,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
 
 @pytest.fixture
 def browser(host: Part) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{host.url}/api", timeout=10) as client:
+    with httpx.Client(base_url=f"{host.url}/api", timeout=30) as client:
         yield client
 
 
@@ -140,7 +140,7 @@ def test_a_body_with_a_content_encoding_is_unchanged(browser: httpx.Client) -> N
 
 
 def test_a_body_above_the_limit_is_rejected_before_it_is_sent(host: Part) -> None:
-    connection = http.client.HTTPConnection(host.address, timeout=5)
+    connection = http.client.HTTPConnection(host.address, timeout=30)
     connection.putrequest("POST", "/api/echo")
     connection.putheader("Content-Length", str(100 * 1024 * 1024 + 1))
     connection.endheaders()

@@ -7,7 +7,6 @@ from playwright.async_api import expect
 
 from tests.page.conftest import Enter, Post
 from tests.page.user import WITHIN, User
-from tests.users import SECOND
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -62,13 +61,13 @@ async def test_a_message_without_an_acknowledgement_is_shown_as_unconfirmed(ente
 
 
 async def test_a_half_open_socket_is_detected_within_35_s(enter: Enter) -> None:
-    ann = await enter("ann")
+    ann = await enter("ann", clock=True)
     await ann.silences_network(new_sockets=True)
 
-    await expect(ann.page.locator("#state")).to_have_text("Reconnecting", timeout=35_000 * SECOND)
+    await let_pass(ann, seconds=35, until="Reconnecting")
 
     await ann.restores_network(after_long=True)
-    await ann.is_live()
+    await let_pass(ann, seconds=60, until="Live")
     await ann.sends("Here again")
     await expect(ann.page.locator(".msg.pending")).to_have_count(0)
 
@@ -91,14 +90,14 @@ async def test_an_offline_page_shows_it_and_reconnects_at_once_when_online(
 
 
 async def test_a_handshake_without_a_response_does_not_block_the_next_one(enter: Enter) -> None:
-    ann = await enter("ann")
+    ann = await enter("ann", clock=True)
     await ann.silences_network(new_sockets=True)
-    await ann.has_state("Reconnecting")
+    await let_pass(ann, seconds=35, until="Reconnecting")
 
-    await ann.page.wait_for_timeout(2_000)  # a new handshake has begun and receives nothing
+    await let_pass(ann, seconds=2)  # a new handshake has begun and receives nothing
     await ann.restores_network(after_long=True)
 
-    await expect(ann.page.locator("#state")).to_have_text("Live", timeout=25_000 * SECOND)
+    await let_pass(ann, seconds=25, until="Live")
 
 
 async def test_a_missed_last_message_of_a_quiet_room_is_fetched_after_the_heartbeat(
@@ -125,8 +124,16 @@ async def test_a_missed_last_message_of_a_quiet_room_is_fetched_after_the_heartb
     await expect(ann.texts).to_have_text(["one", "two"], timeout=WITHIN)
 
 
-async def let_pass(user: User, *, seconds: int) -> None:
-    """Advance the page's clock, but not faster than its requests get responses."""
+async def let_pass(user: User, *, seconds: int, until: str = "") -> None:
+    """Advance the page's clock, but not faster than its requests get responses.
+
+    With `until`, at most these seconds pass until the page has this state.
+    """
+    state = user.page.locator("#state")
     for _ in range(seconds):
+        if until and await state.text_content() == until:
+            return
         await user.page.clock.run_for(1_000)
         await user.page.wait_for_timeout(100)
+    if until:
+        await user.has_state(until)

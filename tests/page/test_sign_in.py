@@ -73,7 +73,7 @@ async def test_the_platform_signs_in_and_out(context: BrowserContext, easyauth: 
             page = await context.new_page()
             await page.goto(f"{url}/?room=market")
             heading = page.get_by_role("heading", name="Sign in to join")
-            await expect(heading).to_be_visible(timeout=20_000)
+            await expect(heading).to_be_visible(timeout=30_000)
             await expect(page.locator("#name-form")).to_be_hidden()
 
             await page.get_by_role("button", name="Sign in").click()
@@ -81,7 +81,7 @@ async def test_the_platform_signs_in_and_out(context: BrowserContext, easyauth: 
             await expect(page.locator("#room-title")).to_have_text("#market")
 
             await sign_out(page)
-            await expect(heading).to_be_visible(timeout=20_000)
+            await expect(heading).to_be_visible(timeout=30_000)
 
 
 class SigningIssuer(OwnIssuer):

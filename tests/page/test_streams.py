@@ -112,8 +112,10 @@ async def test_a_hidden_page_stores_frames_and_draws_nothing(enter: Enter) -> No
     await expect(price).to_be_visible()
     # A background tab gets no animation frames; a headless one gets them.
     await ann.page.evaluate(
-        """() => { window.frames_ = []; window.drawing_ = window.requestAnimationFrame;
-                   window.requestAnimationFrame = (draw) => window.frames_.push(draw); }"""
+        """async () => {
+            window.frames_ = []; window.drawing_ = window.requestAnimationFrame;
+            window.requestAnimationFrame = (draw) => window.frames_.push(draw);
+            await new Promise((done) => window.drawing_(() => window.drawing_(done))); }"""
     )
     before = await price.text_content()
 

@@ -1,6 +1,7 @@
 """The sockets of clients that only acknowledge are read together."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -8,12 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from running_emulator import GROUP_ROLES, RELIABLE, run_emulator
 from test_broadcast import ack, frame
-from webpubsub_emulator import ack_poller
+from webpubsub_emulator import ack_poller, io_batch
 from webpubsub_emulator.ack_poller import AckPoller
 from webpubsub_emulator.traffic import Traffic
 
 TIMEOUT_SECONDS = 20
 PING = frame(b'{"type":"ping"}')
+PONG = frame(b"", first=0x8A)
 
 
 class RecordingReader:
@@ -22,10 +24,15 @@ class RecordingReader:
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.acknowledged: list[int] = []
+        self.pongs: list[bytes] = []
         self.resumed: list[bytes] = []
 
     def acknowledge(self, sequence_id: int) -> None:
         self.acknowledged.append(sequence_id)
+        self.changed.set()
+
+    def receive_pong(self, frame: bytes) -> None:
+        self.pongs.append(frame)
         self.changed.set()
 
     def resume(self, data: bytes) -> None:
@@ -76,6 +83,21 @@ async def test_acknowledgements_are_read_until_there_is_other_data(
     assert (second.acknowledged, second.resumed) == ([6], [])
 
 
+async def test_socket_is_still_read_after_a_pong(
+    poller: AckPoller, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    client, polled = pair
+    reader = RecordingReader()
+    poller.add(polled.fileno(), reader)
+    poller.add(polled.fileno(), reader)
+
+    for data in (PONG, ack(1), PONG, ack(2)):
+        client.send(data)
+        await reader.wait()
+
+    assert (reader.pongs, reader.acknowledged, reader.resumed) == ([PONG, PONG], [1, 2], [])
+
+
 @pytest.mark.parametrize("data", [ack(1) + ack(2), ack(1)[:10], PING + ack(1), ack(1) + PING])
 async def test_all_other_data_is_left_to_the_reader(
     poller: AckPoller, pair: tuple[socket.socket, socket.socket], data: bytes
@@ -124,6 +146,67 @@ async def test_removed_socket_is_not_read(
     assert (reader.acknowledged, other.acknowledged) == ([], [2])
 
 
+OTHER_DATA = {
+    "two acknowledgements": ack(1) + ack(2),
+    "beginning of a frame": ack(1)[:10],
+    "one byte": ack(1)[:1],
+    "ping": PING,
+    "pong and acknowledgement": PONG + ack(1),
+    "pong with content": frame(b"ping", first=0x8A),
+    "close frame": frame(b"\x03\xe8", first=0x88),
+    "acknowledgement with another mask in the header": ack(1)[:3] + b"\xff" + ack(1)[4:],
+    "message of many bytes": frame(b"x" * 5000),
+}
+
+
+@pytest.mark.parametrize("system_calls", [io_batch.SYSTEM_CALLS, {}], ids=["batch", "each"])
+async def test_each_of_many_readable_sockets_gets_what_belongs_to_it(
+    poller: AckPoller, monkeypatch: pytest.MonkeyPatch, system_calls: dict[str, tuple[int, ...]]
+) -> None:
+    monkeypatch.setattr(io_batch, "SYSTEM_CALLS", system_calls)
+    with contextlib.ExitStack() as sockets:
+        readers, clients, polled = [], [], []
+        for _ in range(45):
+            ours, theirs = map(sockets.enter_context, socket.socketpair())
+            theirs.settimeout(0)
+            readers.append(RecordingReader())
+            clients.append(ours)
+            polled.append(theirs)
+            poller.add(theirs.fileno(), readers[-1])
+        others = dict(zip(range(3, 45, 5), OTHER_DATA.values(), strict=True))
+        ended, lost, removed, silent = 4, 9, 14, 19
+        for number, client in enumerate(clients):
+            if number != silent:
+                client.send(others.get(number, ack(10 ** (number % 19))))
+        clients[ended].shutdown(socket.SHUT_WR)
+        clients[lost].close()
+        poller.remove(polled[removed].fileno())
+        gone = {ended, lost, removed, silent, *others}
+        remaining = [number for number in range(45) if number not in gone]
+
+        for number in {*range(45)} - {removed, silent}:
+            await readers[number].wait()
+        for number in remaining:
+            clients[number].send(ack(number))
+            await readers[number].wait()
+
+        for number in remaining:
+            assert readers[number].acknowledged == [10 ** (number % 19), number]
+            assert readers[number].resumed == []
+        for number, data in others.items():
+            assert readers[number].acknowledged == []
+            # What does not fit into the poller's buffer is still in the socket.
+            [start] = readers[number].resumed
+            rest = polled[number].recv(10_000) if len(start) < len(data) else b""
+            assert start + rest == data
+        for number in (ended, lost):
+            assert (readers[number].acknowledged, readers[number].resumed) == ([], [b""])
+            assert polled[number].recv(100) == ack(10 ** (number % 19))
+            assert polled[number].recv(100) == b""
+        for number in (removed, silent):
+            assert (readers[number].acknowledged, readers[number].resumed) == ([], [])
+
+
 # Over sockets
 
 
@@ -158,6 +241,20 @@ async def test_polled_clients_keep_order_requests_and_recovery(
         assert [(await back.receive())["sequenceId"] for _ in range(2)] == [5, 6]
         for client in clients[2:]:
             assert [(await client.receive())["sequenceId"] for _ in range(2)] == [5, 6]
+
+
+async def test_viewer_shows_the_first_acknowledgement_of_a_client_that_was_polled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ack_poller, "MIN_POLLED_CLIENTS", 1)
+    async with run_emulator() as emulator:
+        ann = await emulator.connect(protocol=RELIABLE)
+        with emulator.server.traffic.subscribe() as viewer:
+            await ann.send(type="sequenceAck", sequenceId=0)
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                async for batch in viewer.batches():
+                    if any(b"sequenceAck" in encoded for _, encoded in batch):
+                        return
 
 
 async def test_viewer_shows_the_acknowledgements_of_polled_clients(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running_emulator import JSON, RELIABLE, run_emulator
-from webpubsub_emulator import batch_write, broadcast
+from webpubsub_emulator import broadcast, io_batch
 from webpubsub_emulator.ack_reader import READ_BUFFER_BYTES, AckReader
 from webpubsub_emulator.traffic import Traffic
 
@@ -17,13 +17,13 @@ MESSAGE_BYTES = 900_000
 BUFFER = memoryview(bytearray(READ_BUFFER_BYTES))
 
 
-@pytest.mark.parametrize("system_calls", [batch_write.SYSTEM_CALLS, {}], ids=["batch", "each"])
+@pytest.mark.parametrize("system_calls", [io_batch.SYSTEM_CALLS, {}], ids=["batch", "each"])
 @pytest.mark.parametrize("protocol", [JSON, RELIABLE])
 async def test_clients_that_read_late_receive_every_message_whole_and_in_order(
     monkeypatch: pytest.MonkeyPatch, protocol: str, system_calls: dict[str, tuple[int, ...]]
 ) -> None:
     monkeypatch.setattr(broadcast, "MIN_PARALLEL_FRAMES", 2)
-    monkeypatch.setattr(batch_write, "SYSTEM_CALLS", system_calls)
+    monkeypatch.setattr(io_batch, "SYSTEM_CALLS", system_calls)
     texts = [f"{number}{'x' * MESSAGE_BYTES}" for number in range(6)]
     async with run_emulator() as emulator:
         clients = [await emulator.connect(protocol=protocol, groups=["g"]) for _ in range(CLIENTS)]
@@ -116,6 +116,15 @@ def test_an_acknowledgement_that_arrives_alone_is_read_at_once() -> None:
 
     assert acknowledged == [3, 4, 5]
     assert inner.data == OTHERS[1] + OTHERS[0] + OTHERS[3]
+
+
+def test_pong_that_the_poller_has_read_is_left_to_aiohttp() -> None:
+    inner = RecordingProtocol()
+    reader = AckReader(inner, BUFFER, lambda _: None, Traffic(enabled=False))
+
+    reader.receive_pong(OTHERS[2])
+
+    assert inner.data == OTHERS[2]
 
 
 def test_an_acknowledgement_inside_of_a_message_in_parts_is_left_to_aiohttp() -> None:

@@ -1,10 +1,11 @@
-"""The frame in which a reliable client's SDK sends a sequence acknowledgement."""
+"""The frames of a reliable client that only listens: sequence acknowledgements and pongs."""
 
 import re
 
-_HEADER_BYTES = 6
+HEADER_BYTES = 6
+_EMPTY_PONG = b"\x8a\x80"
 _MAX_PAYLOAD_BYTES = 100
-MAX_ACK_FRAME_BYTES = _HEADER_BYTES + _MAX_PAYLOAD_BYTES
+MAX_ACK_FRAME_BYTES = HEADER_BYTES + _MAX_PAYLOAD_BYTES
 
 _COMPACT = b'{"type":"sequenceAck","sequenceId":'
 _ACK = re.compile(rb'\{"type": ?"sequenceAck", ?"sequenceId": ?([0-9]{1,19})\}')
@@ -22,10 +23,15 @@ _FORMS = {
 }
 
 
+def is_empty_pong(data: bytes) -> bool:
+    """Return whether the data is the response to a ping without content, and all of it."""
+    return len(data) == HEADER_BYTES and data.startswith(_EMPTY_PONG)
+
+
 def parse_ack_frame(data: bytes) -> int | None:
     """Return the sequence id if the data is one whole frame with an acknowledgement."""
     form = _FORMS.get(data[:2])
-    if form is None or len(data) != _HEADER_BYTES + form[0]:
+    if form is None or len(data) != HEADER_BYTES + form[0]:
         return None
     length, factor, shift = form
     mask = int.from_bytes(data[2:6]) * factor >> shift

@@ -22,8 +22,9 @@ class AckReader(asyncio.BufferedProtocol):
     messages. `_missing` is the number of bytes until the next frame begins, or None when a
     frame's header was split: then everything is left to aiohttp.
 
-    After an acknowledgement the poller reads the socket, and the transport pauses until there is
-    other data. aiohttp so always gets data from a transport that it can pause.
+    At the beginning and after an acknowledgement the poller reads the socket, and the transport
+    pauses until there is other data. aiohttp so gets all data but pongs from a transport that it
+    can pause.
 
     All readers share `buffer`, since each is read before the next one is filled. Without it,
     asyncio makes an object of 256 KB for each read, which takes longer than the read.
@@ -55,6 +56,7 @@ class AckReader(asyncio.BufferedProtocol):
         """Let a poller read the transport's socket while there are only acknowledgements."""
         self._poller, self._transport, self._descriptor = poller, transport, descriptor
         poller.clients += 1
+        self._pause()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio passes it
         return self._buffer
@@ -92,6 +94,10 @@ class AckReader(asyncio.BufferedProtocol):
         if self._poller is not None and self._transport is not None and self._poller.is_needed:
             self._transport.pause_reading()
             self._poller.add(self._descriptor, self)
+
+    def receive_pong(self, frame: bytes) -> None:
+        """Pass a pong on. aiohttp notes when it came, and the poller keeps the socket."""
+        self._inner.data_received(frame)
 
     def resume(self, data: bytes) -> None:
         transport = self._transport

@@ -1,5 +1,6 @@
 """The page as an app: first paint, icons, manifest, notifications, the debug view."""
 
+import asyncio
 import json
 from asyncio import gather
 
@@ -92,6 +93,13 @@ async def test_a_theme_chosen_in_one_tab_applies_to_all_tabs(enter: Enter) -> No
     await expect(root).to_have_attribute("data-theme", "dark")
 
 
+async def wait_for_notifications(user: User, count: int) -> None:
+    """Poll from here: the page's security policy forbids what `wait_for_function` does."""
+    async with asyncio.timeout(30):
+        while await user.page.evaluate("window.shown.length") < count:
+            await user.page.wait_for_timeout(50)
+
+
 async def test_a_hidden_page_notifies_of_direct_messages_and_mentions(
     enter: Enter, room: str
 ) -> None:
@@ -106,10 +114,12 @@ async def test_a_hidden_page_notifies_of_direct_messages_and_mentions(
 
     await bob.sends("nothing for her")
     await bob.sends("hello @ann")
+    await wait_for_notifications(ann, 1)
     await bob.page.locator("#users button", has_text="ann").click()
     await bob.sends("just for you")
 
     await expect(ann.page).to_have_title(f"(3) #{room} · Townsquare")
+    await wait_for_notifications(ann, 2)
     shown = await ann.page.evaluate("window.shown")
     assert shown == [[f"bob in #{room}", "hello @ann"], ["bob", "just for you"]]
     icon = ann.page.locator("#page-icon")
@@ -129,7 +139,7 @@ async def test_a_muted_room_causes_no_notifications(enter: Enter, post: Post, ro
     await post("/api/rooms/lobby/message", {"from": "bob", "content": "loud"})
 
     await expect(ann.texts.last).to_have_text("quiet")
-    await ann.page.wait_for_function("window.shown.length > 0")
+    await wait_for_notifications(ann, 1)
     assert await ann.page.evaluate("window.shown") == [["bob in #lobby", "loud"]]
     await ann.page.reload()
     mute = ann.page.get_by_role("button", name="Mute this room")

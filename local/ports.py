@@ -1,16 +1,21 @@
 """TCP ports of this machine."""
 
-import contextlib
+import itertools
 import socket
+import threading
+from functools import cache
+
+# Below the ports that systems give to outgoing connections and to sockets bound to port 0.
+FIRST_PORT, LAST_PORT = 20_000, 31_999
+PORTS_PER_PROCESS = 100
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Free ports, all different. Other processes that call this get others.
+
+    A port that is only seen to be free could be taken by another process before a server uses it.
+    """
+    return [_reserved_ports().next_free() for _ in range(count)]
 
 
 def is_taken(port: int) -> bool:
@@ -22,3 +27,37 @@ def is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
+
+
+class _ReservedPorts:
+    """A range of ports, used in turn. It is reserved until the process ends.
+
+    The reservation is a UDP socket: the servers use TCP, which has ports of its own.
+    """
+
+    def __init__(self) -> None:
+        self._reservation = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        first = self._reserve()
+        self._ports = itertools.cycle(range(first, first + PORTS_PER_PROCESS))
+        self._lock = threading.Lock()
+
+    def _reserve(self) -> int:
+        for first in range(FIRST_PORT, LAST_PORT, PORTS_PER_PROCESS):
+            try:
+                self._reservation.bind(("127.0.0.1", first))
+            except OSError:
+                continue
+            return first
+        raise RuntimeError(f"all ports from {FIRST_PORT} to {LAST_PORT} are reserved")
+
+    def next_free(self) -> int:
+        with self._lock:
+            for port in itertools.islice(self._ports, PORTS_PER_PROCESS):
+                if not is_taken(port):
+                    return port
+        raise RuntimeError("all ports of this process are in use")
+
+
+@cache
+def _reserved_ports() -> _ReservedPorts:
+    return _ReservedPorts()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from local.ports import free_ports
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 40
@@ -42,7 +43,7 @@ async def app(stack: Any, tmp_path: Path) -> AsyncIterator[str]:
     copy_app(tmp_path)
     (tmp_path / "producers" / "dice.py").write_text(example(), "utf-8")
     (tmp_path / "producers" / "broken.py").write_text("import no_such_module\n", "utf-8")
-    port = free_port()
+    (port,) = free_ports(1)
     environment = os.environ | {
         "PYTHONPATH": str(REPOSITORY),
         "TABLES_CONNECTION_STRING": stack.tables_connection_string,
@@ -63,13 +64,6 @@ async def app(stack: Any, tmp_path: Path) -> AsyncIterator[str]:
     finally:
         host.terminate()
         await asyncio.wait_for(host.wait(), TIMEOUT_SECONDS)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 async def wait_until_ready(address: str) -> None:

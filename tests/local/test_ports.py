@@ -1,0 +1,50 @@
+"""Free ports: no two processes get the same, and none is given while it is in use."""
+
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from local.parts import ROOT
+from local.ports import FIRST_PORT, LAST_PORT, PORTS_PER_PROCESS, free_ports
+
+OTHER = "from local.ports import free_ports; print(*free_ports(100), flush=True); input()"
+
+
+def test_ports_of_processes_that_run_at_the_same_time_differ() -> None:
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", OTHER],
+            cwd=ROOT,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    try:
+        printed = [other.stdout.readline() for other in others if other.stdout is not None]
+        ports = [int(port) for line in printed for port in line.split()]
+    finally:
+        for other in others:
+            other.communicate("\n", timeout=30)
+
+    ports += free_ports(PORTS_PER_PROCESS // 2)
+    assert len(set(ports)) == len(ports) == 3 * 100 + PORTS_PER_PROCESS // 2
+    assert FIRST_PORT <= min(ports) <= max(ports) <= LAST_PORT
+
+
+def test_a_port_in_use_is_left_out() -> None:
+    (taken,) = free_ports(1)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", taken))
+        server.listen()
+
+        assert taken not in free_ports(PORTS_PER_PROCESS - 1)
+
+
+def test_threads_get_different_ports() -> None:
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(free_ports, [1] * 60))
+
+    assert len({port for ports in found for port in ports}) == 60

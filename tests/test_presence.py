@@ -11,8 +11,10 @@ from webpubsub_emulator import Handler, Settings, serve
 
 from local.parts import HUB, Stack, free_ports, start_functions
 from realtime.azure.group_connections import MAX_PAGE_CONNECTIONS
+from realtime.messages import PresenceChange
 from realtime.names import room_group
 from realtime.rooms.announced_users import AnnouncedUsers
+from realtime.rooms.notices import NoticePublisher
 from tests.instances import Instance, instance
 from tests.users import PLAIN, Connection, Frame, User
 
@@ -124,6 +126,38 @@ async def test_a_user_who_comes_back_while_the_departure_is_announced_stays_anno
         of_bob = [frame for frame in ann_tab.received if frame.get("user_id") == "bob"]
         # A second "joined" is possible: the app gets an event of the new connection.
         assert {frame["event"] for frame in of_bob} == {"joined"}
+        assert await one.presence.count_announced(room) == 2
+        await bob_tabs[0].close()
+
+
+async def test_a_user_who_comes_back_before_left_is_published_is_announced_after_it(
+    ann: User,
+    one: Instance,
+    room: str,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The user joins after the row was removed: "joined" is published before "left"."""
+    publish = NoticePublisher.publish
+    bob_tabs: list[Connection] = []
+
+    async def join_and_publish(notices: NoticePublisher, name: str, change: PresenceChange) -> None:
+        if change.event == "left" and not bob_tabs:
+            token = await one.hub.get_client_access_token("bob", [room_group(room)], [])
+            bob_tabs.append(await Connection.open(http, token.url, PLAIN))
+            await one.presence.enter(room, "bob")
+        await publish(notices, name, change)
+
+    async with ann.connect(room) as ann_tab:
+        await one.presence.enter(room, "bob")  # He has no connection.
+        monkeypatch.setattr(NoticePublisher, "publish", join_and_publish)
+
+        await one.presence.announce_left(room, "bob")
+
+        await wait_for_announcements(ann_tab, room)
+        events = [one["event"] for one in ann_tab.received if one.get("user_id") == "bob"]
+        assert "left" in events
+        assert events[-1] == "joined"
         assert await one.presence.count_announced(room) == 2
         await bob_tabs[0].close()
 

@@ -202,7 +202,7 @@ async def test_joins_of_a_crowded_room_share_a_cached_listing(
         assert announced.keys() >= {f"fan{n:03}" for n in range(20)}
 
 
-async def test_users_that_disconnect_together_cause_two_listings(
+async def test_users_that_disconnect_together_cause_three_listings_at_most(
     stack: Stack, http: aiohttp.ClientSession, room: str
 ) -> None:
     async with crowd(stack, http, room, 3) as (one, users):
@@ -224,7 +224,9 @@ async def test_users_that_disconnect_together_cause_two_listings(
 
         for ghost in ghosts:
             await users[0].receive(type="system", user_id=ghost, event="left", within=30)
-        assert listings == 2  # who is absent, and who came back before the rows were removed
+        # Who is absent, who came back before the rows were removed, and, perhaps not listed yet,
+        # who came back before "left" was published.
+        assert 2 <= listings <= 3
 
 
 @contextmanager

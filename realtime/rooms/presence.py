@@ -193,7 +193,25 @@ class Presence:
                 await self._notices.publish(room, PresenceChange("left", user_id, profile.name))
             return True
 
-        return errors + await asyncio.gather(*(_catch(announce, user_id) for user_id in user_ids))
+        errors += await asyncio.gather(*(_catch(announce, user_id) for user_id in user_ids))
+        gone = [user_id for user_id in user_ids if user_id not in present]
+        return [*errors, await _catch(self._announce_returned, room, gone)]
+
+    async def _announce_returned(self, room: str, user_ids: Sequence[str]) -> bool:
+        """Publish "joined" of users who came back while their "left" was published.
+
+        Their "joined" may have been published before it, and clients would not show them.
+        """
+        if not user_ids:
+            return False
+        roster = await self.roster(room)
+        for user_id in set(user_ids) & set(roster.users):
+            profile = roster.announced.get(user_id)
+            if profile is None:
+                await self.announce_joined(room, user_id, roster)
+            elif not roster.crowded:
+                await self._notices.publish(room, _change("joined", user_id, profile))
+        return True
 
     async def reconcile(
         self,

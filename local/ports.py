@@ -3,6 +3,7 @@
 import itertools
 import socket
 import threading
+from collections.abc import Iterator
 from functools import cache
 
 # Below the ports that systems give to outgoing connections and to sockets bound to port 0.
@@ -15,7 +16,7 @@ def free_ports(count: int) -> list[int]:
 
     A port that is only seen to be free could be taken by another process before a server uses it.
     """
-    return [_reserved_ports().next_free() for _ in range(count)]
+    return _reserved_ports().take(count)
 
 
 def is_taken(port: int) -> bool:
@@ -50,12 +51,16 @@ class _ReservedPorts:
             return first
         raise RuntimeError(f"all ports from {FIRST_PORT} to {LAST_PORT} are reserved")
 
-    def next_free(self) -> int:
+    def take(self, count: int) -> list[int]:
         with self._lock:
-            for port in itertools.islice(self._ports, PORTS_PER_PROCESS):
-                if not is_taken(port):
-                    return port
-        raise RuntimeError("all ports of this process are in use")
+            free = (port for port in self._next_round() if not is_taken(port))
+            ports = list(itertools.islice(free, count))
+        if len(ports) < count:
+            raise RuntimeError(f"this process has {len(ports)} free ports left, not {count}")
+        return ports
+
+    def _next_round(self) -> Iterator[int]:
+        return itertools.islice(self._ports, PORTS_PER_PROCESS)
 
 
 @cache

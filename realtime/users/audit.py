@@ -34,8 +34,6 @@ KEY_HOLDER = "key"
 MAX_ROW_ACTS = 50
 """An act has at most 400 characters, and a property of a row has 32,768."""
 
-_ROW_KEY_LENGTH = len(newest_first_key(datetime.now(UTC)))
-
 
 class Act(Struct, frozen=True):
     """`actor` is an operator's user id, or KEY_HOLDER; `target` a user, room or group.
@@ -84,7 +82,7 @@ class AuditLog:
         """The newest acts, or those that are older than a key."""
         rows = self._tables.open("audit").query_entities(
             "PartitionKey eq @audit and RowKey ge @first",
-            parameters={"audit": PARTITION, "first": after[:_ROW_KEY_LENGTH]},
+            parameters={"audit": PARTITION, "first": after.partition(".")[0]},
             results_per_page=limit,
         )
         found: list[Act] = []

@@ -246,6 +246,27 @@ async def test_retention_removes_reactions_and_changes_with_the_messages(
     assert (await error_of(one.appender.append(room, reaction(1)))).code == "unknown_message"
 
 
+async def test_retention_removes_the_rows_of_mentions_that_were_edited_away_or_deleted(
+    one: Instance, room: str
+) -> None:
+    one.time = datetime(2020, 1, 1, tzinfo=UTC)
+    mentions = ("bob", "carol")
+    await one.appender.append(room, message("for both", mentions=mentions))
+    await one.appender.append(room, message("deleted", mentions=mentions))
+    await one.appender.append(room, message("mentioned again", mentions=mentions))
+    await one.appender.append(room, edit(1, "for bob"))
+    await one.appender.append(room, delete(2))
+    await one.appender.append(room, edit(3, "for nobody"))
+    again = msgspec.structs.replace(edit(3, "for carol", revision=1), mentions=("carol",))
+    await one.appender.append(room, again)
+    mentioned = [row["RowKey"] async for row in one.logs.query_rows(room, "n:", "n;")]
+    assert len(mentioned) == 6
+
+    await purge(one.logs, datetime.now(UTC), days=7)
+
+    assert [row["RowKey"] async for row in one.logs.query_rows(room, "m:", "n;")] == []
+
+
 # --- over the socket ----------------------------------------------------------------------------
 
 

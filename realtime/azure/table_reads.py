@@ -10,7 +10,8 @@ learn.microsoft.com/rest/api/storageservices/payload-format-for-table-service-op
 import base64
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -162,3 +163,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "Edm.DateTime": datetime.fromisoformat,
     "Edm.Guid": UUID,
 }
+
+
+def date_of_response(response: Any) -> datetime:
+    """The service's time, from the Date header of a response."""
+    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)

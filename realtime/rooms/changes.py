@@ -129,8 +129,7 @@ def _state_operations(
     The messages come first: their etags guard the rows of the reactions too.
     """
     for seq, message in changed.items():
-        row = encode_message(name, message.epoch, message.entry, message.ordinal)
-        yield Replace(row, message.etag)
+        yield Replace(encode_message(name, message), message.etag)
         added = set(message.entry.mentions) - set(before[seq].entry.mentions)
         yield from write_mentions(name, message.epoch, message.entry, added)
     for (seq, user_id, emoji), is_added in reactions.items():
@@ -172,9 +171,10 @@ class _Step(msgspec.Struct, frozen=True):
         entry = make_entry(draft, self._next_seq(), self.timestamp)
         self.plan.head = replace(self.plan.head, messages=ordinal)
         epoch = self.plan.head.epoch
-        self.plan.messages[entry.seq] = StoredMessage(entry, ordinal, epoch, "")
+        message = StoredMessage(entry, ordinal, epoch, "")
+        self.plan.messages[entry.seq] = message
         self.plan.operations += write_mentions(self.name, epoch, entry, entry.mentions)
-        return self._add(draft, entry, encode_message(self.name, epoch, entry, ordinal))
+        return self._add(draft, entry, encode_message(self.name, message))
 
     def _edit(self, draft: EditDraft) -> int:
         target = self._target(draft.target)
@@ -246,7 +246,10 @@ class _Step(msgspec.Struct, frozen=True):
         return target
 
     def _update(self, target: StoredMessage, entry: Entry) -> None:
-        self.state.messages[entry.seq] = replace(target, entry=entry)
+        mentioned = target.former_mentions.union(target.entry.mentions)
+        self.state.messages[entry.seq] = replace(
+            target, entry=entry, former_mentions=mentioned.difference(entry.mentions)
+        )
 
     def _next_seq(self) -> int:
         return self.plan.head.seq + 1

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
+from realtime.azure.table_reads import date_of_response
 from realtime.azure.tables import Tables, tables
 from realtime.concurrency import SharedCalls, gather_limited
 from realtime.errors import ApiError
@@ -37,7 +38,6 @@ from realtime.rooms.log_rows import (
     QUEUE_PREFIX,
     Head,
     QueueRow,
-    date_of_response,
     encode_head,
     encode_queue_row,
     id_key,

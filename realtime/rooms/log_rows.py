@@ -9,8 +9,6 @@ r:<seq>:<user>:<emoji>        a user's reaction to a message
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -72,12 +70,16 @@ class QueueRow(msgspec.Struct, frozen=True):
 
 
 class StoredMessage(msgspec.Struct, frozen=True):
-    """The row of a message, with what a change needs: `ordinal` is its number among messages."""
+    """The row of a message, with what a change needs: `ordinal` is its number among messages.
+
+    `former_mentions` are users whom it mentions no more. Their rows `n:` go with the message.
+    """
 
     entry: Entry
     ordinal: int
     epoch: str
     etag: str
+    former_mentions: frozenset[str] = frozenset()
 
 
 # --- keys -------------------------------------------------------------------------------------
@@ -160,11 +162,6 @@ def encode_queue_row(name: str, key: str, epoch: str, drafts: Sequence[Draft]) -
     return row | {f"drafts{number}": part for number, part in enumerate(parts)}
 
 
-def date_of_response(response: Any) -> datetime:
-    """The service's time, from the Date header of a response."""
-    return parsedate_to_datetime(response.http_response.headers["Date"]).astimezone(UTC)
-
-
 def parse_queue_row(row: Row, age_seconds: float) -> QueueRow:
     """A row that cannot be parsed (an older version, half written) has no drafts."""
     try:
@@ -178,22 +175,25 @@ def parse_queue_row(row: Row, age_seconds: float) -> QueueRow:
 # --- entries ----------------------------------------------------------------------------------
 
 
-def encode_message(name: str, epoch: str, entry: Entry, ordinal: int) -> Row:
+def encode_message(name: str, message: StoredMessage) -> Row:
+    entry = message.entry
     row: Row = {
         "PartitionKey": name,
         "RowKey": entry_key(entry.seq),
-        "epoch": epoch,
+        "epoch": message.epoch,
         "id": entry.id,
         "sender": entry.sender,
         "name": entry.name,
         "content": entry.content,
         "timestamp": entry.timestamp,
-        "ordinal": int64(ordinal),
+        "ordinal": int64(message.ordinal),
     }
     if entry.reply_to is not None:
         row["reply_to"] = int64(entry.reply_to)
     if entry.mentions:
         row["mentions"] = msgspec.json.encode(entry.mentions).decode()
+    if message.former_mentions:
+        row["former_mentions"] = msgspec.json.encode(sorted(message.former_mentions)).decode()
     if entry.meta:
         row["meta"] = msgspec.json.encode(entry.meta).decode()
     if entry.revision:
@@ -271,7 +271,8 @@ def parse_message(row: Row) -> Entry:
 
 def parse_stored_message(row: Row) -> StoredMessage:
     etag = str(row.metadata["etag"])  # type: ignore[attr-defined] # the SDK's dict has it
-    return StoredMessage(parse_message(row), row["ordinal"].value, row["epoch"], etag)
+    former = _parse_json(row.get("former_mentions"), frozenset[str]) or frozenset()
+    return StoredMessage(parse_message(row), row["ordinal"].value, row["epoch"], etag, former)
 
 
 def _parse_change(row: Row) -> Change:

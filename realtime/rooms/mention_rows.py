@@ -1,6 +1,8 @@
 """The rows `n:<user>:<seq>` of a log: a message mentions a user. A commit writes them with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from realtime.azure.operations import Operation, Replace
 from realtime.azure.tables import Row
@@ -19,6 +21,12 @@ def write_mentions(name: str, epoch: str, entry: Entry, users: Iterable[str]) ->
         for user in users
         if user != entry.sender
     ]
+
+
+def mentioned_users(row: Row) -> Iterator[str]:
+    """The users that have a row `n:` for the message of a row."""
+    for name in ("mentions", "former_mentions"):
+        yield from msgspec.json.decode(row.get(name, "[]"), type=list[str])
 
 
 def includes_mention(head: Head, row: Row) -> bool:

@@ -17,7 +17,7 @@ from realtime.names import DELETED_USER
 from realtime.rooms.author_entries import find_entries
 from realtime.rooms.log import ConflictError, LogStore
 from realtime.rooms.log_rows import Head, id_key, seq_of
-from realtime.rooms.mention_rows import mention_key
+from realtime.rooms.mention_rows import mention_key, mentioned_users
 
 RUN_TIMEOUT_SECONDS = 230.0
 """The time limit of one run. With the purge of the streams it is below the platform's
@@ -129,8 +129,7 @@ async def _remove(logs: LogStore, name: str, rows: list[Row]) -> None:
         low, high = (f"r:{seq_of(row):019}" for row in (rows[0], rows[-1]))
         keys += [row["RowKey"] async for row in logs.query_rows(name, f"{low}:", f"{high};")]
     for row in rows:
-        mentioned = msgspec.json.decode(row.get("mentions", "[]"), type=list[str])
-        keys += [mention_key(user, seq_of(row)) for user in mentioned]
+        keys += [mention_key(user, seq_of(row)) for user in mentioned_users(row)]
     await logs.delete_rows(name, keys)
 
 

@@ -145,15 +145,42 @@ class Receiver:
     async def wait_for(self, count: int) -> None:
         async with asyncio.timeout(120):
             while self._count < count:
-                self._count += count_messages(await self._socket.receive())
+                frame = decode_frame(await self._socket.receive())
+                self._count += frame.data.message_count
 
     async def close(self) -> None:
         await self._socket.close()
 
 
-def count_messages(frame: aiohttp.WSMessage) -> int:
-    data = msgspec.json.decode(frame.data).get("data", {})
-    return len(data.get("messages", [])) or int(data.get("type") == "message")
+class MessageEntry(msgspec.Struct):
+    """A message in a frame; only counted."""
+
+
+class FrameData(msgspec.Struct, frozen=True):
+    """The part of a frame's data that is counted."""
+
+    type: str = ""
+    messages: list[MessageEntry] = []
+
+    @property
+    def message_count(self) -> int:
+        return len(self.messages) or int(self.type == "message")
+
+
+class ReceivedFrame(msgspec.Struct):
+    """A frame with data, or an acknowledgement."""
+
+    type: str
+    success: bool = False
+    data: FrameData = FrameData()
+
+
+_FRAME_DECODER = msgspec.json.Decoder(ReceivedFrame)
+"""Skips what is not counted: decoding it would take a seventh of the processor time."""
+
+
+def decode_frame(frame: aiohttp.WSMessage) -> ReceivedFrame:
+    return _FRAME_DECODER.decode(frame.data)
 
 
 # --- over sockets -----------------------------------------------------------------------------
@@ -192,13 +219,12 @@ class Member:
         await self._send_message(sent)
         async with asyncio.timeout(120):
             while received < count:
-                frame = await self._socket.receive()
-                received += count_messages(frame)
-                ack: dict[str, Any] = msgspec.json.decode(frame.data)
-                if ack.get("type") != "ack":
+                frame = decode_frame(await self._socket.receive())
+                received += frame.data.message_count
+                if frame.type != "ack":
                     continue
-                if not ack["success"]:
-                    raise RuntimeError(f"a message was not acknowledged: {ack}")
+                if not frame.success:
+                    raise RuntimeError("a message was not acknowledged")
                 sent += 1
                 if sent < MESSAGES:
                     await self._send_message(sent)

@@ -201,10 +201,14 @@ class RoomAccess:
         return state.user.muted_until if self.is_muted(state.user) else None
 
     def is_muted(self, member: StoredMember) -> bool:
-        return member.muted_until > format_timestamp(self._now())
+        return self._is_future(member.muted_until)
 
     def is_removed(self, member: StoredMember) -> bool:
-        return member.removed_until > format_timestamp(self._now())
+        return self._is_future(member.removed_until)
+
+    def _is_future(self, timestamp: str) -> bool:
+        """Whether a time has not come yet; "" stands for none."""
+        return timestamp != "" and timestamp > format_timestamp(self._now())
 
     def _allows(self, state: RoomState) -> bool:
         if state.private:

@@ -50,10 +50,12 @@ MARK_TIMEOUT_SECONDS = 0.3
 MARK_WAIT_SECONDS = 0.02
 """How long a leader waits for a publish before the next commit, so that this commit marks it."""
 
-BATCH_WINDOW_SECONDS = 0.01
-"""How long a commit of a busy log waits for the senders of the commit before, who send again when
-they are confirmed. One commit of 40 costs a third of four commits of 10, for the app, the storage
-and the service, which delivers a frame for each commit to each member."""
+BATCH_WINDOW_SECONDS = 0.025
+MAX_BATCH_WAIT_SECONDS = 0.1
+"""A commit of a busy log waits for the senders of the commit before, who send again when it is
+published: as long as one of them comes in each window, but not longer than the whole time. One
+commit of 40 costs a third of four commits of 10, for the app, the storage and the service, which
+delivers a frame for each commit to each member."""
 
 MIN_BUSY_ENTRIES = 5
 """A log is busy after a commit of this many drafts: then several users write at the same time."""
@@ -71,6 +73,9 @@ TURN_TIMEOUT_SECONDS = 0.2
 
 MISSED_TURN_SECONDS = 0.5
 """For this long after a missed turn a leader offers no turns."""
+
+TURN_WINDOW_SECONDS = 0.01
+"""How long the instance whose turn it is waits for a draft."""
 
 MIN_TURN_SECONDS = 0.01
 """A commit in turn takes at least this long: the instance reads the head first."""

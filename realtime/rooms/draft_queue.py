@@ -84,11 +84,12 @@ class QueuedDraft(Struct):
 
 class DraftQueue(Struct):
     """`waiting` are the drafts to be committed, `pending` all without an outcome. `changed` is set
-    when a draft begins to wait or gets its outcome."""
+    when at least `wanted` drafts wait, and when a draft gets its outcome."""
 
     waiting: deque[QueuedDraft] = field(default_factory=deque)
     pending: dict[tuple[str, str], QueuedDraft] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    wanted: int = 1
 
     def add(self, draft: Draft) -> QueuedDraft:
         """Raises ApiError `busy` if too many drafts wait."""
@@ -98,7 +99,8 @@ class DraftQueue(Struct):
         queued = QueuedDraft(draft, future, telemetry.current_span())
         self.waiting.append(queued)
         self.pending[queued.id] = queued
-        self.changed.set()
+        if len(self.waiting) >= self.wanted:
+            self.changed.set()
         return queued
 
     async def wait_for_change(self, seconds: float) -> None:
@@ -112,11 +114,15 @@ class DraftQueue(Struct):
         """Returns when this many drafts wait, or after the time."""
         if len(self.waiting) >= count:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while len(self.waiting) < count:
-                    self.changed.clear()
-                    await self.changed.wait()
+        self.wanted = count  # else each draft would wake this up
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while len(self.waiting) < count:
+                        self.changed.clear()
+                        await self.changed.wait()
+        finally:
+            self.wanted = 1
 
     def take(self, budget: "Budget") -> list[QueuedDraft]:
         """The next drafts that fit into a commit, in order."""

@@ -116,5 +116,5 @@ def make_entry(draft: MessageDraft, seq: int, timestamp: str) -> Entry:
         name=draft.name,
         reply_to=draft.reply_to,
         mentions=delivered_mentions(draft),
-        meta=msgspec.json.decode(draft.meta or "{}", type=dict[str, Any]),
+        meta=msgspec.json.decode(draft.meta, type=dict[str, Any]) if draft.meta else {},
     )

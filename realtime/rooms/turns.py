@@ -126,7 +126,7 @@ class Turns:
         if rows:
             return rows, []
         drafts = self._committer.queue
-        await drafts.wait_for_drafts(1, protocol.BATCH_WINDOW_SECONDS)
+        await drafts.wait_for_drafts(1, protocol.TURN_WINDOW_SECONDS)
         return [], drafts.take(budget)
 
     async def _commit_nothing(self, head: Head) -> State | None:

@@ -73,7 +73,7 @@ class LogWriter:
         expected = 0
         try:
             while not self._committer.is_shared:
-                await self.queue.wait_for_drafts(expected, protocol.BATCH_WINDOW_SECONDS)
+                await self._wait_for_senders(expected, publishing)
                 if not self.queue.waiting:
                     return
                 batch = self._committer.queue.take(Budget())
@@ -89,6 +89,17 @@ class LogWriter:
         finally:
             if publishing:
                 await publishing
+
+    async def _wait_for_senders(self, expected: int, publishing: asyncio.Task[bool] | None) -> None:
+        """Returns when this many drafts wait, or when no more are to be expected."""
+        drafts, clock = self.queue, self._committer.clock
+        end = clock() + protocol.MAX_BATCH_WAIT_SECONDS
+        if publishing and len(drafts.waiting) < expected:
+            await asyncio.wait([publishing], timeout=protocol.MAX_BATCH_WAIT_SECONDS)
+        before = -1
+        while before < len(drafts.waiting) < expected and clock() < end:
+            before = len(drafts.waiting)
+            await drafts.wait_for_drafts(expected, protocol.BATCH_WINDOW_SECONDS)
 
     def _count_expected(self, batch: Sequence[QueuedDraft]) -> int:
         """How many drafts the next commit waits for: all that are in flight, if the log is busy."""

@@ -15,6 +15,8 @@ async def find_unmentioned(
 
     The sender is told the same about both.
     """
+    if not mentions:
+        return ()
     reached = await gather_limited(_is_reached(kind, name, sender, one) for one in mentions)
     return tuple(one for one, is_reached in zip(mentions, reached, strict=True) if not is_reached)
 

@@ -25,7 +25,10 @@ MAX_PAGE_ACTS = 100
 
 
 class SessionRequest(Struct, frozen=True):
-    """A session for a user for whom the server vouches; an operator administers."""
+    """A session for a user for whom the server vouches; an operator administers.
+
+    The session ends after `hours`, renewed or not.
+    """
 
     name: Annotated[str, Meta(max_length=4 * MAX_NAME_CHARACTERS)]
     operator: bool = False
@@ -61,14 +64,14 @@ async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionRe
     await deletions().check_now(user_id)
     await record_act(req.headers, "mint operator" if body.operator else "mint", user_id)
     await reserved_names().add(name, user_id)
-    session = session_signer().begin(user_id, name, vouched=True, operator=body.operator)
     lifetime = timedelta(hours=body.hours)
+    session = session_signer().mint(user_id, name, lifetime, operator=body.operator)
     return SessionResponse(
         user_id=user_id,
         name=name,
         operator=body.operator,
-        session=session_signer().sign(session, lifetime=lifetime),
-        expires_on=format_timestamp(datetime.now(UTC) + lifetime),
+        session=session_signer().sign(session),
+        expires_on=format_timestamp(datetime.fromtimestamp(session.began, UTC) + lifetime),
     )
 
 

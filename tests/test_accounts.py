@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import jwt
@@ -134,7 +135,7 @@ async def test_a_minted_session_is_valid_beside_the_tokens_of_the_issuer(
 ) -> None:
     signer = SessionSigner("s" * 32)
     identity = VouchedOrAccount(signer, OpenIdConnect(company.url, AUDIENCE))
-    minted = signer.sign(signer.begin("helper-bot", "Helper", vouched=True, operator=True))
+    minted = signer.sign(signer.mint("helper-bot", "Helper", timedelta(days=1), operator=True))
 
     bot = await identity.authenticate(bearer(minted))
     account = await identity.authenticate(bearer(company.token(name="Ann")))
@@ -145,7 +146,7 @@ async def test_a_minted_session_is_valid_beside_the_tokens_of_the_issuer(
     assert (account.name, account.session) == ("Ann", None)
     for forged in (
         signer.sign(signer.begin("ann-22222222", "Ann")),  # of a guest
-        SessionSigner("t" * 32).sign(signer.begin("helper-bot", "Helper", vouched=True)),
+        SessionSigner("t" * 32).sign(signer.mint("helper-bot", "Helper", timedelta(days=1))),
     ):
         for check in (
             identity.authenticate(bearer(forged)),

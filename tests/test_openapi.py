@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -62,7 +63,7 @@ def check_schema(document: Document, response: Document, body: Any) -> None:
 MESSAGE = {"content": "good morning", "from": "school"}
 
 _SIGNER = SessionSigner(LOCAL_SECRET)
-_SESSION = _SIGNER.begin("olivia", "Olivia", vouched=True, operator=True)
+_SESSION = _SIGNER.mint("olivia", "Olivia", timedelta(days=1), operator=True)
 OPERATOR = {"Authorization": f"Bearer {_SIGNER.sign(_SESSION)}"}
 
 WALKERS = "/api/moderation/rooms/walk/members"

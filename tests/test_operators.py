@@ -53,13 +53,20 @@ async def test_a_server_mints_sessions_for_its_own_users(
     assert not (await carol.get("/api/me"))["operator"]
 
 
-async def test_a_minted_session_has_the_requested_lifetime(
+async def test_a_minted_session_has_the_requested_lifetime_also_after_a_renewal(
     stack: Stack, http: aiohttp.ClientSession
 ) -> None:
-    _, minted = await mint(http, stack.url, "short", hours=1)
+    short = await create_vouched_user(http, stack.url, "short", hours=1)
 
-    claims = jwt.decode(minted["session"], options={"verify_signature": False})
-    assert claims["exp"] - claims["began"] == 3600
+    renewed = [
+        (await short.get("/api/me"))["session"],
+        (await short.negotiate())["session"],
+        (await short.ask("PATCH", "/api/me", json={"colour": 1}))[1]["session"],
+    ]
+
+    for token in (short.session, *renewed):
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert claims["exp"] - claims["began"] == 3600
 
 
 @pytest.mark.parametrize(

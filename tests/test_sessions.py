@@ -84,3 +84,35 @@ def test_a_session_ends_after_thirty_days_without_renewal_and_after_180_with() -
     moment = start + timedelta(days=SLIDING_DAYS)
     with pytest.raises(ApiError):
         signer().verify(unused)
+
+
+def test_a_minted_session_is_not_renewed_beyond_its_end() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    signer = SessionSigner(SECRET, now=lambda: moment)
+    token = signer.sign(signer.mint("ann", "Ann", timedelta(hours=8), operator=True))
+
+    for _ in range(3):
+        moment += timedelta(hours=2, minutes=39)
+        token = signer.sign(signer.verify(token))
+    moment += timedelta(minutes=2, seconds=59)
+    assert signer.verify(token).operator
+    moment += timedelta(seconds=1)
+
+    with pytest.raises(ApiError):
+        signer.verify(token)
+
+
+def test_a_minted_token_of_an_earlier_version_is_not_renewed_beyond_its_expiry() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    signer = SessionSigner(SECRET, now=lambda: moment)
+    minted = signer.sign(signer.mint("ann", "Ann", timedelta(hours=8)))
+    claims = jwt.decode(minted, options={"verify_signature": False, "verify_aud": False})
+    del claims["ends"]
+    token = jwt.encode(claims, SECRET, algorithm="HS256")
+
+    moment += timedelta(hours=7)
+    token = signer.sign(signer.verify(token))
+    moment += timedelta(hours=1)
+
+    with pytest.raises(ApiError):
+        signer.verify(token)

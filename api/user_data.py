@@ -4,7 +4,8 @@ The user asks for it with the own session, an operator with an operator's sessio
 function key (`api/server/`: the platform verifies keys by route).
 """
 
-from functools import cache
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
 from typing import Annotated
 
 import azure.functions as func
@@ -14,6 +15,7 @@ from api.authorization import authenticate_operator
 from api.blueprint import bp
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
+from realtime.identity.deletions import deletions
 from realtime.identity.display_names import RESERVED_NAMES
 from realtime.messages import Change, Entry
 from realtime.names import DELETED_USER, users_of_direct_log, validate_user_id
@@ -28,6 +30,9 @@ MAX_POSITION_LENGTH = 512
 
 PAGES_PER_MINUTE = 60
 """A page of an export costs up to 2,000 reads."""
+
+DELETIONS_PER_MINUTE = 6
+"""Calls for one user. Each continues a deletion for up to 20 s, and reads two tables whole."""
 
 
 class ExportQuery(Struct, frozen=True):
@@ -103,7 +108,7 @@ async def user_export(req: func.HttpRequest, query: ExportQuery) -> UserExport:
     """Export what is stored about the caller, or for an operator about any user."""
     user_id = _user_of(req)
     actor = await _authorize(req, user_id)
-    _limiter().acquire(user_id)
+    _export_limiter().acquire(user_id)
     if actor != user_id and not query.after:
         await audit_log().add(actor, "export", user_id)
     return await _export(user_id, query)
@@ -124,7 +129,13 @@ async def server_user_export(req: func.HttpRequest, query: ExportQuery) -> UserE
     return await _export(user_id, query)
 
 
-@endpoint(bp, "DELETE", "api/users/{user_id}", Access.SESSION, errors="invalid_user busy")
+@endpoint(
+    bp,
+    "DELETE",
+    "api/users/{user_id}",
+    Access.SESSION,
+    errors="invalid_user busy rate_limited",
+)
 async def user_delete(req: func.HttpRequest) -> UserDeletion:
     """Delete the caller, or for an operator any user; a repeated call goes on with it.
 
@@ -132,16 +143,16 @@ async def user_delete(req: func.HttpRequest) -> UserDeletion:
     given again.
     """
     user_id = _user_of(req)
-    await audit_log().add(await _authorize(req, user_id), "delete user", user_id)
-    return await _delete(user_id)
+    actor = await _authorize(req, user_id)
+    _deletion_limiter().acquire(user_id)
+    return await _delete(user_id, partial(audit_log().add, actor))
 
 
 @endpoint(bp, "DELETE", "api/server/users/{user_id}", Access.SERVER, errors="invalid_user busy")
 async def server_user_delete(req: func.HttpRequest) -> UserDeletion:
     """Delete a user; a repeated call goes on with it."""
     user_id = _user_of(req)
-    await record_act(req.headers, "delete user", user_id)
-    return await _delete(user_id)
+    return await _delete(user_id, partial(record_act, req.headers))
 
 
 def _user_of(req: func.HttpRequest) -> str:
@@ -199,11 +210,19 @@ def _conversation_of(log: str, user_id: str) -> dict[str, str]:
     return {"user_id": users[1] if users[0] == user_id else users[0]}
 
 
-async def _delete(user_id: str) -> UserDeletion:
+async def _delete(user_id: str, record: Callable[[str, str], Awaitable[None]]) -> UserDeletion:
+    """A call that begins the deletion is recorded; a repetition of it is not."""
+    if await deletions().find(user_id) is None:
+        await record("delete user", user_id)
     found = await continue_deletion(user_id)
     return UserDeletion(user_id, deleted=True, pending=found.pending)
 
 
 @cache
-def _limiter() -> RateLimiter:
+def _export_limiter() -> RateLimiter:
     return RateLimiter("pages of an export", PAGES_PER_MINUTE)
+
+
+@cache
+def _deletion_limiter() -> RateLimiter:
+    return RateLimiter("deletions", DELETIONS_PER_MINUTE, burst=DELETIONS_PER_MINUTE)

@@ -13,7 +13,7 @@ from local.parts import Stack
 from realtime.azure.operations import Operation
 from realtime.azure.row_keys import newest_first_key
 from realtime.azure.tables import Table
-from realtime.users.audit import MAX_ROW_ACTS, Act, AuditLog
+from realtime.users.audit import AUDIT_DAYS, MAX_PURGE_ROWS, MAX_ROW_ACTS, Act, AuditLog
 from tests.instances import Instance, instance
 
 
@@ -21,18 +21,18 @@ class Acts:
     """An audit log whose acts are of a time of their own, so that others are not listed."""
 
     def __init__(self, one: Instance, start: datetime, actor: str) -> None:
-        self._start = start
+        self.start = start
         self._count = 0
         self.actor = actor
         self.log = AuditLog(one.tables, self._now)
 
     def of(self, two: Instance) -> "Acts":
         """Acts of the same actor at the same time on another instance."""
-        return Acts(two, self._start, self.actor)
+        return Acts(two, self.start, self.actor)
 
     def _now(self) -> datetime:
         self._count += 1
-        return self._start + timedelta(milliseconds=self._count)
+        return self.start + timedelta(milliseconds=self._count)
 
     async def add(self, number: int, target: str = "lobby") -> None:
         await self.log.add(self.actor, f"send as {number}", target)
@@ -40,7 +40,7 @@ class Acts:
     async def list_pages(self, limit: int) -> list[list[Act]]:
         """Until a page has acts of others."""
         pages = []
-        after = newest_first_key(self._start + timedelta(hours=1))
+        after = newest_first_key(self.start + timedelta(hours=1))
         while page := await self.log.list_page(limit, after):
             pages.append([one for one in page if one.actor == self.actor])
             if len(pages[-1]) < len(page):
@@ -119,3 +119,17 @@ async def test_acts_of_two_instances_are_in_one_list(stack: Stack, acts: Acts) -
 
     [page] = await acts.list_pages(100)
     assert Counter(one.action for one in page) == {f"send as {n}": 2 for n in range(20)}
+
+
+async def test_acts_past_the_retention_are_purged(one: Instance, acts: Acts) -> None:
+    number = MAX_PURGE_ROWS + 20
+    for each in range(number):
+        await acts.add(each)
+    old = MAX_PURGE_ROWS + 10
+    later = acts.start + timedelta(days=AUDIT_DAYS, milliseconds=old)
+
+    removed = await AuditLog(one.tables, lambda: later).purge()
+
+    assert removed >= old
+    found = [act for page in await acts.list_pages(100) for act in page]
+    assert [act.action for act in found] == [f"send as {n}" for n in reversed(range(old, number))]

@@ -492,6 +492,7 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
     await provoker.provoke_limit("POST", f"{strict.url}/api/reports", flo.session, json=in_private)
     path = f"{stack.url}/api/users/{flo.id}/export"
     await provoker.provoke_limit("GET", path, flo.session)
+    await provoker.provoke_limit("DELETE", f"{stack.url}/api/users/{flo.id}", flo.session)
 
     webhook = {("pubsub_events_options", "invalid_request")}
     assert provoker.provoked - webhook == _declared()

@@ -183,3 +183,23 @@ async def test_the_end_of_a_ban_is_in_force_on_every_instance(
     await here.bans.remove(user)
 
     await there.bans.check_now(user)
+
+
+async def test_a_repeated_deletion_that_is_done_renews_no_version(
+    one: Instance, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lists = Lists(one.tables)
+    await lists.deletions.begin(user, datetime.now(UTC))
+    await lists.deletions.finish(user)
+    written = []
+    upsert = Table.upsert_entity
+
+    async def record_write(table: Table, entity: Any, **options: Any) -> Any:
+        written.append(entity)
+        return await upsert(table, entity, **options)
+
+    monkeypatch.setattr(Table, "upsert_entity", record_write)
+    repeated = await lists.deletions.begin(user, datetime.now(UTC))
+
+    assert not repeated.pending
+    assert written == []

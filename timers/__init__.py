@@ -14,6 +14,7 @@ from realtime.settings import settings
 from realtime.streams.purge import purge_stream_histories
 from realtime.timer import timer_function
 from realtime.user_data.deletion import continue_deletions
+from realtime.users.audit import audit_log
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,13 @@ async def reconcile_presence() -> None:
 
 
 async def purge_history() -> None:
-    """Remove frames of streams past their retention, then messages older than HISTORY_DAYS."""
+    """Remove what is past its retention: frames of streams, messages, acts of the audit log."""
     removed = await purge_stream_histories(datetime.now(UTC))
     log.info("streams: %d frames removed", removed)
     if settings().history_days:
         removed = await purge(logs(), datetime.now(UTC), settings().history_days)
         log.info("history: %d messages removed", removed)
+    log.info("audit log: %d rows removed", await audit_log().purge())
 
 
 timer_function(bp, "reconcile_presence", "30 * * * * *", reconcile_presence)

@@ -9,4 +9,9 @@ _FAR_FUTURE_MS = 10**13
 
 def newest_first_key(moment: datetime) -> str:
     """A unique key: of two, the one of the later moment sorts first."""
-    return f"{_FAR_FUTURE_MS - int(moment.timestamp() * 1000):013}-{secrets.token_hex(4)}"
+    return f"{newest_key_until(moment)}-{secrets.token_hex(4)}"
+
+
+def newest_key_until(moment: datetime) -> str:
+    """A key that sorts before those of this moment and of all earlier ones."""
+    return f"{_FAR_FUTURE_MS - int(moment.timestamp() * 1000):013}"

@@ -78,6 +78,9 @@ class Deletions:
 
     async def begin(self, user_id: str, now: datetime) -> Deletion:
         """Mark a user as deleted; returns the deletion that is in progress or done, if any."""
+        found = await self.find(user_id)
+        if found and not found.pending:
+            return found
         timestamp = format_timestamp(now)
         rows = [_row(f"{kind}:{user_id}", timestamp) for kind in ("deleted", "pending")]
         self._present.pop(user_id, None)

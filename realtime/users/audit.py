@@ -2,19 +2,21 @@
 
 One partition, newest first: a row key begins with the milliseconds that are left until a far date.
 A row has the acts that were added while the row before was written, so a server that sends
-hundreds of messages a second under users' ids needs few writes.
+hundreds of messages a second under users' ids needs few writes. A timer purges old rows.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from realtime.azure.operations import Replace
-from realtime.azure.row_keys import newest_first_key
+from realtime.azure.operations import Delete, Replace
+from realtime.azure.row_keys import newest_first_key, newest_key_until
 from realtime.azure.tables import Tables, tables
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
@@ -33,6 +35,17 @@ KEY_HOLDER = "key"
 
 MAX_ROW_ACTS = 50
 """An act has at most 400 characters, and a property of a row has 32,768."""
+
+AUDIT_DAYS = 365
+"""How long an act is stored."""
+
+PURGE_TIMEOUT_SECONDS = 10.0
+"""With the other purges of a night it is below the platform's `functionTimeout` of 300 s."""
+
+MAX_PURGE_ROWS = 100
+"""The rows of one transaction; the service allows 100."""
+
+log = logging.getLogger(__name__)
 
 
 class Act(Struct, frozen=True):
@@ -91,6 +104,39 @@ class AuditLog:
             if len(found) >= limit:
                 break
         return found[:limit]
+
+    async def purge(self) -> int:
+        """Remove the rows whose acts are older than AUDIT_DAYS; returns how many.
+
+        It ends after PURGE_TIMEOUT_SECONDS; the next run continues.
+        """
+        limit = newest_key_until(self._now() - timedelta(days=AUDIT_DAYS))
+        removed = 0
+        try:
+            async with asyncio.timeout(PURGE_TIMEOUT_SECONDS):
+                while keys := await self._list_keys(limit):
+                    await self._tables.open("audit").submit(
+                        [Delete(PARTITION, key) for key in keys]
+                    )
+                    removed += len(keys)
+        except TimeoutError:
+            log.info("the purge of the audit log continues at its next run")
+        return removed
+
+    async def _list_keys(self, first: str) -> list[str]:
+        """The keys of at most MAX_PURGE_ROWS rows from a key on."""
+        rows = self._tables.open("audit").query_entities(
+            "PartitionKey eq @audit and RowKey ge @first",
+            parameters={"audit": PARTITION, "first": first},
+            select=["RowKey"],
+            results_per_page=MAX_PURGE_ROWS,
+        )
+        keys = []
+        async for row in rows:
+            keys.append(row["RowKey"])
+            if len(keys) == MAX_PURGE_ROWS:
+                break
+        return keys
 
 
 def _encode_rows(acts: Sequence[_StoredAct]) -> Iterator[dict[str, str]]:

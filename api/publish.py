@@ -38,10 +38,7 @@ async def publish(
     elif query.user is not None:
         validate_user_id(query.user)
     await record_act(req.headers, "publish", query.group or query.user or "all")
-    try:
-        await _send(query, body)
-    except RecursionError:  # the encoder reaches less deep than the decoder
-        raise ApiError("bad_json", "The object is nested too deeply.") from None
+    await _send(query, body)
     return PublishResponse("sent", query.group, query.user)
 
 

@@ -20,6 +20,9 @@ from realtime.streams.subscriber_runs import subscriber_runs
 from realtime.streams.subscriptions import subscriptions
 from realtime.users.caller import authenticate
 
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9998, 12, 31, tzinfo=UTC)
+
 
 class StreamList(Struct, frozen=True):
     streams: list[StreamStatus]
@@ -133,9 +136,11 @@ async def stream_history_get(req: func.HttpRequest, query: StreamHistoryQuery) -
     """Get the recorded frames of a stream, thinned to at most `points`."""
     stream = await _find_stream(req)
     until = query.until or datetime.now(UTC)
+    _check_time(until)
     since = query.since or until - timedelta(hours=1)
-    if since.tzinfo is None or until.tzinfo is None or since >= until or since.year < 1970:
-        raise ApiError("invalid_request", "Expected since < until, both with a time zone.")
+    _check_time(since)
+    if since >= until:
+        raise ApiError("invalid_request", "Expected since < until.")
     found = await stream_history().read(stream.name, since, until, query.points)
     return StreamHistoryPage(
         stream.name,
@@ -144,6 +149,12 @@ async def stream_history_get(req: func.HttpRequest, query: StreamHistoryQuery) -
         found.span_seconds,
         found.points,
     )
+
+
+def _check_time(moment: datetime) -> None:
+    """Raises ApiError `invalid_request`. Outside of the range, calculations can overflow."""
+    if moment.tzinfo is None or not EARLIEST <= moment <= LATEST:
+        raise ApiError("invalid_request", "Expected a time with a time zone, from 1970 to 9998.")
 
 
 async def _find_stream(req: func.HttpRequest) -> StreamInfo:

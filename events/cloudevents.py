@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from realtime.decoding import decode
 from realtime.errors import ApiError
-from realtime.messages import decode
 from realtime.names import validate_room
 
 SYSTEM_EVENT_PREFIX = "azure.webpubsub.sys."

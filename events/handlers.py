@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from events import changes, messages, moderation, rooms, signals
 from events.client import Client, Reply
-from realtime.messages import decode
+from realtime.decoding import decode
 from realtime.requests import (
     BlockRequest,
     DeleteRequest,

@@ -12,8 +12,8 @@ from azure.core.exceptions import AzureError
 
 from realtime import process
 from realtime.azure import telemetry
+from realtime.decoding import decode
 from realtime.errors import ApiError, service_unavailable
-from realtime.messages import decode
 from realtime.settings import InvalidSettingsError
 
 MAX_BODY_BYTES = 256 * 1024

@@ -1,19 +1,15 @@
-"""The messages that clients receive, as frozen structs, and their encoding.
+"""The messages that clients receive, as frozen structs, and how a time is written in them.
 
 A type's name ends in Response for the response to a sender, and in Event for what others receive.
 What clients send is in `requests`.
 """
 
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-import msgspec
 from msgspec import Struct, field
 
-from realtime.errors import ApiError
 from realtime.names import Role
-
-T = TypeVar("T")
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
@@ -279,19 +275,6 @@ class Frame(Struct, frozen=True):
     stale: bool
     full: bool
     data: dict[str, Any]
-
-
-# --- encoding --------------------------------------------------------------------
-
-
-def decode(body: bytes, kind: type[T]) -> T:
-    """A struct from JSON. Raises ApiError that names the invalid field."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise ApiError("invalid_request", f"{error}.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ApiError("bad_json", "The body is not valid JSON.") from None
 
 
 def format_timestamp(moment: datetime) -> str:

@@ -20,7 +20,13 @@ LAYERS = [
     ["realtime.identity", "realtime.http", "realtime.timer", "realtime.rate_limit"],
     ["realtime.process"],
     ["realtime.azure"],
-    ["realtime.messages", "realtime.requests", "realtime.contents", "realtime.concurrency"],
+    [
+        "realtime.messages",
+        "realtime.requests",
+        "realtime.decoding",
+        "realtime.contents",
+        "realtime.concurrency",
+    ],
     ["realtime.names", "realtime.ncrontab", "realtime.visibility", "realtime.garbage_collection"],
     ["realtime.errors", "realtime.settings"],
 ]

@@ -81,33 +81,27 @@ class StreamHistory:
         The span is the shortest of SPANS_SECONDS with which the response is small enough. In each
         span the point is the first frame that was recorded.
         """
-        seconds = (until - since).total_seconds()
-        for level, span in enumerate(SPANS_SECONDS[:-1]):
-            if seconds / (span or SPANS_SECONDS[1]) > points - 1:
-                continue  # It would have too many points.
-            rows = await self._read_levels(stream_name, level, since, until, points + 1)
-            if len(rows) <= points and _size_of(rows) <= MAX_RESPONSE_CHARACTERS:
-                return _make_slice(rows, span)
         last = len(SPANS_SECONDS) - 1
-        rows = await self._read_levels(stream_name, last, since, until, MAX_POINTS)
-        return _make_slice(_limit(rows, points), SPANS_SECONDS[last])
-
-    async def _read_levels(
-        self, stream_name: str, lowest: int, since: datetime, until: datetime, max_rows: int
-    ) -> list[HistoryRow]:
-        """The rows of this level and of those above, in the order of time.
-
-        Stops when there are more than fit into a response.
-        """
-        rows: list[HistoryRow] = []
-        for level in range(len(SPANS_SECONDS) - 1, lowest - 1, -1):
-            low, high = (f"{level}:{_to_ms(one):013d}" for one in (since, until))
-            rows += await self._store.read_history(
-                stream_name, low, high, max_rows - len(rows), MAX_RESPONSE_CHARACTERS
-            )
-            if len(rows) >= max_rows or _size_of(rows) > MAX_RESPONSE_CHARACTERS:
+        rows = await self._read_level(stream_name, last, since, until, MAX_POINTS)
+        if not _fits(rows, points):
+            return _make_slice(_limit(rows, points), SPANS_SECONDS[last])
+        span = SPANS_SECONDS[last]
+        for level in reversed(range(last)):
+            space = points - len(rows)
+            more = rows + await self._read_level(stream_name, level, since, until, space + 1)
+            if not _fits(more, points):
                 break
-        return sorted(rows, key=lambda row: row.key.partition(":")[2])
+            rows, span = more, SPANS_SECONDS[level]
+        return _make_slice(sorted(rows, key=_key_of_time), span)
+
+    async def _read_level(
+        self, stream_name: str, level: int, since: datetime, until: datetime, max_rows: int
+    ) -> list[HistoryRow]:
+        """The rows of one level in the order of time; it stops at what fits into a response."""
+        low, high = (f"{level}:{_to_ms(one):013d}" for one in (since, until))
+        return await self._store.read_history(
+            stream_name, low, high, max_rows, MAX_RESPONSE_CHARACTERS
+        )
 
     async def purge(self, stream_name: str, now: datetime, hours: int, days: int) -> int:
         """Delete the rows past their retention; returns how many."""
@@ -125,6 +119,15 @@ class StreamHistory:
 
 def _size_of(rows: Sequence[HistoryRow]) -> int:
     return sum(len(one.data) for one in rows)
+
+
+def _fits(rows: Sequence[HistoryRow], points: int) -> bool:
+    return len(rows) <= points and _size_of(rows) <= MAX_RESPONSE_CHARACTERS
+
+
+def _key_of_time(row: HistoryRow) -> str:
+    """The row key without the level."""
+    return row.key.partition(":")[2]
 
 
 def _limit(rows: Sequence[HistoryRow], points: int) -> list[HistoryRow]:

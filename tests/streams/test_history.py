@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -133,6 +134,26 @@ async def test_the_point_of_a_span_is_its_first_recorded_frame(host: Host) -> No
     assert [point.data["n"] for point in found.points] == list(first_of_span.values())
 
 
+@pytest.mark.parametrize("points", [1, 2, 3, 10, 40, 300])
+async def test_the_span_is_the_shortest_with_which_the_points_fit(host: Host, points: int) -> None:
+    stream = make_pushed(always=True)
+    offsets = sorted(Random(points).sample(range(3600), 60))
+    times = [NOW - timedelta(hours=1) + offset * SECOND for offset in offsets]
+    await fill(host, stream, times)
+
+    found = await host.history.read(stream.name, times[0], NOW, points)
+
+    expected = {
+        span: {int(time.timestamp()) // span if span else time for time in times}
+        for span in SPANS_SECONDS
+    }
+    assert found.span_seconds == min(
+        (span for span, spans in expected.items() if len(spans) <= points),
+        default=SPANS_SECONDS[-1],
+    )
+    assert len(found.points) == min(len(expected[found.span_seconds]), points)
+
+
 async def test_large_frames_make_the_response_coarser_and_not_larger(host: Host) -> None:
     stream = make_stream(always({"text": "x"}))
     pushed = make_pushed(always=True)
@@ -186,6 +207,9 @@ async def test_the_purge_keeps_full_resolution_for_hours_and_5_minutes_for_days(
         "since=2026-11-21T10:00:00",
         "since=2026-11-21T10:00:00Z&until=2026-11-21T10:00:00Z",
         "since=0001-01-01T00:00:00Z",
+        "until=0001-01-01T00:00:00Z",
+        "until=9999-12-31T23:59:59-01:00",
+        "since=2026-11-21T10:00:00Z&until=9999-12-31T23:59:59-01:00",
         "points=0",
         "points=1001",
         "points=many",

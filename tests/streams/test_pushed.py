@@ -192,6 +192,21 @@ async def test_an_invalid_push_stores_nothing(
     assert history["points"] == []
 
 
+@pytest.mark.parametrize("depth", [80, 450, 900])
+async def test_a_deeply_nested_frame_does_not_disturb_later_frames(
+    server: Server, name: str, depth: int
+) -> None:
+    await server.call("PUT", name, {"title": "Tide", "always": True})
+    nested: dict[str, Any] = {"x": 1}
+    for _ in range(depth):
+        nested = {"x": nested}
+
+    refused = await server.code("POST", name, {"data": nested})
+
+    assert refused == ((200, "") if depth == 80 else (400, "bad_json"))
+    assert (await server.code("POST", name, {"data": {"x": 2}}))[0] == 200
+
+
 async def test_the_stream_of_a_producer_cannot_be_defined_or_pushed_to(server: Server) -> None:
     refused = (409, "stream_has_producer")
     assert await server.code("PUT", "stock-prices", {"title": "Mine"}) == refused

@@ -1,4 +1,4 @@
-"""Pushed streams: a server defines a stream and pushes its frames."""
+"""Pushed streams: a server defines a stream, pushes its frames, and deletes it."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from realtime.streams.pushed import (
     pushed_streams,
 )
 from realtime.streams.status import StreamStatus
+from realtime.users.audit import record_act
 
 MAX_AHEAD = timedelta(minutes=1)
 
@@ -69,6 +70,26 @@ async def stream_put(req: func.HttpRequest, body: StreamDefinition) -> StreamSta
         raise ApiError("invalid_stream", f"{error}.") from None
     await pushed_streams().put(stream)
     return await read_stream_status(stream)
+
+
+class StreamDeleteResponse(Struct, frozen=True):
+    stream: str
+    deleted: bool
+
+
+@endpoint(
+    bp,
+    "DELETE",
+    "api/streams/{name}",
+    Access.SERVER,
+    errors="unknown_stream stream_has_producer busy",
+)
+async def stream_delete(req: func.HttpRequest) -> StreamDeleteResponse:
+    """Delete a stream without a producer, with its frames and its history."""
+    name = req.route_params["name"]
+    await record_act(req.headers, "delete stream", name)
+    await pushed_streams().delete(name)
+    return StreamDeleteResponse(name, deleted=True)
 
 
 class PushedFrame(Struct, frozen=True):

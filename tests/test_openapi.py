@@ -78,6 +78,7 @@ SUCCESSES: list[Case] = [
     ("GET", "/api/streams/weather/history", {"params": {"points": "10"}}),
     ("PUT", "/api/streams/tide", {"json": {"title": "Tide of the walk"}}),
     ("POST", "/api/streams/tide", {"json": {"data": {"metres": 1.5}}}),
+    ("DELETE", "/api/streams/tide", {}),
     ("POST", "/api/rooms/walk/message", {"json": MESSAGE}),
     ("POST", "/api/users/bob-1/message", {"json": MESSAGE}),
     ("POST", "/api/rooms/walk-changes/message", {"json": {"content": "helo"}}),
@@ -276,6 +277,8 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_stream", "PUT", "/api/streams/Tides", {"json": {"title": "Tides"}}),
     ("stream_has_producer", "PUT", "/api/streams/weather", {"json": {"title": "Weather"}}),
     ("stream_has_producer", "POST", "/api/streams/weather", {"json": {"data": {}}}),
+    ("stream_has_producer", "DELETE", "/api/streams/weather", {}),
+    ("unknown_stream", "DELETE", "/api/streams/tides", {}),
     ("group_in_use", "PUT", "/api/streams/tides", {"json": {"title": "T", "group": "stocks"}}),
     *(
         (code, "POST", f"{target}/message", {"json": body})

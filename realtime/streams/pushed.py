@@ -31,6 +31,9 @@ MAX_WRITE_ATTEMPTS = 8
 
 RETRY_SECONDS = 0.05
 
+DELETE_TIMEOUT_SECONDS = 60.0
+"""An HTTP response of Azure Functions takes at most 230 s."""
+
 DEFINITIONS_CACHE_SECONDS = 3.0
 """How old the known definitions may be: a new stream is known everywhere within 5 s."""
 
@@ -92,11 +95,34 @@ class PushedStreams:
             raise ApiError("too_many_streams", f"There are {self._max_streams} streams already.")
         if present and present.group != stream.group:
             raise ApiError("group_in_use", "The group of a stream cannot be changed.")
+        if present is None:
+            await self._store.delete_rows(stream.name)
         of_producer = stream.group in {one.group for one in registry.values()}
         if of_producer or not await self._store.write_definition(
             stream.name, stream.group, asdict(stream), is_new=present is None
         ):
             raise ApiError("group_in_use", "Another stream has this group.")
+        self._definitions = None
+
+    async def delete(self, name: str) -> None:
+        """Delete a stream with its history; the definition last, so that a call can be repeated.
+
+        Frames that servers push meanwhile are deleted when a stream with this name is defined.
+        Raises ApiError.
+        """
+        if name in registry:
+            raise ApiError("stream_has_producer", "A producer of the app makes this stream.")
+        present = (await self._read()).get(name)
+        if present is None:
+            raise ApiError("unknown_stream", "No stream with this name is defined.")
+        try:
+            async with asyncio.timeout(DELETE_TIMEOUT_SECONDS):
+                await self._store.delete_rows(name)
+        except TimeoutError:
+            raise ApiError(
+                "busy", "The history is long. Repeat the request to continue.", retry_after_ms=1000
+            ) from None
+        await self._store.delete_definition(name, present.group)
         self._definitions = None
 
     async def push(self, stream: PushedStream, frames: Sequence[NewFrame], now: datetime) -> int:

@@ -7,6 +7,7 @@ more partition has the definitions of the pushed streams.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,8 @@ from realtime.streams.rows import (
 
 FRAME_CACHE_SECONDS = 5.0
 """The longest time that a process uses its copy of a last frame."""
+
+DELETE_BATCH_ROWS = 1_000
 
 _DEFINITIONS = "$definitions"  # no name of a stream
 _CONFLICTS = {404, 409, 412}  # deleted, created or changed by another run
@@ -141,6 +144,26 @@ class StreamStore:
                 [Delete(stream_name, key) for key in keys[start : start + MAX_OPERATIONS]]
             )
 
+    async def delete_rows(self, stream_name: str) -> None:
+        """Delete the state and the history of a stream."""
+        while keys := await self._read_keys(stream_name):
+            await self.delete_history(stream_name, keys)
+        self._cached.pop(stream_name, None)
+
+    async def _read_keys(self, stream_name: str) -> list[str]:
+        rows = self._tables.open("streams").query_entities(
+            "PartitionKey eq @stream",
+            parameters={"stream": stream_name},
+            select=["RowKey"],
+            results_per_page=DELETE_BATCH_ROWS,
+        )
+        keys: list[str] = []
+        async for row in rows:
+            keys.append(row["RowKey"])
+            if len(keys) == DELETE_BATCH_ROWS:
+                break
+        return keys
+
     # --- definitions ------------------------------------------------------------------------
 
     async def read_definitions(self) -> dict[str, dict[str, Any]]:
@@ -171,6 +194,13 @@ class StreamStore:
                 raise
             return False
         return True
+
+    async def delete_definition(self, name: str, group: str) -> None:
+        """Delete the definition and its group's row; nothing if another call was faster."""
+        with suppress(ResourceNotFoundError):
+            await self._submit(
+                [Delete(_DEFINITIONS, f"s:{name}"), Delete(_DEFINITIONS, f"g:{group}")]
+            )
 
     async def _submit(self, operations: Sequence[Operation]) -> list[str]:
         return await self._tables.open("streams").submit(operations)

@@ -8,8 +8,11 @@ import aiohttp
 import pytest
 
 from local.parts import Part, Stack, free_ports, start_functions
-from realtime.streams.pushed import DEFINITIONS_CACHE_SECONDS
+from realtime.errors import ApiError
+from realtime.streams import pushed
+from realtime.streams.pushed import DEFINITIONS_CACHE_SECONDS, NewFrame, PushedStream
 from realtime.streams.store import FRAME_CACHE_SECONDS
+from tests.streams.hosts import NOW, SECOND, Host
 from tests.strict import KEY, QUIET
 
 PROPAGATION_SECONDS = 5.0
@@ -207,10 +210,66 @@ async def test_a_deeply_nested_frame_does_not_disturb_later_frames(
     assert (await server.code("POST", name, {"data": {"x": 2}}))[0] == 200
 
 
+async def test_a_deleted_stream_is_gone_with_its_history_and_can_be_defined_again(
+    server: Server, second: Part, name: str
+) -> None:
+    await server.call("PUT", name, {"title": "Tide", "always": True})
+    for n in range(3):
+        await server.call(
+            "POST", name, {"frames": [{"data": {"n": n * 100 + i}} for i in range(60)]}
+        )
+
+    assert await server.call("DELETE", name) == (200, {"stream": name, "deleted": True})
+
+    assert await server.code("DELETE", name) == (404, "unknown_stream")
+    assert await server.code("GET", name) == (404, "unknown_stream")
+    status, shown = await server.call("PUT", name, {"title": "Tide", "group": f"{name}-2"})
+    _, history = await server.call("GET", f"{name}/history")
+    assert (status, shown["latest"], history["points"]) == (200, None, [])
+    await server.call("DELETE", name)
+
+
+def make_stream() -> PushedStream:
+    name = f"tide-{uuid.uuid4().hex[:8]}"
+    return PushedStream(name, "Tide", name, "", "tide_update", 60.0, always=True)
+
+
+async def test_a_stream_stays_while_its_history_is_not_deleted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make_stream()
+    await host.pushed.put(stream)
+    monkeypatch.setattr(pushed, "DELETE_TIMEOUT_SECONDS", 0.0)
+
+    with pytest.raises(ApiError) as raised:
+        await host.pushed.delete(stream.name)
+
+    assert raised.value.code == "busy"
+    assert stream.name in await host.pushed.list_streams()
+    monkeypatch.undo()
+    await host.pushed.delete(stream.name)
+    assert stream.name not in await host.pushed.list_streams()
+
+
+async def test_a_new_stream_has_no_frames_of_a_deleted_one_with_its_name(host: Host) -> None:
+    stream = make_stream()
+    await host.pushed.put(stream)
+    await host.pushed.delete(stream.name)
+    # As by an instance that does not know yet that it is deleted.
+    await host.pushed.push(stream, [NewFrame({"n": 1}, NOW)], NOW)
+
+    await host.pushed.put(stream)
+
+    assert (await host.store.read(stream)).frame is None
+    found = await host.history.read(stream.name, NOW - SECOND, NOW + SECOND, 10)
+    assert found.points == []
+
+
 async def test_the_stream_of_a_producer_cannot_be_defined_or_pushed_to(server: Server) -> None:
     refused = (409, "stream_has_producer")
     assert await server.code("PUT", "stock-prices", {"title": "Mine"}) == refused
     assert await server.code("POST", "stock-prices", {"data": {}}) == refused
+    assert await server.code("DELETE", "stock-prices") == refused
 
 
 @pytest.mark.parametrize("wrong", ["Tide", "1st", "t" * 65, "ti.de", "tide%20"])

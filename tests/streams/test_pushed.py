@@ -211,7 +211,7 @@ async def test_a_deeply_nested_frame_does_not_disturb_later_frames(
 
 
 async def test_a_deleted_stream_is_gone_with_its_history_and_can_be_defined_again(
-    server: Server, second: Part, name: str
+    server: Server, name: str
 ) -> None:
     await server.call("PUT", name, {"title": "Tide", "always": True})
     for n in range(3):

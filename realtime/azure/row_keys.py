@@ -1,7 +1,11 @@
 """Row keys that sort by time."""
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+
+_START = datetime(1970, 1, 1, tzinfo=UTC)
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 _FAR_FUTURE_MS = 10**13
 """In the year 2286; 13 digits, as many as the milliseconds that are left until then."""
@@ -14,4 +18,4 @@ def newest_first_key(moment: datetime) -> str:
 
 def newest_key_until(moment: datetime) -> str:
     """A key that sorts before those of this moment and of all earlier ones."""
-    return f"{_FAR_FUTURE_MS - int(moment.timestamp() * 1000):013}"
+    return f"{_FAR_FUTURE_MS - (moment - _START) // _MILLISECOND:013}"

@@ -42,6 +42,14 @@ async def read_roster(reader: User, room: str) -> dict[str, int]:
     return {user["user_id"]: user["connections"] for user in users}
 
 
+async def enter(http: aiohttp.ClientSession, one: Instance, room: str, user_id: str) -> Connection:
+    """Connect a user to the room's group, and announce the user as a join event does."""
+    token = await one.hub.get_client_access_token(user_id, [room_group(room)], [])
+    connection = await Connection.open(http, token.url, PLAIN)
+    await one.presence.enter(room, user_id)
+    return connection
+
+
 # --- announcements --------------------------------------------------------------------------
 
 
@@ -109,9 +117,7 @@ async def test_a_user_who_comes_back_while_the_departure_is_announced_stays_anno
 
     async def join_and_remove(announced_users: AnnouncedUsers, name: str, user_id: str) -> bool:
         if user_id == "bob":
-            token = await one.hub.get_client_access_token("bob", [room_group(room)], [])
-            bob_tabs.append(await Connection.open(http, token.url, PLAIN))
-            await one.presence.enter(room, "bob")
+            bob_tabs.append(await enter(http, one, room, "bob"))
         return await remove(announced_users, name, user_id)
 
     async with ann.connect(room) as ann_tab:
@@ -143,9 +149,7 @@ async def test_a_user_who_comes_back_before_left_is_published_is_announced_after
 
     async def join_and_publish(notices: NoticePublisher, name: str, change: PresenceChange) -> None:
         if change.event == "left" and not bob_tabs:
-            token = await one.hub.get_client_access_token("bob", [room_group(room)], [])
-            bob_tabs.append(await Connection.open(http, token.url, PLAIN))
-            await one.presence.enter(room, "bob")
+            bob_tabs.append(await enter(http, one, room, "bob"))
         await publish(notices, name, change)
 
     async with ann.connect(room) as ann_tab:

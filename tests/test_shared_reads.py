@@ -243,6 +243,17 @@ def recorded_reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield rows
 
 
+USERS = [f"user{n}" for n in range(50)]
+
+
+@pytest.fixture
+async def checked(one: Instance, room: str) -> RoomAccess:
+    """Access to a room that was checked for each of the users."""
+    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
+    await asyncio.gather(*(access.check(room, user) for user in USERS))
+    return access
+
+
 async def remove_member(one: Instance, room: str, user_id: str) -> None:
     """Remove a user from a room, as a moderator does."""
     await RoomStore(one.tables).change_member(
@@ -252,34 +263,32 @@ async def remove_member(one: Instance, room: str, user_id: str) -> None:
 
 
 async def test_a_user_who_was_checked_before_costs_no_read_of_the_own_row(
-    one: Instance, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+    checked: RoomAccess, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change by another instance is in force at the next check all the same."""
-    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
-    users = [f"user{n}" for n in range(50)]
-    await asyncio.gather(*(access.check(room, user) for user in users))
     with recorded_reads(monkeypatch) as rows:
-        await asyncio.gather(*(access.check(room, user) for user in users))
+        await asyncio.gather(*(checked.check(room, user) for user in USERS))
     assert sorted(rows) == ["head", "room"]
 
     await remove_member(other, room, "user7")
 
     with pytest.raises(ApiError) as refused:
-        await access.check(room, "user7")
+        await checked.check(room, "user7")
     assert refused.value.code == "removed"
-    await access.check(room, "user8")
+    await checked.check(room, "user8")
 
 
 async def test_a_check_by_version_reads_the_head_only_and_obeys_changes_of_other_instances(
-    one: Instance, other: Instance, room: str, monkeypatch: pytest.MonkeyPatch
+    checked: RoomAccess,
+    one: Instance,
+    other: Instance,
+    room: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The history that is read at the same time shares the read of the head."""
-    access = RoomAccess(RoomStore(one.tables), one.logs, listed=False)
-    users = [f"user{n}" for n in range(50)]
-    await asyncio.gather(*(access.check(room, user) for user in users))
     with recorded_reads(monkeypatch) as rows:
         await asyncio.gather(
-            *(access.check_by_version(room, user) for user in users),
+            *(checked.check_by_version(room, user) for user in USERS),
             one.history.read_since(room, None, None),
         )
     assert rows == ["head"]
@@ -287,13 +296,13 @@ async def test_a_check_by_version_reads_the_head_only_and_obeys_changes_of_other
     await remove_member(other, room, "user7")
 
     with pytest.raises(ApiError) as refused:
-        await access.check_by_version(room, "user7")
+        await checked.check_by_version(room, "user7")
     assert refused.value.code == "removed"
-    await access.check_by_version(room, "user8")
+    await checked.check_by_version(room, "user8")
     await set_private(other, room, private=True)
     await other.appender.append(room, AccessDraft("system", "closed"))
     found = await asyncio.gather(
-        *(access.check_by_version(room, user) for user in users), return_exceptions=True
+        *(checked.check_by_version(room, user) for user in USERS), return_exceptions=True
     )
     assert [type(error) for error in found] == [ApiError] * 50
 

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from typing import NamedTuple
 
 import pytest
 from running_emulator import GROUP_ROLES, RELIABLE, run_emulator
@@ -53,21 +54,29 @@ async def poller() -> AsyncIterator[AckPoller]:
     poller.close()
 
 
+class PolledClient(NamedTuple):
+    """The client's end of a connection, the polled end, and what the poller reads from it."""
+
+    client: socket.socket
+    polled: socket.socket
+    reader: RecordingReader
+
+
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """The client's end and the polled end."""
-    ours, theirs = socket.socketpair()
-    theirs.settimeout(0)
-    with ours, theirs:
-        yield ours, theirs
+async def polled_client(poller: AckPoller) -> AsyncIterator[PolledClient]:
+    """A client whose socket the poller reads."""
+    client, polled = socket.socketpair()
+    polled.settimeout(0)
+    reader = RecordingReader()
+    with client, polled:
+        poller.add(polled.fileno(), reader)
+        yield PolledClient(client, polled, reader)
 
 
 async def test_acknowledgements_are_read_until_there_is_other_data(
-    poller: AckPoller, pair: tuple[socket.socket, socket.socket]
+    poller: AckPoller, polled_client: PolledClient
 ) -> None:
-    client, polled = pair
-    reader = RecordingReader()
-    poller.add(polled.fileno(), reader)
+    client, polled, reader = polled_client
 
     for number in range(1, 6):
         client.send(ack(number))
@@ -84,11 +93,9 @@ async def test_acknowledgements_are_read_until_there_is_other_data(
 
 
 async def test_socket_is_still_read_after_a_pong(
-    poller: AckPoller, pair: tuple[socket.socket, socket.socket]
+    poller: AckPoller, polled_client: PolledClient
 ) -> None:
-    client, polled = pair
-    reader = RecordingReader()
-    poller.add(polled.fileno(), reader)
+    client, polled, reader = polled_client
     poller.add(polled.fileno(), reader)
 
     for data in (PONG, ack(1), PONG, ack(2)):
@@ -100,11 +107,9 @@ async def test_socket_is_still_read_after_a_pong(
 
 @pytest.mark.parametrize("data", [ack(1) + ack(2), ack(1)[:10], PING + ack(1), ack(1) + PING])
 async def test_all_other_data_is_left_to_the_reader(
-    poller: AckPoller, pair: tuple[socket.socket, socket.socket], data: bytes
+    polled_client: PolledClient, data: bytes
 ) -> None:
-    client, polled = pair
-    reader = RecordingReader()
-    poller.add(polled.fileno(), reader)
+    client, _, reader = polled_client
 
     client.send(data)
     await reader.wait()
@@ -112,12 +117,8 @@ async def test_all_other_data_is_left_to_the_reader(
     assert (reader.acknowledged, reader.resumed) == ([], [data])
 
 
-async def test_end_of_a_socket_is_left_to_the_reader(
-    poller: AckPoller, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    client, polled = pair
-    reader = RecordingReader()
-    poller.add(polled.fileno(), reader)
+async def test_end_of_a_socket_is_left_to_the_reader(polled_client: PolledClient) -> None:
+    client, polled, reader = polled_client
 
     client.shutdown(socket.SHUT_WR)
     await reader.wait()
@@ -126,12 +127,8 @@ async def test_end_of_a_socket_is_left_to_the_reader(
     assert os.read(polled.fileno(), 1) == b""
 
 
-async def test_removed_socket_is_not_read(
-    poller: AckPoller, pair: tuple[socket.socket, socket.socket]
-) -> None:
-    client, polled = pair
-    reader = RecordingReader()
-    poller.add(polled.fileno(), reader)
+async def test_removed_socket_is_not_read(poller: AckPoller, polled_client: PolledClient) -> None:
+    client, polled, reader = polled_client
     poller.remove(polled.fileno())
     poller.remove(polled.fileno())
     ours, theirs = socket.socketpair()

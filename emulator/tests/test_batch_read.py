@@ -4,12 +4,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from socket_pairs import Pair, connect_pairs
 from webpubsub_emulator import io_batch
 from webpubsub_emulator.batch_read import BatchReader
 
 SIZE, SOCKETS = 16, 40
-
-Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture(params=["batch", "each"])
@@ -28,17 +27,8 @@ def reader(
 @pytest.fixture
 def pairs() -> Iterator[list[Pair]]:
     """Connections; of each the sending and the receiving end."""
-    pairs = []
-    with socket.create_server(("127.0.0.1", 0), backlog=SOCKETS) as server:
-        for _ in range(SOCKETS):
-            sender = socket.create_connection(server.getsockname())
-            receiver, _ = server.accept()
-            receiver.settimeout(0)
-            pairs.append((sender, receiver))
-    yield pairs
-    for pair in pairs:
-        for end in pair:
-            end.close()
+    with connect_pairs(SOCKETS) as pairs:
+        yield pairs
 
 
 def test_each_socket_has_its_own_data(reader: BatchReader, pairs: list[Pair]) -> None:

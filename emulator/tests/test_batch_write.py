@@ -4,13 +4,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from socket_pairs import Pair, connect_pairs
 from webpubsub_emulator.batch_write import MAX_SOCKETS, BatchWriter
 
 FRAME = bytes(range(256)) * 200
 MORE_THAN_A_BUFFER = bytes(8 * 1024 * 1024)
-RECEIVE_TIMEOUT_SECONDS = 20
-
-Pair = tuple[socket.socket, socket.socket]
 
 
 @pytest.fixture
@@ -25,17 +23,8 @@ def batch() -> Iterator[BatchWriter]:
 @pytest.fixture
 def pairs() -> Iterator[list[Pair]]:
     """Connections; of each the sending and the receiving end."""
-    pairs = []
-    with socket.create_server(("127.0.0.1", 0), backlog=MAX_SOCKETS) as server:
-        for _ in range(MAX_SOCKETS):
-            receiver = socket.create_connection(server.getsockname(), RECEIVE_TIMEOUT_SECONDS)
-            sender, _ = server.accept()
-            sender.settimeout(0)
-            pairs.append((sender, receiver))
-    yield pairs
-    for pair in pairs:
-        for end in pair:
-            end.close()
+    with connect_pairs(MAX_SOCKETS) as pairs:
+        yield [(sender, receiver) for receiver, sender in pairs]
 
 
 def receive(receiver: socket.socket, size: int) -> bytes:

@@ -1,5 +1,7 @@
 """Fixtures of all tests: the stack, started once in a session, and users."""
 
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 
@@ -10,6 +12,7 @@ import pytest
 from local.other_parts import UnsupportedOptionError
 from local.parts import (
     ACCESS_KEY,
+    ROOT,
     Part,
     Ports,
     Stack,
@@ -37,6 +40,11 @@ SETTINGS = {
     "CONNECTS_PER_MINUTE": "60000",
 }
 
+# Workers and parts import the same modules: Python stores them compiled, also where the environment
+# forbids it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 LONG_FILES = (
     "emulator/tests/test_pytest_plugin.py",
     "tests/deployment/test_hook_connect.py",
@@ -63,6 +71,8 @@ httpx_default.connect = httpx_default.read = httpx_default.write = httpx_default
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the tests of the long files to the front."""
+    if missing := [name for name in LONG_FILES if not (ROOT / name).is_file()]:
+        raise pytest.UsageError(f"LONG_FILES has names of files that do not exist: {missing}")
     ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
 

@@ -15,6 +15,7 @@ from local.parts import node
 CLIENTS = Path(__file__).with_name("clients.mjs")
 SERVER_TIMEOUT_SECONDS = 15.0
 SERVER_PAUSE_SECONDS = 0.1
+CLIENT_PAUSE_SECONDS = 0.25
 DUMP_TIMEOUT_SECONDS = 30.0
 
 
@@ -134,7 +135,7 @@ class Servers:
         self._record = record
         self._writing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._pause_seconds = SERVER_PAUSE_SECONDS
+        self._pause_seconds = 0.0
         self._http: aiohttp.ClientSession
 
     async def start(self) -> None:
@@ -144,7 +145,7 @@ class Servers:
         )
         self._tasks = [asyncio.create_task(self._send_all(n)) for n in range(self._count)]
 
-    def write(self, pause_seconds: float = SERVER_PAUSE_SECONDS) -> None:
+    def write(self, pause_seconds: float) -> None:
         self._pause_seconds = pause_seconds
         self._writing.set()
 
@@ -203,9 +204,10 @@ class Load:
     async def start(self) -> None:
         await asyncio.gather(self.clients.start(), self.servers.start())
 
-    async def write(self, pause_seconds: float = 0.25) -> None:
-        await self.clients.write(pause_seconds)
-        self.servers.write()
+    async def write(self, pace: float = 1.0) -> None:
+        """All senders begin; a pace of 0.5 is half as many messages a second."""
+        await self.clients.write(CLIENT_PAUSE_SECONDS / pace)
+        self.servers.write(SERVER_PAUSE_SECONDS / pace)
 
     async def wait_until_confirmed(self, count: int, timeout_seconds: float) -> None:
         """Returns when so many messages are confirmed."""

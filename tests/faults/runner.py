@@ -47,7 +47,9 @@ class Result:
         return not self.problem and self.findings.total == 0
 
 
-async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: int) -> Result:
+async def run_scenario(
+    world: World, scenario: Scenario, seconds: float, seed: int, pace: float = 1.0
+) -> Result:
     """Violations are in the result and raise nothing."""
     world.chance.seed(seed)
     for proxy in (world.balancer, world.storage_proxy, world.service_proxy):
@@ -59,7 +61,7 @@ async def run_scenario(world: World, scenario: Scenario, seconds: float, seed: i
     run = Run(world, load, room, seconds)
     try:
         await load.start()
-        await load.write()
+        await load.write(pace)
         await load.wait_until_confirmed(20, START_TIMEOUT_SECONDS)
         run.restart_clock()
         await scenario.run(run)

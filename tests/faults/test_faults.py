@@ -12,6 +12,8 @@ from tests.faults.table import format_header, format_result
 from tests.faults.world import World, open_world
 
 SEED = 1
+PACE = 0.4
+"""The part of the messages that `make faults` sends in a second: they take most of the time."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -34,7 +36,7 @@ async def world() -> AsyncIterator[World]:
 async def test_nothing_confirmed_is_lost_and_clients_have_what_is_stored(
     world: World, name: str, seconds: float
 ) -> None:
-    result = await run_scenario(world, SCENARIOS[name], seconds, SEED)
+    result = await run_scenario(world, SCENARIOS[name], seconds, SEED, PACE)
 
     assert result.passed, f"\n{format_header()}\n{format_result(result)}"
     assert result.faults > 0

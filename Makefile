@@ -51,7 +51,7 @@ test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
-	@$(if $(ARGS),,$(BIN)/python -m tests.entra $(PARALLEL))
+	@$(if $(ARGS),,$(BIN)/python -m tests.entra $(PARALLEL) -n 3)
 
 bench: $(PACKAGES) $(AZURITE) $(PAGE) $(SOCKETIO)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -1,38 +1,16 @@
-"""The roles that infra/ assigns allow all operations of the app on tables and Web PubSub."""
+"""The proxies that reject what the roles in infra/ do not allow.
 
-import os
-import subprocess
-import sys
+`python -m tests.entra` calls every operation of the API through them.
+"""
 
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableServiceClient
 
-from local.parts import ROOT, environment_of
+from local.parts import environment_of
 from tests.deployment import rights
 from tests.deployment.bicep import INFRA, File, read
 from tests.deployment.through_rights import refused, start_proxy
-
-THROUGH = ["test_bans.py", "test_openapi.py", "streams/test_history.py"]
-"""Tests that call every operation of the API; python -m tests.entra runs the others this way."""
-
-REPEATED = "test_a_random_request_gets_a_documented_response"
-"""Left out: the other tests of its file call the same operations."""
-
-
-@pytest.mark.timeout(600)
-def test_the_roles_of_the_app_allow_all_its_operations():
-    command = [
-        sys.executable, "-m", "pytest", "-q", "-p", "tests.deployment.through_rights",
-        "-p", "no:cacheprovider", "-k", f"not {REPEATED}", *(f"tests/{name}" for name in THROUGH),
-    ]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-
-    result = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-
-    assert result.returncode == 0, result.stdout[-6000:]
 
 
 def client_through(stack, *roles: str):

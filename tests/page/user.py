@@ -1,6 +1,7 @@
 """A user of the page: actions and assertions."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,6 +76,9 @@ class User:
         await self.page.evaluate("all => window.network.silence(all)", new_sockets)
 
     async def screenshot(self, name: str) -> None:
+        """Stores a picture in tests/output where $SCREENSHOTS is set: each takes a while."""
+        if "SCREENSHOTS" not in os.environ:
+            return
         OUTPUT.mkdir(exist_ok=True)
         await self.page.screenshot(path=OUTPUT / f"{name}.png")
 

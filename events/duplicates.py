@@ -42,8 +42,9 @@ T = TypeVar("T", bound=Outcome)
 class DuplicateFilter:
     """At most once per (connection, event id) on this instance.
 
-    Deliveries at the same time share one task. An event that is delivered to another instance, or
-    after its outcome was dropped, has one effect too: each handler is idempotent.
+    A delivery that comes while another is handled waits for its outcome. An event that is delivered
+    to another instance, or after its outcome was dropped, has one effect too: each handler is
+    idempotent.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,19 +69,28 @@ class DuplicateFilter:
         if cached is not None:
             outcome: T = cached
             return outcome
-        if key not in self._running:
-            self._running[key] = asyncio.ensure_future(handle())
-            self._running[key].add_done_callback(lambda done: self._finish(key, done))
-        task: asyncio.Future[T] = self._running[key]
-        return await asyncio.shield(task)
+        if key in self._running:
+            running: asyncio.Future[T] = self._running[key]
+            return await asyncio.shield(running)
+        return await self._handle(key, handle)
 
-    def _finish(self, key: tuple[str, str], done: "asyncio.Future[Any]") -> None:
-        del self._running[key]
-        if done.cancelled() or done.exception() is not None:
-            return
-        outcome = done.result()
+    async def _handle(self, key: tuple[str, str], handle: Callable[[], Awaitable[T]]) -> T:
+        running = self._running[key] = asyncio.get_running_loop().create_future()
+        try:
+            outcome = await handle()
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        except BaseException as error:
+            running.set_exception(error)
+            running.exception()  # Nobody else may wait for it.
+            raise
+        finally:
+            del self._running[key]
+        running.set_result(outcome)
         if outcome.cacheable and outcome.size <= MAX_OUTCOME_BYTES:
             self._outcomes[key] = outcome
+        return outcome
 
 
 @cache

@@ -44,6 +44,7 @@ def main() -> None:
         gc.disable()  # until the app is imported: nearly all that imports make stays
         import asyncio
 
+        from local.functions.event_loop import make_event_loop
         from local.functions.host import Options, serve
         from local.functions.keys import Keys
 
@@ -51,7 +52,8 @@ def main() -> None:
         names = tuple(given.allow_host)
         options = Options(given.app, host, settings, address, port, keys, given.data, names)
         try:
-            asyncio.run(serve(options, lifeline))
+            with asyncio.Runner(loop_factory=make_event_loop) as runner:
+                runner.run(serve(options, lifeline))
         except LoadError as error:
             print(error, file=sys.stderr)
             return 1

@@ -55,13 +55,13 @@ class Appender:
         errors of a change, and `unavailable` if storage or service failed: then send it again.
         """
         queued = self._enqueue(name, draft)
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                return await asyncio.shield(queued.outcome)
-        except TimeoutError:
+        done, _ = await asyncio.wait([queued.outcome], timeout=self._timeout_seconds)
+        if not done:
             error = UnconfirmedError(Problem("a commit takes longer than its senders wait"))
             error.problem.log_once()
-            raise error from None
+            raise error
+        try:
+            return queued.outcome.result()
         except UnconfirmedError as error:
             error.problem.log_once()
             raise

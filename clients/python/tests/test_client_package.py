@@ -38,9 +38,9 @@ def test_the_wheel_is_built_offline_and_works_in_a_new_environment(
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
-    run(python, "-m", "pip", "install", *offline, wheel)
+    run(sys.executable, "-m", "pip", "--python", python, "install", *offline, wheel)
 
     # The packages that it depends on come from this environment: nothing is downloaded.
     dependencies = sysconfig.get_path("purelib")

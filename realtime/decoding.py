@@ -16,12 +16,13 @@ MAX_JSON_DEPTH = 100
 def decode(body: bytes, kind: type[T]) -> T:
     """A struct from JSON. Raises ApiError that names the invalid field."""
     try:
+        decoded = msgspec.json.decode(body, type=kind)
         _check_depth(body)
-        return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise ApiError("invalid_request", f"{error}.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ApiError("bad_json", "The body is not valid JSON.") from None
+    return decoded
 
 
 def _check_depth(body: bytes) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import time
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -46,17 +47,15 @@ async def measure_hot_room() -> list[Row]:
 
 async def _compare_with_plain(ours: Stack, baseline: Part) -> list[Row]:
     baseline.wait()
+    received, *ways = await _measure_ways(ours, "hot room")
     async with _http() as http:
-        what = f"hot room: {SENDERS} senders, {RECEIVERS} receivers, REST"
-        stored = await measure_rest(ours, http, f"{ours.url}/api")
         plain = await measure_rest(ours, http, f"{baseline.url}/plain", messages=PLAIN_MESSAGES)
         locked = await measure_rest(ours, http, f"{baseline.url}/locked")
         article = await measure_rest(ours, http, f"{baseline.url}/article")
+    beside = {PLAIN: plain, LOCKED: locked, ARTICLE: article}
     return [
-        Row(what, stored, "messages/s", plain, PLAIN),
-        Row(what, stored, "messages/s", locked, LOCKED),
-        Row(what, stored, "messages/s", article, ARTICLE),
-        *(await _measure_ways(ours, "hot room"))[1:],
+        *(replace(received, baseline=one, baseline_name=name) for name, one in beside.items()),
+        *ways,
     ]
 
 

@@ -21,7 +21,7 @@ from tests.strict import KEY
 from tests.users import RELIABLE, Connection, User
 
 ROUNDS = 12
-RACES = 20
+RACES = 40
 
 
 @pytest.fixture

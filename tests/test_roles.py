@@ -17,7 +17,7 @@ from tests.strict import KEY
 from tests.test_operators import create_vouched_user
 from tests.users import Connection, User
 
-RACES = 12
+RACES = 25
 
 
 class Server:

@@ -8,6 +8,7 @@ import azure.functions as func
 from realtime.errors import ApiError
 from realtime.identity.caller import Caller
 from realtime.names import validate_room
+from realtime.rate_limit import RateLimiter
 from realtime.rooms.access import room_access
 from realtime.rooms.administration import Actor
 from realtime.users.audit import audit_log, record_act
@@ -49,12 +50,16 @@ def server_actor(headers: Mapping[str, str]) -> Actor:
     return Actor(None, partial(record_act, headers))
 
 
-async def authorize_actor(req: func.HttpRequest) -> tuple[str, Actor]:
-    """The room of the route, and the caller as an actor: a user of the room, or an operator."""
+async def authorize_actor(req: func.HttpRequest, limiter: RateLimiter) -> tuple[str, Actor]:
+    """The room of the route, and the caller as an actor: a user of the room, or an operator.
+
+    The limit holds for users. Raises ApiError above it, as over the socket.
+    """
     caller = await authenticate(req.headers)
     room = validate_room(req.route_params["room"])
     record = partial(audit_log().add, caller.user_id)
     if is_operator(caller):
         return room, Actor(None, record)
+    limiter.acquire(caller.user_id)
     await room_access().check(room, caller.user_id)
     return room, Actor(caller.user_id, record)

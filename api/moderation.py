@@ -28,9 +28,10 @@ from realtime.rooms.administration import administration
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft
 from realtime.rooms.permitted import delete_permitted
+from realtime.users.limits import act_limiter, message_limiter
 from realtime.users.moderation import moderate
 
-ACTOR_ERRORS = "unknown_room removed"
+ACTOR_ERRORS = "unknown_room removed rate_limited"
 
 
 class RoomChange(Struct, frozen=True):
@@ -48,12 +49,12 @@ class RoomChange(Struct, frozen=True):
     "api/moderation/rooms/{room}",
     Access.SESSION,
     request=RoomChange,
-    errors="invalid_room unknown_room removed invalid_title invalid_topic moderated "
+    errors=f"invalid_room {ACTOR_ERRORS} invalid_title invalid_topic moderated "
     "moderation_unavailable busy",
 )
 async def moderation_room(req: func.HttpRequest) -> Room:
     """Change the settings of a room. For its owners and for operators."""
-    room, actor = await authorize_actor(req)
+    room, actor = await authorize_actor(req, act_limiter())
     body = parse_body(req, RoomChange)
     given = {name: value for name, value in structs.asdict(body).items() if value is not None}
     if body.title is not None:
@@ -77,7 +78,7 @@ async def moderation_room(req: func.HttpRequest) -> Room:
 )
 async def moderation_member_put(req: func.HttpRequest) -> RoomMember:
     """Give a user a role, in a private room a membership too. For owners and operators."""
-    return await put_member(req, *await authorize_actor(req))
+    return await put_member(req, *await authorize_actor(req, act_limiter()))
 
 
 @endpoint(
@@ -89,7 +90,7 @@ async def moderation_member_put(req: func.HttpRequest) -> RoomMember:
 )
 async def moderation_member_delete(req: func.HttpRequest, query: RemovalQuery) -> RoomMember:
     """Remove a user from a room. For owners, moderators and operators."""
-    return await delete_member(req, query, *await authorize_actor(req))
+    return await delete_member(req, query, *await authorize_actor(req, act_limiter()))
 
 
 @endpoint(
@@ -102,7 +103,7 @@ async def moderation_member_delete(req: func.HttpRequest, query: RemovalQuery) -
 )
 async def moderation_mute_put(req: func.HttpRequest) -> MuteResponse:
     """Mute a user in a room. For owners, moderators and operators."""
-    return await put_mute(req, *await authorize_actor(req))
+    return await put_mute(req, *await authorize_actor(req, act_limiter()))
 
 
 @endpoint(
@@ -114,7 +115,7 @@ async def moderation_mute_put(req: func.HttpRequest) -> MuteResponse:
 )
 async def moderation_mute_delete(req: func.HttpRequest) -> MuteResponse:
     """Lift the mute of a user. For owners, moderators and operators."""
-    return await delete_mute(req, *await authorize_actor(req))
+    return await delete_mute(req, *await authorize_actor(req, act_limiter()))
 
 
 @endpoint(
@@ -126,7 +127,7 @@ async def moderation_mute_delete(req: func.HttpRequest) -> MuteResponse:
 )
 async def moderation_message_delete(req: func.HttpRequest) -> ChangeAccepted:
     """Delete a message. For its author, the owners and moderators of the room, and operators."""
-    room, actor = await authorize_actor(req)
+    room, actor = await authorize_actor(req, message_limiter())
     draft_id, target = secrets.token_urlsafe(12), parse_seq(req)
     if actor.user_id is None:
         await actor.record("delete message", f"{room}/{target}")

@@ -1,6 +1,5 @@
 """Reports of messages: users make them, operators read and close them."""
 
-from functools import cache
 from typing import Annotated, Literal
 
 import azure.functions as func
@@ -13,16 +12,14 @@ from realtime.errors import ApiError
 from realtime.http import Access, endpoint, parse_body
 from realtime.messages import Entry
 from realtime.names import direct_log, users_of_direct_log, validate_room, validate_user_id
-from realtime.rate_limit import RateLimiter
 from realtime.requests import Seq
 from realtime.rooms.access import room_access
 from realtime.rooms.history import history
 from realtime.rooms.reported import find_reported
 from realtime.users.audit import audit_log, record_act
 from realtime.users.caller import authenticate
+from realtime.users.limits import report_limiter
 from realtime.users.reports import StoredReport, reports, validate_reason
-
-REPORTS_PER_MINUTE = 10
 
 MAX_PAGE_REPORTS = 50
 
@@ -103,7 +100,7 @@ async def report_new(req: func.HttpRequest) -> NewReportResponse:
         await room_access().check(log, caller.user_id)
     else:
         log = direct_log(caller.user_id, validate_user_id(body.user_id))
-    _limiter().acquire(caller.user_id)
+    report_limiter().acquire(caller.user_id)
     epoch, message = await find_reported(log, body.seq, caller.user_id)
     report_id = await reports().add(caller.user_id, log, epoch, message.seq, message.sender, reason)
     return NewReportResponse(report_id)
@@ -176,8 +173,3 @@ async def _complete(stored: StoredReport) -> Report:
         users=list(users) if users else None,
         message=await history().find_message(stored.log, stored.seq, stored.epoch),
     )
-
-
-@cache
-def _limiter() -> RateLimiter:
-    return RateLimiter("reports", REPORTS_PER_MINUTE, burst=REPORTS_PER_MINUTE)

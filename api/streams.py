@@ -1,6 +1,7 @@
 """Streams: list, status, history, subscribe and unsubscribe."""
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated
 
 import azure.functions as func
@@ -11,6 +12,7 @@ from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
 from realtime.messages import Frame, format_timestamp
+from realtime.rate_limit import RateLimiter
 from realtime.streams.definition import StreamInfo, is_off, registry
 from realtime.streams.history import MAX_POINTS, HistoryPoint, stream_history
 from realtime.streams.pushed import find_stream, list_streams
@@ -22,6 +24,10 @@ from realtime.users.caller import authenticate
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, tzinfo=UTC)
+
+SUBSCRIPTIONS_PER_MINUTE = 60
+SUBSCRIPTIONS_AT_ONCE = 30
+"""A page may show this many streams. Each request writes a row and moves the connections."""
 
 
 class StreamList(Struct, frozen=True):
@@ -53,12 +59,17 @@ class SubscribeResponse(Struct, frozen=True):
     latest: Frame | None
 
 
-@endpoint(bp, "POST", "api/streams/{name}/subscribe", Access.SESSION, errors="unknown_stream")
+@endpoint(
+    bp,
+    "POST",
+    "api/streams/{name}/subscribe",
+    Access.SESSION,
+    errors="unknown_stream rate_limited",
+)
 async def stream_subscribe(req: func.HttpRequest) -> SubscribeResponse:
     """Subscribe the caller to a stream, for present and later connections."""
-    caller = await authenticate(req.headers)
-    stream = await _find_stream(req)
-    await subscriptions().add(caller.user_id, stream)
+    user_id, stream = await _authorize(req)
+    await subscriptions().add(user_id, stream)
     await subscriber_runs().start_groups([stream.group])
     latest = await read_latest(stream_store(), stream, datetime.now(UTC))
     return SubscribeResponse(subscribed=True, stream=stream.name, group=stream.group, latest=latest)
@@ -70,13 +81,26 @@ class UnsubscribeResponse(Struct, frozen=True):
     group: str
 
 
-@endpoint(bp, "POST", "api/streams/{name}/unsubscribe", Access.SESSION, errors="unknown_stream")
+@endpoint(
+    bp,
+    "POST",
+    "api/streams/{name}/unsubscribe",
+    Access.SESSION,
+    errors="unknown_stream rate_limited",
+)
 async def stream_unsubscribe(req: func.HttpRequest) -> UnsubscribeResponse:
     """Unsubscribe the caller from a stream, on all connections."""
+    user_id, stream = await _authorize(req)
+    await subscriptions().remove(user_id, stream)
+    return UnsubscribeResponse(subscribed=False, stream=stream.name, group=stream.group)
+
+
+async def _authorize(req: func.HttpRequest) -> tuple[str, StreamInfo]:
+    """The caller's id and the stream. Raises ApiError above the limit of subscriptions."""
     caller = await authenticate(req.headers)
     stream = await _find_stream(req)
-    await subscriptions().remove(caller.user_id, stream)
-    return UnsubscribeResponse(subscribed=False, stream=stream.name, group=stream.group)
+    _subscription_limiter().acquire(caller.user_id)
+    return caller.user_id, stream
 
 
 class RunRequest(Struct, frozen=True):
@@ -159,3 +183,8 @@ def _check_time(moment: datetime) -> None:
 
 async def _find_stream(req: func.HttpRequest) -> StreamInfo:
     return await find_stream(req.route_params["name"])
+
+
+@cache
+def _subscription_limiter() -> RateLimiter:
+    return RateLimiter("subscriptions", SUBSCRIPTIONS_PER_MINUTE, burst=SUBSCRIPTIONS_AT_ONCE)

@@ -1,5 +1,6 @@
 """Blocks and reports: what users do against other users, and mentions, which blocks stop."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from local.parts import Stack
 from realtime.azure.operations import Insert
 from realtime.users.blocks import MAX_BLOCKS
+from realtime.users.limits import REPORTS_PER_MINUTE
 from tests.instances import Instance
 from tests.test_operators import create_vouched_user
 from tests.test_roles import Server, accepted, message, rejected
@@ -230,6 +232,20 @@ async def test_bad_reports_have_named_answers(
         assert answer["error"]["code"] == code, status
     status, answer = await server.ask("PATCH", "reports/none", {"state": "closed"})
     assert (status, answer["error"]["code"]) == (404, "unknown_report")
+
+
+async def test_reports_over_http_and_over_the_socket_have_one_limit(ann: User, room: str) -> None:
+    missing = {"room": room, "seq": 99, "reason": "missing"}
+    async with ann.connect(room) as tab:
+        answers = await asyncio.gather(
+            *(ann.ask("POST", "/api/reports", json=missing) for _ in range(REPORTS_PER_MINUTE + 5))
+        )
+        over_socket = await rejected(tab, "report", **missing)
+
+    statuses = [status for status, _ in answers]
+    assert statuses.count(404) == REPORTS_PER_MINUTE
+    assert set(statuses) == {404, 429}
+    assert over_socket == "rate_limited"
 
 
 async def test_a_deleted_user_leaves_no_block_role_mention_or_report(

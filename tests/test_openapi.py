@@ -474,6 +474,7 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
     await _store_used_id(stack, http)
     eve = await _create_banned_user(stack, http)
     flo = await User.create(http, stack.url, "flo")
+    pat = await User.create(http, stack.url, "pat")  # ann has done as many acts as allowed
     provoker = Provoker(http, document)
 
     await _set_up_own_rooms(stack, http, ann)
@@ -484,7 +485,7 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
     for one, method in _operations():
         url = stack.url + example_path(one)
         for code in parse_errors(one, method):
-            await provoker.provoke(code, method, url, ann.session, **PARSE_ERRORS[code])
+            await provoker.provoke(code, method, url, pat.session, **PARSE_ERRORS[code])
         for code, session in {"unauthenticated": "forged", "banned": eve.session}.items():
             body = {"json": {}} if parse_errors(one, method) else {}
             if code in one.errors:
@@ -493,6 +494,7 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
         url = f"{strict.url}/api/negotiate"
         await provoker.provoke_limit(method, url, flo.session)
     await provoker.provoke_limit("PATCH", f"{strict.url}/api/me", flo.session, json={})
+    await provoke_limits_of_acts(provoker, stack.url, strict.url, flo.session)
     in_private = {"user_id": "bob-1", "seq": 1, "reason": "rude"}
     await provoker.provoke_limit("POST", f"{strict.url}/api/reports", flo.session, json=in_private)
     path = f"{stack.url}/api/users/{flo.id}/export"
@@ -501,6 +503,27 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
 
     webhook = {("pubsub_events_options", "invalid_request")}
     assert provoker.provoked - webhook == _declared()
+
+
+async def provoke_limits_of_acts(
+    provoker: Provoker, url: str, strict_url: str, session: str
+) -> None:
+    """Requests of a user whose limit over the socket counts them, too, and subscriptions."""
+    member = "/api/moderation/rooms/errors/members/bob-1"
+    for method, path in (
+        ("PUT", "/api/users/bob-1/block"),
+        ("DELETE", "/api/users/bob-1/block"),
+        ("PATCH", "/api/moderation/rooms/errors"),
+        ("PUT", member),
+        ("DELETE", member),
+        ("PUT", f"{member}/mute"),
+        ("DELETE", f"{member}/mute"),
+        ("POST", "/api/streams/weather/subscribe"),
+        ("POST", "/api/streams/weather/unsubscribe"),
+    ):
+        await provoker.provoke_limit(method, url + path, session)
+    message = f"{strict_url}/api/moderation/rooms/errors/messages/1"
+    await provoker.provoke_limit("DELETE", message, session)
 
 
 def _operations() -> list[tuple[Endpoint, str]]:

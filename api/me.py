@@ -13,7 +13,11 @@ from realtime.errors import ApiError
 from realtime.http import Access, endpoint, parse_body
 from realtime.identity import session_signer
 from realtime.identity.caller import Caller
-from realtime.identity.display_names import MAX_NAME_CHARACTERS, validate_display_name
+from realtime.identity.display_names import (
+    MAX_NAME_CHARACTERS,
+    make_skeleton,
+    validate_display_name,
+)
 from realtime.identity.profiles import Profile, profiles
 from realtime.identity.reserved_names import reserved_names
 from realtime.identity.revocations import revocations
@@ -75,7 +79,7 @@ async def me_show(req: func.HttpRequest) -> Me:
     "api/me",
     Access.SESSION,
     request=ProfileChange,
-    errors="invalid_name name_taken moderated moderation_unavailable rate_limited",
+    errors="invalid_name invalid_status name_taken moderated moderation_unavailable rate_limited",
 )
 async def me_change(req: func.HttpRequest) -> Me:
     """Change the caller's name, status or colour; the change is published to the user's rooms."""
@@ -84,7 +88,7 @@ async def me_change(req: func.HttpRequest) -> Me:
     _limiter().acquire(caller.user_id)
     before = await profiles().find(caller.user_id) or Profile(await find_allowed_name(caller))
     changed = await _apply(caller, before, body)
-    await profiles().put(caller.user_id, changed)
+    await _store(caller, before, changed)
     if _shown(changed) != _shown(before):
         await _publish(caller.user_id, changed, is_renamed=changed.name != before.name)
     return await _make_me(caller, changed)
@@ -100,11 +104,21 @@ async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profil
     if body.status is not None:
         status = body.status.strip()
         if status and not (status.isprintable() and is_visible(status)):
-            raise ApiError("invalid_name", "A status has no control or invisible characters.")
+            raise ApiError("invalid_status", "A status has no control or invisible characters.")
         if status:
             await moderate(caller.user_id, "", status)
     colour = before.colour if isinstance(body.colour, UnsetType) else body.colour
     return Profile(name, status, colour, chosen=before.chosen or body.name is not None)
+
+
+async def _store(caller: Caller, before: Profile, changed: Profile) -> None:
+    """Store a changed profile. The name of a vouched user is reserved as long as it is in use."""
+    is_vouched = caller.session is not None and caller.session.vouched
+    if is_vouched and changed.chosen:
+        await reserved_names().add_chosen(changed.name, caller.user_id)
+    await profiles().put(caller.user_id, changed)
+    if is_vouched and make_skeleton(changed.name) != make_skeleton(before.name):
+        await reserved_names().remove_chosen(before.name, caller.user_id)
 
 
 def _shown(profile: Profile) -> tuple[str, str, int | None]:

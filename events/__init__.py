@@ -9,7 +9,7 @@ bp = func.Blueprint()
 
 
 ERRORS = (
-    "bad_json invalid_request invalid_room invalid_user too_large "
+    "bad_json invalid_request invalid_room invalid_user stale_event too_large "
     "unauthenticated banned unknown_room removed rate_limited too_many_connections"
 )
 

@@ -14,6 +14,7 @@ from realtime.identity.revocations import revocations
 from realtime.names import (
     decode_display_name,
     display_name,
+    is_display_name_group,
     room_group,
     room_of_group,
     session_of_group,
@@ -50,7 +51,7 @@ async def connect(client: Client, groups: list[str]) -> list[str]:
         user_connections().admit(client.user_id, client.connection),
         profiles().add(client.user_id, names[0] if names else display_name(client.user_id)),
     )
-    lasting = [_fold_group(group) for group in groups if decode_display_name(group) is None]
+    lasting = [_fold_group(group) for group in groups if not is_display_name_group(group)]
     await subscriber_runs().start_groups([*lasting, *subscribed])
     return sorted({*lasting, user_group(client.user_id), *subscribed})
 

@@ -65,6 +65,8 @@ async def _dispatch(event: CloudEvent) -> WebhookResponse:
         return await _handle_client_event(event)
     if len(event.body) > MAX_BODY_BYTES:
         raise ApiError("too_large", f"An event has at most {MAX_BODY_BYTES} bytes.")
+    if event.stale and event.name != "disconnected":
+        raise _stale_event()
     if event.name == "connect":
         return await _handle_connect(event)
     client = Client(event.connection, validate_user_id(event.user_id), event.rooms)
@@ -113,11 +115,16 @@ async def _call_handler(event: CloudEvent) -> Reply:
     if not event.is_json:
         raise ApiError("invalid_request", "Send the event with dataType json.")
     if event.stale:
-        raise ApiError("stale_event", "The event is too old.")
+        raise _stale_event()
     user_id = validate_user_id(event.user_id)
     name = await profiles().name_of(user_id)
     client = Client(event.connection, user_id, event.rooms, name)
     return await client_event.parse_and_handle(client, event.body)
+
+
+def _stale_event() -> ApiError:
+    """For every event but `disconnected`: presence checks with the service who has left."""
+    return ApiError("stale_event", "The event is too old.")
 
 
 def _metric_name(event: CloudEvent) -> str:

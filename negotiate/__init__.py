@@ -23,6 +23,7 @@ from realtime.http import Access, endpoint, parse_body
 from realtime.identity import identity_provider, session_signer
 from realtime.identity.address import client_address
 from realtime.identity.caller import Caller
+from realtime.identity.display_names import check_not_reserved
 from realtime.identity.origin import check_origin, is_from_other_site
 from realtime.identity.profiles import profiles
 from realtime.identity.reserved_names import reserved_names
@@ -70,7 +71,7 @@ class NegotiateResponse(Struct, frozen=True):
     Access.PUBLIC,
     request=NegotiateRequest,
     errors="invalid_room unknown_group unauthenticated banned forbidden unknown_room rate_limited "
-    "moderated moderation_unavailable name_taken",
+    "moderated moderation_unavailable invalid_name name_taken",
 )
 async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     """Get a client access token for one user, a room and streams."""
@@ -83,6 +84,7 @@ async def negotiate(req: func.HttpRequest) -> NegotiateResponse:
     )
     if caller.is_new:
         _check_new_guest(req.headers)
+        check_not_reserved(request.name or request.user_id)
         checks = [_check_new_name(caller)]
     else:
         _user_limiter().acquire(caller.user_id)

@@ -18,6 +18,7 @@ ERROR_CODES = {
     "invalid_id": ErrorCode(400, "The message id is not valid."),
     "invalid_cursor": ErrorCode(400, "`before` or `after` is outside of the history."),
     "invalid_name": ErrorCode(400, "The display name is not valid."),
+    "invalid_status": ErrorCode(400, "The status has control or invisible characters."),
     "invalid_stream": ErrorCode(400, "The stream's name or group is not valid."),
     "unknown_group": ErrorCode(400, "No stream has this group."),
     "empty_content": ErrorCode(400, "The content is empty."),

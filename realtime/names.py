@@ -89,9 +89,19 @@ def encode_display_name(name: str) -> str:
 
 
 def decode_display_name(group: str) -> str | None:
-    """The display name that a group carries, or None for another group."""
+    """The display name that a group carries, or None if it carries none."""
     text = _remove_prefix(group, _NAME_GROUP_PREFIX)
-    return None if text is None else urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    if text is None:
+        return None
+    try:
+        return urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:
+        return None
+
+
+def is_display_name_group(group: str) -> bool:
+    """Whether a group is there to carry a display name; no connection is added to it."""
+    return group.startswith(_NAME_GROUP_PREFIX)
 
 
 def _remove_prefix(group: str, prefix: str) -> str | None:

@@ -232,6 +232,7 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("invalid_room", "POST", "/api/negotiate", {"json": {"room": "-"}}),
     ("invalid_room", "GET", "/api/negotiate", {"params": {"room": "-"}}),
     ("invalid_name", "PATCH", "/api/me", {"json": {"name": "system"}}),
+    ("invalid_status", "PATCH", "/api/me", {"json": {"status": "\u202e"}}),
     ("invalid_user", "GET", "/api/direct/-/history", {}),
     ("invalid_user", "GET", "/api/users/-/online", {}),
     ("invalid_user", "GET", "/api/users", {"params": {"ids": "bob-1,-"}}),
@@ -441,8 +442,13 @@ class Provoker:
         self._document = document
         self.provoked: set[tuple[str, str]] = set()
 
-    async def provoke(self, code: str, method: str, url: str, session: str, **options: Any) -> None:
-        headers = {"Authorization": f"Bearer {session}", **options.pop("headers", {})}
+    async def provoke(
+        self, code: str, method: str, url: str, session: str | None, **options: Any
+    ) -> None:
+        """Without a session as a new guest."""
+        headers = options.pop("headers", {})
+        if session is not None:
+            headers = {"Authorization": f"Bearer {session}", **headers}
         async with self._http.request(method, url, headers=headers, **options) as response:
             self._check(code, method, response.url.path, response.status, await response.json())
 
@@ -490,9 +496,11 @@ async def test_every_declared_error_is_provoked_and_is_as_documented(
             body = {"json": {}} if parse_errors(one, method) else {}
             if code in one.errors:
                 await provoker.provoke(code, method, url, session, **body)
-    for method in ("GET", "POST"):
+    for method, parameters in (("GET", "params"), ("POST", "json")):
         url = f"{strict.url}/api/negotiate"
         await provoker.provoke_limit(method, url, flo.session)
+        reserved: dict[str, Any] = {parameters: {"name": "system"}}
+        await provoker.provoke("invalid_name", method, url, None, **reserved)
     await provoker.provoke_limit("PATCH", f"{strict.url}/api/me", flo.session, json={})
     await provoke_limits_of_acts(provoker, stack.url, strict.url, flo.session)
     in_private = {"user_id": "bob-1", "seq": 1, "reason": "rude"}

@@ -170,6 +170,27 @@ async def test_a_guest_name_like_the_name_of_a_vouched_user_is_rejected(
     assert negotiated == (409, "name_taken")
 
 
+async def test_the_present_name_of_a_vouched_user_is_reserved(
+    stack: Stack, http: aiohttp.ClientSession, ann: User
+) -> None:
+    async def negotiate(name: str) -> int:
+        async with http.post(f"{stack.url}/api/negotiate", json={"name": name}) as response:
+            return response.status
+
+    yolanda = await create_vouched_user(http, stack.url, "employee_2", name="Yolanda Quill")
+    assert await negotiate("Director Zed") == 200
+    assert (await yolanda.ask("PATCH", "/api/me", json={"name": "Director Zed"}))[0] == 200
+    assert await negotiate("Director Zed") == 409
+    assert (await ann.ask("PATCH", "/api/me", json={"name": "D1rector Zed"}))[0] == 409
+    assert (await yolanda.ask("PATCH", "/api/me", json={"status": "away"}))[0] == 200
+    assert await negotiate("Director Zed") == 409
+    assert (await yolanda.ask("PATCH", "/api/me", json={"name": "Director Yo"}))[0] == 200
+
+    assert await negotiate("Director Yo") == 409
+    assert await negotiate("Yolanda Quill") == 409, "a name that the server has given stays"
+    assert await negotiate("Director Zed") == 200, "a name that the user chose before is free"
+
+
 @pytest.mark.parametrize(
     ("settings", "status"),
     [({"SESSION_SECRET": "s" * 32}, 200), ({"SESSION_SECRET": ""}, 400)],

@@ -264,6 +264,35 @@ async def test_an_event_with_an_old_or_future_time_is_rejected(
     assert await count_stored(own, room) == 0
 
 
+@pytest.mark.parametrize(
+    ("event", "status", "code"),
+    [
+        ("connect", 400, "stale_event"),
+        ("connected", 400, "stale_event"),
+        ("disconnected", 204, None),  # Presence checks with the service who has left.
+    ],
+)
+async def test_an_old_event_begins_no_connection(
+    service: Service, event: str, status: int, code: str | None
+) -> None:
+    moment = datetime.now(UTC) - timedelta(days=300)
+    headers = event_headers(event, system=True) | {"ce-time": moment.isoformat()}
+
+    response = await service.call("POST", headers, b"{}")
+
+    assert (response.status, response.code) == (status, code)
+
+
+@pytest.mark.parametrize("group", ["name.__8=", "name.__8", "name.a", "name.\u00e9", "name."])
+async def test_a_group_that_carries_no_valid_name_is_ignored(service: Service, group: str) -> None:
+    claims = {"claims": {"webpubsub.group": [group, "weather"]}}
+
+    response = await service.send_system_event("connect", claims, user="ann-88888888")
+
+    assert response.status == 200
+    assert response.json["groups"] == ["user.ann-88888888", "weather"]
+
+
 async def test_an_event_delivered_twice_has_one_effect_and_one_response(
     service: Service, own: Instance, room: str
 ) -> None:

@@ -19,16 +19,26 @@ def validate_display_name(text: str) -> str:
         raise ApiError("invalid_name", "A name has no control or invisible characters.")
     if not 1 <= len(name) <= MAX_NAME_CHARACTERS:
         raise ApiError("invalid_name", f"A name has 1 to {MAX_NAME_CHARACTERS} characters.")
-    if is_reserved(name):
-        raise ApiError("invalid_name", "This name is reserved.")
+    check_not_reserved(name)
     return name
+
+
+def check_not_reserved(text: str) -> None:
+    """Raises ApiError `invalid_name` if the nearest valid name is a reserved one."""
+    if is_reserved(_clean(text)):
+        raise ApiError("invalid_name", "This name is reserved; choose another.")
 
 
 def clean_display_name(text: str, default: str) -> str:
     """The nearest valid name, or `default` if nothing is left or the name is reserved."""
-    name = _normalize(remove_invisible(_normalize(text[: 10 * MAX_NAME_CHARACTERS])))
-    name = remove_invisible(name[:MAX_NAME_CHARACTERS].rstrip())
+    name = _clean(text)
     return name if name and not is_reserved(name) else default
+
+
+def _clean(text: str) -> str:
+    """The nearest valid name, which may be a reserved one; empty if nothing is left."""
+    name = _normalize(remove_invisible(_normalize(text[: 10 * MAX_NAME_CHARACTERS])))
+    return remove_invisible(name[:MAX_NAME_CHARACTERS].rstrip())
 
 
 def is_reserved(name: str) -> bool:

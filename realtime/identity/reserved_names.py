@@ -1,16 +1,20 @@
 """Names of users for whom a server vouches, in the table `names`: no guest may look like them.
 
-A name's skeleton is a partition, with a row for each user who has such a name.
+A name's skeleton is a partition, with a row for each user who has such a name. `chosen` is true for
+a name that the user has chosen: it is reserved while the user has it. A name that a server has
+given is reserved until the user is deleted.
 """
 
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from cachetools import TTLCache
 
-from realtime.azure.tables import Tables, tables
+from realtime.azure.tables import Row, Tables, tables
 from realtime.errors import ApiError
 from realtime.identity.display_names import make_skeleton
 
@@ -30,11 +34,25 @@ class ReservedNames:
         )
 
     async def add(self, name: str, user_id: str) -> None:
-        partition = _partition(name)
-        await self._tables.open("names").upsert_entity(
-            {"PartitionKey": partition, "RowKey": user_id}
-        )
-        self._free.pop(partition, None)
+        """Reserve a name that a server gives to a user."""
+        row = _row(name, user_id, chosen=False)
+        await self._tables.open("names").upsert_entity(row)
+        self._free.pop(row["PartitionKey"], None)
+
+    async def add_chosen(self, name: str, user_id: str) -> None:
+        """Reserve a name that a vouched user chooses, unless it is reserved for this user."""
+        row = _row(name, user_id, chosen=True)
+        with suppress(ResourceExistsError):
+            await self._tables.open("names").create_entity(row)
+        self._free.pop(row["PartitionKey"], None)
+
+    async def remove_chosen(self, name: str, user_id: str) -> None:
+        """Release a name that the user has chosen before."""
+        table = self._tables.open("names")
+        with suppress(ResourceNotFoundError):
+            row = await table.get_entity(_partition(name), user_id)
+            if row.get("chosen", False):
+                await table.delete_entity(_partition(name), user_id)
 
     async def check(self, name: str, user_id: str) -> None:
         """Raises ApiError `name_taken` if the name looks like that of another, vouched user."""
@@ -56,6 +74,10 @@ class ReservedNames:
         rows = table.query_entities("RowKey eq @user", parameters={"user": user_id})
         for partition in [row["PartitionKey"] async for row in rows]:
             await table.delete_entity(partition, user_id)
+
+
+def _row(name: str, user_id: str, *, chosen: bool) -> Row:
+    return {"PartitionKey": _partition(name), "RowKey": user_id, "chosen": chosen}
 
 
 def _partition(name: str) -> str:

@@ -93,7 +93,7 @@ async def test_a_dead_connection_is_replaced_after_sleep(enter: Enter) -> None:
     await ann.is_live()
 
 
-async def test_an_invalid_session_leads_to_the_name_form(enter: Enter) -> None:
+async def test_an_invalid_session_or_a_reserved_name_leads_to_the_name_form(enter: Enter) -> None:
     ann = await enter("ann")
     await ann.page.evaluate(
         """() => localStorage.setItem("townsquare.session",
@@ -104,6 +104,11 @@ async def test_an_invalid_session_leads_to_the_name_form(enter: Enter) -> None:
 
     await expect(ann.page.get_by_role("button", name="Join")).to_be_visible()
     await expect(ann.page.locator("#name-error")).not_to_be_empty()
+    await ann.page.locator("#name").fill("system")
+    await ann.page.locator("#name").press("Enter")
+    await expect(ann.page.locator("#name-error")).to_have_text(
+        "This name is reserved; choose another."
+    )
     await ann.join_as("ann")
 
 

@@ -119,6 +119,7 @@ async def test_a_mention_is_highlighted_for_the_mentioned_user(
 ) -> None:
     """The server's list of user ids decides, not the text."""
     ann, bob = await gather(enter("ann"), enter("bob"))
+    await expect(ann.page.locator("#users .item .label")).to_have_text(["ann (you)", "bob"])
 
     await ann.sends("Good morning @bob")
 

@@ -11,7 +11,6 @@ from functools import cache
 
 from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableTransactionError
-from cachetools import TTLCache
 from msgspec import Struct
 
 from realtime.azure.operations import Insert
@@ -22,11 +21,6 @@ from realtime.messages import format_timestamp
 from realtime.names import DELETED_USER
 
 PARTITION = "deletions"
-
-DELETION_CACHE_SECONDS = 5.0
-"""How long an instance caches that a user is not deleted."""
-
-MAX_CACHED_USERS = 10_000
 
 _PENDING = "pending:"
 
@@ -51,27 +45,20 @@ class Deletions:
     ) -> None:
         self._tables = tables
         self._version = version or RefusalVersion(tables)
-        self._absent = AbsentRows[str](self._version, clock=clock)
-        self._present: TTLCache[str, bool] = TTLCache(
-            MAX_CACHED_USERS, DELETION_CACHE_SECONDS, timer=clock
-        )
+        self._absent = AbsentRows(self._version, self._is_deleted, clock=clock)
 
     def _table(self) -> Table:
         return self._tables.open("deletions")
 
     async def check(self, user_id: str) -> None:
         """Raises ApiError `user_deleted`, by the cache."""
-        if user_id not in self._present:
-            await self.check_now(user_id)
+        if user_id == DELETED_USER or await self._absent.exists(user_id):
+            raise _deleted()
 
     async def check_now(self, user_id: str) -> None:
         """The same by the table as it is now."""
-        if user_id == DELETED_USER or await self._absent.exists(
-            user_id, lambda: self._is_deleted(user_id)
-        ):
-            self._present.pop(user_id, None)
-            raise ApiError("user_deleted", "This user is deleted.")
-        self._present[user_id] = True
+        if user_id == DELETED_USER or await self._absent.exists_now(user_id):
+            raise _deleted()
 
     async def _is_deleted(self, user_id: str) -> bool:
         return await self._find_row(f"deleted:{user_id}") is not None
@@ -83,13 +70,13 @@ class Deletions:
             return found
         timestamp = format_timestamp(now)
         rows = [_row(f"{kind}:{user_id}", timestamp) for kind in ("deleted", "pending")]
-        self._present.pop(user_id, None)
         try:
             async with self._version.change():
                 await self._table().submit([Insert(row) for row in rows])
         except TableTransactionError as error:
             if error.status_code != 409:
                 raise
+        self._absent.forget(user_id)
         found = await self.find(user_id)
         return found or Deletion(user_id, now, pending=True)
 
@@ -124,6 +111,10 @@ class Deletions:
 
 def _row(key: str, timestamp: str) -> Row:
     return {"PartitionKey": PARTITION, "RowKey": key, "timestamp": timestamp}
+
+
+def _deleted() -> ApiError:
+    return ApiError("user_deleted", "This user is deleted.")
 
 
 @cache

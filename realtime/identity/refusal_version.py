@@ -24,6 +24,9 @@ ABSENT_CACHE_SECONDS = 60.0
 """How long an instance uses that a row was absent, while the version stays. It bounds what a change
 without a new version can do: of a writer that ended between both, or of a restored table."""
 
+RECENT_CACHE_SECONDS = 5.0
+"""How long an instance uses that a row was absent, without a look at the version."""
+
 MAX_CACHED_ABSENT_ROWS = 10_000
 
 NO_VERSION = "none"
@@ -78,21 +81,46 @@ class RefusalVersion:
 
 
 class AbsentRows(Generic[K]):
-    """The rows of a list that were absent, with the version under which they were read."""
+    """The rows of a list that were absent, with the version under which they were read.
+
+    `find` reads a row from the table and returns whether it exists.
+    """
 
     def __init__(
-        self, version: RefusalVersion, *, clock: Callable[[], float] = time.monotonic
+        self,
+        version: RefusalVersion,
+        find: Callable[[K], Awaitable[bool]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._version = version
+        self._find = find
         self._absent: TTLCache[K, str] = TTLCache(
             MAX_CACHED_ABSENT_ROWS, ABSENT_CACHE_SECONDS, timer=clock
         )
+        self._recent: TTLCache[K, bool] = TTLCache(
+            MAX_CACHED_ABSENT_ROWS, RECENT_CACHE_SECONDS, timer=clock
+        )
 
-    async def exists(self, key: K, find: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether the row exists now; `find` reads it, unless the version tells.
+    async def exists(self, key: K) -> bool:
+        """Whether the row exists, by what was read in the last seconds."""
+        return key not in self._recent and await self.exists_now(key)
 
-        A row is cached under a version that was read before the row was.
-        """
+    async def exists_now(self, key: K) -> bool:
+        """Whether the row exists now. It is read unless the version tells."""
+        found = await self._exists(key)
+        if found:
+            self.forget(key)
+        else:
+            self._recent[key] = True
+        return found
+
+    def forget(self, key: K) -> None:
+        """This instance adds the row."""
+        self._recent.pop(key, None)
+
+    async def _exists(self, key: K) -> bool:
+        """A row is cached under a version that was read before the row was."""
         known = self._absent.get(key)
         if known is None and self._version.latest:
             version = self._version.latest
@@ -100,7 +128,7 @@ class AbsentRows(Generic[K]):
             version = await self._version.read()
         if known == version:
             return False
-        found = await find()
+        found = await self._find(key)
         if found:
             self._absent.pop(key, None)
         else:

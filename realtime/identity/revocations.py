@@ -9,17 +9,11 @@ from collections.abc import Callable
 from functools import cache
 
 from azure.core.exceptions import ResourceNotFoundError
-from cachetools import TTLCache
 
 from realtime.azure.tables import Tables, tables
 from realtime.errors import ApiError
 from realtime.identity.refusal_version import AbsentRows, RefusalVersion, refusal_version
 from realtime.identity.sessions import Session
-
-REVOCATION_CACHE_SECONDS = 5.0
-"""How long an instance takes a session for valid that it has looked up."""
-
-MAX_CACHED_SESSIONS = 10_000
 
 
 class Revocations:
@@ -34,26 +28,21 @@ class Revocations:
     ) -> None:
         self._tables = tables
         self._version = version or RefusalVersion(tables)
-        self._absent = AbsentRows[tuple[str, str]](self._version, clock=clock)
-        self._valid: TTLCache[tuple[str, str], bool] = TTLCache(
-            MAX_CACHED_SESSIONS, REVOCATION_CACHE_SECONDS, timer=clock
-        )
+        self._absent = AbsentRows(self._version, self._has_row, clock=clock)
 
     async def check(self, session: Session) -> None:
         """Raises ApiError `unauthenticated` for an ended session."""
-        if (session.user_id, session.id) not in self._valid:
-            await self.check_now(session.user_id, session.id)
-            self._valid[session.user_id, session.id] = True
+        if await self._absent.exists((session.user_id, session.id)):
+            raise _ended()
 
     async def check_now(self, user_id: str, session_id: str) -> None:
         """The same by the table as it is now, for a connection that will last."""
-        key = (user_id, session_id)
-        if await self._absent.exists(key, lambda: self._has_row(*key)):
-            raise ApiError("unauthenticated", "The session has ended; negotiate again.")
+        if await self._absent.exists_now((user_id, session_id)):
+            raise _ended()
 
-    async def _has_row(self, user_id: str, session_id: str) -> bool:
+    async def _has_row(self, keys: tuple[str, str]) -> bool:
         try:
-            await self._tables.open("revocations").get_entity(user_id, session_id)
+            await self._tables.open("revocations").get_entity(*keys)
         except ResourceNotFoundError:
             return False
         return True
@@ -62,7 +51,7 @@ class Revocations:
         row = {"PartitionKey": session.user_id, "RowKey": session.id, "began": str(session.began)}
         async with self._version.change():
             await self._tables.open("revocations").upsert_entity(row)
-        self._valid.pop((session.user_id, session.id), None)
+        self._absent.forget((session.user_id, session.id))
 
     async def remove_all(self, user_id: str) -> None:
         """Remove the rows of a user whose sessions are all refused."""
@@ -70,6 +59,10 @@ class Revocations:
         rows = table.query_entities("PartitionKey eq @user", parameters={"user": user_id})
         for session_id in [row["RowKey"] async for row in rows]:
             await table.delete_entity(user_id, session_id)
+
+
+def _ended() -> ApiError:
+    return ApiError("unauthenticated", "The session has ended; negotiate again.")
 
 
 @cache

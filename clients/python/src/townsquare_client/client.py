@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from copy import copy
 from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -29,15 +30,25 @@ RETRIES = 3
 class _Api(Rooms, Users, Streams):
     """The operations of both clients, the address and the credentials."""
 
-    def __init__(self, url: str, key: str, session: str, policy: RetryPolicy) -> None:
+    def __init__(
+        self, url: str, key: str, session: str, policy: RetryPolicy, *, owns_http: bool
+    ) -> None:
         self.url = url.rstrip("/")
         self._key = key
         self._session = session
         self._policy = policy
+        self._owns_http = owns_http
 
     @property
     def has_key(self) -> bool:
         return bool(self._key)
+
+    def with_session(self, session: str) -> Self:
+        """A client of another user on the same connections, without the key."""
+        client = copy(self)
+        client._key, client._session = "", session  # noqa: SLF001 - a copy of this client
+        client._owns_http = False  # noqa: SLF001
+        return client
 
     def _encode(self, request: Request[Any]) -> dict[str, Any]:
         """The arguments of httpx's `request`."""
@@ -76,9 +87,8 @@ class Townsquare(_Api, SyncTransport):
         sleep: Callable[[float], None] = time.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(url, key, session, RetryPolicy(retries, chance))
+        super().__init__(url, key, session, RetryPolicy(retries, chance), owns_http=http is None)
         self._http = http or httpx.Client(timeout=timeout)
-        self._owns_http = http is None
         self._sleep = sleep
 
     def call(self, request: Request[T]) -> T:
@@ -94,17 +104,6 @@ class Townsquare(_Api, SyncTransport):
                 return decided.value
             self._sleep(decided)
         raise AssertionError
-
-    def with_session(self, session: str) -> "Townsquare":
-        """A client of another user on the same connections, without the key."""
-        return Townsquare(
-            self.url,
-            session=session,
-            retries=self._policy.retries,
-            http=self._http,
-            sleep=self._sleep,
-            chance=self._policy.chance,
-        )
 
     def listen(
         self,
@@ -155,9 +154,8 @@ class AsyncTownsquare(_Api, AsyncTransport):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(url, key, session, RetryPolicy(retries, chance))
+        super().__init__(url, key, session, RetryPolicy(retries, chance), owns_http=http is None)
         self._http = http or httpx.AsyncClient(timeout=timeout)
-        self._owns_http = http is None
         self._sleep = sleep
 
     async def call(self, request: Request[T]) -> T:
@@ -173,17 +171,6 @@ class AsyncTownsquare(_Api, AsyncTransport):
                 return decided.value
             await self._sleep(decided)
         raise AssertionError
-
-    def with_session(self, session: str) -> "AsyncTownsquare":
-        """A client of another user on the same connections, without the key."""
-        return AsyncTownsquare(
-            self.url,
-            session=session,
-            retries=self._policy.retries,
-            http=self._http,
-            sleep=self._sleep,
-            chance=self._policy.chance,
-        )
 
     def listen(
         self,

@@ -19,6 +19,7 @@ for (const [name, entry] of Object.entries(bundles)) {
     outfile,
     bundle: true,
     minify: true,
+    alias: { "@azure/logger": "./src/no-logger.js" },
     format: "esm",
     target: ["chrome123", "firefox120", "safari17.5"],
     legalComments: "none",

@@ -182,6 +182,27 @@ async def test_a_direct_message_is_shown_after_a_reload(enter: Enter) -> None:
     await bob.sees("Read it later")
 
 
+async def test_unread_direct_messages_from_before_the_first_received_one_are_shown(
+    enter: Enter,
+) -> None:
+    ann, bob = await gather(enter("ann"), enter("bob"))
+    await ann.page.locator("#users button", has_text="bob").click()
+    for text in ("one", "two", "three"):
+        await ann.sends(text)
+    badge = bob.page.locator("#directs .item .badge")
+    await expect(badge).to_have_text("3 unread")
+    await bob.page.reload()
+    await bob.is_live()
+    await expect(badge).to_have_text("3 unread")
+
+    await ann.sends("four")
+    await expect(badge).to_have_text("4 unread")
+    await bob.page.locator("#directs .item", has_text="ann").click()
+
+    await expect(bob.texts).to_have_text(["one", "two", "three", "four"])
+    await expect(bob.page.locator("#log-top")).to_contain_text("This is the beginning")
+
+
 async def test_markup_in_names_and_messages_is_text(enter: Enter) -> None:
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     ann, bob = await gather(enter("ann"), enter(markup))

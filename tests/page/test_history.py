@@ -74,6 +74,18 @@ async def test_a_new_message_does_not_scroll_a_user_who_reads_older_ones(
     await ann.sees("60", "Something new")
 
 
+async def test_a_screen_higher_than_the_newest_page_is_filled(
+    enter: Enter, post: Post, room: str
+) -> None:
+    await write_messages(post, room, 120)
+
+    ann = await enter("ann", viewport={"width": 1440, "height": 2560})
+
+    await expect(ann.texts).to_have_count(120)
+    await expect(ann.page.locator("#log-top")).to_contain_text("This is the beginning")
+    await expect(ann.texts.last).to_be_in_viewport()
+
+
 async def write_messages(post: Post, room: str, count: int) -> None:
     """Sends this many messages as a server, in the order of their numbers."""
     for first in range(1, count, 500):

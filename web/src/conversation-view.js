@@ -21,6 +21,8 @@ const END_DISTANCE_PX = 48;
 const EDGE_DISTANCE_PX = 600;
 /** So far back a link to a message, or the Home key, is followed. */
 const MAX_LOADED_ENTRIES = 20_000;
+/** After a failure, earlier messages that would fill the view are requested again. */
+const FILL_RETRY_MS = 10_000;
 
 export class ConversationView {
   /** The rows that are in the page, by what they show. @type {Map<string, HTMLElement>} */
@@ -31,6 +33,8 @@ export class ConversationView {
   #top = null;
   #isFollowing = true;
   #isMoving = false;
+  /** Whether a request for earlier messages has failed a moment ago. */
+  #hasFailed = false;
   /** The seq after which "new" begins: what was read when this was opened, or last looked at. */
   #newAfter = null;
   #unfolded = new Set();
@@ -99,7 +103,21 @@ export class ConversationView {
       await conversation.loadEarlier();
     } catch (error) {
       this.notify(texts.loadFailed(error.message));
+      this.#hasFailed = true;
+      setTimeout(() => {
+        this.#hasFailed = false;
+        this.draw();
+      }, FILL_RETRY_MS);
     }
+  }
+
+  /** Loads earlier messages while there is nothing to scroll: only scrolling would load them. */
+  #fillView(conversation) {
+    const { log, isLoading, isLoaded } = conversation;
+    const { clientHeight, scrollHeight } = this.log;
+    const isShort = clientHeight > 0 && scrollHeight <= clientHeight + END_DISTANCE_PX;
+    if (!isShort || !isLoaded || isLoading || this.#hasFailed) return;
+    if (log.hasMore && log.entries.length < WINDOW_SIZE) this.#loadEarlier(conversation);
   }
 
   async #followLink(conversation) {
@@ -133,7 +151,8 @@ export class ConversationView {
     this.#drawFrame(conversation);
     if (this.#isFollowing) this.#scrollToEnd();
     else if (anchor) this.#restoreScroll(anchor);
-    if (this.showsNewest) conversation.markRead();
+    if (this.showsNewest && conversation.isLoaded) conversation.markRead();
+    this.#fillView(conversation);
     if (this.#isMoving) {
       this.#isMoving = false;
       this.#scrolled(); // the window may have to move further

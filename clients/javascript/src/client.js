@@ -33,6 +33,9 @@ import { webSocketClass } from "#websocket";
  * @property {typeof WebSocket} [WebSocket]
  */
 
+/** So many pages of conversations are read at most, 100 conversations each. */
+const MAX_CONVERSATION_PAGES = 100;
+
 /**
  * Connects to a Townsquare app.
  * @param {ConnectOptions} [options]
@@ -177,19 +180,29 @@ export class Client extends Emitter {
    * @returns {Promise<void>}
    */
   async loadConversations() {
-    const [{ rooms, direct }] = await Promise.all([this.http.get("/api/rooms"), this.profile()]);
-    for (const { room: name, title, topic, ...summary } of rooms) {
-      const room = this.room(name);
-      if (!room.isJoined) Object.assign(room, { title: title ?? "", topic: topic ?? "" });
-      if (!room.isWanted && room.error?.code !== "removed") {
-        room.isNew = false;
-        room.join();
+    await Promise.all([this.#loadSummaries(), this.profile()]);
+  }
+
+  /** Reads page by page: the direct conversations come first. */
+  async #loadSummaries() {
+    let after = "";
+    for (let count = 0; count < MAX_CONVERSATION_PAGES; count++) {
+      const { rooms, direct, next } = await this.http.get(`/api/rooms?${new URLSearchParams({ after })}`);
+      for (const { room: name, title, topic, ...summary } of rooms) {
+        const room = this.room(name);
+        if (!room.isJoined) Object.assign(room, { title: title ?? "", topic: topic ?? "" });
+        if (!room.isWanted && room.error?.code !== "removed") {
+          room.isNew = false;
+          room.join();
+        }
+        if (!room.isNew) room.summarized(summary);
       }
-      if (!room.isNew) room.summarized(summary);
-    }
-    for (const { user_id: userId, name, ...summary } of direct) {
-      this.learnProfiles([{ ...summary, user_id: userId, name }]);
-      this.direct(userId).summarized(summary);
+      for (const { user_id: userId, name, ...summary } of direct) {
+        this.learnProfiles([{ ...summary, user_id: userId, name }]);
+        this.direct(userId).summarized(summary);
+      }
+      if (!next) return;
+      after = next;
     }
   }
 

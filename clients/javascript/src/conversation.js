@@ -44,6 +44,8 @@ export class Conversation extends Emitter {
   #isFetching = false;
   /** @type {any} */
   #readTimer = null;
+  /** When the read marker was sent last: ms since 1970. */
+  #readSentAt = 0;
 
   /**
    * @param {import("./client.js").Client} client
@@ -58,6 +60,11 @@ export class Conversation extends Emitter {
     this.key = key;
     this.path = path;
     this.address = address;
+  }
+
+  /** Whether the newest page was loaded. */
+  get isLoaded() {
+    return this.log.isStarted;
   }
 
   get isDirect() {
@@ -127,11 +134,34 @@ export class Conversation extends Emitter {
     this.read = this.readOnServer = this.log.last;
     if (this.unread) this.changed();
     this.unread = this.mentions = 0;
-    if (this.#readTimer !== null) return;
-    this.#readTimer = this.client.clock.setTimeout(() => {
-      this.#readTimer = null;
-      this.client.sendEvent("read", { ...this.address, seq: this.read }).catch(() => {});
-    }, READ_INTERVAL_MS);
+    this.#sendRead(READ_INTERVAL_MS);
+  }
+
+  /**
+   * The log has these entries. Who sends a message has read what is before it; the server learns it
+   * without a delay, since the client may be closed at once.
+   * @param {Entry[]} entries
+   */
+  #removePending(entries) {
+    const seq = this.client.outbox.remove(this.key, entries).at(-1)?.seq ?? 0;
+    if (seq <= this.readOnServer) return;
+    this.read = this.readOnServer = Math.max(this.read, seq);
+    this.#sendRead(0);
+  }
+
+  /** Sends the read marker after a delay, and not more often than the interval. @param {number} delay */
+  #sendRead(delay) {
+    const { clock } = this.client;
+    if (delay && this.#readTimer !== null) return;
+    clock.clearTimeout(this.#readTimer);
+    this.#readTimer = clock.setTimeout(
+      () => {
+        this.#readTimer = null;
+        this.#readSentAt = clock.now();
+        this.client.sendEvent("read", { ...this.address, seq: this.read }).catch(() => {});
+      },
+      Math.max(delay, this.#readSentAt + READ_INTERVAL_MS - clock.now()),
+    );
   }
 
   /** Read on another connection of this user. @param {number} seq */
@@ -228,7 +258,7 @@ export class Conversation extends Emitter {
   /** Resets the log to the newest page. @param {HistoryPage | {epoch: string, head: number, messages: Entry[], more?: boolean}} page */
   startFrom(page) {
     const newer = this.log.start(page);
-    this.client.outbox.remove(this.key, page.messages);
+    this.#removePending(page.messages);
     this.client.learnNames(page.messages.map(({ from, name }) => ({ user_id: from, name })));
     this.emit("reset");
     this.added(newer);
@@ -237,7 +267,7 @@ export class Conversation extends Emitter {
   /** @param {Entry[]} entries new ones, in order */
   added(entries) {
     if (!entries.length) return;
-    this.client.outbox.remove(this.key, entries);
+    this.#removePending(entries);
     this.countUnread();
     this.client.learnNames(entries.map(({ from, name }) => ({ user_id: from, name })));
     for (const entry of entries) this.emit("message", entry);

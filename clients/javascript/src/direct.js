@@ -6,6 +6,8 @@ export class DirectConversation extends Conversation {
   kind = "direct";
   /** Whether the other user is connected, when last asked. @type {boolean|null} */
   isOnline = null;
+  /** The log whose newest page was loaded. @type {import("./message-log.js").MessageLog|null} */
+  #loadedLog = null;
 
   /** @param {import("./client.js").Client} client @param {string} userId */
   constructor(client, userId) {
@@ -14,21 +16,27 @@ export class DirectConversation extends Conversation {
     this.userId = userId;
   }
 
-  /** Loads the messages from the history that this client has missed. */
+  /** Whether the newest page was loaded. Before, the log has what was received since it began. */
+  get isLoaded() {
+    return this.#loadedLog === this.log;
+  }
+
+  /** Loads the newest messages, and later what this client has missed since. */
   async load() {
     const { log } = this;
     const { http } = this.client;
     try {
       this.isOnline = (await http.get(`/api/users/${encodeURIComponent(this.userId)}/online`)).online;
-      const after = log.isStarted ? { after: log.last, limit: MAX_PAGE_SIZE } : { limit: PAGE_SIZE };
-      log.expectPage();
-      const page = await this.history(after);
+      const page = await this.history(
+        this.isLoaded ? { after: log.last, limit: MAX_PAGE_SIZE } : { limit: PAGE_SIZE },
+      );
       if (log !== this.log) return;
-      if (log.isStarted && log.isOfEpoch(page.epoch)) this.receive(page.epoch, page.messages, page.changes);
-      else if (log.isStarted) return this.restart();
-      else this.startFrom(page);
+      if (log.isStarted && !log.isOfEpoch(page.epoch)) return this.restart();
+      const head = Math.max(log.head, page.head);
+      if (this.isLoaded) this.receive(page.epoch, page.messages, page.changes);
+      else this.#startFromNewest(page);
       this.error = null;
-      this.compareHead(page.epoch, page.head);
+      this.compareHead(page.epoch, head);
       this.countUnread();
     } catch (error) {
       const { code, message } = /** @type {any} */ (error);
@@ -36,6 +44,17 @@ export class DirectConversation extends Conversation {
       this.error = { code: code ?? "unknown", message };
     }
     this.changed();
+  }
+
+  /** @param {import("./conversation.js").HistoryPage} page */
+  #startFromNewest(page) {
+    const { log } = this;
+    const { entries, last, isStarted } = log;
+    this.#loadedLog = log;
+    this.startFrom(page);
+    // What was received meanwhile stays; what is missing after it is a gap.
+    log.receive(page.epoch, entries.filter(({ seq }) => seq > page.head));
+    if (isStarted) this.added(page.messages.filter(({ seq }) => seq > last));
   }
 
   restart() {

@@ -120,12 +120,18 @@ export class Outbox {
     return /** @type {Promise<{id: string}>} */ (acknowledged);
   }
 
-  /** The log has these entries: they are no longer pending. @param {string} key @param {{id: string}[]} entries */
+  /**
+   * The log has these entries: they are no longer pending.
+   * @template {{id: string}} T
+   * @param {string} key @param {T[]} entries
+   * @returns {T[]} those that were pending
+   */
   remove(key, entries) {
-    if (!this.of(key).length) return;
-    const ids = new Set(entries.map((entry) => entry.id));
-    for (const id of ids) this.#settle(id);
-    this.#filter(key, (message) => !ids.has(message.id));
+    const pending = new Set(this.of(key).map(({ id }) => id));
+    const removed = entries.filter(({ id }) => pending.delete(id));
+    for (const { id } of removed) this.#settle(id);
+    if (removed.length) this.#filter(key, ({ id }) => pending.has(id));
+    return removed;
   }
 
   /** The server's refusal of a message; it comes before the acknowledgement. @param {any} error */
@@ -172,6 +178,7 @@ export class Outbox {
       for (let next; (next = this.#next(key)); ) {
         this.#requested.delete(key);
         const outcome = await this.#deliver(key, next, backoff);
+        if (outcome === "sent") backoff.reset();
         // It is sent with the next connection, which may have been opened meanwhile.
         if (outcome === "not connected" && !this.#requested.has(key)) return;
       }
@@ -202,7 +209,11 @@ export class Outbox {
     if (!error && !refusal) return this.#acknowledge(key, message);
     if (refusal && !refusal.retry) return this.#fail(key, message, refusal);
     this.#setState(key, message, refusal ? "delayed" : "unconfirmed", refusal);
-    await sleep(this.clock, backoff.next(refusal?.retry_after_ms), delays);
+    const retryAfterMs = refusal?.retry_after_ms;
+    const isLimited = refusal?.code === "rate_limited" && retryAfterMs;
+    // The user's own limit: a jitter of up to a tenth is enough.
+    const delay = isLimited ? retryAfterMs * (1.1 - this.clock.random() / 10) : backoff.next(retryAfterMs);
+    await sleep(this.clock, delay, delays);
     return "again";
   }
 

@@ -27,7 +27,7 @@ const ROOM_STYLE = `
   .log { overflow-y: auto; padding: 12px 14px; }
   .log:focus-visible { outline: 2px solid var(--_accent); outline-offset: -2px; }
   ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 6px; }
-  li { justify-self: start; max-width: 88%; overflow-wrap: anywhere; white-space: pre-wrap; padding: 6px 12px; border: 1px solid var(--_line); border-radius: 10px; }
+  li { justify-self: start; max-width: 88%; overflow-wrap: anywhere; white-space: pre-wrap; overflow: clip; padding: 6px 12px; border: 1px solid var(--_line); border-radius: 10px; }
   li.own { justify-self: end; background: var(--_own); border-color: transparent; }
   li.pending { opacity: 0.75; }
   .by { display: block; white-space: normal; }

@@ -1,6 +1,7 @@
 // Rooms and direct conversations against the running app.
 import { test } from "node:test";
-import { assert, contents, newRoom, people, until } from "./people.mjs";
+import { systemClock } from "../src/clock.js";
+import { asServer, assert, contents, newRoom, people, until } from "./people.mjs";
 
 test("a message is delivered to all users in the room, once and in order", async (context) => {
   const person = people(context);
@@ -104,6 +105,71 @@ test("a first direct message is emitted, and counts as unread", async (context) 
 
   assert.equal(received[0].content, "Hello bob");
   assert.equal(bob.direct(ann.userId).unread, 1);
+});
+
+test("direct messages from before the first received one are loaded, and each is emitted once", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  await Promise.all([ann.connected(), bob.connected()]);
+  for (const text of ["one", "two", "three"]) await ann.direct(bob.userId).send(text);
+  bob.close();
+  const again = person({ session: bob.session });
+  await again.connected();
+  await again.loadConversations();
+  const direct = again.direct(ann.userId);
+  const received = [];
+  direct.on("message", ({ content }) => received.push(content));
+
+  await ann.direct(bob.userId).send("four");
+  await until([again, direct], () => direct.entries.length === 1);
+  assert.deepEqual([direct.unread, direct.isLoaded, direct.log.hasMore], [4, false, true]);
+  const loading = direct.load();
+  await ann.direct(bob.userId).send("five");
+  await loading;
+
+  await until([again, direct], () => direct.entries.length === 5);
+  assert.deepEqual(contents(direct), ["one", "two", "three", "four", "five"]);
+  assert.deepEqual([direct.unread, direct.isLoaded, direct.log.hasMore], [5, true, false]);
+  assert.deepEqual(received, ["four", "five"]);
+});
+
+test("who sends a message has read what is before it, and the server learns it at once", async (context) => {
+  const person = people(context);
+  // A client that is closed within the interval of the read marker.
+  const clock = { ...systemClock, setTimeout: (run, ms) => (ms === 800 ? null : setTimeout(run, ms)) };
+  const [ann, bob] = [person({ name: "ann", clock }), person({ name: "bob" })];
+  const name = newRoom();
+  await Promise.all([ann.room(name).join(), bob.room(name).join()]);
+  const second = person({ session: ann.session });
+  await second.connected();
+  const reads = [];
+  second.on("frame", ({ type, room, to, seq }) => type === "read" && reads.push([room ?? to, seq]));
+  await bob.room(name).send("Hello?");
+  await until(ann, () => ann.room(name).unread === 1);
+
+  await ann.room(name).send("Hello bob");
+  await ann.direct(bob.userId).send("Between us");
+
+  await until(second, () => reads.length === 2);
+  assert.deepEqual(new Map(reads), new Map([[name, 2], [bob.userId, 1]]));
+  assert.equal(ann.room(name).unread, 0);
+});
+
+test("the rooms of a user with more than 100 direct conversations are joined", async (context) => {
+  const person = people(context);
+  const ann = person({ name: "ann" });
+  const name = newRoom();
+  await ann.room(name).join();
+  const senders = Array.from({ length: 101 }, (_, n) => `fan-${n}`);
+  const write = (from) => asServer("POST", `/api/users/${ann.userId}/message`, { from, content: "hello" });
+  while (senders.length) await Promise.all(senders.splice(0, 20).map(write));
+  const again = person({ session: ann.session });
+  await again.connected();
+
+  await again.loadConversations();
+
+  assert.equal(again.directs.size, 101);
+  await until([again, again.room(name)], () => again.room(name).isJoined);
 });
 
 test("edits, deletes and reactions are delivered to all users and late joiners", async (context) => {

@@ -1,14 +1,6 @@
 // Roles, muting, removing, reports, blocks and the directory, against the running app.
 import { test } from "node:test";
-import { assert, contents, newRoom, people, until, url } from "./people.mjs";
-
-/** A request of a server; the local host asks for no key. */
-async function asServer(method, path, body) {
-  const headers = { "Content-Type": "application/json" };
-  const response = await fetch(`${url}${path}`, { method, headers, body: JSON.stringify(body) });
-  assert.equal(response.status, 200, await response.clone().text());
-  return response.json();
-}
+import { asServer, assert, contents, newRoom, people, until } from "./people.mjs";
 
 /** Ann owns the room, bob and cleo are in it. */
 async function ownedRoom(context, settings = {}) {

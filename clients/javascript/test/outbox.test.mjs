@@ -146,6 +146,47 @@ test("a temporarily rejected message is sent again after retry_after_ms", async 
   assert.deepEqual(states(outbox), ["sent"]);
 });
 
+test("a rate limit delays each message by what it asks for, however many there are", async () => {
+  const clock = new FakeClock();
+  const [start, perSecond, burst] = [clock.now(), 2, 20];
+  let [tokens, since] = [burst, start];
+  const outbox = makeOutbox(
+    async ({ id }) => {
+      tokens = Math.min(burst, tokens + ((clock.now() - since) / 1000) * perSecond);
+      since = clock.now();
+      if (tokens >= 1) return void (tokens -= 1);
+      const retry_after_ms = Math.ceil(((1 - tokens) / perSecond) * 1000);
+      outbox.refuse({ id, code: "rate_limited", message: "Too many.", retry: true, retry_after_ms });
+    },
+    { clock },
+  );
+
+  for (let n = 0; n < 70; n++) outbox.add("lobby", String(n));
+  await clock.advance(24_000);
+  assert.ok(states(outbox).includes("delayed"));
+  await clock.advance(2_000);
+
+  assert.deepEqual(new Set(states(outbox)), new Set(["sent"]));
+});
+
+test("the delays begin again after an acknowledgement", async () => {
+  const clock = new FakeClock();
+  const times = [];
+  const outbox = makeOutbox(
+    async () => {
+      if (times.push(clock.now()) !== 4) throw new Error("no acknowledgement");
+    },
+    { clock },
+  );
+
+  outbox.add("lobby", "one");
+  outbox.add("lobby", "two");
+  await clock.advance(5_000);
+
+  const pauses = times.slice(1).map((time, index) => time - times[index]);
+  assert.deepEqual(pauses.slice(0, 5), [500, 1000, 2000, 0, 500]);
+});
+
 test("a rejected message has its error, and the next one is sent", async () => {
   const outbox = makeOutbox(async ({ id, content }) => {
     if (content === "bad") outbox.refuse({ id, code: "moderated", message: "Not here.", retry: false });

@@ -29,6 +29,14 @@ export function until(emitters, condition, what = String(condition)) {
   });
 }
 
+/** A request of a server; the local host asks for no key. */
+export async function asServer(method, path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await fetch(`${url}${path}`, { method, headers, body: JSON.stringify(body) });
+  assert.equal(response.status, 200, await response.clone().text());
+  return response.json();
+}
+
 /** Clients that are closed when the test ends. */
 export function people(context) {
   return (options) => {

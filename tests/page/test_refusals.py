@@ -1,5 +1,6 @@
 """Rejected actions: the page shows the reason, and when it no longer applies."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -148,7 +149,9 @@ async def test_a_text_that_is_too_long_is_stored_and_not_sent(enter: Enter) -> N
     await expect(ann.texts).to_have_count(1)
 
 
-async def test_signing_out_asks_for_confirmation_and_warns_guests(enter: Enter) -> None:
+async def test_signing_out_asks_for_confirmation_and_warns_guests(
+    enter: Enter, stack: Stack
+) -> None:
     ann = await enter("ann")
     await ann.sends("Before")
     await ann.page.locator("#sign-out").click()
@@ -160,7 +163,15 @@ async def test_signing_out_asks_for_confirmation_and_warns_guests(enter: Enter) 
 
     await expect(dialog).to_be_hidden()
     await ann.sees("Before")
+    stored = await ann.page.evaluate("localStorage.getItem('townsquare.session')")
+    await ann.page.goto(f"{stack.url}/?user=bob-7f3kq2")
+    await ann.is_live()
     await ann.signs_out()
+    assert ann.page.url == f"{stack.url}/"
+    ended = {"Authorization": f"Bearer {json.loads(stored)['session']}"}
+    async with aiohttp.ClientSession(headers=ended) as http:
+        response = await http.post(f"{stack.url}/api/negotiate", json={})
+        assert response.status == 401
     left = "Object.keys(localStorage).filter((key) => /session|draft|outbox|rooms/.test(key))"
     assert await ann.page.evaluate(left) == []
 

@@ -28,6 +28,9 @@ const STATES = {
   closed: texts.stateClosed,
 };
 
+/** So long a sign-out waits for the server. */
+const SIGN_OUT_TIMEOUT_MS = 3_000;
+
 const notices = new Notices();
 const notify = (text) => notices.show(text);
 const signIn = new SignIn((name) => startApp(name));
@@ -141,15 +144,19 @@ class Page {
     addEventListener("pagehide", () => client.close());
     addEventListener("pageshow", (event) => event.persisted && client.open());
     addEventListener("storage", ({ key, newValue }) => {
-      if (key === SESSION_KEY && !newValue && signIn.isGuest) signIn.restart(texts.signedOutElsewhere);
+      if (key === SESSION_KEY && !newValue && signIn.isGuest) signIn.leave(texts.signedOutElsewhere);
     });
     byId("sign-out").addEventListener("click", () => signIn.confirmSignOut(() => this.#signOut()));
   }
 
-  #signOut() {
-    this.client.close();
-    this.client.forget();
+  async #signOut() {
+    const { client } = this;
+    client.close();
+    // Without the server, the user is signed out in this browser only. An account is signed out below.
+    const ended = signIn.isGuest ? client.http.delete("/api/me/session").catch(() => {}) : null;
+    client.forget();
     forgetUser();
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, SIGN_OUT_TIMEOUT_MS))]);
     signIn.signedOut();
   }
 

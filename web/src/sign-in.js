@@ -66,9 +66,18 @@ export class SignIn {
   }
 
   signedOut() {
-    if (this.isGuest) this.restart("");
+    if (this.isGuest) this.leave("");
     else if (this.#issuer) this.#issuer.signOut().catch((error) => this.#fail(error));
     else location.assign(PLATFORM_SIGN_OUT);
+  }
+
+  /**
+   * The same at the address of the lobby: the next guest does not open the conversation of this one.
+   * @param {string} sentence why
+   */
+  leave(sentence) {
+    history.replaceState(null, "", "/");
+    this.restart(sentence);
   }
 
   /** Reloads the page without the user's data. @param {string} sentence why */

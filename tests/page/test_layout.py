@@ -27,6 +27,16 @@ CUT_OFF = """[...document.querySelectorAll("#messages *")].filter((node) =>
     node.getClientRects().length && !node.closest(".visually-hidden") &&
     node.getBoundingClientRect().right > innerWidth).map((node) => node.className)"""
 
+COLLIDING_COLOURS = """(() => {
+    const boxOf = (node) => node.getBoundingClientRect();
+    const { left, right } = boxOf(document.querySelector(".colours"));
+    const boxes = [...document.querySelectorAll(".colours input")].map(boxOf);
+    const touches = (a, b) => a !== b && a.top < b.bottom && b.top < a.bottom &&
+        Math.abs(a.left - b.left) < a.width + 4;
+    const collides = (one) => boxes.some((other) => touches(one, other));
+    return boxes.filter((one) => one.left < left || one.right > right || collides(one)).length;
+})()"""
+
 
 @pytest.mark.parametrize("width", WIDTHS)
 async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: int) -> None:
@@ -49,6 +59,14 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
     send = ann.page.get_by_role("button", name="Send")
     await expect(send).to_be_in_viewport(ratio=1)
     await expect(ann.page.locator("#state")).to_be_in_viewport(ratio=1)
+    if width < 760:
+        await ann.page.locator('.panels [data-show="sidebar"]').click()
+    await ann.page.locator("#user").click()
+    assert await ann.page.evaluate(COLLIDING_COLOURS) == 0
+    await ann.screenshot(f"profile-{width}")
+    await ann.page.keyboard.press("Escape")
+    if width < 760:
+        await ann.page.locator('.panels [data-show="conversation"]').click()
     for scheme in SCHEMES:
         await ann.page.emulate_media(color_scheme=scheme)
         await ann.screenshot(f"long-names-{width}-{scheme}")
@@ -57,6 +75,22 @@ async def test_no_element_overflows_the_screen(enter: Enter, post: Post, width: 
         await ann.page.locator(f'.panels [data-show="{panel}"]').click()
         assert max(await ann.page.evaluate(OVERFLOW)) <= 0, panel
     assert max(await ann.page.evaluate(OVERFLOW)) <= 0
+
+
+async def test_stacked_marks_stay_inside_of_their_message(enter: Enter) -> None:
+    ann = await enter("ann")
+    await ann.sends("A message above")
+    await ann.sends("Z" + 300 * "\u0301")
+    await expect(ann.page.locator(".msg.own:not(.pending)")).to_have_count(2)
+    await ann.page.mouse.move(0, 0)
+    above = await ann.texts.first.bounding_box()
+    assert above is not None
+
+    drawn = await ann.page.screenshot(clip=above, animations="disabled")
+    await ann.screenshot("stacked-marks")
+    await ann.texts.last.evaluate("node => { node.style.visibility = 'hidden'; }")
+
+    assert await ann.page.screenshot(clip=above, animations="disabled") == drawn
 
 
 async def test_the_streams_panel_stays_hidden_after_a_reload(enter: Enter) -> None:

@@ -274,6 +274,23 @@ async def confirm(user: User, action: str) -> None:
     await user.page.get_by_role("dialog").get_by_role("button", name=action).click()
 
 
+async def test_a_message_of_a_server_has_no_items_about_a_user(
+    enter: Enter, post: Post, room: str
+) -> None:
+    ann = await enter("ann")
+    await post(f"/api/rooms/{room}/message", {"content": "The market opens"})
+    await ann.sees("The market opens")
+    row = ann.page.locator(".msg").last
+
+    await row.hover()
+    await row.get_by_role("button", name="Message actions").click()
+
+    items = ann.page.get_by_role("menuitem")
+    await expect(items).to_have_text(["Reply", "Copy link", "Copy text", "Report…"])
+    await expect(row.locator(".name")).to_have_text("system")
+    await expect(ann.page.get_by_title("Profile of system")).to_have_count(0)
+
+
 async def test_own_messages_are_edited_and_deleted_and_every_user_reacts(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("frist")

@@ -95,6 +95,25 @@ async def test_weather_shows_stale_and_missing_values(enter: Enter, post: Post) 
     await expect(cities.nth(2)).to_contain_text("No data yet")
 
 
+async def test_a_stream_with_many_values_scrolls_inside_of_its_card(
+    enter: Enter, post: Post
+) -> None:
+    ann = await enter("ann")
+    values = {f"value {n}": {"nested": [[n] * 60] * 8} for n in range(40)}
+    frame = {**weather(), "type": "tide_update", "data": values}
+
+    await post("/api/publish?group=weather", frame)
+
+    card = ann.stream("weather")
+    await expect(card).to_contain_text("value 39")
+    assert await card.evaluate("node => node.clientHeight") < 480
+    await ann.screenshot("nested-stream")
+    listed = card.locator(".plain-values")
+    await listed.focus()
+    await ann.page.keyboard.press("End")
+    await expect(card.get_by_text("value 39")).to_be_in_viewport()
+
+
 async def test_a_stream_without_frames_becomes_stale(enter: Enter) -> None:
     ann = await enter("ann", clock=True)
     age = ann.stream("stock-prices").locator(".age")

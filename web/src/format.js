@@ -12,6 +12,12 @@ export const useNames = (client) => void ([names, profiles] = [client.names, cli
 export const displayName = (userId) =>
   names.get(userId) ?? (userId.replace(/[-_][^-_]*$/, "") || userId);
 
+/** Senders without an account: servers that write under no user's id, and users who were deleted. */
+const NO_USERS = ["system", "deleted"];
+
+/** Whether a sender can be written to and blocked. @param {string} userId */
+export const isUser = (userId) => !NO_USERS.includes(userId);
+
 /** The number of the colour that a user has chosen, or null. @returns {number|null} */
 export const colourOf = (userId) => profiles.get(userId)?.colour ?? null;
 

@@ -1,6 +1,6 @@
 // How one row of a conversation looks: a message, a pending one, a day, joins and leaves.
 import { createAvatar, createElement, createIcon, hiddenText } from "./dom.js";
-import { displayName, formatFullTime, formatTime } from "./format.js";
+import { displayName, formatFullTime, formatTime, isUser } from "./format.js";
 import { createTextNodes, isOnlyEmoji, plainText } from "./message-text.js";
 import { texts } from "./texts.js";
 
@@ -108,12 +108,18 @@ export function createDeliveryState({ state, code, reason }, actions) {
 const classes = (...names) => names.filter(Boolean).join(" ");
 
 function createByline(name, { from }, time, { isOwn, role }, actions) {
+  const author = isOwn ? hiddenText(`${name} `) : createAuthor(name, from, actions);
+  const badge = role !== "member" && createRoleBadge(role);
+  return createElement("p", { class: "by" }, author, badge, " ", time);
+}
+
+function createAuthor(name, from, actions) {
+  if (!isUser(from)) return createElement("span", { class: "name" }, name);
   const title = texts.showProfile(name);
   const attributes = { class: "name", title, "aria-haspopup": "menu", tabindex: "-1" };
   const author = createElement("button", attributes, name);
   author.addEventListener("click", () => actions.openCard(author, from));
-  const badge = role !== "member" && createRoleBadge(role);
-  return createElement("p", { class: "by" }, isOwn ? hiddenText(`${name} `) : author, badge, " ", time);
+  return author;
 }
 
 /** @param {"owner" | "moderator"} role */

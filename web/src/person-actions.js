@@ -1,7 +1,7 @@
 // The card of another user, and what one can do: write to them, block, mute, remove, change the role.
 import { ask } from "./dialogs.js";
 import { createAvatar, createElement } from "./dom.js";
-import { colourOf, displayName, statusOf } from "./format.js";
+import { colourOf, displayName, isUser, statusOf } from "./format.js";
 import { createRoleBadge } from "./message-rows.js";
 import { texts } from "./texts.js";
 
@@ -53,7 +53,7 @@ export class PersonActions {
    */
   items(userId) {
     const { client, current } = this.workspace;
-    if (userId === client.userId) return [];
+    if (userId === client.userId || !isUser(userId)) return [];
     const name = displayName(userId);
     const items = [];
     if (current.key !== `@${userId}`)

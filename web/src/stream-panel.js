@@ -197,5 +197,8 @@ class PlainCard {
         createElement("dd", {}, format(value)),
       ]),
     );
+    // A part that scrolls is reached with the keyboard.
+    const { scrollHeight, clientHeight } = this.root;
+    setAttribute(this.root, "tabindex", scrollHeight > clientHeight ? "0" : null);
   }
 }

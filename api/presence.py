@@ -49,7 +49,7 @@ async def server_room_users(req: func.HttpRequest, query: PageQuery) -> RoomUser
 async def _read_roster(room: str, query: PageQuery) -> RoomUsers:
     roster, stored = await asyncio.gather(presence().roster(room), room_store().read_room(room))
     users = roster.page(query.after)
-    return RoomUsers(room, add_roles(users, stored), len(roster.users))
+    return RoomUsers(room, add_roles(users, stored), len(roster.present))
 
 
 class OnlineResponse(Struct, frozen=True):

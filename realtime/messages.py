@@ -100,9 +100,10 @@ class HeadEvent(Struct, frozen=True, tag_field="type", tag="head"):
 
 
 class RoomUser(Struct, frozen=True, omit_defaults=True):
-    """A user who is connected to a room.
+    """A user who is in a room.
 
-    A member's `role` is left out, and `status` and `colour` of a user who has not chosen them.
+    `connections` is 0 for some seconds while the user reloads a page or connects again. A
+    member's `role` is left out, and `status` and `colour` of a user who has not chosen them.
     """
 
     user_id: str

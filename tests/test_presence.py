@@ -90,6 +90,26 @@ async def test_closing_and_reloading_tabs_is_not_announced_while_one_is_open(
             assert await read_roster(ann, room) == {ann.id: 1, bob.id: 1}
 
 
+async def test_a_user_who_joins_while_another_reloads_knows_of_both(
+    ann: User, bob: User, room: str
+) -> None:
+    """Neither "left" nor "joined" follows, so nothing else would tell of the one who reloads."""
+    async with ann.connect(room, subprotocol=PLAIN) as old_tab:
+        await wait_for_announcements(old_tab, room)
+    async with bob.connect(room) as bob_tab:
+        [joined] = [frame for frame in bob_tab.received if frame.get("type") == "joined"]
+        roster = await read_roster(bob, room)
+        async with ann.connect(room):
+            await wait_for_announcements(bob_tab, room)
+            after = await read_roster(bob, room)
+
+    assert [one["user_id"] for one in joined["users"]] == sorted([ann.id, bob.id])
+    assert joined["count"] == 2
+    assert roster == {ann.id: 0, bob.id: 1}
+    assert announced(bob_tab, ann) == []
+    assert after == {ann.id: 1, bob.id: 1}
+
+
 async def test_a_user_leaves_when_the_last_connection_closes(
     ann: User, bob: User, room: str
 ) -> None:

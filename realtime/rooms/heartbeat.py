@@ -50,7 +50,7 @@ async def publish_heads(
         else:
             published += 1
 
-    occupied = [(room, len(roster.users)) for room, roster in rosters.items() if roster.users]
+    occupied = [(room, len(roster.present)) for room, roster in rosters.items() if roster.users]
     occupied.sort(key=lambda _: chance())
     try:
         async with asyncio.timeout(timeout_seconds):

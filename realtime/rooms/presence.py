@@ -251,9 +251,14 @@ class Presence:
                 found.corrections += 1
 
         await gather_limited(_try(compare, *one) for one in announced)
+
+        async def announce(room: str, users: set[str]) -> None:
+            await self._announce_absent(room, users)
+            found.rosters[room] = await self.roster(room)
+
         if left:
             await self._sleep(GRACE_SECONDS)
-        await gather_limited(_try(self._announce_absent, *one) for one in left.items())
+        await gather_limited(_try(announce, *one) for one in left.items())
         found.corrections += sum(map(len, left.values()))
 
 

@@ -29,9 +29,18 @@ class Roster(Struct, frozen=True, dict=True):  # a cached property needs the dic
         """
         return len(self.users) > MAX_PAGE_CONNECTIONS
 
+    @cached_property
+    def present(self) -> frozenset[str]:
+        """The users whom clients show: also those who were announced and have no connection now.
+
+        Such a user reloads a page, and neither "left" nor "joined" is published then; or "left"
+        will be. In a crowded room nothing is published, so the listed ones are shown.
+        """
+        return frozenset(self.users if self.crowded else self.users.keys() | self.announced.keys())
+
     def page(self, after: str = "") -> list[RoomUser]:
         """One page of users by user id: the first, or the one after an id."""
-        users = sorted(user for user in self.users if user > after)
+        users = sorted(user for user in self.present if user > after)
         return [
             _make_user(user, self.announced.get(user), self.users[user])
             for user in users[:MAX_PAGE_CONNECTIONS]
@@ -39,7 +48,7 @@ class Roster(Struct, frozen=True, dict=True):  # a cached property needs the dic
 
     @cached_property
     def first_page(self) -> "FirstPage":
-        return FirstPage(self.page(), len(self.users))
+        return FirstPage(self.page(), len(self.present))
 
 
 class FirstPage(Struct, frozen=True):

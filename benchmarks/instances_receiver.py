@@ -28,7 +28,8 @@ class Receiver:
         async for frame in socket:
             data = msgspec.json.decode(frame.data).get("data", {})
             if seqs := [
-                one["seq"] for one in data.get("messages", [data] if "seq" in data else [])
+                one["seq"]
+                for one in data.get("messages", [data] if data.get("type") == "message" else [])
             ]:
                 self.late += seqs[0] < self._last
                 self._last = max(self._last, *seqs)

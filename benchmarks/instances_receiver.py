@@ -27,10 +27,8 @@ class Receiver:
     async def run(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for frame in socket:
             data = msgspec.json.decode(frame.data).get("data", {})
-            if seqs := [
-                one["seq"]
-                for one in data.get("messages", [data] if data.get("type") == "message" else [])
-            ]:
+            alone = [data] if data.get("type") == "message" else []  # A heartbeat has a seq, too.
+            if seqs := [one["seq"] for one in data.get("messages", alone)]:
                 self.late += seqs[0] < self._last
                 self._last = max(self._last, *seqs)
                 self._seqs.update(seqs)

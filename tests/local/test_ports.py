@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from local.parts import ROOT
-from local.ports import FIRST_PORT, LAST_PORT, PORTS_PER_PROCESS, free_ports
+from local.ports import FIRST_PORT, LAST_PORT, PORTS_PER_PROCESS, free_ports, is_taken
 
 OTHER = "from local.ports import free_ports; print(*free_ports(90), flush=True); input()"
 
@@ -38,11 +38,23 @@ def test_ports_of_processes_that_run_at_the_same_time_differ() -> None:
 
 def test_a_port_in_use_is_left_out() -> None:
     (taken,) = free_ports(1)
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", taken))
-        server.listen()
-
+    with _listen(taken):
         assert taken not in free_ports(PORTS_PER_PROCESS - 10)
+
+
+def test_a_port_whose_server_closed_a_connection_a_moment_ago_is_free() -> None:
+    (port,) = free_ports(1)
+    with _listen(port) as server, socket.create_connection(("127.0.0.1", port)) as client:
+        server.accept()[0].close()  # The server's side closes first: TIME_WAIT is at its port.
+        assert client.recv(1) == b""
+
+    assert not is_taken(port)
+    _listen(port).close()
+
+
+def _listen(port: int) -> socket.socket:
+    # As servers do: a closed connection of an earlier test (TIME_WAIT) is no obstacle.
+    return socket.create_server(("127.0.0.1", port))
 
 
 def test_more_ports_than_a_process_has_are_refused() -> None:

@@ -140,6 +140,16 @@ class Table:
                 raise
 
 
+async def take_rows(rows: AsyncIterator[Row], limit: int) -> list[Row]:
+    """The first rows of a query, at most `limit`. Later pages are not read."""
+    taken: list[Row] = []
+    async for row in rows:
+        taken.append(row)
+        if len(taken) == limit:
+            break
+    return taken
+
+
 def _is_table_missing(error: HttpResponseError) -> bool:
     """The SDK sets `error_code` on most errors; for an insert the code is only in the text.
 

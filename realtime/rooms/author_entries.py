@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from msgspec import Struct
 
-from realtime.azure.tables import Row
+from realtime.azure.tables import Row, take_rows
 from realtime.concurrency import gather_limited
 from realtime.messages import Change, Entry
 from realtime.names import DELETED_USER
@@ -38,11 +38,8 @@ async def read_author_page(
 ) -> list[AuthorEntry]:
     """Up to MAX_PAGE_ROWS entries of an author in the order of the rows `i:`, after a key."""
     low = f"{after}\x00" if after else f"i:{user_id}:"
-    ids: list[Row] = []
-    async for row in logs.query_rows(name, low, f"i:{user_id};", results_per_page=MAX_PAGE_ROWS):
-        ids.append(row)
-        if len(ids) == MAX_PAGE_ROWS:
-            break
+    rows = logs.query_rows(name, low, f"i:{user_id};", results_per_page=MAX_PAGE_ROWS)
+    ids = await take_rows(rows, MAX_PAGE_ROWS)
     head = await logs.read_head(name)
     return await gather_limited(_read_entry(logs, name, user_id, head, row) for row in ids)
 

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from realtime.azure.tables import Row
+from realtime.azure.tables import Row, take_rows
 from realtime.messages import format_timestamp
 from realtime.names import DELETED_USER
 from realtime.rooms.author_entries import find_entries
@@ -111,12 +111,8 @@ async def _purge_log(logs: LogStore, name: str, limit: str) -> tuple[int, bool]:
 
 
 async def _read_oldest(logs: LogStore, name: str) -> list[Row]:
-    rows: list[Row] = []
-    async for row in logs.query_rows(name, "m:", "m;", results_per_page=BATCH_ENTRIES):
-        rows.append(row)
-        if len(rows) == BATCH_ENTRIES:
-            break
-    return rows
+    rows = logs.query_rows(name, "m:", "m;", results_per_page=BATCH_ENTRIES)
+    return await take_rows(rows, BATCH_ENTRIES)
 
 
 async def _remove(logs: LogStore, name: str, rows: list[Row]) -> None:

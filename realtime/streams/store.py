@@ -17,7 +17,7 @@ from azure.core.pipeline import PipelineResponse
 from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
-from realtime.azure.tables import Tables, tables
+from realtime.azure.tables import Row, Tables, tables, take_rows
 from realtime.azure.transactions import MAX_OPERATIONS
 from realtime.concurrency import has_failed
 from realtime.streams.clock import StreamClock
@@ -146,23 +146,18 @@ class StreamStore:
 
     async def delete_rows(self, stream_name: str) -> None:
         """Delete the state and the history of a stream."""
-        while keys := await self._read_keys(stream_name):
-            await self.delete_history(stream_name, keys)
+        while rows := await self._read_first_rows(stream_name):
+            await self.delete_history(stream_name, [row["RowKey"] for row in rows])
         self._cached.pop(stream_name, None)
 
-    async def _read_keys(self, stream_name: str) -> list[str]:
+    async def _read_first_rows(self, stream_name: str) -> list[Row]:
         rows = self._tables.open("streams").query_entities(
             "PartitionKey eq @stream",
             parameters={"stream": stream_name},
             select=["RowKey"],
             results_per_page=DELETE_BATCH_ROWS,
         )
-        keys: list[str] = []
-        async for row in rows:
-            keys.append(row["RowKey"])
-            if len(keys) == DELETE_BATCH_ROWS:
-                break
-        return keys
+        return await take_rows(rows, DELETE_BATCH_ROWS)
 
     # --- definitions ------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from realtime.azure.operations import Delete, Replace
 from realtime.azure.row_keys import newest_first_key, newest_key_until
-from realtime.azure.tables import Tables, tables
+from realtime.azure.tables import Row, Tables, tables, take_rows
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
 from realtime.identity import session_signer
@@ -114,29 +114,24 @@ class AuditLog:
         removed = 0
         try:
             async with asyncio.timeout(PURGE_TIMEOUT_SECONDS):
-                while keys := await self._list_keys(limit):
+                while rows := await self._read_purgeable(limit):
                     await self._tables.open("audit").submit(
-                        [Delete(PARTITION, key) for key in keys]
+                        [Delete(PARTITION, row["RowKey"]) for row in rows]
                     )
-                    removed += len(keys)
+                    removed += len(rows)
         except TimeoutError:
             log.info("the purge of the audit log continues at its next run")
         return removed
 
-    async def _list_keys(self, first: str) -> list[str]:
-        """The keys of at most MAX_PURGE_ROWS rows from a key on."""
+    async def _read_purgeable(self, first: str) -> list[Row]:
+        """At most MAX_PURGE_ROWS rows from a key on."""
         rows = self._tables.open("audit").query_entities(
             "PartitionKey eq @audit and RowKey ge @first",
             parameters={"audit": PARTITION, "first": first},
             select=["RowKey"],
             results_per_page=MAX_PURGE_ROWS,
         )
-        keys = []
-        async for row in rows:
-            keys.append(row["RowKey"])
-            if len(keys) == MAX_PURGE_ROWS:
-                break
-        return keys
+        return await take_rows(rows, MAX_PURGE_ROWS)
 
 
 def _encode_rows(acts: Sequence[_StoredAct]) -> Iterator[dict[str, str]]:

@@ -7,7 +7,7 @@
 #   make faults   kill, cut and restore everything while clients write; 12 minutes, prints a table
 #   make doctor   check the local configuration, or a deployed app: make doctor URL=https://...
 #   make picture  record the README's animated picture from the running page
-#   make check    lint, formatting and types        make fix    what can be fixed automatically
+#   make check    lint, types and workflows         make fix    what can be fixed automatically
 #   make audit    look up known vulnerabilities of what is deployed
 #   make sbom     list what is deployed, with all its dependencies: .local/sbom.json (CycloneDX)
 #   make lock     resolve requirements.in into requirements.txt; ARGS=--upgrade takes new versions
@@ -28,6 +28,7 @@ PAGE := web/dist/index.html
 CLIENT := clients/javascript/node_modules/.package-lock.json
 CLIENTS := emulator/tests/javascript/node_modules/.package-lock.json
 LINTER := tests/openapi/node_modules/.package-lock.json
+TYPE_CHECKERS := tests/clients/node_modules/.package-lock.json
 SOCKETIO := benchmarks/js/node_modules/.package-lock.json
 
 NPM_QUIET := --no-audit --no-fund --loglevel=error
@@ -47,7 +48,7 @@ example: $(PACKAGES) $(AZURITE) $(PAGE)
 # The last command repeats the integration tests with Entra ID and TLS, as in Azure.
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 
-test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER)
+test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER) $(TYPE_CHECKERS)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
@@ -70,6 +71,7 @@ check: $(PACKAGES)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet .github
 
 fix: $(PACKAGES)
 	$(BIN)/ruff check --fix
@@ -106,7 +108,7 @@ clean:
 	rm -rf $(VENV) .local web/dist tests/output
 	rm -rf clients/javascript/node_modules clients/javascript/dist clients/javascript/types
 	rm -rf local/node_modules web/node_modules benchmarks/js/node_modules
-	rm -rf emulator/tests/javascript/node_modules emulator/dist tests/openapi/node_modules
+	rm -rf emulator/tests/javascript/node_modules emulator/dist tests/openapi/node_modules tests/clients/node_modules
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 
 $(PACKAGES): requirements.txt requirements.in requirements-dev.txt tests/requirements-oracle.txt emulator/pyproject.toml clients/python/pyproject.toml
@@ -147,6 +149,11 @@ $(CLIENTS): emulator/tests/javascript/package.json emulator/tests/javascript/pac
 $(LINTER): tests/openapi/package.json tests/openapi/package-lock.json $(PACKAGES)
 	@echo 'Installing the linter of the API document for the tests ...'
 	@cd tests/openapi && npm ci $(NPM_QUIET) || $(OFFLINE)
+	@touch $@
+
+$(TYPE_CHECKERS): tests/clients/package.json tests/clients/package-lock.json | $(PACKAGES)
+	@echo 'Installing what judges the types of the client packages ...'
+	@cd tests/clients && npm ci $(NPM_QUIET) || $(OFFLINE)
 	@touch $@
 
 $(SOCKETIO): benchmarks/js/package.json benchmarks/js/package-lock.json $(PACKAGES)

@@ -33,7 +33,7 @@ class _Api(Rooms, Users, Streams):
     def __init__(
         self, url: str, key: str, session: str, policy: RetryPolicy, *, owns_http: bool
     ) -> None:
-        self.url = url.rstrip("/")
+        self.url: str = url.rstrip("/")
         self._key = key
         self._session = session
         self._policy = policy

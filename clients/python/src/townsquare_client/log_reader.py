@@ -30,11 +30,11 @@ class LogReader:
     """
 
     def __init__(self, position: Position | None) -> None:
-        self.is_started = position is not None
-        self.epoch = position.epoch if position else ""
-        self.seq = position.seq if position else 0
-        self.timestamp = position.timestamp if position else None
-        self.head = self.seq
+        self.is_started: bool = position is not None
+        self.epoch: str = position.epoch if position else ""
+        self.seq: int = position.seq if position else 0
+        self.timestamp: datetime | None = position.timestamp if position else None
+        self.head: int = self.seq
         self._early = ("", 0)
 
     @property

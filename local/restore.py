@@ -1,4 +1,6 @@
-"""Begins a new epoch of each log. Run it after the tables were restored from a copy.
+"""Begins a new epoch of each log, after the tables were restored from a copy.
+
+Read markers that are past the end of their log are moved back to it.
 
     python -m local.restore --tables https://<account>.table.core.windows.net
     python -m local.restore
@@ -22,6 +24,7 @@ from realtime.azure.tables import connect_tables
 from realtime.rooms.log import LogStore
 from realtime.rooms.restoration import RestoredLog, begin_epochs
 from realtime.settings import Settings
+from realtime.users.memberships import Memberships
 
 
 def main() -> None:
@@ -37,10 +40,10 @@ def main() -> None:
     given = parser.parse_args()
     logging.getLogger("realtime").setLevel(logging.ERROR)  # a warning for each log
     try:
-        found = asyncio.run(restore(make_settings(given.tables or local_address())))
+        found, lowered = asyncio.run(restore(make_settings(given.tables or local_address())))
     except (AzureError, ValueError) as error:
         sys.exit(f"The tables cannot be restored: {str(error).splitlines()[0]}")
-    for line in describe(found):
+    for line in describe(found, lowered):
         print(line)
 
 
@@ -61,17 +64,23 @@ def make_settings(address: str) -> Settings:
     return Settings(tables_endpoint=address)
 
 
-async def restore(settings: Settings) -> Sequence[RestoredLog]:
+async def restore(settings: Settings) -> tuple[Sequence[RestoredLog], int]:
+    """The restored logs, and the number of read markers that were moved."""
     tables = connect_tables(settings)
     try:
-        return await begin_epochs(LogStore(tables))
+        found = await begin_epochs(LogStore(tables))
+        ends = {log.name: (log.seq, log.messages) for log in found}
+        return found, await Memberships(tables).lower_read_markers(ends)
     finally:
         await tables.close()
 
 
-def describe(found: Sequence[RestoredLog]) -> list[str]:
+def describe(found: Sequence[RestoredLog], lowered_markers: int) -> list[str]:
     """Names of rooms are printed only for logs that an operator has to check."""
-    lines = [f"{len(found)} logs have begun new epochs."]
+    lines = [
+        f"{len(found)} logs have begun new epochs.",
+        f"{lowered_markers} read markers were past the end of their log.",
+    ]
     lines += [
         f"{log.name}: {log.missing} of the entries up to {log.seq} are not in the copy."
         for log in found

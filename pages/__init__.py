@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import azure.functions as func
+from werkzeug.http import parse_accept_header, parse_etags, quote_etag
 
 from pages import assets
 from pages.health import HealthReport, HealthStatus, reported_health
@@ -42,10 +43,11 @@ def _send_file(
     if file is None:
         text = "Not found. web/README.md describes how the page is built."
         return func.HttpResponse(text, status_code=404)
-    sent = {**assets.HEADERS, **(headers or {}), "ETag": file.etag}
-    if req.headers.get("if-none-match") == file.etag:
+    # The tag is weak: plain and compressed, the file has the same one.
+    sent = {**assets.HEADERS, **(headers or {}), "ETag": quote_etag(file.etag, weak=True)}
+    if parse_etags(req.headers.get("if-none-match")).contains_weak(file.etag):
         return func.HttpResponse(status_code=304, headers=sent)
-    if "gzip" not in req.headers.get("accept-encoding", ""):
+    if not parse_accept_header(req.headers.get("accept-encoding"))["gzip"]:
         return func.HttpResponse(file.content, mimetype=file.type, headers=sent)
     sent["Content-Encoding"] = "gzip"
     return func.HttpResponse(file.compressed, mimetype=file.type, headers=sent)

@@ -43,7 +43,7 @@ ORIGIN = r"https?://[A-Za-z0-9.:\[\]-]+"
 
 
 class File(Struct, frozen=True):
-    """A file as it is sent; `compressed` is the content in gzip."""
+    """A file as it is sent; `compressed` is the content in gzip, `etag` has no quotes."""
 
     content: bytes
     compressed: bytes
@@ -71,7 +71,7 @@ def _read(path: Path, _modified: int) -> File:
 @cache
 def _make_file(content: bytes, suffix: str) -> File:
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return File(content, gzip.compress(content), TYPES[suffix], f'"{digest}"')
+    return File(content, gzip.compress(content), TYPES[suffix], digest)
 
 
 def read_page(settings: Settings) -> File | None:

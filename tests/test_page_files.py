@@ -43,8 +43,38 @@ async def test_a_file_is_compressed_and_not_sent_again_when_unchanged(
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert len(packed) < len(plain)
 
-    status, again, _ = await fetch(stack.url + path, **{"If-None-Match": headers["etag"]})
-    assert (status, again) == (304, b"")
+    tag = headers["etag"]
+    strong = tag.removeprefix("W/")
+    for tags in (tag, strong, f'"old", {tag}', f'{strong},"old"', "*"):
+        status, again, _ = await fetch(stack.url + path, **{"If-None-Match": tags})
+        assert (status, again) == (304, b""), tags
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("*", "gzip"),
+        ("gzip;q=0.1, br", "gzip"),
+        ("gzip;q=0", None),
+        ("gzip;q=0, *", None),
+        ("br", None),
+        ("", None),
+    ],
+)
+async def test_a_file_is_compressed_only_if_the_browser_accepts_it(
+    stack: Stack, accepted: str, encoding: str | None
+) -> None:
+    status, _, headers = await fetch(f"{stack.url}/assets/app.js", **{"Accept-Encoding": accepted})
+
+    assert (status, headers.get("content-encoding")) == (200, encoding)
+
+
+async def test_a_file_that_has_changed_is_sent(stack: Stack) -> None:
+    status, body, headers = await fetch(stack.url, **{"If-None-Match": '"old", W/"older"'})
+
+    assert (status, bool(body)) == (200, True)
+    assert headers["etag"].startswith('W/"')  # plain and compressed, one tag
 
 
 @pytest.mark.parametrize(

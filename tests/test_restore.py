@@ -8,10 +8,12 @@ from typing import Any
 
 from local.parts import Stack
 from realtime.azure.operations import Replace
+from realtime.names import direct_log
 from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.history import read_entries
 from realtime.rooms.log_rows import QUEUE_PREFIX, entry_key, id_key
 from realtime.rooms.restoration import begin_epochs
+from realtime.users.memberships import Kind, Memberships
 from tests.instances import Instance, append
 
 
@@ -75,9 +77,15 @@ async def test_the_command_begins_a_new_epoch_of_each_log(
     stack: Stack, one: Instance, other: Instance, room: str
 ) -> None:
     """Also of one that the restored index does not list."""
-    direct = f"{room[:20]}@{uuid.uuid4().hex[:8]}"
+    users = [f"{name}-{uuid.uuid4().hex[:8]}" for name in ("ann", "bob")]
+    direct = direct_log(*users)
     for name in (room, direct):
         await append(one, name, 1, 2)
+    memberships = Memberships(one.tables)
+    markers: list[tuple[Kind, str, int]] = [("room", room, 7), ("direct", users[1], 2)]
+    for kind, name, read in markers:  # of before the restore, one of them beyond the copy's end
+        await memberships.add(users[0], kind, name)
+        await memberships.advance_read_marker(users[0], kind, name, read, read)
     before = [(await one.logs.read_head(name)).epoch for name in (room, direct)]
     await one.tables.open("logs").delete_entity("logs", direct)
 
@@ -95,6 +103,11 @@ async def test_the_command_begins_a_new_epoch_of_each_log(
     assert set(before).isdisjoint(after)
     assert await read_contents(other, room) == [(1, "1"), (2, "2")]
     assert direct in [name async for name in other.logs.index.list_names()]
+    page, _ = await memberships.list_page(users[0], 10)
+    assert [(one.name, one.read, one.read_messages) for one in page] == [
+        (users[1], 2, 2),
+        (room, 2, 2),
+    ]
 
 
 async def test_a_copy_that_was_made_while_people_wrote_becomes_a_whole_log(

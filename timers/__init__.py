@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import azure.functions as func
 
 from realtime.azure.web_pubsub import hub
+from realtime.identity.revocations import revocations
 from realtime.rooms.heartbeat import publish_heads
 from realtime.rooms.log import logs
 from realtime.rooms.presence import presence
@@ -36,13 +37,15 @@ async def reconcile_presence() -> None:
 
 
 async def purge_history() -> None:
-    """Remove what is past its retention: frames of streams, messages, acts of the audit log."""
-    removed = await purge_stream_histories(datetime.now(UTC))
+    """Remove what is past its retention, from the tables of frames, messages, acts and sessions."""
+    now = datetime.now(UTC)
+    removed = await purge_stream_histories(now)
     log.info("streams: %d frames removed", removed)
     if settings().history_days:
-        removed = await purge(logs(), datetime.now(UTC), settings().history_days)
+        removed = await purge(logs(), now, settings().history_days)
         log.info("history: %d messages removed", removed)
     log.info("audit log: %d rows removed", await audit_log().purge())
+    log.info("ended sessions: %d rows removed", await revocations().purge(now))
 
 
 timer_function(bp, "reconcile_presence", "30 * * * * *", reconcile_presence)

@@ -1,19 +1,33 @@
 """Sessions that were ended before their time, in the table `revocations`.
 
-A user is a partition, with a row for each ended session. The row exists as long as the session's
-token would be valid.
+A user is a partition, with a row for each ended session. A timer removes the row when no token of
+the session is valid any more.
 """
 
+import asyncio
+import logging
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cache
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from realtime.azure.tables import Tables, tables
+from realtime.azure.tables import Tables, tables, take_rows
+from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
 from realtime.identity.refusal_version import AbsentRows, RefusalVersion, refusal_version
-from realtime.identity.sessions import Session
+from realtime.identity.sessions import SLIDING_DAYS, Session
+
+PURGE_DAYS = SLIDING_DAYS + 1
+"""An ended session is not renewed, so the last of its tokens ends SLIDING_DAYS later."""
+
+PURGE_TIMEOUT_SECONDS = 10.0
+"""With the other purges of a night it is below the platform's `functionTimeout` of 300 s."""
+
+PURGE_BATCH_ROWS = 100
+
+log = logging.getLogger(__name__)
 
 
 class Revocations:
@@ -59,6 +73,30 @@ class Revocations:
         rows = table.query_entities("PartitionKey eq @user", parameters={"user": user_id})
         for session_id in [row["RowKey"] async for row in rows]:
             await table.delete_entity(user_id, session_id)
+
+    async def purge(self, now: datetime) -> int:
+        """Remove the rows of sessions that ended more than PURGE_DAYS ago; returns how many.
+
+        It ends after PURGE_TIMEOUT_SECONDS; the next run continues.
+        """
+        table = self._tables.open("revocations")
+        limit = f"{now - timedelta(days=PURGE_DAYS):%Y-%m-%dT%H:%M:%SZ}"
+        removed = 0
+        try:
+            async with asyncio.timeout(PURGE_TIMEOUT_SECONDS):
+                while rows := await take_rows(
+                    table.query_entities(
+                        f"Timestamp lt datetime'{limit}'", select=["PartitionKey", "RowKey"]
+                    ),
+                    PURGE_BATCH_ROWS,
+                ):
+                    await gather_limited(
+                        table.delete_entity(row["PartitionKey"], row["RowKey"]) for row in rows
+                    )
+                    removed += len(rows)
+        except TimeoutError:
+            log.info("the purge of ended sessions continues at its next run")
+        return removed
 
 
 def _ended() -> ApiError:

@@ -21,6 +21,7 @@ class RestoredLog(Struct, frozen=True):
 
     name: str
     seq: int
+    messages: int
     missing: int
 
 
@@ -45,7 +46,7 @@ async def _begin_epoch(logs: LogStore, name: str) -> RestoredLog | None:
             await logs.begin_epoch(name, corrected)
         except ConflictError:
             continue
-        return RestoredLog(name, corrected.seq, missing)
+        return RestoredLog(name, corrected.seq, corrected.messages, missing)
 
 
 async def _correct(logs: LogStore, name: str, head: Head) -> tuple[Head, int, set[str]]:

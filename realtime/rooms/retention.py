@@ -19,8 +19,8 @@ from realtime.rooms.log import ConflictError, LogStore
 from realtime.rooms.log_rows import Head, id_key, seq_of
 from realtime.rooms.mention_rows import mention_key, mentioned_users
 
-RUN_TIMEOUT_SECONDS = 230.0
-"""The time limit of one run. With the purge of the streams it is below the platform's
+RUN_TIMEOUT_SECONDS = 210.0
+"""The time limit of one run. With the other purges of a night it is below the platform's
 `functionTimeout` of 300 s, by more than one slow call."""
 
 LAST_TURN = 0.8

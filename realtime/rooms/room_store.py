@@ -112,11 +112,9 @@ class RoomStore:
             after = change(before)
             if not _is_public(after):
                 await self._table().delete_entity(_DIRECTORY, room)
-            if not await self._submit([_write_room(room, after)]):
-                continue
-            if _is_public(after):
-                await self._add_to_directory(room, after)
-            return before, after
+            if await self._submit([_write_room(room, after)]):
+                await self._update_directory(room, after)
+                return before, after
 
     async def change_member(
         self, room: str, user_id: str, change: RoomChange
@@ -162,17 +160,20 @@ class RoomStore:
             found.append(DirectoryRow(row["RowKey"], row["title"], row["topic"]))
         return found, None
 
-    async def _add_to_directory(self, room: str, stored: StoredRoom) -> None:
-        """Another instance may close the room meanwhile: so its row is read again afterwards."""
-        row = {
-            "PartitionKey": _DIRECTORY,
-            "RowKey": room,
-            "title": stored.title,
-            "topic": stored.topic,
-        }
-        await self._table().upsert_entity(row, mode=UpdateMode.REPLACE)
-        if not _is_public(await self.read_room(room)):
-            await self._table().delete_entity(_DIRECTORY, room)
+    async def _update_directory(self, room: str, stored: StoredRoom) -> None:
+        """Another instance may change the room meanwhile, so it is read again after each write.
+
+        Whoever writes the directory last has then read the room as it is.
+        """
+        listed = _directory_row(room, stored)
+        while True:
+            if listed is None:
+                await self._table().delete_entity(_DIRECTORY, room)
+            else:
+                await self._table().upsert_entity(listed, mode=UpdateMode.REPLACE)
+            written, listed = listed, _directory_row(room, await self.read_room(room))
+            if listed == written:
+                return
 
     async def _find_row(self, room: str, key: str) -> Row | None:
         try:
@@ -194,6 +195,14 @@ class RoomStore:
 
 def _is_public(stored: StoredRoom) -> bool:
     return stored.listed and not stored.private
+
+
+def _directory_row(room: str, stored: StoredRoom) -> Row | None:
+    """None for a room that is not listed."""
+    if not _is_public(stored):
+        return None
+    key = {"PartitionKey": _DIRECTORY, "RowKey": room}
+    return {**key, "title": stored.title, "topic": stored.topic}
 
 
 def _parse_room(row: Row) -> StoredRoom:

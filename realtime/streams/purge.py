@@ -8,7 +8,7 @@ from realtime.streams.history import stream_history
 from realtime.streams.pushed import list_streams
 
 RUN_TIMEOUT_SECONDS = 45.0
-"""With the purge of the rooms it is below the platform's `functionTimeout` of 300 s."""
+"""With the other purges of a night it is below the platform's `functionTimeout` of 300 s."""
 
 log = logging.getLogger(__name__)
 

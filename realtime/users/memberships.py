@@ -3,7 +3,7 @@
 A user is a partition of the table `memberships`: a row `room:<room>` or `direct:<user>` for each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Literal
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from realtime.azure.tables import Row, Tables, tables
 from realtime.concurrency import gather_limited
+from realtime.names import direct_log
 
 Kind = Literal["room", "direct"]
 
@@ -126,6 +127,25 @@ class Memberships:
             else:
                 return seq
 
+    async def lower_read_markers(self, ends: Mapping[str, tuple[int, int]]) -> int:
+        """Move markers that are past the end of their log back to it; returns how many.
+
+        `ends` has the seq and the number of messages of each log by name. Without this, a marker
+        of before a restore would count new messages as read.
+        """
+        table = self._tables.open("memberships")
+        lowered = 0
+        async for row in table.list_entities():
+            kind, _, name = row["RowKey"].partition(":")
+            log = name if kind == "room" else direct_log(row["PartitionKey"], name)
+            seq, messages = ends.get(log, (0, 0))
+            if row["read"] > seq:
+                await table.update_entity(
+                    _row(row["PartitionKey"], kind, name, seq, messages), mode=UpdateMode.REPLACE
+                )
+                lowered += 1
+        return lowered
+
     async def list_page(
         self, user_id: str, limit: int, after: str = ""
     ) -> tuple[list[Membership], str | None]:
@@ -147,7 +167,7 @@ class Memberships:
         return found, None
 
 
-def _row(user_id: str, kind: Kind, name: str, read: int, read_messages: int = 0) -> Row:
+def _row(user_id: str, kind: str, name: str, read: int, read_messages: int = 0) -> Row:
     key = {"PartitionKey": user_id, "RowKey": f"{kind}:{name}"}
     return {**key, "read": read, "read_messages": read_messages}
 

@@ -52,7 +52,7 @@ class MuteResponse(Struct, frozen=True):
     muted_until: str | None
 
 
-TARGET_ERRORS = "invalid_room invalid_user busy"
+TARGET_ERRORS = "invalid_room invalid_user user_deleted busy"
 
 
 @endpoint(

@@ -7,9 +7,11 @@ import azure.functions as func
 from msgspec import Meta, Struct, field, structs
 
 from api.blueprint import bp
+from api.messages import SYSTEM_SENDER
 from realtime.contents import validate_content, validate_emoji, validate_mentions
 from realtime.errors import ApiError
 from realtime.http import Access, endpoint
+from realtime.identity.deletions import deletions
 from realtime.names import validate_message_id, validate_room, validate_user_id
 from realtime.rooms.appender import appender
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, ReactionDraft, target_of
@@ -24,7 +26,7 @@ class ServerEditRequest(Struct, frozen=True):
 
     content: str
     revision: Revision
-    sender: str = field(name="from", default="system")
+    sender: str = field(name="from", default=SYSTEM_SENDER)
     mentions: list[str] = []
     id: str = ""
 
@@ -34,7 +36,7 @@ class ServerReactionRequest(Struct, frozen=True):
 
     emoji: str
     on: bool = True
-    sender: str = field(name="from", default="system")
+    sender: str = field(name="from", default=SYSTEM_SENDER)
     id: str = ""
 
 
@@ -54,7 +56,7 @@ MESSAGE_ERRORS = "invalid_room invalid_request unknown_message message_deleted b
     "api/rooms/{room}/messages/{seq}",
     Access.SERVER,
     errors=f"{MESSAGE_ERRORS} invalid_user invalid_id empty_content content_too_long conflict "
-    "edit_expired forbidden id_conflict",
+    "edit_expired forbidden id_conflict user_deleted",
 )
 async def room_message_edit(req: func.HttpRequest, body: ServerEditRequest) -> ChangeAccepted:
     """Edit a message as its author."""
@@ -75,7 +77,7 @@ async def room_message_edit(req: func.HttpRequest, body: ServerEditRequest) -> C
 @endpoint(bp, "DELETE", "api/rooms/{room}/messages/{seq}", Access.SERVER, errors=MESSAGE_ERRORS)
 async def room_message_delete(req: func.HttpRequest) -> ChangeAccepted:
     """Delete a message: its content is removed from the storage, a tombstone stays."""
-    draft = DeleteDraft("system", _id_of(""), target=parse_seq(req), moderator=True)
+    draft = DeleteDraft(SYSTEM_SENDER, _id_of(""), target=parse_seq(req), moderator=True)
     return await _append(req, draft, "delete message")
 
 
@@ -84,7 +86,8 @@ async def room_message_delete(req: func.HttpRequest) -> ChangeAccepted:
     "POST",
     "api/rooms/{room}/messages/{seq}/reactions",
     Access.SERVER,
-    errors=f"{MESSAGE_ERRORS} invalid_user invalid_id invalid_emoji too_many_reactions id_conflict",
+    errors=f"{MESSAGE_ERRORS} invalid_user invalid_id invalid_emoji too_many_reactions id_conflict "
+    "user_deleted",
 )
 async def room_message_react(req: func.HttpRequest, body: ServerReactionRequest) -> ChangeAccepted:
     """Add a reaction to a message, or remove one."""
@@ -100,6 +103,8 @@ async def room_message_react(req: func.HttpRequest, body: ServerReactionRequest)
 
 async def _append(req: func.HttpRequest, draft: Draft, action: str) -> ChangeAccepted:
     room = validate_room(req.route_params["room"])
+    if draft.sender != SYSTEM_SENDER:
+        await deletions().check(draft.sender)
     await record_act(req.headers, action, f"{room}/{target_of(draft)}")
     stored = await appender().append(room, draft)
     return ChangeAccepted(room, stored.seq)

@@ -51,7 +51,7 @@ class RoomDetails(Struct, frozen=True, omit_defaults=True):
     "PUT",
     "api/rooms/{room}",
     Access.SERVER,
-    errors="invalid_room invalid_user invalid_title invalid_topic too_many_roles busy",
+    errors="invalid_room invalid_user invalid_title invalid_topic too_many_roles user_deleted busy",
 )
 async def room_put(req: func.HttpRequest, body: RoomSettings) -> Room:
     """Create a room, or change the one that exists; the users in it are told."""

@@ -11,6 +11,7 @@ from realtime.messages import JoinResponse, LeaveResponse
 from realtime.names import room_group, validate_room
 from realtime.requests import JoinRequest, LeaveRequest
 from realtime.rooms.access import RoomState, add_roles, room_access
+from realtime.rooms.erasure import erasure
 from realtime.rooms.history import history
 from realtime.rooms.presence import presence
 from realtime.users.bans import bans
@@ -57,13 +58,17 @@ async def join(client: Client, request: JoinRequest) -> Reply:
 
 
 async def leave(client: Client, request: LeaveRequest) -> Reply:
-    """Remove the connection from a room, and the room from the user's rooms."""
+    """Remove the connection from a room, and the room from the user's rooms.
+
+    The mentions of the user are not counted any more: a deletion of the user would not find them.
+    """
     room = client.require_joined(request.room)
     await hub().remove_connection_from_group(room_group(room), client.connection)
     await asyncio.gather(
         presence().announce_left(room, client.user_id),
         memberships().remove(client.user_id, "room", room),
     )
+    await erasure().remove_mentions(room, client.user_id)
     return Reply(LeaveResponse(room), tuple(one for one in client.rooms if one != room))
 
 

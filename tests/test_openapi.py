@@ -344,6 +344,15 @@ ERRORS: list[tuple[str, str, str, dict[str, Any]]] = [
     ("user_deleted", "POST", "/api/users/gone-1/session", {"json": {"name": "Gone"}}),
     ("user_deleted", "POST", "/api/users/gone-1/message", {"json": MESSAGE}),
     ("user_deleted", "POST", "/api/rooms/walk/message", {"json": {**MESSAGE, "from": "gone-1"}}),
+    ("user_deleted", "PUT", "/api/rooms/walk", {"json": {"owners": ["gone-1"]}}),
+    ("user_deleted", "PATCH", f"{CHANGED}/1", {"json": {**EDIT, "from": "gone-1"}}),
+    ("user_deleted", "POST", f"{CHANGED}/1/reactions", {"json": {**REACTION, "from": "gone-1"}}),
+    *(
+        ("user_deleted", method, f"{prefix}/rooms/walk/members/gone-1{path}", {"headers": OPERATOR})
+        for prefix in ("/api", "/api/moderation")
+        for method in ("PUT", "DELETE")
+        for path in ("", "/mute")
+    ),
     *(
         ("invalid_room", method, f"{prefix}/rooms/-{path}", {"headers": OPERATOR})
         for prefix in ("/api", "/api/moderation")

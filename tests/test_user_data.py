@@ -222,6 +222,70 @@ async def check_history(
     assert joined["head"] == after["head"] >= before["head"]
 
 
+async def test_rights_and_mentions_in_rooms_that_the_user_left_are_deleted(
+    stack: Stack, http: aiohttp.ClientSession, one: Instance, ann: User, bob: User
+) -> None:
+    """The user is owner of a room, member of one that the user never joined, muted and mentioned."""
+    owned, private, open_room = (f"room-{uuid.uuid4().hex}" for _ in range(3))
+    member = f"{private}/members/{ann.id}"
+    for path, settings in (
+        (owned, {"owners": [ann.id, bob.id]}),
+        (private, {"private": True}),
+        (member, {"role": "moderator"}),
+        (f"{open_room}/members/{ann.id}/mute", {}),
+    ):
+        async with http.put(f"{stack.url}/api/rooms/{path}", json=settings) as response:
+            assert response.status == 200
+    async with ann.connect(owned, open_room) as from_ann, bob.connect(open_room) as from_bob:
+        mention = {"room": open_room, "content": "hello", "id": "1", "mentions": [ann.id]}
+        await from_bob.send("message", mention)
+        for room in (owned, open_room):
+            await from_ann.send("leave", {"room": room})
+
+    await ann.ask("DELETE", f"/api/users/{ann.id}")
+    await make_old(one, ann.id)
+    assert not (await delete_by_key(http, stack.url, ann.id))["pending"]
+
+    async for row in one.tables.open("rooms").list_entities():
+        assert ann.id not in str(row)
+    async for row in one.logs.query_rows(open_room, "n:", "n;"):
+        raise AssertionError(f"{row} counts a mention of the deleted user")
+    assert (await bob.get(f"/api/rooms/{owned}/members"))["members"] == [
+        {"user_id": bob.id, "name": "bob", "role": "owner", "member": True}
+    ]
+
+
+async def test_nothing_is_stored_for_a_deleted_user(
+    stack: Stack, http: aiohttp.ClientSession, bob: User, room: str
+) -> None:
+    user_id = f"customer_{uuid.uuid4().hex[:12]}"
+    await create_vouched_user(http, stack.url, user_id)
+    owners = {"owners": [bob.id]}
+    reaction = {"emoji": "👍", "from": user_id}
+    async with bob.connect(room) as tab:
+        await tab.send_message(room, "hello")
+        async with http.put(f"{stack.url}/api/rooms/{room}", json=owners) as response:
+            assert response.status == 200
+        await delete_by_key(http, stack.url, user_id)
+
+        for method, path, body in (
+            ("POST", "messages/1/reactions", reaction),
+            ("POST", "messages/1/reactions", {**reaction, "from": DELETED_USER}),
+            ("PATCH", "messages/1", {"content": "x", "revision": 0, "from": user_id}),
+            ("PUT", f"members/{user_id}", {}),
+            ("PUT", f"members/{user_id}/mute", {}),
+            ("DELETE", f"members/{user_id}", None),
+            ("PUT", "", {"owners": [bob.id, user_id]}),
+        ):
+            url = f"{stack.url}/api/rooms/{room}/{path}".rstrip("/")
+            async with http.request(method, url, json=body) as response:
+                answer = (response.status, (await response.json())["error"]["code"])
+            assert answer == (410, "user_deleted"), (method, path)
+        for event in ("mute", "remove"):
+            refused = await tab.send_rejected(event, {"room": room, "user_id": user_id})
+            assert refused["code"] == "user_deleted"
+
+
 async def test_sessions_and_id_of_a_deleted_user_are_rejected(
     stack: Stack, other: Part, http: aiohttp.ClientSession, bob: User
 ) -> None:

@@ -1,4 +1,5 @@
-"""Acts on a room and on its users: settings, roles, mute and removal.
+"""Acts on a room and on its users: settings, roles, mute and removal. They store nothing of a
+deleted user.
 
 Every act follows one order: it is recorded in the audit log, stored, put in force by a new access
 version of the room's log, and then published. A failed act is repeated by its caller.
@@ -14,7 +15,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from realtime.azure.web_pubsub import Hub, hub
+from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
+from realtime.identity.deletions import Deletions, deletions
 from realtime.identity.profiles import Profiles, profiles
 from realtime.messages import (
     MutedEvent,
@@ -84,6 +87,7 @@ class Administration:
         hub: Hub,
         presence: Presence,
         profiles: Profiles,
+        deletions: Deletions,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -93,6 +97,7 @@ class Administration:
         self._hub = hub
         self._presence = presence
         self._profiles = profiles
+        self._deletions = deletions
         self._now = now
 
     # --- settings ---------------------------------------------------------------------------
@@ -108,6 +113,7 @@ class Administration:
             return replace(stored, roles=roles, **settings)
 
         change(await self._store.read_room(room))
+        await gather_limited(self._deletions.check(one) for one in owners or ())
         await actor.record(_describe(settings.get("private")), room)
         before, after = await self._store.change_room(room, change)
         # Also where nothing changes: this may be the repetition of a request that failed here.
@@ -197,6 +203,7 @@ class Administration:
     ) -> StoredRoom:
         """The change is tried first: what is not allowed is not recorded."""
         change(await self._store.read_room(room), await self._store.read_member(room, user_id))
+        await self._deletions.check(user_id)
         await actor.record(action, f"{room}/{user_id}")
         try:
             stored, _ = await self._store.change_member(room, user_id, change)
@@ -248,4 +255,6 @@ def _has_owner(roles: Any) -> bool:
 @cache
 def administration() -> Administration:
     """The administration of rooms in this process."""
-    return Administration(room_store(), room_access(), appender(), hub(), presence(), profiles())
+    return Administration(
+        room_store(), room_access(), appender(), hub(), presence(), profiles(), deletions()
+    )

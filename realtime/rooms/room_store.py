@@ -135,6 +135,20 @@ class RoomStore:
             if not operations or await self._submit(operations):
                 return new_room, new_member
 
+    async def find_rooms(self, user_id: str) -> list[str]:
+        """The rooms in which a user has a role or a row. Reads the whole table."""
+        rows = self._table().query_entities(
+            "RowKey eq @member or (RowKey eq 'room' and roles ne '{}')",
+            parameters={"member": f"{_MEMBER_PREFIX}{user_id}"},
+            select=["PartitionKey", "RowKey", "roles"],
+        )
+        found = {
+            row["PartitionKey"]: True
+            async for row in rows
+            if row["RowKey"] != "room" or user_id in _parse_roles(row)
+        }
+        return list(found)
+
     async def remove_user(self, room: str, user_id: str) -> None:
         """Remove the role and the row of a user."""
 
@@ -206,15 +220,18 @@ def _directory_row(room: str, stored: StoredRoom) -> Row | None:
 
 
 def _parse_room(row: Row) -> StoredRoom:
-    roles = msgspec.json.decode(row.get("roles", "{}"), type=PrivilegedRoles)
     return StoredRoom(
         bool(row["private"]),
         bool(row.get("listed", False)),
         row.get("title", ""),
         row.get("topic", ""),
-        roles,
+        _parse_roles(row),
         _etag_of(row),
     )
+
+
+def _parse_roles(row: Row) -> PrivilegedRoles:
+    return msgspec.json.decode(row.get("roles", "{}"), type=PrivilegedRoles)
 
 
 def _parse_member(row: Row) -> StoredMember:

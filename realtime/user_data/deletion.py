@@ -127,17 +127,19 @@ async def _remove_rows(user_id: str) -> None:
 
 
 async def _leave_conversations(user_id: str) -> None:
-    """Remove the user's mentions, and from rooms the user and the role.
+    """Remove the user's mentions, and what is stored of the user in rooms.
 
-    The connections are closed, so "left" is announced and the row is removed.
+    The connections are closed, so "left" is announced and the row is removed. A user can have a
+    role, a membership or a mute in a room without being in it.
     """
+    for room in await room_store().find_rooms(user_id):
+        await room_store().remove_user(room, user_id)
     after: str | None = ""
     while after is not None:
         page, after = await memberships().list_page(user_id, MAX_PAGE_MEMBERSHIPS, after)
         for one in page:
             if one.kind == "room":
                 await presence().announce_left(one.name, user_id)
-                await room_store().remove_user(one.name, user_id)
                 await erasure().remove_mentions(one.name, user_id)
             else:
                 await erasure().remove_mentions(direct_log(user_id, one.name), user_id)

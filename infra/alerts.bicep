@@ -24,21 +24,23 @@ var metricRules = [
   }
 ]
 
-// A request that the app rejects (4xx) is no failure of the app, so the rules read the status.
+// A request that the app rejects (4xx) is no failure of the app, so the rules read status and code.
+// host.json lets the host record a request only if its function has raised an error. What the app
+// itself answers with 503 is in its metric of errors.
 var queryRules = [
   {
     name: 'requests-fail'
-    description: 'More than ten requests got a 5xx status within five minutes: see Failures in Application Insights.'
-    query: 'AppRequests | where toint(ResultCode) >= 500'
+    description: 'More than ten requests or events failed with a 5xx status within five minutes: see Failures in Application Insights, and the errors by code in the workbook.'
+    query: 'union (AppRequests | where toint(ResultCode) >= 500 | summarize failed = toreal(count())), (AppMetrics | where Name == "townsquare.errors" and tostring(Properties.code) in ("access_changed", "busy", "moderation_unavailable", "unavailable") | summarize failed = sum(Sum)) | summarize failed = sum(failed) | where failed > 10'
     window: 'PT5M'
     frequency: 'PT5M'
-    threshold: 10
+    threshold: 0
   }
   {
     name: 'stream-stands-still'
-    description: 'A stream that ticked within the last day has not ticked for 15 minutes: see its timer function.'
-    query: 'AppMetrics | where Name == "townsquare.stream.age" | summarize latest = max(TimeGenerated) by stream = tostring(Properties.stream) | where latest < ago(15m)'
-    window: 'P1D'
+    description: 'A stream has had subscribers for some of the last 15 minutes and no tick: see the function run_streams.'
+    query: 'AppMetrics | where Name in ("townsquare.stream.age", "townsquare.stream.subscribed") | summarize ticks = countif(Name == "townsquare.stream.age"), minutes = dcountif(bin(TimeGenerated, 1m), Name == "townsquare.stream.subscribed") by stream = tostring(Properties.stream) | where ticks == 0 and minutes > 2'
+    window: 'PT15M'
     frequency: 'PT15M'
     threshold: 0
   }

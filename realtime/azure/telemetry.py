@@ -83,6 +83,9 @@ METRICS = {
         "stream",
         DURATION_BUCKETS_SECONDS,
     ),
+    "townsquare.stream.subscribed": Metric(
+        "counter", "{check}", "Checks that found subscribers of a stream.", "stream"
+    ),
     "townsquare.stream.stale": Metric(
         "counter", "{tick}", "Ticks that published old values.", "stream"
     ),

@@ -11,6 +11,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
+from realtime.azure import telemetry
 from realtime.azure.web_pubsub import Hub, hub
 from realtime.streams.clock import StreamClock
 from realtime.streams.definition import Stream
@@ -173,7 +174,10 @@ class StreamExecutor:
         return any(started < end for started in self._ticks_in_progress)
 
     async def _has_subscribers(self, stream: Stream) -> bool:
-        return stream.always or await self._hub.group_exists(stream.group)
+        found = stream.always or await self._hub.group_exists(stream.group)
+        if found:  # From then on the stream has to tick: an alert compares both.
+            telemetry.increment("townsquare.stream.subscribed", stream=stream.name)
+        return found
 
     async def _still_has_subscribers(self, stream: Stream) -> bool:
         try:

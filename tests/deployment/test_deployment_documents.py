@@ -8,6 +8,7 @@ import pytest
 
 from local.parts import ROOT
 from realtime.azure.telemetry import METRICS
+from realtime.errors import ERROR_CODES
 from tests.deployment import rights
 from tests.deployment.bicep import INFRA, read
 from tests.deployment.test_settings import NAMES
@@ -139,6 +140,15 @@ def test_the_metrics_in_documents_alerts_and_workbook_exist():
     named = set(re.findall(r"townsquare\.[a-z]+(?:\.[a-z]+)?", text))
 
     assert named == set(METRICS)
+
+
+def test_alert_and_workbook_count_every_error_with_the_status_503():
+    """The host records no request that a function answers so."""
+    expected = {code for code, one in ERROR_CODES.items() if one.status == 503}
+
+    for text in (read("alerts").text, (INFRA / "workbook.json").read_text().replace('\\"', '"')):
+        (codes,) = re.findall(r"Properties\.code\) in \(([^)]*)\)", text)
+        assert set(re.findall(r'"(\w+)"', codes)) == expected
 
 
 def test_the_workbook_has_the_documented_charts():

@@ -23,6 +23,9 @@ from tests.streams.hosts import (
     make_stream,
     wait_until_empty,
 )
+from tests.test_telemetry import Telemetry, exported
+
+__all__ = ["exported"]  # a fixture
 
 
 async def test_a_tick_is_delivered_to_all_subscribers(host: Host) -> None:
@@ -61,6 +64,20 @@ async def test_a_stream_without_subscribers_does_not_call_its_producer(host: Hos
 
     assert calls == 0
     assert await read_latest(host.store, quiet, datetime.now(UTC)) is None
+
+
+async def test_only_a_stream_with_subscribers_is_reported_to_have_some(
+    host: Host, exported: Telemetry
+) -> None:
+    """The alert `stream-stands-still` compares this with the ticks."""
+    quiet, read = make_stream(), make_stream()
+    async with listening(host, "ann", read.group):
+        for stream in (quiet, read):
+            await host.run_tick(stream, NOW)
+
+    for name in ("townsquare.stream.subscribed", "townsquare.stream.age"):
+        points = exported.points(name)
+        assert [point.attributes["stream"] for point in points] == [read.name], name
 
 
 async def test_the_first_subscriber_after_a_pause_receives_the_next_tick_in_full(

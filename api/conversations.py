@@ -162,9 +162,9 @@ async def _summarize(
 async def _make_summary(
     reader: str, membership: Membership, log: str, **conversation: Any
 ) -> ConversationSummary:
-    """Unread are messages; edits, deletes and reactions do not count."""
+    """Unread are stored messages; edits, deletes and reactions do not count."""
     head = await logs().read_head(log)
-    unread = max(0, head.messages - membership.read_messages)
+    unread = head.count_unread(membership.read_messages)
     mentions = await history().count_mentions(log, reader, membership.read) if unread else 0
     return ConversationSummary(
         head.epoch, head.seq, membership.read, unread, mentions=mentions, **conversation

@@ -9,16 +9,20 @@ from typing import Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from webpubsub_emulator import serve
 from webpubsub_emulator.faults import Fault
 
 from local.parts import Stack, free_ports, start_functions
+from realtime.azure.operations import Insert
 from realtime.errors import ApiError
+from realtime.messages import Change
 from realtime.names import direct_log, room_group
 from realtime.rooms import contention, draft_queue
 from realtime.rooms.draft_queue import MAX_COMMIT_ENTRIES, Stored
 from realtime.rooms.drafts import DeleteDraft, Draft, EditDraft, MessageDraft, ReactionDraft
 from realtime.rooms.history import read_entries
+from realtime.rooms.log_rows import encode_change
 from realtime.rooms.retention import purge
 from tests.instances import Instance, instance
 from tests.proxy import losing_proxy
@@ -548,6 +552,25 @@ async def test_a_cursor_outside_the_log_is_rejected(
     assert await error_code(one.history.read_page(room, 10, **cursor)) == "invalid_cursor"
 
 
+async def test_a_small_page_has_messages_from_before_many_changes(one: Instance, room: str) -> None:
+    await append_numbers(one, room, 2)
+    head = await one.logs.read_head(room)
+    changes = [
+        Change(seq, "reaction", 1, f"{seq}", "ann", head.timestamp, emoji="👍", on=True, count=1)
+        for seq in range(3, 1503)
+    ]
+    rows = [Insert(encode_change(room, head.epoch, one)) for one in changes]
+    for start in range(0, len(rows), 100):
+        await one.tables.open("history").submit(rows[start : start + 100])
+    await one.logs.update_head(room, replace(head, seq=changes[-1].seq))
+
+    newest = await one.history.read_page(room, 1)
+    earlier = await one.history.read_page(room, 1, before=2)
+
+    assert ([one.seq for one in newest.messages], newest.more) == ([2], True)
+    assert ([one.seq for one in earlier.messages], earlier.more) == ([1], False)
+
+
 async def test_an_empty_room_has_an_empty_history(one: Instance, room: str) -> None:
     page = await one.history.read_page(room)
 
@@ -588,6 +611,25 @@ async def test_a_position_before_the_purged_messages_is_not_recovered(
     assert not recovered
     assert [entry.seq for entry in page.messages] == [61]
     assert (await one.history.read_since(room, 60, epoch))[1]
+
+
+async def test_purged_messages_are_not_unread(
+    one: Instance, room: str, ann: User, bob: User
+) -> None:
+    async with ann.connect(room), bob.connect(room) as reader:
+        one.time = datetime.now(UTC) - 10 * DAY
+        await append_numbers(one, room, 60)
+        one.time = None
+        await one.appender.append(room, draft("new"))
+        await reader.send("read", {"room": room, "seq": 61})
+        await purge(one.logs, datetime.now(UTC), days=7)
+        await one.appender.append(room, draft("newer"))
+
+        found = [(await user.get("/api/rooms"))["rooms"] for user in (ann, bob)]
+
+    assert [[(one["room"], one["unread"]) for one in rooms] for rooms in found] == [
+        [(room, 2)], [(room, 1)],
+    ]  # fmt: skip
 
 
 async def test_an_interrupted_purge_continues(one: Instance, room: str) -> None:

@@ -225,7 +225,7 @@ async def check_history(
 async def test_rights_and_mentions_in_rooms_that_the_user_left_are_deleted(
     stack: Stack, http: aiohttp.ClientSession, one: Instance, ann: User, bob: User
 ) -> None:
-    """The user is owner of a room, member of one that the user never joined, muted and mentioned."""
+    """An owner and moderator, muted in a room and mentioned in it."""
     owned, private, open_room = (f"room-{uuid.uuid4().hex}" for _ in range(3))
     member = f"{private}/members/{ann.id}"
     for path, settings in (

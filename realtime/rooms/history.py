@@ -25,8 +25,13 @@ MAX_PAGE_ENTRIES = 200
 
 DEFAULT_PAGE_ENTRIES = 50
 
+MIN_WINDOW_ENTRIES = 50
+MAX_WINDOW_ENTRIES = 12_800
+"""Entries of one query for a page of messages. Changes between the messages make a page need more
+than one query; each one reads four times as many entries, in at most some 10 MB."""
+
 MAX_PAGE_READS = 6
-"""Queries for one page of messages: changes between them make a page need more than one."""
+"""Queries for one page that has a message. Without one a reader could not ask for the next page."""
 
 COUNT_WINDOW_ENTRIES = 20
 """Entries before a seq that are read to find the message before it; else the one after it tells."""
@@ -166,15 +171,15 @@ class History:
     async def _read_before(self, name: str, head: Head, last: int, limit: int) -> Page:
         """The last messages up to a seq: the changes between them are left out."""
         messages: list[Entry] = []
-        window, high = limit, last
-        for _ in range(MAX_PAGE_READS):
+        window, high, reads = max(limit, MIN_WINDOW_ENTRIES), last, 0
+        while high >= head.first and len(messages) < limit:
+            if messages and reads >= MAX_PAGE_READS:
+                break
             low = max(head.first, high - window + 1)
             found = await _read_rows(self._logs, name, head, low, high)
             found_messages, _ = split_entries(found)
             messages = found_messages + messages
-            high, window = low - 1, window * 4
-            if len(messages) >= limit or high < head.first:
-                break
+            high, window, reads = low - 1, min(window * 4, MAX_WINDOW_ENTRIES), reads + 1
         more = len(messages) > limit or high >= head.first
         return Page(head, messages[-limit:], more)
 

@@ -32,17 +32,19 @@ class Head(msgspec.Struct, frozen=True):
     """The head row. A log that has no rows has seq 0 and no epoch.
 
     `spans` are the epochs of the stored entries, each with the seq at which it ended; the present
-    epoch follows. `messages` counts the messages, without changes. `writer` is the instance that
-    wrote the row, `leading` whether it also commits the queue rows of others. `taken` has the
-    outcomes of the queue rows that were committed last, `published` the seq up to which the leader
-    has published. `turns` are the instances that commit in turn, the next one first. `access` is
-    the version of the room's access rules.
+    epoch follows. `messages` counts the messages, without changes, and `purged` those of
+    them that retention has removed. `writer` is the instance that wrote the row, `leading` whether
+    it also commits the queue rows of others. `taken` has the outcomes of the queue rows that were
+    committed last, `published` the seq up to which the leader has published. `turns` are the
+    instances that commit in turn, the next one first. `access` is the version of the room's access
+    rules.
     """
 
     epoch: str = ""
     seq: int = 0
     first: int = 1
     messages: int = 0
+    purged: int = 0
     timestamp: str = ""
     spans: tuple[tuple[str, int], ...] = ()
     writer: str = ""
@@ -52,6 +54,11 @@ class Head(msgspec.Struct, frozen=True):
     turns: tuple[str, ...] = ()
     access: str = ""
     etag: str = ""
+
+    def count_unread(self, read_messages: int) -> int:
+        """The number of stored messages after the first `read_messages` of the log."""
+        removed = self.messages if self.first > self.seq else self.purged
+        return max(0, self.messages - max(read_messages, removed))
 
     def includes(self, epoch: str, seq: int) -> bool:
         """Whether a row with this epoch and seq belongs to the log."""
@@ -117,6 +124,7 @@ def encode_head(name: str, head: Head) -> Row:
         "seq": int64(head.seq),
         "first": int64(head.first),
         "messages": int64(head.messages),
+        "purged": int64(head.purged),
         "timestamp": head.timestamp,
         "spans": msgspec.json.encode(head.spans).decode(),
         "writer": head.writer,
@@ -134,6 +142,7 @@ def parse_head(row: Row) -> Head:
         seq=row["seq"].value,
         first=row["first"].value,
         messages=row["messages"].value,
+        purged=row["purged"].value if "purged" in row else 0,
         timestamp=row["timestamp"],
         spans=msgspec.json.decode(row["spans"], type=tuple[tuple[str, int], ...]),
         writer=row["writer"],

@@ -132,17 +132,19 @@ async def _remove(logs: LogStore, name: str, rows: list[Row]) -> None:
 async def _raise_first(logs: LogStore, name: str, rows: list[Row]) -> None:
     """Rows that do not belong to the present log, left from a deleted one, do not count."""
     while (head := await logs.read_head(name)).etag:
-        own = [seq_of(row) for row in rows if head.includes(row["epoch"], seq_of(row))]
-        if not own or own[-1] < head.first:
+        own = [row for row in rows if head.includes(row["epoch"], seq_of(row))]
+        if not own or seq_of(own[-1]) < head.first:
             return
+        ordinals = [row["ordinal"].value for row in own if "ordinal" in row]
+        purged = max(ordinals, default=head.purged)
         try:
-            await logs.update_head(name, _with_first(head, own[-1] + 1))
+            await logs.update_head(name, _with_first(head, seq_of(own[-1]) + 1, purged))
         except ConflictError:
             continue
         return
 
 
-def _with_first(head: Head, first: int) -> Head:
+def _with_first(head: Head, first: int, purged: int) -> Head:
     """`first` is never above seq + 1; spans that end before it have no entries any more."""
     spans = tuple((epoch, last) for epoch, last in head.spans if last >= first)
-    return replace(head, first=min(first, head.seq + 1), spans=spans)
+    return replace(head, first=min(first, head.seq + 1), purged=purged, spans=spans)

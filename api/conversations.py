@@ -16,6 +16,7 @@ from realtime.rooms.access import room_access
 from realtime.rooms.directory import directory
 from realtime.rooms.history import history
 from realtime.rooms.log import logs
+from realtime.rooms.log_rows import Head
 from realtime.users.blocks import blocks
 from realtime.users.caller import authenticate
 from realtime.users.memberships import Membership, memberships
@@ -159,12 +160,18 @@ async def _summarize(
     )
 
 
+def _count_unread(head: Head, read_messages: int) -> int:
+    """What retention has removed is not unread."""
+    removed = head.messages if head.first > head.seq else head.purged
+    return max(0, head.messages - max(read_messages, removed))
+
+
 async def _make_summary(
     reader: str, membership: Membership, log: str, **conversation: Any
 ) -> ConversationSummary:
     """Unread are stored messages; edits, deletes and reactions do not count."""
     head = await logs().read_head(log)
-    unread = head.count_unread(membership.read_messages)
+    unread = _count_unread(head, membership.read_messages)
     mentions = await history().count_mentions(log, reader, membership.read) if unread else 0
     return ConversationSummary(
         head.epoch, head.seq, membership.read, unread, mentions=mentions, **conversation

@@ -1,10 +1,11 @@
 """The caller: name, status and colour, and the end of a session."""
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import azure.functions as func
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
 from api.blueprint import bp
 from realtime.azure.web_pubsub import hub
@@ -86,39 +87,49 @@ async def me_change(req: func.HttpRequest) -> Me:
     caller = await authenticate(req.headers)
     body = parse_body(req, ProfileChange)
     _limiter().acquire(caller.user_id)
-    before = await profiles().find(caller.user_id) or Profile(await find_allowed_name(caller))
-    changed = await _apply(caller, before, body)
-    await _store(caller, before, changed)
+    change = await _make_change(caller, body)
+    before, changed = await _store(caller, change)
     if _shown(changed) != _shown(before):
         await _publish(caller.user_id, changed, is_renamed=changed.name != before.name)
     return await _make_me(caller, changed)
 
 
-async def _apply(caller: Caller, before: Profile, body: ProfileChange) -> Profile:
-    """The profile after a change. Raises ApiError."""
-    name, status = before.name, before.status
+async def _make_change(caller: Caller, body: ProfileChange) -> dict[str, Any]:
+    """The fields of the profile that get other values. Raises ApiError."""
+    change: dict[str, Any] = {}
     if body.name is not None:
         name = validate_display_name(body.name)
         await reserved_names().check(name, caller.user_id)
         await moderate(caller.user_id, "", name)
+        change |= {"name": name, "chosen": True}
     if body.status is not None:
         status = body.status.strip()
         if status and not (status.isprintable() and is_visible(status)):
             raise ApiError("invalid_status", "A status has no control or invisible characters.")
         if status:
             await moderate(caller.user_id, "", status)
-    colour = before.colour if isinstance(body.colour, UnsetType) else body.colour
-    return Profile(name, status, colour, chosen=before.chosen or body.name is not None)
+        change["status"] = status
+    if not isinstance(body.colour, UnsetType):
+        change["colour"] = body.colour
+    return change
 
 
-async def _store(caller: Caller, before: Profile, changed: Profile) -> None:
-    """Store a changed profile. The name of a vouched user is reserved as long as it is in use."""
+async def _store(caller: Caller, change: dict[str, Any]) -> tuple[Profile, Profile]:
+    """Store a changed profile; returns it before and after.
+
+    The name of a vouched user is reserved as long as it is in use.
+    """
+    known = await profiles().find(caller.user_id) or Profile(await find_allowed_name(caller))
+    expected = replace(known, **change)
     is_vouched = caller.session is not None and caller.session.vouched
-    if is_vouched and changed.chosen:
-        await reserved_names().add_chosen(changed.name, caller.user_id)
-    await profiles().put(caller.user_id, changed)
+    if is_vouched and expected.chosen:
+        await reserved_names().add_chosen(expected.name, caller.user_id)
+    before, changed = await profiles().change(
+        caller.user_id, known, lambda profile: replace(profile, **change)
+    )
     if is_vouched and make_skeleton(changed.name) != make_skeleton(before.name):
         await reserved_names().remove_chosen(before.name, caller.user_id)
+    return before, changed
 
 
 def _shown(profile: Profile) -> tuple[str, str, int | None]:

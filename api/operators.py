@@ -13,13 +13,17 @@ from realtime.errors import ApiError
 from realtime.http import Access, endpoint
 from realtime.identity import session_signer
 from realtime.identity.deletions import deletions
-from realtime.identity.display_names import MAX_NAME_CHARACTERS, validate_display_name
+from realtime.identity.display_names import (
+    MAX_NAME_CHARACTERS,
+    RESERVED_NAMES,
+    validate_display_name,
+)
 from realtime.identity.reserved_names import reserved_names
 from realtime.identity.sessions import SLIDING_DAYS
 from realtime.messages import format_timestamp
-from realtime.names import validate_user_id
+from realtime.names import DELETED_USER, validate_user_id
 from realtime.settings import settings
-from realtime.users.audit import audit_log, record_act
+from realtime.users.audit import KEY_HOLDER, audit_log, record_act
 
 MAX_PAGE_ACTS = 100
 
@@ -55,6 +59,8 @@ class SessionResponse(Struct, frozen=True):
 async def user_session(req: func.HttpRequest, body: SessionRequest) -> SessionResponse:
     """Mint a session for a user id of the server's choice: its own users, bots and operators."""
     user_id = validate_user_id(req.route_params["user_id"])
+    if user_id.lower() in {*RESERVED_NAMES, DELETED_USER, KEY_HOLDER}:
+        raise ApiError("invalid_user", "This id belongs to the app.")
     name = validate_display_name(body.name)
     if not settings().has_minted_sessions:
         raise ApiError(

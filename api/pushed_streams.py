@@ -87,6 +87,7 @@ class StreamDeleteResponse(Struct, frozen=True):
 async def stream_delete(req: func.HttpRequest) -> StreamDeleteResponse:
     """Delete a stream without a producer, with its frames and its history."""
     name = req.route_params["name"]
+    await pushed_streams().find(name)
     await record_act(req.headers, "delete stream", name)
     await pushed_streams().delete(name)
     return StreamDeleteResponse(name, deleted=True)

@@ -19,7 +19,7 @@ from realtime.rooms.reported import find_reported
 from realtime.users.audit import audit_log, record_act
 from realtime.users.caller import authenticate
 from realtime.users.limits import report_limiter
-from realtime.users.reports import StoredReport, reports, validate_reason
+from realtime.users.reports import StoredReport, reports, validate_reason, validate_report_id
 
 MAX_PAGE_REPORTS = 50
 
@@ -115,8 +115,8 @@ async def report_list(req: func.HttpRequest, query: ReportQuery) -> ReportList:
 @endpoint(bp, "PATCH", "api/reports/{report_id}", Access.SERVER, errors="unknown_report")
 async def report_change(req: func.HttpRequest, body: ReportChange) -> Report:
     """Close a report, or open it again."""
-    report_id = req.route_params["report_id"]
-    await record_act(req.headers, _describe(body), report_id[:64])
+    report_id = validate_report_id(req.route_params["report_id"])
+    await record_act(req.headers, _describe(body), report_id)
     return await _change_state(report_id, body)
 
 
@@ -140,8 +140,8 @@ async def moderation_report_change(req: func.HttpRequest) -> Report:
     caller = await authenticate(req.headers)
     body = parse_body(req, ReportChange)
     require_operator(caller)
-    report_id = req.route_params["report_id"]
-    await audit_log().add(caller.user_id, _describe(body), report_id[:64])
+    report_id = validate_report_id(req.route_params["report_id"])
+    await audit_log().add(caller.user_id, _describe(body), report_id)
     return await _change_state(report_id, body)
 
 

@@ -73,7 +73,7 @@ async def room_put(req: func.HttpRequest, body: RoomSettings) -> Room:
 async def room_show(req: func.HttpRequest) -> RoomDetails:
     """Get a room's settings, and the caller's role in it."""
     room, caller = await authorize_room(req)
-    return make_room_details(room, await room_access().check(room, caller.user_id))
+    return make_room_details(room, await room_access().read_state(room, caller.user_id))
 
 
 def make_room_details(room: str, state: RoomState) -> RoomDetails:

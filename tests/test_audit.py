@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import aiohttp
 import pytest
 from azure.core.exceptions import ServiceRequestError
 
@@ -110,6 +111,26 @@ async def test_each_caller_gets_the_error_of_the_write(
 
     assert [type(one) for one in outcomes] == [ServiceRequestError] * 3
     assert [one.action for page in await acts.list_pages(9) for one in page] == ["send as 3"]
+
+
+@pytest.mark.parametrize("name", ["a" * 6_000, "-", "a%0Db", "A%C3%84"], ids=["long", *"123"])
+async def test_what_cannot_exist_is_not_recorded(
+    stack: Stack, http: aiohttp.ClientSession, name: str
+) -> None:
+    """Acts that are added at once share a row, which the longest names would not fit into."""
+
+    async def read_newest() -> str:
+        async with http.get(f"{stack.url}/api/server/audit?limit=1") as response:
+            return str((await response.json())["acts"])
+
+    before = await read_newest()
+    for method, path in (("DELETE", "streams"), ("PATCH", "reports")):
+        for _ in range(2):
+            url = f"{stack.url}/api/{path}/{name}"
+            async with http.request(method, url, json={"state": "closed"}) as response:
+                assert response.status == 404, await response.text()
+
+    assert await read_newest() == before
 
 
 async def test_acts_of_two_instances_are_in_one_list(stack: Stack, acts: Acts) -> None:

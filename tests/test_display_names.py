@@ -1,6 +1,8 @@
 """Display names and profiles."""
 
+import asyncio
 import time
+from typing import Any
 
 import aiohttp
 import jwt
@@ -220,3 +222,19 @@ async def test_a_name_is_moderated(strict: Part, http: aiohttp.ClientSession) ->
 
     assert (status, body["error"]["code"]) == (403, "moderated")
     assert (await ann.get("/api/me"))["name"] == "ann"
+
+
+async def test_changes_of_a_profile_at_the_same_time_are_all_stored(
+    stack: Stack, http: aiohttp.ClientSession
+) -> None:
+    changes: list[dict[str, Any]] = [{"name": "Ann Lee"}, {"status": "away"}, {"colour": 3}]
+
+    async def change_at_once(user: User) -> dict[str, Any]:
+        await asyncio.gather(*(user.ask("PATCH", "/api/me", json=one) for one in changes))
+        me = await user.get("/api/me")
+        return {name: me[name] for one in changes for name in one}
+
+    users = [await User.create(http, stack.url, "ann") for _ in range(6)]
+    stored = await asyncio.gather(*map(change_at_once, users))
+
+    assert stored == [{"name": "Ann Lee", "status": "away", "colour": 3}] * len(users)

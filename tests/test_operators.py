@@ -73,6 +73,9 @@ async def test_a_minted_session_has_the_requested_lifetime_also_after_a_renewal(
     ("user_id", "body", "code"),
     [
         ("a:b", {}, "invalid_user"),
+        ("system", {"name": "Carol"}, "invalid_user"),
+        ("Deleted", {"name": "Carol"}, "invalid_user"),
+        ("key", {"name": "Carol", "operator": True}, "invalid_user"),
         ("carol", {"name": "\u3164"}, "invalid_name"),
         ("carol", {"name": "\u0455ystem"}, "invalid_name"),
         ("carol", {"hours": 100_000}, "invalid_request"),

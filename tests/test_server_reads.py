@@ -56,6 +56,9 @@ async def test_key_and_operator_read_a_private_room_that_is_unknown_to_others(
             assert (await bob.ask("GET", f"/api/rooms/{room}/{what}"))[0] == 404
             wrong = await get_by_key(http, strict, f"/api/server/rooms/{room}/{what}", "wrong")
             assert wrong == (401, None)
+        settings = await ann.get(f"/api/rooms/{room}")
+        assert await olivia.get(f"/api/rooms/{room}") == settings
+        assert (settings["room"], settings["private"]) == (room, True)
 
 
 async def test_key_and_operator_read_current_connections_and_subscriptions(

@@ -3,6 +3,8 @@
 import secrets
 from datetime import UTC, datetime, timedelta
 
+NEWEST_FIRST_KEY_PATTERN = "[0-9]{13}-[0-9a-f]{8}"
+
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MILLISECOND = timedelta(milliseconds=1)

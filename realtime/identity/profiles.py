@@ -7,9 +7,9 @@ session costs no storage. The name of a user without a profile is the readable p
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.data.tables import UpdateMode
 from cachetools import TTLCache
 from msgspec import Struct
@@ -63,53 +63,74 @@ class Profiles:
 
     async def find(self, user_id: str) -> Profile | None:
         """The profile as the table has it now."""
-        try:
-            row = await self._tables.open("profiles").get_entity(user_id, _ROW_KEY)
-        except ResourceNotFoundError:
-            profile = None
-        else:
-            profile = Profile(
-                row["name"], row.get("status", ""), row.get("colour"), row.get("chosen", False)
-            )
-        self._cached[user_id] = profile
+        row = await self._find_row(user_id)
+        profile = self._cached[user_id] = None if row is None else _parse(row)
         return profile
+
+    async def _find_row(self, user_id: str) -> Row | None:
+        try:
+            row: Row = await self._tables.open("profiles").get_entity(user_id, _ROW_KEY)
+        except ResourceNotFoundError:
+            return None
+        return row
 
     async def add(self, user_id: str, name: str) -> Profile:
         """The profile of a user who connects with this name; it is stored if it is new."""
         cached = self._cached.get(user_id)
         if cached and cached.name == name:  # Nothing to store.
             return cached
-        if profile := await self.find(user_id):
-            if not profile.chosen and profile.name != name:
-                profile = replace(profile, name=name)
-                await self.put(user_id, profile)
-            return profile
-        try:
-            await self._tables.open("profiles").create_entity(_row(user_id, name=name))
-        except ResourceExistsError:  # Another connection of the user was faster.
-            return await self.find(user_id) or Profile(name)
-        return self._remember(user_id, Profile(name))
+        _, profile = await self.change(
+            user_id, Profile(name), lambda one: one if one.chosen else replace(one, name=name)
+        )
+        return profile
 
-    async def put(self, user_id: str, profile: Profile) -> None:
-        """Replace a profile."""
-        fields: Row = {"name": profile.name, "status": profile.status, "chosen": profile.chosen}
-        if profile.colour is not None:
-            fields["colour"] = profile.colour
-        row = _row(user_id, **fields)
-        await self._tables.open("profiles").upsert_entity(row, mode=UpdateMode.REPLACE)
-        self._remember(user_id, profile)
+    async def change(
+        self, user_id: str, default: Profile, change: Callable[[Profile], Profile]
+    ) -> tuple[Profile, Profile]:
+        """Change a profile, or `default` if there is none; returns it before and after.
+
+        The change is applied again if another one was faster.
+        """
+        table = self._tables.open("profiles")
+        while True:
+            row = await self._find_row(user_id)
+            before = default if row is None else _parse(row)
+            after = change(before)
+            try:
+                if row is None:
+                    await table.create_entity(_encode(user_id, after))
+                elif after != before:
+                    await table.update_entity(
+                        _encode(user_id, after),
+                        mode=UpdateMode.REPLACE,
+                        etag=row.metadata["etag"],  # type: ignore[attr-defined] # the SDK's dict
+                        match_condition=MatchConditions.IfNotModified,
+                    )
+            except HttpResponseError as error:
+                if error.status_code not in {404, 409, 412}:
+                    raise
+            else:
+                self._cached[user_id] = after
+                return before, after
 
     async def remove(self, user_id: str) -> None:
         await self._tables.open("profiles").delete_entity(user_id, _ROW_KEY)
         self._cached.pop(user_id, None)
 
-    def _remember(self, user_id: str, profile: Profile) -> Profile:
-        self._cached[user_id] = profile
-        return profile
+
+def _parse(row: Row) -> Profile:
+    return Profile(row["name"], row.get("status", ""), row.get("colour"), row.get("chosen", False))
 
 
-def _row(user_id: str, **fields: Any) -> Row:
-    return {"PartitionKey": user_id, "RowKey": _ROW_KEY, **fields}
+def _encode(user_id: str, profile: Profile) -> Row:
+    row: Row = {
+        "PartitionKey": user_id,
+        "RowKey": _ROW_KEY,
+        "name": profile.name,
+        "status": profile.status,
+        "chosen": profile.chosen,
+    }
+    return row if profile.colour is None else {**row, "colour": profile.colour}
 
 
 @cache

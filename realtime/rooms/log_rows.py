@@ -55,11 +55,6 @@ class Head(msgspec.Struct, frozen=True):
     access: str = ""
     etag: str = ""
 
-    def count_unread(self, read_messages: int) -> int:
-        """The number of stored messages after the first `read_messages` of the log."""
-        removed = self.messages if self.first > self.seq else self.purged
-        return max(0, self.messages - max(read_messages, removed))
-
     def includes(self, epoch: str, seq: int) -> bool:
         """Whether a row with this epoch and seq belongs to the log."""
         if epoch == self.epoch:

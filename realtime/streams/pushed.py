@@ -85,6 +85,15 @@ class PushedStreams:
         rows = await self._store.read_definitions()
         return {name: PushedStream(**definition) for name, definition in rows.items()}
 
+    async def find(self, name: str) -> PushedStream:
+        """A stream as the table has it now. Raises ApiError."""
+        if name in registry:
+            raise ApiError("stream_has_producer", "A producer of the app makes this stream.")
+        present = (await self._read()).get(name)
+        if present is None:
+            raise ApiError("unknown_stream", "No stream with this name is defined.")
+        return present
+
     async def put(self, stream: PushedStream) -> None:
         """Define a stream, or change it; its group stays. Raises ApiError."""
         if stream.name in registry:
@@ -110,11 +119,7 @@ class PushedStreams:
         Frames that servers push meanwhile are deleted when a stream with this name is defined.
         Raises ApiError.
         """
-        if name in registry:
-            raise ApiError("stream_has_producer", "A producer of the app makes this stream.")
-        present = (await self._read()).get(name)
-        if present is None:
-            raise ApiError("unknown_stream", "No stream with this name is defined.")
+        present = await self.find(name)
         try:
             async with asyncio.timeout(DELETE_TIMEOUT_SECONDS):
                 await self._store.delete_rows(name)

@@ -5,6 +5,7 @@ id:<digest>                the key of the report that one user has made of one m
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -16,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from realtime.azure.operations import Delete, Insert, Operation, Replace
-from realtime.azure.row_keys import newest_first_key
+from realtime.azure.row_keys import NEWEST_FIRST_KEY_PATTERN, newest_first_key
 from realtime.azure.tables import Row, Table, Tables, tables
 from realtime.errors import ApiError
 from realtime.messages import format_timestamp
@@ -103,7 +104,7 @@ class Reports:
             if changed != report:
                 await self._move(report, changed)
             return changed
-        raise ApiError("unknown_report", "There is no such report.")
+        raise unknown_report()
 
     async def remove_all(self, reporter: str) -> None:
         """Remove the reports of a user. It reads the reports of all users."""
@@ -132,6 +133,17 @@ class Reports:
         except ResourceNotFoundError:
             return None
         return _parse(row)
+
+
+def validate_report_id(text: str) -> str:
+    """Raises ApiError `unknown_report` for what cannot be the id of a report."""
+    if not re.fullmatch(NEWEST_FIRST_KEY_PATTERN, text):
+        raise unknown_report()
+    return text
+
+
+def unknown_report() -> ApiError:
+    return ApiError("unknown_report", "There is no such report.")
 
 
 def validate_reason(text: str) -> str:

@@ -9,8 +9,11 @@ from aiohttp import web
 from townsquare_client import (
     AsyncTownsquare,
     ConnectionFailedError,
+    InvalidAddressError,
     RateLimitedError,
+    Townsquare,
     UnavailableError,
+    UnexpectedResponseError,
 )
 
 from local.parts import Part
@@ -140,3 +143,53 @@ async def test_an_answer_without_json_is_an_error_with_its_status(
         await client.is_online("bob")
 
     assert (refused.value.code, refused.value.status, len(waits.seconds)) == ("http_502", 502, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"<h1>Sign in</h1>", {"Content-Type": "text/html"}),
+        (b"", {}),
+        (b"[]", {"Content-Type": "application/json"}),
+        (b'{"other": true}', {"Content-Type": "application/json"}),
+        (b'{"online": "\xff"}', {"Content-Type": "application/json"}),
+        (b"not gzip", {"Content-Encoding": "gzip"}),
+    ],
+    ids=["html", "empty", "list", "other-member", "no-utf8", "no-gzip"],
+)
+async def test_a_success_that_is_no_response_of_the_app_is_an_error_of_the_client(
+    server: tuple[Server, AsyncTownsquare, Waits], body: bytes, headers: dict[str, str]
+) -> None:
+    app, client, waits = server
+    app.refusals = [web.Response(body=body, headers=headers)]
+
+    with pytest.raises(UnexpectedResponseError):
+        await client.is_online("bob")
+
+    assert waits.seconds == []
+
+
+async def test_a_page_of_a_proxy_is_no_success_of_a_request_without_a_result(
+    server: tuple[Server, AsyncTownsquare, Waits],
+) -> None:
+    app, client, _ = server
+    app.refusals = [web.Response(text="<h1>Sign in</h1>", content_type="text/html")]
+
+    with pytest.raises(UnexpectedResponseError, match=r"PUT .*/ban.*200.*text/html"):
+        await client.ban("bob")
+
+
+@pytest.mark.parametrize(
+    "url", ["", "townsquare.example.org", "localhost:7071", "ftp://x/", "http://", "http://[::1"]
+)
+def test_an_address_that_is_not_valid_is_an_error_of_the_client(url: str) -> None:
+    for kind in (Townsquare, AsyncTownsquare):
+        with pytest.raises(InvalidAddressError, match="https://"):
+            kind(url, key="key")
+
+
+def test_an_address_with_an_invalid_port_or_a_too_long_path_is_an_error_of_the_client() -> None:
+    with pytest.raises(InvalidAddressError):
+        Townsquare("http://localhost:99999", key="key")
+    with Townsquare("http://localhost") as client, pytest.raises(InvalidAddressError):
+        client.is_online("x" * 70_000)

@@ -108,3 +108,18 @@ def test_a_message_that_the_joins_response_includes_is_older_than_the_listener(
     log.run(steps_of(client), [message(8), joined(8, "e1"), message(9)])
 
     assert log.yielded == [9]
+
+
+def test_frames_that_a_server_publishes_are_passed_over(client: Townsquare) -> None:
+    log = Log("e1", 8)
+    other: list[dict[str, Any]] = [
+        {"n": 1},
+        {"type": 5},
+        {"type": "error", "text": "none of the app's"},
+        {"type": "message", "room": "lobby", "epoch": "e1"},
+        {"type": "joined", "room": ["lobby"]},
+    ]
+
+    log.run(steps_of(client), [*other, joined(7, "e1"), *other, message(8)])
+
+    assert log.yielded == [8]

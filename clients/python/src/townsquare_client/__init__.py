@@ -10,6 +10,7 @@ from townsquare_client.errors import (
     ConflictError,
     ConnectionFailedError,
     ForbiddenError,
+    InvalidAddressError,
     InvalidRequestError,
     ListenerError,
     NotFoundError,
@@ -17,6 +18,7 @@ from townsquare_client.errors import (
     TownsquareError,
     UnauthenticatedError,
     UnavailableError,
+    UnexpectedResponseError,
 )
 from townsquare_client.log_reader import Position, RoomEvent
 from townsquare_client.models import (
@@ -52,6 +54,7 @@ __all__ = [
     "ForbiddenError",
     "Frame",
     "HistoryPage",
+    "InvalidAddressError",
     "InvalidRequestError",
     "ListenerError",
     "Message",
@@ -72,4 +75,5 @@ __all__ = [
     "TownsquareError",
     "UnauthenticatedError",
     "UnavailableError",
+    "UnexpectedResponseError",
 ]

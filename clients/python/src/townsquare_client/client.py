@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from copy import copy
 from itertools import count
 from types import TracebackType
@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from townsquare_client.drivers import drive, drive_async
+from townsquare_client.errors import InvalidAddressError
 from townsquare_client.listener import listen_steps
 from townsquare_client.log_reader import Position, RoomEvent
 from townsquare_client.operations import AsyncTransport, Request, SyncTransport
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 TIMEOUT_SECONDS = 15.0
 RETRIES = 3
+MAX_PORT = 65_535
 
 
 class _Api(Rooms, Users, Streams):
@@ -34,6 +36,7 @@ class _Api(Rooms, Users, Streams):
         self, url: str, key: str, session: str, policy: RetryPolicy, *, owns_http: bool
     ) -> None:
         self.url: str = url.rstrip("/")
+        _parse_address(self.url)
         self._key = key
         self._session = session
         self._policy = policy
@@ -61,8 +64,7 @@ class _Api(Rooms, Users, Streams):
             headers["Content-Type"] = "application/json"
         return {
             "method": request.method,
-            "url": f"{self.url}{request.path}",
-            "params": dict(request.query),
+            "url": _parse_address(f"{self.url}{request.path}", request.query),
             "headers": headers,
             "content": None if request.body is None else msgspec.json.encode(request.body),
         }
@@ -94,10 +96,10 @@ class Townsquare(_Api, SyncTransport):
     def call(self, request: Request[T]) -> T:
         """Send a request. Raises TownsquareError."""
         for attempt in count():
-            outcome: httpx.Response | httpx.TransportError
+            outcome: httpx.Response | httpx.RequestError
             try:
                 outcome = self._http.request(**self._encode(request))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 outcome = error
             decided = self._policy.decide(request, outcome, attempt)
             if isinstance(decided, Result):
@@ -161,10 +163,10 @@ class AsyncTownsquare(_Api, AsyncTransport):
     async def call(self, request: Request[T]) -> T:
         """Send a request. Raises TownsquareError."""
         for attempt in count():
-            outcome: httpx.Response | httpx.TransportError
+            outcome: httpx.Response | httpx.RequestError
             try:
                 outcome = await self._http.request(**self._encode(request))
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 outcome = error
             decided = self._policy.decide(request, outcome, attempt)
             if isinstance(decided, Result):
@@ -199,3 +201,17 @@ class AsyncTownsquare(_Api, AsyncTransport):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+def _parse_address(address: str, query: Mapping[str, str | int] | None = None) -> httpx.URL:
+    """The address of an app or of a request. Raises InvalidAddressError."""
+    expected = "Expected an address like https://townsquare.example.org"
+    try:
+        url = httpx.URL(address, params=query)
+    except httpx.InvalidURL as error:
+        raise InvalidAddressError(f"{expected}: {error}") from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise InvalidAddressError(f"{expected}, got {address!r}")
+    if url.port is not None and url.port > MAX_PORT:
+        raise InvalidAddressError(f"{expected}: {url.port} is not a port")
+    return url

@@ -1,7 +1,9 @@
 """The errors of the client.
 
 TownsquareError
+├── InvalidAddressError        the address is not that of an app
 ├── ConnectionFailedError      the app sent no response
+├── UnexpectedResponseError    the response is not one of the app: a login page of a proxy
 ├── ListenerError              the connection of a listener cannot be used
 └── ApiError                   the app returned an error
     ├── InvalidRequestError    400, 413
@@ -21,8 +23,16 @@ class TownsquareError(Exception):
     """What every error of the client is."""
 
 
+class InvalidAddressError(TownsquareError):
+    """The address of the app, or of a request, is not a valid one of http or https."""
+
+
 class ConnectionFailedError(TownsquareError):
     """The app sent no response; a request that is not repeatable may have had an effect."""
+
+
+class UnexpectedResponseError(TownsquareError):
+    """A success that is no response of the app, such as a proxy's page."""
 
 
 class ListenerError(TownsquareError):

@@ -130,17 +130,20 @@ def _connect(listener: Listener) -> Steps:
 
 def _handle(body: bytes, listener: Listener) -> Steps:
     """What follows from a frame. Raises ApiError if the room cannot be joined."""
-    frame = msgspec.json.decode(body, type=RoomFrame)
+    try:
+        frame = msgspec.json.decode(body, type=RoomFrame)
+        message = msgspec.json.decode(body, type=Message) if frame.type == "message" else None
+        error = parse_error_frame(body) if frame.type == "error" else None
+    except msgspec.ValidationError:
+        return  # Servers publish data of any form to a user.
     reader = listener.reader
-    if frame.type == "error":
-        raise parse_error_frame(body)
+    if error:
+        raise error
     if frame.room.lower() != listener.room.lower():
         return
     if frame.type == "removed":
         raise ForbiddenError(403, "removed", "The user was removed from the room.")
-    entries: list[Entry] = [*frame.messages, *frame.changes]
-    if frame.type == "message":
-        entries = [msgspec.json.decode(body, type=Message)]
+    entries: list[Entry] = [message] if message else [*frame.messages, *frame.changes]
     head = max([frame.head, frame.seq, *(one.seq for one in entries)])
     if not reader.is_started and frame.type == "joined":
         reader.start(frame.epoch, head)

@@ -150,11 +150,14 @@ def struct(kind: type[T]) -> Parse[T]:
 
 def member(name: str, kind: type[T]) -> Parse[T]:
     """Parses one member of a JSON object."""
-    return lambda body: msgspec.convert(msgspec.json.decode(body)[name], kind)
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    return lambda body: msgspec.convert(decode(body)[name], kind)
 
 
-def nothing(_: bytes) -> None:
-    """For responses without further information."""
+def nothing(body: bytes) -> None:
+    """For responses without further information: they have JSON or no body."""
+    if body:
+        msgspec.json.decode(body)
 
 
 def path(*parts: str | int) -> str:

@@ -6,7 +6,12 @@ from typing import Generic, TypeVar
 
 import httpx
 
-from townsquare_client.errors import ApiError, ConnectionFailedError, parse_api_error
+from townsquare_client.errors import (
+    ApiError,
+    ConnectionFailedError,
+    UnexpectedResponseError,
+    parse_api_error,
+)
 from townsquare_client.operations import Request
 
 T = TypeVar("T")
@@ -35,7 +40,7 @@ class RetryPolicy:
     chance: Callable[[], float]
 
     def decide(
-        self, request: Request[T], outcome: httpx.Response | httpx.TransportError, attempt: int
+        self, request: Request[T], outcome: httpx.Response | httpx.RequestError, attempt: int
     ) -> Result[T] | float:
         """The result, or the seconds until the next attempt. Raises TownsquareError.
 
@@ -47,8 +52,12 @@ class RetryPolicy:
             raise ConnectionFailedError(
                 f"{request.method} {request.path}: {type(outcome).__name__}"
             ) from outcome
+        if isinstance(outcome, httpx.RequestError):  # The response cannot be decoded.
+            raise UnexpectedResponseError(
+                f"{request.method} {request.path}: {type(outcome).__name__}"
+            ) from outcome
         if outcome.is_success:
-            return Result(request.parse(outcome.content))
+            return Result(_parse(request, outcome))
         error = parse_api_error(outcome)
         if attempt and request.already_done and error.code == request.already_done:
             return Result(request.parse(b""))
@@ -64,3 +73,15 @@ class RetryPolicy:
         if not error.retry or (error.retry_after or 0.0) > MAX_RETRY_AFTER_SECONDS:
             return False
         return request.repeatable or error.code in _REFUSED_CODES
+
+
+def _parse(request: Request[T], response: httpx.Response) -> T:
+    """The result of a success. Raises UnexpectedResponseError."""
+    try:
+        return request.parse(response.content)
+    except (ValueError, KeyError) as error:  # JSON with invalid UTF-8 is no DecodeError.
+        kind = response.headers.get("Content-Type", "no content type")
+        raise UnexpectedResponseError(
+            f"{request.method} {request.path}: expected a response of the app, "
+            f"got status {response.status_code} with {kind}: {error}"
+        ) from error

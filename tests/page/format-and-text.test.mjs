@@ -149,6 +149,22 @@ test("a long text of special signs is parsed in no time", () => {
   assert.ok(performance.now() - started < 2_000);
 });
 
+test("an address with a long tail of punctuation is parsed in linear time", () => {
+  const tails = [")", "]", "}", "(", ".", "…", "*", "_", "))]]}}", ".)", "(]"];
+  const started = performance.now();
+  for (let repetition = 0; repetition < 10; repetition++)
+    for (const tail of tails)
+      for (const end of ["", "x"])
+        parseBlocks(`https://a${tail.repeat(Math.floor(3_990 / tail.length))}${end}`);
+
+  assert.ok(performance.now() - started < 2_000);
+  assert.deepEqual(links("https://a.org/b).), (https://a.org/c[(1)]).... {https://a.org/{d}}…"), [
+    "https://a.org/b",
+    "https://a.org/c[(1)]",
+    "https://a.org/%7Bd%7D",
+  ]);
+});
+
 test("numbers and dates are in one locale, whatever the machine's is", () => {
   assert.equal(texts.tooLong(1000), "1,000 characters too many");
   assert.equal(texts.backMissed(3), "3 new messages while you were offline.");

@@ -19,6 +19,8 @@ import { createElement } from "./dom.js";
  */
 
 const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`]+/giu;
+/** What ends a sentence or a formatting, not an address. */
+const TAIL = ".,;:!?…*_";
 const INLINE =
   /(?<code>`[^`\n]+`)|(?<bold>\*\*(?=\S)[^*\n]*[^\s*]\*\*)|(?<italic>(?<![\w*_/])(?:\*(?=[^\s*])[^*\n]*[^\s*]\*|_(?=[^\s_])[^_\n]*[^\s_]_)(?![\w*/]))/gu;
 const EMOJI =
@@ -219,15 +221,24 @@ export const isOnlyEmoji = (content) =>
   EMOJI.test(content) &&
   [...new Intl.Segmenter().segment(content.replace(/\s/gu, ""))].length <= 5;
 
-/** A sentence's full stop, or the bracket around an address, is not part of the address. */
+/**
+ * A sentence's full stop, or the bracket around an address, is not part of the address. The time is
+ * linear: a message is text of other users.
+ */
 function withoutTail(address) {
-  let tail = address.replace(/[.,;:!?…*_]+$/u, "");
-  for (const [open, close] of ["()", "[]", "{}"]) {
-    while (tail.endsWith(close) && tail.split(close).length > tail.split(open).length)
-      tail = tail.slice(0, -1);
+  const unopened = new Map(
+    ["()", "[]", "{}"].map(([open, close]) => [close, count(address, close) - count(address, open)]),
+  );
+  for (let end = address.length; end > 0; end--) {
+    const last = address[end - 1];
+    if (TAIL.includes(last)) continue;
+    if (!(unopened.get(last) > 0)) return address.slice(0, end);
+    unopened.set(last, unopened.get(last) - 1);
   }
-  return tail;
+  return "";
 }
+
+const count = (text, part) => text.split(part).length - 1;
 
 /** The normalized address, or null for what must not become a link. */
 function safeAddress(address) {

@@ -240,7 +240,8 @@ async def test_axe_finds_nothing_in_any_state_and_theme(
 ) -> None:
     ann, bob = await gather(enter("ann", "&debug", bypass_csp=True), enter("bob"))
     await post("/api/publish?group=weather", weather())
-    await bob.sends("@ann look: `code`, **bold**\n> quote\n- list")
+    code = "--option value " * 40  # wider than the screen
+    await bob.sends(f"@ann look: `code`, **bold**\n> quote\n- list\n```\n{code}\n```")
     await expect(ann.texts.last).to_contain_text("@ann look")
     await react_and_reply(ann)
     await ann.sends("\u200b\u200b")  # rejected

@@ -218,7 +218,10 @@ class MutedEvent(Struct, frozen=True, tag_field="type", tag="muted"):
 
 
 class RemovedEvent(Struct, frozen=True, tag_field="type", tag="removed"):
-    """The receiver was removed from the room, and may not join an open room before `until`."""
+    """The receiver was removed from the room, and may not join an open room before `until`.
+
+    Without `until` the room is private, or has just become so.
+    """
 
     room: str
     until: str | None

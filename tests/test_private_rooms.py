@@ -253,6 +253,7 @@ async def test_making_a_room_private_removes_users_who_are_not_members(
         await bob_tab.send_message(room, "open to all")
 
         await operator.make_private(room, ann)
+        assert (await bob_tab.receive(type="removed", room=room))["until"] is None
         await ann_tab.send_message(room, "now among ourselves")
         error = await bob_tab.send_rejected(
             "message", {"room": room, "content": "me too", "id": "1"}

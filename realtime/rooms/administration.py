@@ -138,6 +138,7 @@ class Administration:
         for user_id in roster.users:
             if not await self._access.find(room, user_id):
                 await self._remove_connections(room, user_id)
+                await self._hub.send_to_user(user_id, RemovedEvent(room, None))
 
     # --- roles ------------------------------------------------------------------------------
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
 import random
+import sys
 import uuid
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from local.parts import Part, Stack, free_ports, start_functions
+from local.parts import ROOT, Part, Stack, free_ports, start_functions
 from realtime.azure.tables import TABLE_NAMES
 from realtime.messages import format_timestamp
 from realtime.names import DELETED_USER
@@ -20,7 +23,9 @@ from realtime.rooms.drafts import MessageDraft
 from realtime.rooms.erasure import Erasure
 from realtime.rooms.log_rows import QUEUE_PREFIX
 from realtime.rooms.retention import purge
+from realtime.settings import LOCAL_SECRET
 from realtime.user_data.deletion import MIN_DELETION_SECONDS
+from realtime.users.memberships import Memberships
 from tests.instances import Instance
 from tests.strict import QUIET
 from tests.test_operators import create_vouched_user
@@ -343,6 +348,54 @@ async def test_a_banned_user_gets_the_own_data_and_may_delete_it(
 
     assert (await ann.ask("GET", f"/api/users/{ann.id}/export"))[0] == 200
     assert (await ann.ask("DELETE", f"/api/users/{ann.id}"))[0] == 200
+
+
+CALLS = """
+import asyncio, sys
+from realtime.user_data.deletion import continue_deletion
+
+async def call(user_id, times):
+    for _ in range(times):
+        print((await continue_deletion(user_id, timeout_seconds=0.0)).pending)
+
+asyncio.run(call(sys.argv[1], int(sys.argv[2])))
+"""
+
+
+async def test_each_call_of_a_long_deletion_ends_at_its_deadline_and_makes_progress(
+    stack: Stack, one: Instance, ann: User
+) -> None:
+    """Otherwise a user with many rooms keeps a timer beyond the platform's timeout, each minute."""
+
+    async def call(times: int) -> list[str]:
+        command = [sys.executable, "-c", CALLS, ann.id, f"{times}"]
+        environment = {**os.environ, **stack.environment, "SESSION_SECRET": LOCAL_SECRET}
+        called = await asyncio.create_subprocess_exec(
+            *command, stdout=PIPE, cwd=ROOT, env=environment
+        )
+        return (await called.communicate())[0].decode().split()
+
+    async def count(table: str) -> int:
+        rows = one.tables.open(table).query_entities(
+            "PartitionKey eq @user", parameters={"user": ann.id}
+        )
+        return len([row async for row in rows])
+
+    await asyncio.gather(
+        *(
+            Memberships(one.tables).add(ann.id, "room", f"room-{uuid.uuid4().hex}")
+            for _ in range(250)
+        ),
+        *(one.logs.index.authors.add(uuid.uuid4().hex, [ann.id]) for _ in range(4)),
+    )
+
+    assert await call(1) == ["True"]
+    assert (await count("memberships"), await count("authors")) == (250, 4)
+    await make_old(one, ann.id)
+    assert await call(4) == ["True"] * 4
+    assert (await count("memberships"), await count("authors")) == (150, 0)
+    assert await call(2) == ["True", "False"]
+    assert await count("memberships") == 0
 
 
 @pytest.mark.timeout(180)

@@ -343,6 +343,7 @@ export class Client extends Emitter {
     connection.on("opened", () => this.#opened());
     connection.on("recovered", () => {
       this.outbox.flushAll();
+      for (const conversation of this.conversations) conversation.repeatRead();
       this.emit("caughtup", { missed: 0 });
     });
     connection.on("frame", (frame) => this.#received(frame));
@@ -379,6 +380,7 @@ export class Client extends Emitter {
     for (const room of this.rooms.values()) room.connectionLost();
     for (const room of wanted) room.requestJoin();
     for (const direct of this.directs.values()) if (direct.log.isStarted) direct.load();
+    for (const direct of this.directs.values()) direct.repeatRead();
     this.outbox.flushAll();
     this.emit("opened");
   }

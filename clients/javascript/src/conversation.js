@@ -1,5 +1,6 @@
 // What rooms and direct conversations have in common: a log without gaps, unread counts, sending.
 import { sleep } from "./clock.js";
+import { NotConnectedError } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { MessageLog } from "./message-log.js";
 
@@ -18,6 +19,8 @@ const GAP_DELAY_MS = 400;
 /** A gap that could not be filled is tried again. */
 const GAP_RETRY_MS = 5_000;
 const READ_INTERVAL_MS = 800;
+/** A read marker without an acknowledgement is sent again. */
+const READ_RETRY_MS = 5_000;
 
 /**
  * Events: `message (entry)` for each new entry, once and in order; `reset` when another log begins;
@@ -46,6 +49,7 @@ export class Conversation extends Emitter {
   #readTimer = null;
   /** When the read marker was sent last: ms since 1970. */
   #readSentAt = 0;
+  #isReadUnsent = false;
 
   /**
    * @param {import("./client.js").Client} client
@@ -158,10 +162,27 @@ export class Conversation extends Emitter {
       () => {
         this.#readTimer = null;
         this.#readSentAt = clock.now();
-        this.client.sendEvent("read", { ...this.address, seq: this.read }).catch(() => {});
+        this.#postRead();
       },
       Math.max(delay, this.#readSentAt + READ_INTERVAL_MS - clock.now()),
     );
+  }
+
+  async #postRead() {
+    this.#isReadUnsent = false;
+    try {
+      await this.client.request("read", { ...this.address, seq: this.read });
+    } catch (reason) {
+      const error = /** @type {any} */ (reason);
+      const waits = error instanceof NotConnectedError || error.code === "not_in_room";
+      this.#isReadUnsent = waits || error.retry !== false;
+      if (this.#isReadUnsent && !waits) this.#sendRead(error.retry_after_ms ?? READ_RETRY_MS);
+    }
+  }
+
+  /** Sends the read marker if it could not be sent: it can be sent now. */
+  repeatRead() {
+    if (this.#isReadUnsent) this.#sendRead(0);
   }
 
   /** Read on another connection of this user. @param {number} seq */

@@ -234,6 +234,7 @@ export class Room extends Conversation {
     const missed = recovered ? messages.length : head - (position ?? head);
     this.client.roomAnswered(this, position === null ? 0 : Math.max(0, missed));
     this.client.outbox.flush(this.key);
+    this.repeatRead();
   }
 
   /** The server rejected a join, or an event because this connection is not in the room. @param {any} error */

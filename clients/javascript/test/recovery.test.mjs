@@ -63,6 +63,72 @@ for (const afterLong of [false, true]) {
   });
 }
 
+/** Resolves when the client could not send so many events of a name. */
+function untilNotSent(client, name, count = 1) {
+  const send = client.sendEvent.bind(client);
+  return new Promise((resolve) => {
+    client.sendEvent = (event, data) =>
+      send(event, data).catch((error) => {
+        if (event === name && !(count -= 1)) resolve();
+        throw error;
+      });
+  });
+}
+
+for (const afterLong of [false, true]) {
+  test(`a read marker without a connection is sent with it, ${afterLong ? "also after a long time" : "soon"}`, async (context) => {
+    const person = people(context);
+    const network = makeNetwork();
+    const [ann, bob] = [person({ name: "ann", WebSocket: network.WebSocket }), person({ name: "bob" })];
+    await Promise.all([ann.connected(), bob.connected()]);
+    const [room, direct] = [ann.room(newRoom()), ann.direct(bob.userId)];
+    await Promise.all([room.join(), bob.room(room.name).join(), direct.load()]);
+    await Promise.all([bob.room(room.name).send("unread"), bob.direct(ann.userId).send("unread")]);
+    await until(ann, () => room.entries.length && direct.entries.length);
+
+    network.cut();
+    await until(ann, () => ann.state === "reconnecting");
+    const notSent = untilNotSent(ann, "read", 2);
+    room.markRead();
+    direct.markRead();
+    await notSent;
+    const read = [];
+    ann.on("frame", (frame) => frame.type === "read" && read.push(frame.room ?? frame.to));
+    network.restore({ afterLong });
+
+    await until(ann, () => read.includes(room.name) && read.includes(bob.userId));
+    const { rooms, direct: directs } = await ann.http.get("/api/rooms");
+    assert.deepEqual([...rooms, ...directs].map(({ unread }) => unread), [0, 0]);
+  });
+}
+
+test("a read marker that is refused for now is sent again", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const room = ann.room(newRoom());
+  await Promise.all([room.join(), bob.room(room.name).join()]);
+  await bob.room(room.name).send("unread");
+  await until(ann, () => room.entries.length === 1);
+  const refused = [];
+  ann.on("error", ({ event, code }) => refused.push([event, code]));
+  const send = ann.sendEvent.bind(ann);
+  const exhaustLimit = async () => {
+    const reads = Array.from({ length: 130 }, () => send("read", { room: room.name, seq: 0 }));
+    await Promise.all(reads);
+  };
+  ann.sendEvent = async (event, data) => {
+    if (event === "read" && !refused.length) await exhaustLimit();
+    return send(event, data);
+  };
+  let isRead = false;
+  ann.on("frame", ({ type, seq }) => (isRead ||= type === "read" && seq === 1));
+
+  room.markRead();
+
+  await until(ann, () => isRead);
+  assert.deepEqual(refused[0], ["read", "rate_limited"]);
+});
+
 test("unsent messages are sent after a reload", async (context) => {
   const person = people(context);
   const [storage, network, name] = [new MemoryStorage(), makeNetwork(), newRoom()];

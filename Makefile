@@ -44,15 +44,16 @@ example: $(PACKAGES) $(AZURITE) $(PAGE)
 	@exec $(BIN)/python -m examples $(NAME)
 
 # The two commands before pytest install a browser, and Azure's runtime library for Python 3.13.
-# Most tests wait for a message most of the time, so four at once suit two processors.
+# Tests also wait, so three workers keep two processors busy. Each has parts and a browser of its own.
 # The last command repeats the integration tests with Entra ID and TLS, as in Azure.
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+WORKERS ?= 3
+PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: $(PACKAGES) $(AZURITE) $(PAGE) $(CLIENT) $(CLIENTS) $(LINTER) $(TYPE_CHECKERS)
 	@$(BIN)/python -m tests.browser
 	@$(BIN)/python -m tests.oracle
 	$(BIN)/pytest $(PARALLEL) $(ARGS)
-	@$(if $(ARGS),,$(BIN)/python -m tests.entra $(PARALLEL) -n 3)
+	@$(if $(ARGS),,$(BIN)/python -m tests.entra $(PARALLEL))
 
 bench: $(PACKAGES) $(AZURITE) $(PAGE) $(SOCKETIO)
 	$(BIN)/python -m benchmarks $(ARGS)

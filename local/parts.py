@@ -33,6 +33,8 @@ AZURITE = ROOT / "local/node_modules/azurite/dist/src"
 HUB = "townsquare"
 # The default of Microsoft's own emulator, so that either can replace the other.
 ACCESS_KEY = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEFGH"
+# Where Node stores compiled modules: Azurite then starts in three quarters of the time.
+NODE_COMPILE_CACHE = {"NODE_COMPILE_CACHE": str(ROOT / ".local/node-compile-cache")}
 # The account that every Azurite has; both are printed in its documentation.
 TABLES_ACCOUNT = "devstoreaccount1"
 TABLES_KEY = (
@@ -64,7 +66,7 @@ def _azurite(name: str, service: str, port: int, location: Path | None) -> Part:
         *storage, "--silent", "--disableTelemetry", "--skipApiVersionCheck",
     ]  # fmt: skip
     # Azurite's response to an unsigned request is a 403, which is enough.
-    return Part(name, f"http://127.0.0.1:{port}", "/", command)
+    return Part(name, f"http://127.0.0.1:{port}", "/", command, NODE_COMPILE_CACHE)
 
 
 def start_webpubsub(port: int, settings: Path, access_key: str = ACCESS_KEY) -> Part:

@@ -41,6 +41,7 @@ class Part:
     start_timeout_seconds: float = START_TIMEOUT_SECONDS
     output: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_OUTPUT_LINES))
     process: subprocess.Popen[str] = field(init=False)
+    _reader: threading.Thread = field(init=False)
 
     def start(self) -> None:
         """Start the process, also again after it ended, with the same address and data."""
@@ -57,7 +58,8 @@ class Part:
             start_new_session=True,
         )
         _notify_guard(f"+{self.process.pid}")
-        threading.Thread(target=self._read_output, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._read_output, args=(self.process,), daemon=True)
+        self._reader.start()
 
     def wait(self, seconds: float | None = None) -> None:
         """Wait until the part responds. Raises PartError when it stops or does not respond."""
@@ -83,6 +85,8 @@ class Part:
     def check(self) -> None:
         """Raise PartError when the process has ended."""
         if (code := self.process.poll()) is not None:
+            # Children of the process may keep its output open.
+            self._reader.join(PROBE_TIMEOUT_SECONDS)
             raise PartError(f"{self.name} stopped with code {code}. {self.last_output()}")
 
     def stop(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 from local.other_parts import UnsupportedOptionError
 from local.parts import (
     ACCESS_KEY,
+    NODE_COMPILE_CACHE,
     ROOT,
     Part,
     Ports,
@@ -40,12 +41,16 @@ SETTINGS = {
     "CONNECTS_PER_MINUTE": "60000",
 }
 
-# Workers and parts import the same modules: Python stores them compiled, also where the environment
-# forbids it.
+# Workers and parts import the same modules: Python and Node store them compiled, also where the
+# environment forbids it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+os.environ.update(NODE_COMPILE_CACHE)
 
 LONG_FILES = (
+    # These read whole tables, which are small at the beginning.
+    "tests/test_user_data.py",
+    "tests/test_restore.py",
     "emulator/tests/test_pytest_plugin.py",
     "tests/deployment/test_hook_connect.py",
     "tests/faults/test_faults.py",

@@ -141,6 +141,15 @@ class Connection:
             self._taken.add(index)
             return self.received[index]
 
+    async def wait_until(self, is_true: Callable[[], bool], what: object) -> None:
+        """Wait until a condition on the received frames is true."""
+        async with self._changed:
+            try:
+                async with asyncio.timeout(30 * SECOND):
+                    await self._changed.wait_for(is_true)
+            except TimeoutError:
+                raise AssertionError(f"expected {what}, received {self.received[-20:]}") from None
+
     async def send(self, event: str, data: Any, data_type: str = "json") -> Frame:
         """Send an event. Returns the service's ack."""
         ack = next(self._acks)

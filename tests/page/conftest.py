@@ -4,6 +4,7 @@ import os
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,12 @@ from playwright.async_api import Browser, ViewportSize, expect
 
 from local.parts import ROOT, Stack, node
 from tests.browser import find_browser, start_playwright
+from tests.page.participant import Participant
 from tests.page.user import WITHIN, User
+from tests.users import User as ApiUser
 
 Enter = Callable[..., Awaitable[User]]
+Join = Callable[[str], Awaitable[Participant]]
 Post = Callable[[str, dict[str, Any]], Awaitable[Any]]
 WIDE = ViewportSize(width=1440, height=900)
 
@@ -66,6 +70,20 @@ async def enter(browser: Browser, stack: Stack, room: str) -> AsyncIterator[Ente
     for context in contexts:
         await context.close()
     assert [error for user in users for error in user.console_errors] == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def join(stack: Stack, room: str) -> AsyncIterator[Join]:
+    """Connects a user without a page, in the test's room: `bob = await join("bob")`."""
+    async with AsyncExitStack() as open_connections:
+        http = await open_connections.enter_async_context(aiohttp.ClientSession())
+
+        async def join(name: str) -> Participant:
+            user = await ApiUser.create(http, stack.url, name)
+            connection = await open_connections.enter_async_context(user.connect(room))
+            return Participant(user, connection, room)
+
+        yield join
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 from playwright.async_api import expect
 
 from local.parts import HUB, Stack
-from tests.page.conftest import Enter
+from tests.page.conftest import Enter, Join
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_lost_connection_is_recovered_without_missing_messages(enter: Enter) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_a_lost_connection_is_recovered_without_missing_messages(
+    enter: Enter, join: Join
+) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
     await ann.cuts_network()
     await ann.has_state("Reconnecting")
 
@@ -29,9 +31,9 @@ async def test_a_lost_connection_is_recovered_without_missing_messages(enter: En
 
 
 async def test_a_new_connection_fetches_missed_messages_and_shows_how_many(
-    enter: Enter,
+    enter: Enter, join: Join
 ) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+    ann, bob = await gather(enter("ann"), join("bob"))
     await ann.cuts_network()
     for text in ("one", "two", "three"):
         await bob.sends(text)
@@ -80,9 +82,9 @@ async def test_the_page_reconnects_after_a_restart_of_the_service(
     await expect(ann.page.locator("#users")).to_contain_text("bob")
 
 
-async def test_a_dead_connection_is_replaced_after_sleep(enter: Enter) -> None:
+async def test_a_dead_connection_is_replaced_after_sleep(enter: Enter, join: Join) -> None:
     """A computer that sleeps receives no close: the socket looks open, but receives nothing."""
-    ann, bob = await gather(enter("ann", clock=True), enter("bob"))
+    ann, bob = await gather(enter("ann", clock=True), join("bob"))
     await ann.silences_network()
     await bob.sends("While you slept")
 

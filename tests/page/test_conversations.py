@@ -6,7 +6,7 @@ from asyncio import gather
 import pytest
 from playwright.async_api import expect
 
-from tests.page.conftest import Enter
+from tests.page.conftest import Enter, Join
 from tests.page.user import WITHIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all tests
@@ -90,8 +90,8 @@ async def test_others_see_the_status_and_colour_that_a_user_has_chosen(enter: En
     await expect(avatar).to_have_attribute("style", "--hue: 300;")
 
 
-async def test_a_late_joiner_sees_earlier_messages(enter: Enter) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_a_late_joiner_sees_earlier_messages(enter: Enter, join: Join) -> None:
+    ann, bob = await gather(join("ann"), join("bob"))
     await ann.sends("first")
     await bob.sees("first")
     await bob.sends("second")
@@ -140,8 +140,10 @@ async def test_a_typing_user_is_shown_to_others(enter: Enter) -> None:
     await expect(ann.page.locator("#typing")).to_have_text("")
 
 
-async def test_a_room_counts_unread_messages_until_it_is_opened(enter: Enter, room: str) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_a_room_counts_unread_messages_until_it_is_opened(
+    enter: Enter, join: Join, room: str
+) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
     await ann.opens_room(f"{room}-aside")
 
     await bob.sends("one")
@@ -170,10 +172,9 @@ async def test_two_users_exchange_direct_messages(enter: Enter) -> None:
     await ann.screenshot("direct")
 
 
-async def test_a_direct_message_is_shown_after_a_reload(enter: Enter) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.page.locator("#users button", has_text="bob").click()
-    await ann.sends("Read it later")
+async def test_a_direct_message_is_shown_after_a_reload(enter: Enter, join: Join) -> None:
+    ann, bob = await gather(join("ann"), enter("bob"))
+    await ann.sends_directly(await bob.user_id(), "Read it later")
     await expect(bob.page.locator("#directs .item .badge")).to_have_text("1 unread")
 
     await bob.page.reload()
@@ -183,19 +184,19 @@ async def test_a_direct_message_is_shown_after_a_reload(enter: Enter) -> None:
 
 
 async def test_unread_direct_messages_from_before_the_first_received_one_are_shown(
-    enter: Enter,
+    enter: Enter, join: Join
 ) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
-    await ann.page.locator("#users button", has_text="bob").click()
+    ann, bob = await gather(join("ann"), enter("bob"))
+    bob_id = await bob.user_id()
     for text in ("one", "two", "three"):
-        await ann.sends(text)
+        await ann.sends_directly(bob_id, text)
     badge = bob.page.locator("#directs .item .badge")
     await expect(badge).to_have_text("3 unread")
     await bob.page.reload()
     await bob.is_live()
     await expect(badge).to_have_text("3 unread")
 
-    await ann.sends("four")
+    await ann.sends_directly(bob_id, "four")
     await expect(badge).to_have_text("4 unread")
     await bob.page.locator("#directs .item", has_text="ann").click()
 
@@ -273,8 +274,8 @@ async def test_a_rejected_message_stays_until_the_user_decides(enter: Enter) -> 
     await expect(failed).to_have_count(0)
 
 
-async def test_two_tabs_of_a_browser_are_one_user(enter: Enter) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_two_tabs_of_a_browser_are_one_user(enter: Enter, join: Join) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
 
     second = await type(ann).open_page(ann.page.context, ann.page.url)
     await second.is_live()
@@ -282,14 +283,17 @@ async def test_two_tabs_of_a_browser_are_one_user(enter: Enter) -> None:
 
     await ann.sees("From the second tab")
     await expect(ann.page.locator(".msg.own")).to_have_count(1)
-    await expect(bob.page.locator("#room-people")).to_have_text("2 people online")
+    for tab in (ann, second):
+        await expect(tab.page.locator("#room-people")).to_have_text("2 people online")
     await second.page.close(run_before_unload=True)
     await ann.sends("And from the first")
     await bob.sees("From the second tab", "And from the first")
 
 
-async def test_every_action_is_possible_with_the_keyboard(enter: Enter, room: str) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_every_action_is_possible_with_the_keyboard(
+    enter: Enter, join: Join, room: str
+) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
     keyboard = ann.page.keyboard
     await expect(ann.page.locator("#message-input")).to_be_focused()
 

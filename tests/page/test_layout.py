@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.page.conftest import Enter, Post
+from tests.page.conftest import Enter, Join, Post
 from tests.page.test_look import RULES, find_violations
 from tests.page.test_streams import weather
 from tests.page.user import User
@@ -139,16 +139,15 @@ async def test_with_thirty_rooms_unread_rooms_are_listed_first(
     await expect(ann.page.locator("#rooms-title")).to_have_attribute("aria-expanded", "false")
 
 
-async def test_unread_messages_out_of_view_have_an_indicator(enter: Enter) -> None:
+async def test_unread_messages_out_of_view_have_an_indicator(enter: Enter, join: Join) -> None:
     size: Any = {"viewport": {"width": 1200, "height": 420}}
-    ann, bob = await gather(enter("ann", **size), enter("bob"))
+    ann, bob = await gather(enter("ann", **size), join("bob"))
     for n in range(6):
         await ann.opens_room(f"a-room-{n}")
-    await bob.page.locator("#users button", has_text="ann").click()
     hint = ann.page.get_by_role("button", name="Unread below")
     await expect(hint).to_be_hidden()
 
-    await bob.sends("Look down")
+    await bob.sends_directly(await ann.user_id(), "Look down")
 
     await expect(hint).to_be_visible()
     await hint.click()
@@ -236,12 +235,13 @@ def prepare_states(ann: User) -> tuple[Callable[[], Awaitable[None]] | None, ...
 
 
 async def test_axe_finds_nothing_in_any_state_and_theme(
-    enter: Enter, post: Post, room: str
+    enter: Enter, join: Join, post: Post, room: str
 ) -> None:
-    ann, bob = await gather(enter("ann", "&debug", bypass_csp=True), enter("bob"))
+    ann, bob = await gather(enter("ann", "&debug", bypass_csp=True), join("bob"))
     await post("/api/publish?group=weather", weather())
     code = "--option value " * 40  # wider than the screen
-    await bob.sends(f"@ann look: `code`, **bold**\n> quote\n- list\n```\n{code}\n```")
+    text = f"@ann look: `code`, **bold**\n> quote\n- list\n```\n{code}\n```"
+    await bob.sends(text, mentions=[await ann.user_id()])
     await expect(ann.texts.last).to_contain_text("@ann look")
     await react_and_reply(ann)
     await ann.sends("\u200b\u200b")  # rejected

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from local.parts import Stack
-from tests.page.conftest import Enter, Post
+from tests.page.conftest import Enter, Join, Post
 from tests.page.test_history import write_messages
 from tests.page.user import User
 
@@ -234,8 +234,8 @@ async def test_the_emojis_of_the_menu_are_reached_with_the_arrow_keys(enter: Ent
     await expect(focused(ann)).to_contain_text("one")
 
 
-async def test_a_started_mention_is_completed(enter: Enter) -> None:
-    ann, bob, _ = await gather(enter("ann"), enter("bob"), enter("boris"))
+async def test_a_started_mention_is_completed(enter: Enter, join: Join) -> None:
+    ann, bob, _ = await gather(enter("ann"), join("bob"), join("boris"))
     options = ann.page.get_by_role("listbox", name="People in this room").get_by_role("option")
     labels = ann.page.locator("#users .item .label")
     await expect(labels).to_have_text(["ann (you)", "bob", "boris"])
@@ -321,8 +321,10 @@ async def test_own_messages_are_edited_and_deleted_and_every_user_reacts(enter: 
     await expect(cleo.page.locator(".reaction")).to_have_text("👍 2")
 
 
-async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(enter: Enter) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(
+    enter: Enter, join: Join
+) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
     for text in ("one", "two https://example.com", "three"):
         await bob.sends(text)
         await ann.sees(text)

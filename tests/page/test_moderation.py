@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from local.parts import Stack
-from tests.page.conftest import Enter
+from tests.page.conftest import Enter, Join
 from tests.page.test_messages import choose, confirm
 from tests.page.test_refusals import call
 from tests.page.user import User
@@ -119,8 +119,8 @@ async def test_who_is_blocked_is_hidden_and_cannot_write_directly(enter: Enter) 
     await bob.sees("Hello bob")
 
 
-async def test_a_message_is_reported_with_a_reason(enter: Enter, stack: Stack) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_a_message_is_reported_with_a_reason(enter: Enter, join: Join, stack: Stack) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
     await bob.sends("to be reported")
     await ann.sees("to be reported")
 
@@ -192,12 +192,14 @@ async def test_a_room_has_a_title_a_topic_and_a_place_in_the_directory(
     await expect(cleo.page.locator(f'#rooms .item[title="{room}-new"]')).to_have_count(0)
 
 
-async def test_unread_mentions_are_counted_beside_unread_messages(enter: Enter, room: str) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+async def test_unread_mentions_are_counted_beside_unread_messages(
+    enter: Enter, join: Join, room: str
+) -> None:
+    ann, bob = await gather(enter("ann"), join("bob"))
     await ann.opens_room(f"{room}-aside")
 
     await bob.sends("one")
-    await bob.sends("two @ann")
+    await bob.sends("two @ann", mentions=[await ann.user_id()])
     await bob.sends("three")
 
     badges = ann.page.locator(f'#rooms .item[title="{room}"] .badge')

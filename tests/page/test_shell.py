@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from local.parts import Stack
-from tests.page.conftest import WIDE, Enter, Post
+from tests.page.conftest import WIDE, Enter, Join, Post
 from tests.page.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -101,22 +101,22 @@ async def wait_for_notifications(user: User, count: int) -> None:
 
 
 async def test_a_hidden_page_notifies_of_direct_messages_and_mentions(
-    enter: Enter, room: str
+    enter: Enter, join: Join, room: str
 ) -> None:
-    ann, bob = await gather(enter("ann"), enter("bob"))
+    ann, bob = await gather(enter("ann"), join("bob"))
+    ann_id = await ann.user_id()
     await ann.page.evaluate(NOTIFICATIONS)
     await ann.page.locator("#open-settings").click()
     await ann.page.get_by_label("Notifications").select_option("mentions")
     await ann.page.keyboard.press("Escape")
-    await bob.sends("seen, so not notified @ann")
+    await bob.sends("seen, so not notified @ann", mentions=[ann_id])
     await ann.sees("seen, so not notified @ann")
     await ann.page.evaluate(HIDE)
 
     await bob.sends("nothing for her")
-    await bob.sends("hello @ann")
+    await bob.sends("hello @ann", mentions=[ann_id])
     await wait_for_notifications(ann, 1)
-    await bob.page.locator("#users button", has_text="ann").click()
-    await bob.sends("just for you")
+    await bob.sends_directly(ann_id, "just for you")
 
     await expect(ann.page).to_have_title(f"(3) #{room} · Townsquare")
     await wait_for_notifications(ann, 2)

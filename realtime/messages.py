@@ -39,8 +39,9 @@ class Entry(Struct, frozen=True, omit_defaults=True):
 class Change(Struct, frozen=True, omit_defaults=True):
     """A change of the message `target`; it has a seq of the same log.
 
-    `edit` has the new `content` and `revision` (and no content if the message was deleted since),
-    `delete` nothing else, `reaction` an `emoji`, whether it is `on`, and its `count` of users.
+    `edit` has the new `content`, `mentions` and `revision` (and neither content nor mentions if the
+    message was deleted since), `delete` nothing else, `reaction` an `emoji`, whether it is `on`,
+    and its `count` of users.
     """
 
     seq: int
@@ -51,6 +52,7 @@ class Change(Struct, frozen=True, omit_defaults=True):
     timestamp: str
     name: str = ""
     content: str | None = None
+    mentions: list[str] | None = None
     revision: int | None = None
     emoji: str | None = None
     on: bool | None = None

@@ -195,7 +195,13 @@ class _Step(msgspec.Struct, frozen=True):
             edited=self.timestamp,
         )
         self._update(target, edited)
-        return self._add_change(draft, "edit", content=edited.content, revision=edited.revision)
+        return self._add_change(
+            draft,
+            "edit",
+            content=edited.content,
+            mentions=edited.mentions,
+            revision=edited.revision,
+        )
 
     def _delete(self, draft: DeleteDraft) -> int:
         target = self._target(draft.target)

@@ -102,7 +102,7 @@ def size_of(draft: Draft) -> int:
     if isinstance(draft, MessageDraft):
         texts += [draft.content, draft.meta, draft.mentions]
     elif isinstance(draft, EditDraft):
-        texts += [draft.content]
+        texts += [draft.content, draft.mentions]
     return len(msgspec.json.encode(texts))
 
 

@@ -259,7 +259,9 @@ def _complete_edit(change: Change, target: Entry | None) -> Change:
     client will have in the end."""
     if change.kind != "edit" or target is None or target.deleted:
         return change
-    return replace(change, content=target.content, revision=target.revision)
+    return replace(
+        change, content=target.content, mentions=target.mentions, revision=target.revision
+    )
 
 
 def _can_continue(head: Head, after: int, epoch: str | None) -> bool:

@@ -64,6 +64,8 @@ export class Client extends Emitter {
   directs = new Map();
   /** Rooms that have not answered since the connection was opened. @type {Set<Room>} */
   #unanswered = new Set();
+  /** Rooms that were left, by name: whether the server has acknowledged it. @type {Map<string, boolean>} */
+  #leftRooms = new Map();
   #missed = 0;
   /** Display names by user id, as they were last seen. @type {Map<string, string>} */
   names = new Map();
@@ -189,6 +191,7 @@ export class Client extends Emitter {
     for (let count = 0; count < MAX_CONVERSATION_PAGES; count++) {
       const { rooms, direct, next } = await this.http.get(`/api/rooms?${new URLSearchParams({ after })}`);
       for (const { room: name, title, topic, ...summary } of rooms) {
+        if (this.#leftRooms.has(name)) continue;
         const room = this.room(name);
         if (!room.isJoined) Object.assign(room, { title: title ?? "", topic: topic ?? "" });
         if (!room.isWanted && room.error?.code !== "removed") {
@@ -320,11 +323,40 @@ export class Client extends Emitter {
 
   // --- what the parts of this client call ---------------------------------------------------
 
-  /** @param {Room} room */
-  removeRoom(room) {
+  /** Leaves a room: without a connection, with the next one. @param {Room} room */
+  leaveRoom(room) {
+    this.outbox.discardAll(room.key);
     this.rooms.delete(room.name);
     this.#unanswered.delete(room);
+    this.#leftRooms.set(room.name, false);
     this.emit("change", room);
+    this.#sendLeave(room.name);
+  }
+
+  /** @param {Room} room that is joined, perhaps after it was left */
+  joinRoom({ name }) {
+    this.#leftRooms.delete(name);
+  }
+
+  /** @param {string} name */
+  async #sendLeave(name) {
+    try {
+      await this.sendEvent("leave", { room: name });
+      if (this.#leftRooms.has(name)) this.#leftRooms.set(name, true);
+    } catch {
+      // It is sent with the next connection.
+    }
+  }
+
+  /** The server takes a leave only of a connection in the room. */
+  #repeatLeaves() {
+    for (const [name, isAcknowledged] of this.#leftRooms) {
+      if (isAcknowledged) continue;
+      this.sendEvent("join", { room: name }).then(
+        () => void (this.#leftRooms.has(name) && this.#sendLeave(name)),
+        () => {}, // the next connection
+      );
+    }
   }
 
   /** A room was joined again, or refused. @param {Room} room @param {number} missed */
@@ -344,6 +376,7 @@ export class Client extends Emitter {
     connection.on("recovered", () => {
       this.outbox.flushAll();
       for (const conversation of this.conversations) conversation.repeatRead();
+      this.#repeatLeaves();
       this.emit("caughtup", { missed: 0 });
     });
     connection.on("frame", (frame) => this.#received(frame));
@@ -351,8 +384,11 @@ export class Client extends Emitter {
 
   async #negotiate() {
     const groups = this.wantsStreams || this.streams.all.size ? await this.streams.groups() : [];
-    const body = this.#name ? { name: this.#name, groups } : { groups };
-    const response = await this.http.post("/api/negotiate", body);
+    const response = await this.#requestConnection(groups).catch(async (error) => {
+      if (error.code !== "unknown_group") throw error;
+      await this.streams.load(); // a stream was deleted or switched off
+      return this.#requestConnection(await this.streams.groups());
+    });
     this.#name = null; // from now on the session proves the identity
     this.session = response.session ?? this.session;
     const isNew = this.userId !== response.user_id;
@@ -362,6 +398,12 @@ export class Client extends Emitter {
     if (isNew) this.#restoreOutbox(response.user_id);
     for (const frame of Object.values(response.latest ?? {})) if (frame) this.streams.receive(frame);
     return response;
+  }
+
+  /** @param {string[]} groups @returns {Promise<any>} */
+  #requestConnection(groups) {
+    const body = this.#name ? { name: this.#name, groups } : { groups };
+    return this.http.post("/api/negotiate", body);
   }
 
   /** Unsent messages of a room can only be sent from within it. @param {string} userId */
@@ -381,6 +423,7 @@ export class Client extends Emitter {
     for (const room of wanted) room.requestJoin();
     for (const direct of this.directs.values()) if (direct.log.isStarted) direct.load();
     for (const direct of this.directs.values()) direct.repeatRead();
+    this.#repeatLeaves();
     this.outbox.flushAll();
     this.emit("opened");
   }

@@ -3,6 +3,7 @@ import { sleep } from "./clock.js";
 import { NotConnectedError } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { MessageLog } from "./message-log.js";
+import { OutboxFullError } from "./outbox.js";
 
 /** @typedef {import("./message-log.js").Entry} Entry */
 /** @typedef {{epoch: string, head: number, first: number, messages: Entry[], more: boolean, changes?: import("./message-log.js").Change[]}} HistoryPage */
@@ -90,9 +91,11 @@ export class Conversation extends Emitter {
    * acknowledged or refused it, also after a reload when the client has a storage.
    * @param {string} content
    * @param {import("./outbox.js").MessageOptions} [options]
-   * @returns {Promise<{id: string}>} resolved when it is stored, rejected when refused for good
+   * @returns {Promise<{id: string}>} resolved when it is stored, rejected when refused for good, or
+   *   at once with an OutboxFullError
    */
   send(content, options) {
+    if (this.client.outbox.isFull) return Promise.reject(new OutboxFullError());
     return this.client.outbox.add(this.key, content, options);
   }
 
@@ -264,6 +267,7 @@ export class Conversation extends Emitter {
     if (!this.log.isStarted) return; // the first page is on its way, and will have them
     if (epoch !== this.log.epoch || this.log.isContradicted) return this.restart();
     this.added(fresh);
+    if (changes.length) this.countUnread(); // an edit may mention this user, or no longer
     if (this.log.hasGap) this.fillGap();
   }
 

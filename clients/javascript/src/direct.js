@@ -46,6 +46,13 @@ export class DirectConversation extends Conversation {
     this.changed();
   }
 
+  /** Asks again whether the other user is connected. */
+  async loadOnline() {
+    const { http } = this.client;
+    this.isOnline = (await http.get(`/api/users/${encodeURIComponent(this.userId)}/online`)).online;
+    this.changed();
+  }
+
   /** @param {import("./conversation.js").HistoryPage} page */
   #startFromNewest(page) {
     const { log } = this;

@@ -10,7 +10,7 @@
 /**
  * A change of the message `target`, with a seq of the same log.
  * @typedef {{seq: number, kind: "edit" | "delete" | "reaction", target: number, id: string, from: string,
- *   timestamp: string, content?: string, revision?: number, emoji?: string, on?: boolean,
+ *   timestamp: string, content?: string, mentions?: string[], revision?: number, emoji?: string, on?: boolean,
  *   count?: number}} Change
  */
 
@@ -252,10 +252,10 @@ function changeEntry(entry, change, userId) {
   if (change.kind === "delete")
     return { ...entry, version, content: "", deleted: true, reactions: {}, mine: [], mentions: [] };
   if (change.kind === "reaction") return { ...entry, version, ...react(entry, change, userId()) };
-  const { content, revision = 0, timestamp } = change;
+  const { content, mentions = entry.mentions, revision = 0, timestamp } = change;
   // The page with the entry may have been newer than the change.
   if (content === undefined || revision <= (entry.revision ?? 0)) return entry;
-  return { ...entry, version, content, revision, edited: timestamp };
+  return { ...entry, version, content, mentions, revision, edited: timestamp };
 }
 
 /** @param {Entry} entry @param {Change} change @param {string|null} userId */

@@ -101,8 +101,7 @@ export class Outbox {
    * @returns {Promise<{id: string}>} resolved when it is acknowledged, rejected when refused for good
    */
   add(key, content, { replyTo, mentions, meta } = {}) {
-    const count = [...this.#queues.values()].reduce((sum, queue) => sum + queue.length, 0);
-    if (count >= MAX_PENDING_MESSAGES) throw new OutboxFullError();
+    if (this.isFull) throw new OutboxFullError();
     const timestamp = new Date(this.clock.now()).toISOString();
     /** @type {PendingMessage} */
     const message = { id: createId(), content, timestamp, state: "waiting" };
@@ -153,6 +152,18 @@ export class Outbox {
     this.#settle(id, new Error("The message was discarded."));
     this.storage.remove(id);
     this.#filter(key, (message) => message.id !== id);
+  }
+
+  /** Discards all messages of a conversation. @param {string} key */
+  discardAll(key) {
+    for (const { id } of this.of(key)) this.discard(key, id);
+    this.#queues.delete(key);
+  }
+
+  /** Whether no more messages can be added. */
+  get isFull() {
+    const count = [...this.#queues.values()].reduce((sum, queue) => sum + queue.length, 0);
+    return count >= MAX_PENDING_MESSAGES;
   }
 
   /** Discards all messages, in the storage, too. */

@@ -56,7 +56,7 @@ export function useRoom(name) {
     hasMore: room.log.hasMore,
     send: (
       /** @type {string} */ content,
-      /** @type {import("./outbox.js").MessageOptions|undefined} */ options,
+      /** @type {import("./outbox.js").MessageOptions} */ options = {},
     ) => room.send(content, options),
     title: room.title,
     topic: room.topic,

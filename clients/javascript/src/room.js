@@ -5,6 +5,7 @@ import { Conversation } from "./conversation.js";
 /** @typedef {import("./message-log.js").Entry} Entry */
 
 /**
+ * `after` is the seq of the message before it, or 0.
  * @typedef {{id: number, after: number, userId: string, event: string, name?: string,
  *   nameBefore?: string}} Notice
  */
@@ -76,6 +77,7 @@ export class Room extends Conversation {
    */
   join() {
     this.isWanted = true;
+    this.client.joinRoom(this);
     if (this.isJoined) return Promise.resolve();
     /** @type {Promise<void>} */
     const joined = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
@@ -84,11 +86,10 @@ export class Room extends Conversation {
     return joined;
   }
 
-  /** Leaves the room for good. */
+  /** Leaves the room for good. Its unsent messages are discarded. */
   leave() {
     this.isWanted = this.isJoined = false;
-    this.client.removeRoom(this);
-    this.client.sendEvent("leave", this.address).catch(() => {});
+    this.client.leaveRoom(this);
   }
 
   /** Sends that this user is typing; call it at each key press. */
@@ -212,7 +213,7 @@ export class Room extends Conversation {
   /** @param {any} frame the response to `join` */
   joined(frame) {
     const { epoch, head, users, count, messages, changes, recovered, read } = frame;
-    this.isJoined = true;
+    this.isJoined = this.isWanted = true; // also a user who was removed and is admitted again
     this.error = null;
     this.role = frame.role ?? "member";
     this.settingsReceived(frame);
@@ -287,7 +288,8 @@ export class Room extends Conversation {
 
   /** @param {Omit<Notice, "id" | "after">} notice */
   #addNotice(notice) {
-    const added = { id: (this.#noticeCount += 1), after: this.log.last, ...notice };
+    const after = this.entries.at(-1)?.seq ?? 0; // the last seq may be that of a change
+    const added = { id: (this.#noticeCount += 1), after, ...notice };
     this.notices = [...this.notices, added].slice(-MAX_NOTICES);
   }
 

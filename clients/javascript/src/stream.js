@@ -80,6 +80,14 @@ export class Stream extends Emitter {
     if (hasFailed) this.loadStatus().catch(() => {});
   }
 
+  /** The server does not list it. */
+  removed() {
+    if (this.group === null) return;
+    this.group = null;
+    this.isSubscribed = false;
+    this.changed();
+  }
+
   changed() {
     this.emit("change");
     this.streams.client.emit("stream", this);
@@ -108,7 +116,11 @@ export class Streams {
     return stream;
   }
 
-  /** Learns which streams there are, and their last frames. @returns {Promise<void>} */
+  /**
+   * Learns which streams there are, and their last frames. Streams that are not listed any more have
+   * no group afterwards.
+   * @returns {Promise<void>}
+   */
   load() {
     this.#loading ??= this.#load().finally(() => (this.#loading = null));
     return this.#loading;
@@ -145,6 +157,8 @@ export class Streams {
 
   async #load() {
     const { streams } = await this.client.http.get("/api/streams");
+    const names = new Set(streams.map((/** @type {any} */ { name }) => name));
+    for (const stream of this.all.values()) if (!names.has(stream.name)) stream.removed();
     for (const { latest, ...status } of streams) {
       const stream = this.stream(status.name);
       const isFirst = stream.group === null;

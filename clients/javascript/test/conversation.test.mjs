@@ -1,6 +1,7 @@
 // Rooms and direct conversations against the running app.
 import { test } from "node:test";
 import { systemClock } from "../src/clock.js";
+import { MAX_PENDING_MESSAGES, OutboxFullError } from "../src/outbox.js";
 import { asServer, assert, contents, newRoom, people, until } from "./people.mjs";
 
 test("a message is delivered to all users in the room, once and in order", async (context) => {
@@ -359,4 +360,47 @@ test("an invalid session closes the client", async (context) => {
 
   await assert.rejects(ann.connected(), { code: "unauthenticated", status: 401 });
   assert.equal(ann.state, "closed");
+});
+
+test("an edit changes whom a message mentions, also for who missed the edit", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  const [anns, bobs] = [ann.room(name), bob.room(name)];
+  await Promise.all([anns.join(), bobs.join()]);
+  await anns.send("hello");
+  await until(bobs, () => bobs.entries.length === 1);
+
+  await anns.edit(1, "hello @bob", { mentions: [bob.userId] });
+  await until(bobs, () => bobs.mentions === 1);
+  assert.deepEqual(bobs.entries[0].mentions, [bob.userId]);
+  bob.close();
+  await anns.edit(1, "hello");
+  bob.open();
+
+  await until(bobs, () => bobs.entries[0].revision === 2);
+  assert.deepEqual([bobs.entries[0].mentions, bobs.mentions], [[], 0]);
+});
+
+test("a notice after a change belongs to the message before it", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const room = ann.room(newRoom());
+  await room.join();
+  await room.send("hello");
+  await room.react(1, "👍");
+  await until(room, () => room.log.last === 2);
+
+  await bob.room(room.name).join();
+
+  await until(room, () => room.notices.length === 1);
+  assert.equal(room.notices[0].after, 1);
+});
+
+test("a message that exceeds the number of pending ones is rejected", async (context) => {
+  const ann = people(context)({ name: "ann" });
+  ann.close();
+  for (let n = 0; n < MAX_PENDING_MESSAGES; n++) ann.room("lobby").send(String(n));
+
+  await assert.rejects(ann.room("lobby").send("one more"), OutboxFullError);
 });

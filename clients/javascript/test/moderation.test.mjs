@@ -64,6 +64,24 @@ test("who is removed is out, and does not join again by itself", async (context)
   await assert.rejects(bobs.join(), { code: "removed" });
 });
 
+test("who was removed and is admitted again is in the room like before", async (context) => {
+  const { bob, rooms, name } = await ownedRoom(context);
+  const [anns, bobs] = rooms;
+  const path = `/api/rooms/${name}/members/${bob.userId}`;
+  await asServer("PUT", `/api/rooms/${name}`, { private: true });
+  await asServer("PUT", path, { role: "member" });
+  await asServer("DELETE", path);
+  await until(bobs, () => bobs.error !== null);
+  await asServer("PUT", path, { role: "member" });
+
+  bobs.requestJoin(); // as the page does from time to time
+
+  await until(bobs, () => bobs.isJoined);
+  assert.equal(bobs.isWanted, true);
+  await anns.send("welcome back");
+  await until(bobs, () => contents(bobs).at(-1) === "welcome back");
+});
+
 test("title and topic are changed by owners, and the directory lists the open room", async (context) => {
   const { ann, bob, rooms, name } = await ownedRoom(context);
   const [anns, bobs] = rooms;

@@ -312,4 +312,7 @@ test("the number of pending messages is bounded", () => {
   for (let n = 0; n < MAX_PENDING_MESSAGES; n++) outbox.add("lobby", String(n));
 
   assert.throws(() => outbox.add("lobby", "one more"), OutboxFullError);
+  assert.equal(outbox.isFull, true);
+  outbox.discardAll("lobby");
+  assert.deepEqual([outbox.isFull, outbox.of("lobby")], [false, []]);
 });

@@ -298,3 +298,32 @@ async function publish(room, frame) {
   });
   assert.equal(response.status, 200, await response.text());
 }
+
+for (const afterLong of [false, true]) {
+  test(`a room that is left without a connection stays left, ${afterLong ? "also on a new one" : "on the recovered one"}`, async (context) => {
+    const person = people(context);
+    const network = makeNetwork();
+    const [ann, bob] = [person({ name: "ann", WebSocket: network.WebSocket }), person({ name: "bob" })];
+    const [name, other] = [newRoom(), newRoom()];
+    await Promise.all([ann.room(name).join(), ann.room(other).join(), bob.room(name).join()]);
+    const unread = bob.room(name);
+    await unread.send("unread");
+    await until(ann, () => ann.room(name).entries.length === 1);
+    ann.on("opened", () => ann.loadConversations()); // as the page does
+
+    network.cut();
+    await until(ann, () => ann.state === "reconnecting");
+    const unsent = ann.room(name).send("never sent");
+    ann.room(name).leave();
+    network.restore({ afterLong });
+
+    await assert.rejects(unsent);
+    await until(ann, () => ann.state === "live" && ann.room(other).isJoined);
+    const listed = async () => (await ann.http.get("/api/rooms")).rooms.map(({ room }) => room);
+    const end = Date.now() + 30_000;
+    while ((await listed()).includes(name)) assert.ok(Date.now() < end, "the server still lists the room");
+    assert.deepEqual([[...ann.rooms.keys()], contents(unread)], [[other], ["unread"]]);
+    await ann.room(name).join(); // nothing keeps it from being joined again
+    assert.deepEqual((await listed()).sort(), [name, other].sort());
+  });
+}

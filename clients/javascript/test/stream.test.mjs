@@ -1,6 +1,7 @@
 // Data streams against the running app.
+import { randomUUID } from "node:crypto";
 import { test } from "node:test";
-import { assert, people, until } from "./people.mjs";
+import { asServer, assert, newRoom, people, until } from "./people.mjs";
 
 test("a requested stream has its last frame at once and then new ones", async (context) => {
   const ann = people(context)({ name: "ann", streams: ["stock-prices"] });
@@ -51,4 +52,23 @@ test("an unknown stream is rejected", async (context) => {
   await ann.connected();
 
   await assert.rejects(ann.stream("nothing").subscribe(), { code: "unknown_stream" });
+});
+
+test("a client goes on without a stream that was deleted", async (context) => {
+  const ann = people(context)({ name: "ann", streams: ["stock-prices"] });
+  const name = `sensor-${randomUUID()}`;
+  await asServer("PUT", `/api/streams/${name}`, { title: "Sensor" });
+  const [sensor, room] = [ann.stream(name), ann.room(newRoom())];
+  await room.join();
+  await sensor.subscribe();
+  await ann.streams.load();
+  const { userId } = ann;
+
+  await asServer("DELETE", `/api/streams/${name}`);
+  ann.close();
+  ann.open();
+  await room.send("still here");
+
+  assert.deepEqual([ann.userId, sensor.group, sensor.isSubscribed], [userId, null, false]);
+  assert.equal(ann.stream("stock-prices").isSubscribed, true);
 });

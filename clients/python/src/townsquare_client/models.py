@@ -42,6 +42,7 @@ class Change(Struct, frozen=True):
     timestamp: datetime
     name: str = ""
     content: str | None = None
+    mentions: list[str] | None = None
     revision: int | None = None
     emoji: str | None = None
     on: bool | None = None

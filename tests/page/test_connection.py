@@ -3,6 +3,7 @@
 import asyncio
 from asyncio import gather
 
+import aiohttp
 import pytest
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
 from playwright.async_api import expect
@@ -112,6 +113,33 @@ async def test_an_invalid_session_or_a_reserved_name_leads_to_the_name_form(ente
         "This name is reserved; choose another."
     )
     await ann.join_as("ann")
+
+
+async def test_a_guest_stays_one_when_a_stream_is_deleted_or_a_request_is_rejected(
+    enter: Enter, stack: Stack, room: str
+) -> None:
+    async with aiohttp.ClientSession(stack.url) as http:
+        await http.put(f"/api/streams/{room}", json={"title": "Sensor"})
+        ann = await enter("ann")
+        card = ann.page.locator(f'[data-stream="{room}"]')
+        await expect(card).to_be_visible()
+        user_id = await ann.user_id()
+        await http.delete(f"/api/streams/{room}")
+    await ann.cuts_network()
+    await ann.has_state("Reconnecting")
+    await ann.restores_network(after_long=True)
+    await ann.is_live()
+    await expect(card).to_have_count(0)
+
+    error = {"error": {"code": "forbidden", "message": "Not from here.", "retry": False}}
+    await ann.page.route("**/api/negotiate", lambda route: route.fulfill(status=403, json=error))
+    await ann.page.reload()
+    await ann.is_notified("No connection yet. Not from here.")
+    await ann.page.unroute("**/api/negotiate")
+    await ann.page.reload()
+
+    await ann.is_live()
+    assert await ann.user_id() == user_id
 
 
 async def test_after_signing_out_the_user_leaves_and_can_join_as_another_user(enter: Enter) -> None:

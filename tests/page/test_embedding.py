@@ -18,6 +18,7 @@ from tests.http_server import serve
 from tests.page.conftest import Enter, Post
 from tests.page.site import Forwarder
 from tests.page.test_look import find_violations
+from tests.page.test_messages import choose, confirm
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -102,6 +103,53 @@ async def test_the_room_element_shows_a_room(enter: Enter, open_page: OpenPage, 
     await expect(ours).to_contain_text("2 people online")
     await expect(ours.get_by_role("button", name="Earlier messages")).to_be_hidden()
     await page.screenshot(path=ROOT / "tests/output/room-element.png")
+
+
+async def test_the_room_element_shows_edits_and_deletes(
+    enter: Enter, open_page: OpenPage, room: str
+) -> None:
+    bob = await enter("bob")
+    tag = f'<townsquare-room room="{room}" name="Ann"></townsquare-room>'
+    rows = (page := await open_page(page_with(tag))).locator("townsquare-room li")
+    for text in ("frist", "a secret"):
+        await bob.sends(text)
+        await bob.sees(text)
+        await expect(rows.last).to_contain_text(text)
+    first, second = (bob.page.locator(f'.msg[data-seq="{seq}"]') for seq in (1, 2))
+
+    await choose(bob, first, "Edit")
+    await bob.sends("first")
+    await choose(bob, second, "Delete")
+    await confirm(bob, "Delete")
+
+    await expect(rows.last).to_contain_text("This message was deleted.")
+    await expect(rows.first).to_contain_text("edited")
+    await expect(rows.first).to_contain_text("first")
+    await expect(page.locator("townsquare-room")).not_to_contain_text("secret")
+
+
+async def test_a_guest_stays_the_same_when_the_element_changes_or_moves(
+    open_page: OpenPage, room: str
+) -> None:
+    tag = f'<townsquare-room room="{room}" name="Ann"></townsquare-room>'
+    page = await open_page(page_with(tag))
+    ours, state = page.locator("townsquare-room"), page.locator("townsquare-room .state")
+    await expect(state).to_have_text("Live")
+    user_id = await ours.evaluate("room => room.client.userId")
+    client = await ours.evaluate_handle("room => room.client")
+
+    await ours.evaluate("room => room.setAttribute('room', room.getAttribute('room'))")
+    assert await ours.evaluate("(room, client) => room.client === client", client)
+    await ours.evaluate("room => room.setAttribute('room', `${room.getAttribute('room')}-2`)")
+    await expect(ours.get_by_role("heading")).to_have_text(f"#{room}-2")
+    await expect(state).to_have_text("Live")
+    await ours.evaluate("room => document.body.append(room)")
+    await expect(state).to_have_text("Live")
+
+    assert await ours.evaluate("room => room.client.userId") == user_id
+    await ours.evaluate("room => room.setAttribute('room', 'no room')")
+    await expect(ours).to_contain_text("This room doesn\u2019t exist or is private.")
+    await expect(ours.get_by_label("Message", exact=True)).to_be_disabled()
 
 
 async def test_two_elements_share_one_connection(open_page: OpenPage, room: str) -> None:

@@ -321,6 +321,57 @@ async def test_own_messages_are_edited_and_deleted_and_every_user_reacts(enter: 
     await expect(cleo.page.locator(".reaction")).to_have_text("👍 2")
 
 
+async def test_an_edit_that_fails_is_not_lost(enter: Enter) -> None:
+    ann = await enter("ann")
+    field = ann.page.locator("#message-input")
+    await ann.sends("frist")
+    await ann.sees("frist")
+    await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+    await field.fill("a draft")
+    await choose(ann, ann.page.locator(".msg").last, "Edit")
+    await ann.cuts_network()
+    await ann.has_state("Reconnecting")
+
+    await ann.sends("first")
+
+    await ann.is_notified("This could not be changed.")
+    await expect(field).to_have_value("first")
+    await ann.restores_network()
+    await ann.is_live()
+    await field.press("Enter")
+    await ann.sees("first")
+    await expect(field).to_have_value("a draft")
+
+
+async def test_what_is_unfolded_in_a_room_is_folded_in_another(enter: Enter, room: str) -> None:
+    ann = await enter("ann")
+    unfold = ann.page.get_by_role("button", name="Show all")
+    long = "\n".join("long" for _ in range(40))
+    for name in (f"{room}-a", f"{room}-b"):
+        await ann.opens_room(name)
+        await ann.sends(long)
+        await expect(unfold).to_be_visible()
+        await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+    await unfold.click()
+    await expect(unfold).to_have_count(0)
+
+    await ann.page.locator(f'#rooms .item[title="{room}-a"]').click()
+
+    await expect(unfold).to_be_visible()
+
+
+async def test_a_join_after_a_reaction_is_shown(enter: Enter, join: Join) -> None:
+    ann = await enter("ann")
+    await ann.sends("hello")
+    await expect(ann.page.locator(".msg.pending")).to_have_count(0)
+    await choose(ann, ann.page.locator(".msg").last, "React with 👍", "menuitemcheckbox")
+    await expect(ann.page.locator(".reaction")).to_have_count(1)
+
+    await join("bob")
+
+    await expect(ann.page.locator(".notice-row").last).to_have_text("bob joined")
+
+
 async def test_the_messages_are_one_tab_stop_with_arrow_keys_inside(
     enter: Enter, join: Join
 ) -> None:

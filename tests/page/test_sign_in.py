@@ -211,6 +211,28 @@ async def test_an_unavailable_issuer_is_shown(
     await expect(page.locator("#sign-in-error")).to_contain_text("The sign-in failed.")
 
 
+async def test_a_renewal_that_fails_is_repeated(
+    context: BrowserContext, issuer: SigningIssuer, app: Part
+) -> None:
+    page = await context.new_page()
+    await page.goto(app.url)
+    await page.get_by_role("button", name="Sign in").click()
+    await is_live_as(page, "Ann")
+    refreshes = issuer.refreshes
+    await context.route(f"{issuer.url}/**", lambda route: route.abort())
+    expire = """() => { const name = "townsquare.oidc.tokens";
+        const tokens = JSON.parse(sessionStorage.getItem(name));
+        sessionStorage.setItem(name, JSON.stringify({ ...tokens, expiresAt: Date.now() })); }"""
+    await page.evaluate(expire)
+    await page.reload()
+    await expect(page.locator("#notice")).to_contain_text("No connection yet.")
+
+    await context.unroute(f"{issuer.url}/**")
+
+    await is_live_as(page, "Ann")
+    assert issuer.refreshes > refreshes
+
+
 async def is_live_as(page: Page, name: str) -> None:
     await expect(page.locator("#state")).to_have_text("Live", timeout=30_000)
     await expect(page.locator("#user")).to_contain_text(name)

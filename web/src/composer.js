@@ -87,7 +87,17 @@ export class Composer {
       await conversation.edit(seq, content, { mentions });
     } catch (error) {
       this.page.notify(texts.changeFailed(texts.refusals[error.code] ?? error.message));
+      this.#restoreEdit(conversation, seq, content);
     }
+  }
+
+  /** The text of an edit that has failed is not lost. */
+  #restoreEdit({ key }, seq, content) {
+    if (this.#key === key && !this.#editing) return this.#beginEditing(content, { seq });
+    const draft = this.#key === key ? this.#editing.draft : readItem(this.#draftName(key));
+    if (draft) return;
+    if (this.#key === key) this.#editing.draft = content;
+    else writeItem(this.#draftName(key), content);
   }
 
   /** Another conversation has another draft. */
@@ -162,11 +172,8 @@ export class Composer {
     const mentions = this.completion.mentionsIn(content);
     const replyTo = pending ? pending.reply_to : this.#answered?.seq;
     const { client, current } = this.workspace;
-    try {
-      current.send(content, { mentions, replyTo });
-    } catch {
-      return this.page.notify(texts.outboxFull);
-    }
+    if (client.outbox.isFull) return this.page.notify(texts.outboxFull);
+    current.send(content, { mentions, replyTo });
     if (pending) client.outbox.discard(current.key, pending.id);
     this.#answered = null;
     this.input.value = this.#editing?.draft ?? "";

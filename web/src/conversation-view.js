@@ -168,6 +168,7 @@ export class ConversationView {
   #turnTo(conversation) {
     this.#conversation = conversation;
     this.#rows.clear();
+    this.#unfolded.clear(); // another log has other messages of the same seqs
     this.#top = null;
     this.#isFollowing = true;
     this.#newAfter = conversation.unread ? conversation.read : null;
@@ -228,10 +229,10 @@ export class ConversationView {
       quote: entry.reply_to ? this.#findQuote(entry.reply_to) : null,
     };
     const { quote } = look;
-    const answered = quote?.entry ? (quote.entry.version ?? 0) : String(quote?.entry);
+    const answered = quote?.entry ? stateOf(quote.entry) : String(quote?.entry);
     const states = [look.isFirst, look.isUnfolded, look.isBlocked, look.role, look.colour, answered, look.mentionedNames];
     return [
-      `${entry.seq} ${entry.version ?? 0} ${states.join(" ")}`,
+      `${entry.seq} ${stateOf(entry)} ${states.join(" ")}`,
       () => createMessageRow(entry, look, this.actions),
     ];
   }
@@ -428,6 +429,10 @@ const describeNotices = (notices) => [
   `notices ${notices[0].id} ${notices.length}`,
   () => createNoticeRow(notices),
 ];
+
+/** Tells the states of a message apart. One that is loaded again counts its changes from 0. */
+const stateOf = ({ version = 0, revision = 0, deleted = false, reactions = {} }) =>
+  `${version} ${revision} ${deleted} ${JSON.stringify(reactions)}`;
 
 /** The index of a seq, or of the first after it. */
 function indexOf(entries, seq) {

@@ -170,7 +170,8 @@ class Page {
     if (state === "reconnecting")
       notices.showPermanent(navigator.onLine ? texts.connectionLost : texts.offline);
     if (state === "connecting" && error) notices.showPermanent(texts.notConnected(error.message));
-    if (state === "closed" && error) signIn.refused(error);
+    if (state === "closed" && error && !signIn.refused(error))
+      notices.showPermanent(texts.notConnected(error.message));
   }
 
   #drawUser() {

@@ -91,10 +91,15 @@ export class OpenIdConnect {
 
   #configure() {
     const address = `${this.options.issuer.replace(/\/+$/, "")}/.well-known/openid-configuration`;
-    this.#configuration ??= fetch(address).then((response) => {
-      if (!response.ok) throw new Error(`The issuer returned status ${response.status}.`);
-      return response.json();
-    });
+    this.#configuration ??= fetch(address)
+      .then((response) => {
+        if (!response.ok) throw new Error(`The issuer returned status ${response.status}.`);
+        return response.json();
+      })
+      .catch((error) => {
+        this.#configuration = null; // the next call requests it again
+        throw error;
+      });
     return this.#configuration;
   }
 

@@ -9,6 +9,8 @@ NAMES.push("Clover", "Wren", "Hazel", "Finch", "Sorrel", "Linden");
 /** learn.microsoft.com/azure/app-service/configure-authentication-customize-sign-in-out */
 const PLATFORM_SIGN_IN = "/.auth/login/aad?post_login_redirect_uri=";
 const PLATFORM_SIGN_OUT = "/.auth/logout?post_logout_redirect_uri=/";
+/** With these the stored session is of no use any more. Others say nothing about the user. */
+const LOST_CODES = ["unauthenticated", "user_deleted"];
 /** A sentence that survives the reload which a sign-out is. */
 const SENTENCE_KEY = "townsquare.sentence";
 
@@ -47,12 +49,20 @@ export class SignIn {
     this.#askForName();
   }
 
-  /** The server refuses this user for good. @param {Error & {code?: string}} error */
+  /**
+   * The server refuses this user, or the request, for good.
+   * @param {Error & {code?: string}} error
+   * @returns {boolean} whether it concerns the user, who leaves the conversation then
+   */
   refused(error) {
-    if (error.code === "banned") return this.#show("no-access");
-    if (!this.isGuest) return this.#show("sign-in");
-    writeItem("session", null);
-    this.restart(error.message);
+    const isOfUser = ["banned", ...LOST_CODES].includes(error.code ?? "") || !readItem("session");
+    if (error.code === "banned") this.#show("no-access");
+    else if (!this.isGuest) this.#show("sign-in");
+    else if (isOfUser) {
+      writeItem("session", null);
+      this.restart(error.message);
+    }
+    return isOfUser || !this.isGuest;
   }
 
   /** @param {() => void} signOut */

@@ -48,7 +48,9 @@ export class StreamPanel {
     const listed = [...this.client.streams.all.values()].filter((stream) => stream.group !== null);
     for (const stream of listed)
       if (!this.#cards.has(stream.name)) this.#cards.set(stream.name, this.#createCard(stream));
-    const cards = [...this.#cards.values()].sort((a, b) => rank(a) - rank(b));
+    const cards = listed
+      .map((stream) => /** @type {StreamCard} */ (this.#cards.get(stream.name)))
+      .sort((a, b) => rank(a) - rank(b));
     setChildren(
       byId("streams"),
       cards.map((card) => card.root),

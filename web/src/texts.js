@@ -69,7 +69,7 @@ export const texts = {
   stateConnecting: "Connecting",
   stateLive: "Live",
   stateReconnecting: "Reconnecting",
-  stateClosed: "Signed out",
+  stateClosed: "Not connected",
   connectionLost: "The connection is lost. Your messages will be sent when it is back.",
   offline: "You are offline. Your messages will be sent when you are online again.",
   notConnected: (reason) => `No connection yet. ${reason}`,

@@ -12,6 +12,8 @@ import { texts } from "./texts.js";
 const ROSTER_DELAY_MS = 5_000;
 /** How often a rejected join of the open room is repeated: the user may be a member now. */
 const REFUSED_RETRY_MS = 10_000;
+/** How often the page asks whether the other user of the open direct conversation is connected. */
+const ONLINE_INTERVAL_MS = 60_000;
 
 export class Workspace {
   /** @type {Conversation} */
@@ -38,6 +40,7 @@ export class Workspace {
       setTimeout(() => this.#loadUsers(), ROSTER_DELAY_MS);
     });
     setInterval(() => this.#retryRefused(), REFUSED_RETRY_MS);
+    setInterval(() => this.#loadOnline(), ONLINE_INTERVAL_MS);
     addEventListener("popstate", () => this.openAddress());
   }
 
@@ -102,6 +105,12 @@ export class Workspace {
     if (!current.error || this.client.state !== "live" || document.visibilityState !== "visible") return;
     if (current.kind === "direct") current.load();
     else current.requestJoin();
+  }
+
+  #loadOnline() {
+    const { current } = this;
+    const isSeen = this.client.state === "live" && document.visibilityState === "visible";
+    if (current.kind === "direct" && !current.error && isSeen) current.loadOnline().catch(() => {});
   }
 
   #rememberRooms() {

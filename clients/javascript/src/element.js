@@ -3,6 +3,8 @@ import { connect } from "./client.js";
 
 /** One client for an app and identity, however many elements there are. @type {Map<string, {client: import("./client.js").Client, users: number}>} */
 const clients = new Map();
+/** The sessions of guests, so that an element that is moved or changed stays the same guest. @type {Map<string, string>} */
+const guestSessions = new Map();
 const scriptOrigin = new URL(import.meta.url).origin;
 
 /** Colours and sizes: a page sets them on the element. */
@@ -61,8 +63,9 @@ export class TownsquareElement extends HTMLElement {
     entry.client.close();
   }
 
-  attributeChangedCallback() {
-    if (!this.client) return;
+  /** @param {string} _ @param {string|null} before @param {string|null} now */
+  attributeChangedCallback(_, before, now) {
+    if (!this.client || before === now) return;
     this.disconnectedCallback();
     this.#start();
   }
@@ -88,10 +91,7 @@ export class TownsquareElement extends HTMLElement {
     const url = this.getAttribute("url") ?? scriptOrigin;
     const [session, name] = [this.getAttribute("session"), this.getAttribute("name") ?? "guest"];
     this.#key = [url, session, session ? "" : name].join("\n");
-    const entry = clients.get(this.#key) ?? {
-      client: connect({ url, session, name, getSession: () => this.getSession?.() ?? null }),
-      users: 0,
-    };
+    const entry = clients.get(this.#key) ?? { client: this.#connect(url, session, name), users: 0 };
     entry.users += 1;
     clients.set(this.#key, entry);
     this.client = entry.client;
@@ -100,6 +100,19 @@ export class TownsquareElement extends HTMLElement {
       this.error = error ?? null;
     });
     this.start();
+  }
+
+  /** @param {string} url @param {string|null} session @param {string} name */
+  #connect(url, session, name) {
+    const key = this.#key;
+    const isGuest = !session && !this.getSession;
+    const known = isGuest ? guestSessions.get(key) : session;
+    const getSession = () => this.getSession?.() ?? null;
+    const client = connect({ url, session: known, name: known ? undefined : name, getSession });
+    if (!isGuest) return client;
+    client.on("session", ({ session: proof }) => guestSessions.set(key, proof));
+    client.on("state", (state, error) => state === "closed" && error && guestSessions.delete(key));
+    return client;
   }
 }
 

@@ -1,6 +1,8 @@
 // <townsquare-room room="lobby">: a room to read and write in, in any page.
 import { TownsquareElement, createElement, displayName } from "./element.js";
 import { OriginError } from "./http.js";
+import { OutboxFullError } from "./outbox.js";
+import { isRoomName } from "./room.js";
 
 const MAX_CHARACTERS = 4_000;
 const MAX_ROWS = 200;
@@ -17,6 +19,8 @@ export const ROOM_TEXTS = {
   send: "Send",
   unconfirmed: "Not confirmed yet",
   notSent: "Not sent.",
+  deleted: "This message was deleted.",
+  edited: "edited",
   noAccess: "This room doesn’t exist or is private.",
   failed: "The connection was refused.",
   you: "You",
@@ -52,7 +56,7 @@ export class RoomElement extends TownsquareElement {
     const client = /** @type {import("./client.js").Client} */ (this.client);
     const { texts } = this;
     const name = this.getAttribute("room") ?? "lobby";
-    this.room = client.room(name);
+    this.room = isRoomName(name) ? client.room(name) : null;
     this.heading = createElement("h2", {}, `#${name}`);
     this.count = createElement("span", { class: "quiet" });
     this.state = createElement("span", { class: "quiet state", role: "status" });
@@ -73,14 +77,14 @@ export class RoomElement extends TownsquareElement {
     this.show(ROOM_STYLE, header, this.log, this.form);
     this.#rows.clear();
     this.#observe(client);
-    this.room.join().catch(() => {});
+    this.room?.join().catch(() => {});
     this.#draw();
   }
 
   #observe(/** @type {import("./client.js").Client} */ client) {
     const { room, input, form, earlier } = this;
     this.listen(client, "state", () => this.#requestDrawing());
-    this.listen(/** @type {any} */ (room), "change", () => this.#requestDrawing());
+    if (room) this.listen(room, "change", () => this.#requestDrawing());
     form.addEventListener("submit", (/** @type {Event} */ event) => this.#send(event));
     input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) this.#send(event);
@@ -93,7 +97,9 @@ export class RoomElement extends TownsquareElement {
     event.preventDefault();
     const content = this.input.value.trim();
     if (!content || this.input.disabled) return;
-    this.room?.send(content);
+    this.room?.send(content).catch((/** @type {Error} */ error) => {
+      if (error instanceof OutboxFullError) this.input.value = content;
+    });
     this.input.value = "";
   }
 
@@ -108,7 +114,8 @@ export class RoomElement extends TownsquareElement {
 
   #draw() {
     const { room, client, texts, log } = this;
-    if (!room || !client) return;
+    if (!client) return;
+    if (!room) return this.#drawNoRoom();
     const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 48;
     this.state.dataset.state = client.state;
     this.state.textContent = texts.states[client.state];
@@ -119,6 +126,13 @@ export class RoomElement extends TownsquareElement {
     this.list.replaceChildren(...this.#createRows(room, client.userId));
     if (isAtEnd) log.scrollTop = log.scrollHeight;
     if (document.visibilityState === "visible") room.markRead();
+  }
+
+  /** The attribute `room` is no room's name. */
+  #drawNoRoom() {
+    this.earlier.hidden = true;
+    this.top.textContent = this.texts.noAccess;
+    this.input.disabled = this.button.disabled = true;
   }
 
   #describeTop(/** @type {import("./room.js").Room} */ room, /** @type {string} */ state) {
@@ -134,7 +148,9 @@ export class RoomElement extends TownsquareElement {
     const keep = (/** @type {string} */ look, /** @type {() => HTMLElement} */ create) =>
       rows.set(look, this.#rows.get(look) ?? create());
     for (const entry of room.entries.slice(-MAX_ROWS))
-      keep(`${room.log.epoch} ${entry.seq}`, () => this.#createRow(entry, entry.from === userId, ""));
+      keep(`${room.log.epoch} ${entry.seq} ${entry.revision ?? 0} ${entry.deleted ?? false}`, () =>
+        this.#createRow(entry, entry.from === userId, ""),
+      );
     for (const message of room.pending)
       keep(`${message.id} ${message.state}`, () => {
         const note = { unconfirmed: this.texts.unconfirmed, failed: `${this.texts.notSent} ${message.reason ?? ""}` };
@@ -144,11 +160,13 @@ export class RoomElement extends TownsquareElement {
     return rows.values();
   }
 
-  #createRow(/** @type {any} */ { from, name, content, timestamp }, /** @type {boolean} */ isOwn, /** @type {string} */ note) {
+  #createRow(/** @type {any} */ { from, name, content, timestamp, edited, deleted }, /** @type {boolean} */ isOwn, /** @type {string} */ note) {
     const time = new Date(timestamp).toLocaleTimeString(document.documentElement.lang || "en", { hour: "2-digit", minute: "2-digit" });
     const author = isOwn ? this.texts.you : name || displayName(from);
     const by = createElement("span", { class: "by quiet", title: from ?? "" }, `${author} · ${time} ${note}`.trim());
-    const row = createElement("li", { class: isOwn ? "own" : "" }, by, content);
+    if (edited && !deleted) by.append(` · ${this.texts.edited}`);
+    const text = deleted ? createElement("em", { class: "quiet" }, this.texts.deleted) : content;
+    const row = createElement("li", { class: isOwn ? "own" : "" }, by, text);
     if (note) row.classList.add("pending");
     return row;
   }

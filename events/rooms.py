@@ -58,17 +58,20 @@ async def join(client: Client, request: JoinRequest) -> Reply:
 
 
 async def leave(client: Client, request: LeaveRequest) -> Reply:
-    """Remove the connection from a room, and the room from the user's rooms.
+    """Remove all connections of the user from a room, and the room from the user's rooms.
 
-    The mentions of the user are not counted any more: a deletion of the user would not find them.
+    The other connections are told: else they would join it again. The mentions of the user are not
+    counted any more: a deletion of the user would not find them.
     """
     room = client.require_joined(request.room)
-    await hub().remove_connection_from_group(room_group(room), client.connection)
+    await hub().remove_user_from_group(room_group(room), client.user_id)
     await asyncio.gather(
         presence().announce_left(room, client.user_id),
         memberships().remove(client.user_id, "room", room),
     )
     await erasure().remove_mentions(room, client.user_id)
+    elsewhere = LeaveResponse(room, elsewhere=True)
+    await hub().send_to_user(client.user_id, elsewhere, except_for=client.connection)
     return Reply(LeaveResponse(room), tuple(one for one in client.rooms if one != room))
 
 

@@ -143,8 +143,12 @@ class JoinResponse(Struct, frozen=True, tag_field="type", tag="joined"):
     changes: list[Change] = field(default_factory=list)
 
 
-class LeaveResponse(Struct, frozen=True, tag_field="type", tag="left"):
+class LeaveResponse(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="left"):
+    """The response to `leave`. The user's other connections get it too, with `elsewhere`: they do
+    not receive what is sent to the room any more."""
+
     room: str
+    elsewhere: bool = False
 
 
 class SystemEvent(Struct, frozen=True, omit_defaults=True, tag_field="type", tag="system"):

@@ -25,6 +25,8 @@ class JoinRequest(Struct, frozen=True):
 
 
 class LeaveRequest(Struct, frozen=True):
+    """Leaves a room on all connections of the user."""
+
     room: str
 
 

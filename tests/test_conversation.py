@@ -93,6 +93,29 @@ async def test_user_who_left_neither_receives_nor_sends_messages(
         assert bob_tab.texts(room) == []
 
 
+async def test_who_leaves_a_room_leaves_it_on_all_connections(
+    ann: User, bob: User, room: str
+) -> None:
+    async with (
+        ann.connect(room) as here, ann.connect(room) as elsewhere, bob.connect(room) as tab,
+    ):  # fmt: skip
+        await here.send("leave", {"room": room})
+        told = await elsewhere.receive(type="left", room=room)
+        answer = await here.receive(type="left", room=room)
+        await tab.receive(type="system", event="left", user_id=ann.id)
+        await tab.send_message(room, "ann does not read this")
+        users = await bob.get(f"/api/rooms/{room}/users")
+        rooms = (await ann.get("/api/rooms"))["rooms"]
+        await elsewhere.join(room)  # what follows comes after all messages of before
+        texts = [elsewhere.texts(room), here.texts(room)]
+        frames = [frame for frame in here.received if frame.get("type") == "left"]
+
+    assert told == {"type": "left", "room": room, "elsewhere": True}
+    assert frames == [answer] == [{"type": "left", "room": room}]
+    assert [one["user_id"] for one in users["users"]] == [bob.id]
+    assert (rooms, texts) == ([], [[], []])
+
+
 async def test_a_server_sends_a_message_to_a_room(
     stack: Stack, http: aiohttp.ClientSession, ann: User, room: str
 ) -> None:

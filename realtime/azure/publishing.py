@@ -31,18 +31,23 @@ class Publisher:
         """Send a JSON document to every connection in a group."""
         await self._send(f"/groups/{quote(group, safe='')}", body)
 
-    async def send_to_user(self, user_id: str, body: bytes) -> None:
-        """Send a JSON document to every connection of a user."""
-        await self._send(f"/users/{quote(user_id, safe='')}", body)
+    async def send_to_user(self, user_id: str, body: bytes, *, except_for: str = "") -> None:
+        """Send a JSON document to every connection of a user, or to all but one."""
+        connection = except_for.replace("'", "''")
+        query = f"connectionId ne '{connection}'" if connection else ""
+        await self._send(f"/users/{quote(user_id, safe='')}", body, query)
 
     async def send_to_all(self, body: bytes) -> None:
         """Send a JSON document to every connection of the hub."""
         await self._send("", body)
 
-    async def _send(self, target: str, body: bytes) -> None:
+    async def _send(self, target: str, body: bytes, connections: str = "") -> None:
+        """`connections` is an OData filter:
+        learn.microsoft.com/azure/azure-web-pubsub/reference-odata-filter"""
+        condition = f"&filter={quote(connections, safe='')}" if connections else ""
         request = HttpRequest(
             "POST",
-            f"{self._path}{target}/:send?api-version={API_VERSION}",
+            f"{self._path}{target}/:send?api-version={API_VERSION}{condition}",
             headers={"Content-Type": "application/json", "Accept": "application/json"},
             content=body,
         )

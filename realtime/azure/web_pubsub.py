@@ -91,9 +91,11 @@ class Hub:
     async def send_to_group(self, group: str, message: Any) -> None:
         await self._publisher.send_to_group(group, msgspec.json.encode(message))
 
-    async def send_to_user(self, user_id: str, message: Any) -> None:
-        """Send to every connection of a user."""
-        await self._publisher.send_to_user(user_id, msgspec.json.encode(message))
+    async def send_to_user(self, user_id: str, message: Any, *, except_for: str = "") -> None:
+        """Send to every connection of a user, or to all but one."""
+        await self._publisher.send_to_user(
+            user_id, msgspec.json.encode(message), except_for=except_for
+        )
 
     async def send_to_all(self, message: Any) -> None:
         await self._publisher.send_to_all(msgspec.json.encode(message))

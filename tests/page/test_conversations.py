@@ -274,7 +274,7 @@ async def test_a_rejected_message_stays_until_the_user_decides(enter: Enter) -> 
     await expect(failed).to_have_count(0)
 
 
-async def test_two_tabs_of_a_browser_are_one_user(enter: Enter, join: Join) -> None:
+async def test_two_tabs_of_a_browser_are_one_user(enter: Enter, join: Join, room: str) -> None:
     ann, bob = await gather(enter("ann"), join("bob"))
 
     second = await type(ann).open_page(ann.page.context, ann.page.url)
@@ -285,6 +285,12 @@ async def test_two_tabs_of_a_browser_are_one_user(enter: Enter, join: Join) -> N
     await expect(ann.page.locator(".msg.own")).to_have_count(1)
     for tab in (ann, second):
         await expect(tab.page.locator("#room-people")).to_have_text("2 people online")
+    await gather(ann.opens_room(f"{room}-too"), second.opens_room(f"{room}-too"))
+    await second.page.get_by_role("button", name="More about this conversation").click()
+    await second.page.get_by_role("menuitem", name="Leave this room").click()
+    await expect(ann.page.locator("#room-title")).to_have_text("#lobby")
+    await expect(ann.page.locator(f'#rooms .item[title="{room}-too"]')).to_have_count(0)
+    await ann.opens_room(room)
     await second.page.close(run_before_unload=True)
     await ann.sends("And from the first")
     await bob.sees("From the second tab", "And from the first")

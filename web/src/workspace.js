@@ -39,6 +39,10 @@ export class Workspace {
       this.#rememberRooms();
       setTimeout(() => this.#loadUsers(), ROSTER_DELAY_MS);
     });
+    client.on("left", (room) => {
+      if (room === this.current) this.open(LOBBY);
+      this.#rememberRooms();
+    });
     setInterval(() => this.#retryRefused(), REFUSED_RETRY_MS);
     setInterval(() => this.#loadOnline(), ONLINE_INTERVAL_MS);
     addEventListener("popstate", () => this.openAddress());

@@ -50,8 +50,8 @@ export function connect(options = {}) {
  * Events: `state (state, error?)`; `session ({userId, session})` when the server has given a proof;
  * `opened` at each new connection; `roomsjoined` when all rooms have answered it;
  * `caughtup ({missed})` when all rooms are joined again after a loss; `messages (conversation,
- * entries)`; `change (conversation)`; `stream (stream)`; `error (frame)`; `frame (frame)`, whatever
- * comes; `socket (event)`.
+ * entries)`; `change (conversation)`; `left (room)` when the user has left it on another connection;
+ * `stream (stream)`; `error (frame)`; `frame (frame)`, whatever comes; `socket (event)`.
  */
 export class Client extends Emitter {
   /** @type {string|null} */
@@ -325,12 +325,17 @@ export class Client extends Emitter {
 
   /** Leaves a room: without a connection, with the next one. @param {Room} room */
   leaveRoom(room) {
+    this.#leftRooms.set(room.name, false);
+    this.#forgetRoom(room);
+    this.#sendLeave(room.name);
+  }
+
+  /** @param {Room} room */
+  #forgetRoom(room) {
     this.outbox.discardAll(room.key);
     this.rooms.delete(room.name);
     this.#unanswered.delete(room);
-    this.#leftRooms.set(room.name, false);
     this.emit("change", room);
-    this.#sendLeave(room.name);
   }
 
   /** @param {Room} room that is joined, perhaps after it was left */
@@ -439,7 +444,7 @@ export class Client extends Emitter {
   /** @type {Record<string, (frame: any) => void>} */
   #handlers = {
     joined: (frame) => this.#inRoom(frame, (room) => room.joined(frame)),
-    left: (frame) => this.#inRoom(frame, (room) => room.connectionLost()),
+    left: (frame) => this.#inRoom(frame, (room) => (frame.elsewhere ? this.#leftElsewhere(room) : room.connectionLost())),
     message: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, [frame])),
     messages: (frame) => this.#inRoom(frame, (room) => room.receive(frame.epoch, frame.messages, frame.changes)),
     head: (frame) => this.#inRoom(frame, (room) => room.headReceived(frame)),
@@ -485,6 +490,13 @@ export class Client extends Emitter {
     if (!room) return; // left meanwhile
     handle(room);
     room.changed();
+  }
+
+  /** The user has left a room on another connection. @param {Room} room */
+  #leftElsewhere(room) {
+    room.isWanted = room.isJoined = false;
+    this.#forgetRoom(room);
+    this.emit("left", room);
   }
 
   /** @param {any} frame */

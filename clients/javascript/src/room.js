@@ -86,7 +86,7 @@ export class Room extends Conversation {
     return joined;
   }
 
-  /** Leaves the room for good. Its unsent messages are discarded. */
+  /** Leaves the room for good, on all connections. Its unsent messages are discarded. */
   leave() {
     this.isWanted = this.isJoined = false;
     this.client.leaveRoom(this);

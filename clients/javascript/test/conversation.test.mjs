@@ -78,6 +78,28 @@ test("the users in the room and typing users are known", async (context) => {
   assert.equal(ann.room(name).userCount, 1);
 });
 
+test("a room that is left on one connection is left on all", async (context) => {
+  const person = people(context);
+  const ann = person({ name: "ann" });
+  const name = newRoom();
+  await ann.room(name).join();
+  const again = person({ session: ann.session });
+  await again.room(name).join();
+  const left = [];
+  again.on("left", (room) => left.push(room.name));
+
+  ann.room(name).leave();
+  await until(again, () => !again.rooms.has(name));
+
+  assert.deepEqual(left, [name]);
+  const { rooms } = await again.http.get("/api/rooms");
+  assert.deepEqual(rooms, []);
+  await ann.room(name).join();
+  ann.room(name).leave();
+  await ann.room(name).join();
+  assert.ok(ann.room(name).isJoined);
+});
+
 test("all connections of two users have their direct messages", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];

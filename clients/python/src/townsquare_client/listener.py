@@ -143,6 +143,8 @@ def _handle(body: bytes, listener: Listener) -> Steps:
         return
     if frame.type == "removed":
         raise ForbiddenError(403, "removed", "The user was removed from the room.")
+    if frame.type == "left":
+        raise ForbiddenError(403, "not_in_room", "The user has left the room elsewhere.")
     entries: list[Entry] = [message] if message else [*frame.messages, *frame.changes]
     head = max([frame.head, frame.seq, *(one.seq for one in entries)])
     if not reader.is_started and frame.type == "joined":

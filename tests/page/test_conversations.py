@@ -226,17 +226,28 @@ async def test_only_web_addresses_become_links(enter: Enter) -> None:
     await expect(link).to_have_attribute("rel", re.compile("noopener noreferrer"))
 
 
-async def test_a_long_text_is_folded_and_nothing_overflows(enter: Enter) -> None:
+async def test_a_long_text_is_folded_and_nothing_overflows(enter: Enter, room: str) -> None:
     ann = await enter("ann")
     await ann.sends("👩‍👩‍👧 🎉")
     await ann.sends("W" * 3_990)
 
-    await ann.page.get_by_role("button", name="Show all").click()
+    show = ann.page.get_by_role("button", name="Show all")
+    pending = ann.page.locator(".msg.pending")
+    await expect(pending).to_have_count(0)
+    await show.click()
 
     log = ann.page.locator("#log")
     assert await log.evaluate("log => log.scrollWidth <= log.clientWidth")
     await expect(ann.texts.first).to_have_class(re.compile("emoji"))
     await expect(ann.texts.last).to_have_text("W" * 3_990)
+    await expect(show).to_have_count(0)
+
+    await ann.opens_room(f"{room}-2")  # its messages have the same seqs
+    await ann.sends("short")
+    await ann.sends("X" * 3_990)
+    await ann.sees("short", "X" * 3_990)
+    await expect(pending).to_have_count(0)
+    await expect(show).to_be_visible()
 
 
 async def test_a_rejected_message_stays_until_the_user_decides(enter: Enter) -> None:

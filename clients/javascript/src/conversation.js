@@ -92,11 +92,14 @@ export class Conversation extends Emitter {
    * @param {string} content
    * @param {import("./outbox.js").MessageOptions} [options]
    * @returns {Promise<{id: string}>} resolved when it is stored, rejected when refused for good, or
-   *   at once with an OutboxFullError
+   *   with an OutboxFullError
    */
   send(content, options) {
-    if (this.client.outbox.isFull) return Promise.reject(new OutboxFullError());
-    return this.client.outbox.add(this.key, content, options);
+    const { outbox } = this.client;
+    if (!outbox.isFull) return outbox.add(this.key, content, options);
+    const refused = Promise.reject(new OutboxFullError());
+    refused.catch(() => {}); // callers may ignore it
+    return refused;
   }
 
   /** @param {import("./outbox.js").PendingMessage} message @returns {Promise<void>} */

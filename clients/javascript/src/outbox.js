@@ -99,6 +99,7 @@ export class Outbox {
    * @param {string} content
    * @param {MessageOptions} [options]
    * @returns {Promise<{id: string}>} resolved when it is acknowledged, rejected when refused for good
+   * @throws {OutboxFullError}
    */
   add(key, content, { replyTo, mentions, meta } = {}) {
     if (this.isFull) throw new OutboxFullError();

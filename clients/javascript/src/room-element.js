@@ -1,7 +1,6 @@
 // <townsquare-room room="lobby">: a room to read and write in, in any page.
 import { TownsquareElement, createElement, displayName } from "./element.js";
 import { OriginError } from "./http.js";
-import { OutboxFullError } from "./outbox.js";
 import { isRoomName } from "./room.js";
 
 const MAX_CHARACTERS = 4_000;
@@ -96,10 +95,8 @@ export class RoomElement extends TownsquareElement {
   #send(/** @type {Event} */ event) {
     event.preventDefault();
     const content = this.input.value.trim();
-    if (!content || this.input.disabled) return;
-    this.room?.send(content).catch((/** @type {Error} */ error) => {
-      if (error instanceof OutboxFullError) this.input.value = content;
-    });
+    if (!content || this.input.disabled || this.client?.outbox.isFull) return;
+    this.room?.send(content);
     this.input.value = "";
   }
 

@@ -1,5 +1,6 @@
 // What was written and is not acknowledged: sent in order, again and again, stored once.
 import { test } from "node:test";
+import { Client } from "../src/client.js";
 import { Outbox, OutboxFullError, MAX_PENDING_MESSAGES } from "../src/outbox.js";
 import { OutboxStorage } from "../src/outbox-storage.js";
 import { NotConnectedError } from "../src/connection.js";
@@ -315,4 +316,15 @@ test("the number of pending messages is bounded", () => {
   assert.equal(outbox.isFull, true);
   outbox.discardAll("lobby");
   assert.deepEqual([outbox.isFull, outbox.of("lobby")], [false, []]);
+});
+
+test("a message for a full outbox is rejected, which a caller may ignore", async () => {
+  const room = new Client({ url: "http://localhost" }).room("lobby");
+  for (let n = 0; n < MAX_PENDING_MESSAGES; n++) room.send(String(n));
+
+  await assert.rejects(room.send("one more"), OutboxFullError);
+
+  room.send("ignored");
+  await runPendingTasks(); // no unhandled rejection
+  assert.equal(room.pending.length, MAX_PENDING_MESSAGES);
 });

@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.page.conftest import Enter, Join
+from tests.page.test_reliability import let_pass
 from tests.page.user import WITHIN
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # one browser serves all tests
@@ -159,7 +160,7 @@ async def test_a_room_counts_unread_messages_until_it_is_opened(
 
 
 async def test_two_users_exchange_direct_messages(enter: Enter) -> None:
-    ann, bob, cleo = await gather(enter("ann"), enter("bob"), enter("cleo"))
+    ann, bob, cleo = await gather(enter("ann", clock=True), enter("bob"), enter("cleo"))
     await ann.page.locator("#users button", has_text="bob").click()
 
     await ann.sends("Just between us")
@@ -170,6 +171,17 @@ async def test_two_users_exchange_direct_messages(enter: Enter) -> None:
     await ann.sees("Just between us", "I see")
     await expect(cleo.page.locator("#directs .item")).to_have_count(0)
     await ann.screenshot("direct")
+
+    presence = ann.page.locator("#room-people")
+    await expect(presence).to_have_text("Direct conversation · online")
+    address = bob.page.url
+    await bob.page.goto("about:blank")
+    await let_pass(ann, seconds=61)
+    await expect(presence).to_have_text("Direct conversation · offline")
+    await bob.page.goto(address)
+    await bob.is_live()
+    await ann.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await expect(presence).to_have_text("Direct conversation · online")
 
 
 async def test_a_direct_message_is_shown_after_a_reload(enter: Enter, join: Join) -> None:

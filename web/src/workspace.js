@@ -12,7 +12,7 @@ import { texts } from "./texts.js";
 const ROSTER_DELAY_MS = 5_000;
 /** How often a rejected join of the open room is repeated: the user may be a member now. */
 const REFUSED_RETRY_MS = 10_000;
-/** How often the page asks whether the other user of the open direct conversation is connected. */
+/** How often the page asks whether the other user of an open direct conversation is connected. */
 const ONLINE_INTERVAL_MS = 60_000;
 
 export class Workspace {
@@ -45,6 +45,7 @@ export class Workspace {
     });
     setInterval(() => this.#retryRefused(), REFUSED_RETRY_MS);
     setInterval(() => this.#loadOnline(), ONLINE_INTERVAL_MS);
+    document.addEventListener("visibilitychange", () => this.#loadOnline());
     addEventListener("popstate", () => this.openAddress());
   }
 
@@ -104,17 +105,21 @@ export class Workspace {
     if (this.current.kind === "room" && this.current.isJoined) this.current.loadUsers();
   }
 
-  #retryRefused() {
-    const { current } = this;
-    if (!current.error || this.client.state !== "live" || document.visibilityState !== "visible") return;
-    if (current.kind === "direct") current.load();
-    else current.requestJoin();
+  /** A page that nobody sees, or that has no connection, sends no requests. */
+  get #isInUse() {
+    return this.client.state === "live" && document.visibilityState === "visible";
   }
 
   #loadOnline() {
     const { current } = this;
-    const isSeen = this.client.state === "live" && document.visibilityState === "visible";
-    if (current.kind === "direct" && !current.error && isSeen) current.loadOnline().catch(() => {});
+    if (current.kind === "direct" && !current.error && this.#isInUse) current.loadOnline().catch(() => {});
+  }
+
+  #retryRefused() {
+    const { current } = this;
+    if (!current.error || !this.#isInUse) return;
+    if (current.kind === "direct") current.load();
+    else current.requestJoin();
   }
 
   #rememberRooms() {

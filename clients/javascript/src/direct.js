@@ -4,7 +4,7 @@ import { Conversation, MAX_PAGE_SIZE, PAGE_SIZE } from "./conversation.js";
 export class DirectConversation extends Conversation {
   /** @type {"direct"} */
   kind = "direct";
-  /** Whether the other user is connected, when last asked. @type {boolean|null} */
+  /** Whether the other user is connected, as far as it is known. @type {boolean|null} */
   isOnline = null;
   /** The log whose newest page was loaded. @type {import("./message-log.js").MessageLog|null} */
   #loadedLog = null;
@@ -24,9 +24,8 @@ export class DirectConversation extends Conversation {
   /** Loads the newest messages, and later what this client has missed since. */
   async load() {
     const { log } = this;
-    const { http } = this.client;
     try {
-      this.isOnline = (await http.get(`/api/users/${encodeURIComponent(this.userId)}/online`)).online;
+      await this.loadOnline();
       const page = await this.history(
         this.isLoaded ? { after: log.last, limit: MAX_PAGE_SIZE } : { limit: PAGE_SIZE },
       );
@@ -46,10 +45,20 @@ export class DirectConversation extends Conversation {
     this.changed();
   }
 
-  /** Asks again whether the other user is connected. */
+  /** Asks whether the other user is connected. */
   async loadOnline() {
-    const { http } = this.client;
-    this.isOnline = (await http.get(`/api/users/${encodeURIComponent(this.userId)}/online`)).online;
+    const path = `/api/users/${encodeURIComponent(this.userId)}/online`;
+    this.#setOnline((await this.client.http.get(path)).online);
+  }
+
+  /** The other user has just done something on a connection. */
+  wasSeen() {
+    this.#setOnline(true);
+  }
+
+  #setOnline(/** @type {boolean} */ isOnline) {
+    if (isOnline === this.isOnline) return;
+    this.isOnline = isOnline;
     this.changed();
   }
 
@@ -71,6 +80,7 @@ export class DirectConversation extends Conversation {
 
   /** @param {any} frame a direct message, from or to this user */
   messageReceived(frame) {
+    if (frame.from === this.userId) this.wasSeen();
     if (this.log.isStarted) return this.receive(frame.epoch, [frame]);
     this.startFrom({ epoch: frame.epoch, head: frame.seq, messages: [frame], more: frame.seq > 1 });
     this.added([frame]);

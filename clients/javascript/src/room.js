@@ -281,6 +281,7 @@ export class Room extends Conversation {
     if (hasJoined !== this.users.has(userId)) this.userCount += hasJoined ? 1 : -1;
     if (hasJoined) this.users.set(userId, 1);
     else this.users.delete(userId);
+    if (hasJoined) this.client.directs.get(userId)?.wasSeen();
     this.typingUsers.delete(userId);
     this.emit("presence", { event, userId });
     if (userId !== this.client.userId) this.#addNotice({ userId, event });

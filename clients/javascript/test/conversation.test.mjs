@@ -116,6 +116,30 @@ test("all connections of two users have their direct messages", async (context) 
   assert.deepEqual(contents(again.direct(bob.userId)), ["Hello bob", "Hello ann"]);
 });
 
+test("whether the other user is connected is asked again, and shown by their frames", async (context) => {
+  const person = people(context);
+  const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];
+  const name = newRoom();
+  await Promise.all([ann.room(name).join(), bob.connected()]);
+  const direct = ann.direct(bob.userId);
+  await direct.load();
+  assert.equal(direct.isOnline, true);
+
+  bob.close();
+  const deadline = Date.now() + 30_000;
+  while (direct.isOnline && Date.now() < deadline) await direct.loadOnline();
+  assert.equal(direct.isOnline, false);
+  ann.room(name).presenceChanged([{ event: "joined", user_id: bob.userId }]);
+  assert.equal(direct.isOnline, true);
+  await direct.loadOnline();
+  assert.equal(direct.isOnline, false);
+  const again = person({ session: bob.session });
+  await again.connected();
+  await again.direct(ann.userId).send("Here I am");
+
+  await until(ann, () => direct.isOnline);
+});
+
 test("a first direct message is emitted, and counts as unread", async (context) => {
   const person = people(context);
   const [ann, bob] = [person({ name: "ann" }), person({ name: "bob" })];

@@ -1,6 +1,7 @@
 """Maintenance on a schedule: reconcile presence and publish heads each minute, purge each night."""
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 import azure.functions as func
@@ -38,14 +39,31 @@ async def reconcile_presence() -> None:
 
 async def purge_history() -> None:
     """Remove what is past its retention, from the tables of frames, messages, acts and sessions."""
-    now = datetime.now(UTC)
-    removed = await purge_stream_histories(now)
-    log.info("streams: %d frames removed", removed)
-    if settings().history_days:
-        removed = await purge(logs(), now, settings().history_days)
-        log.info("history: %d messages removed", removed)
-    log.info("audit log: %d rows removed", await audit_log().purge())
-    log.info("ended sessions: %d rows removed", await revocations().purge(now))
+    now, days = datetime.now(UTC), settings().history_days
+    await purge_all(
+        {
+            "frames of streams": lambda: purge_stream_histories(now),
+            **({"messages": lambda: purge(logs(), now, days)} if days else {}),
+            "acts of the audit log": lambda: audit_log().purge(),
+            "ended sessions": lambda: revocations().purge(now),
+        }
+    )
+
+
+async def purge_all(purges: Mapping[str, Callable[[], Awaitable[int]]]) -> None:
+    """Run all purges, one after the other; then raise the first error, so that the host records it.
+
+    A purge returns how many rows it has removed.
+    """
+    errors: list[Exception] = []
+    for what, purge_rows in purges.items():
+        try:
+            log.info("retention: %d %s removed", await purge_rows(), what)
+        except Exception as error:  # noqa: BLE001 - raised below
+            log.warning("the purge of %s failed: %s", what, type(error).__name__)
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 timer_function(bp, "reconcile_presence", "30 * * * * *", reconcile_presence)

@@ -15,7 +15,7 @@ from realtime.settings import settings, split_list
 bp = func.Blueprint()
 
 
-@endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC, documented=False)
+@endpoint(bp, "GET", "{ignored:maxlength(0)?}", Access.PUBLIC, documented=False, head=True)
 async def page(req: func.HttpRequest) -> func.HttpResponse:
     """Get the page."""
     policy = assets.content_security_policy(
@@ -24,13 +24,13 @@ async def page(req: func.HttpRequest) -> func.HttpResponse:
     return _send_file(req, assets.read_page(settings()), {"Content-Security-Policy": policy})
 
 
-@endpoint(bp, "GET", "assets/{file}", Access.PUBLIC, documented=False)
+@endpoint(bp, "GET", "assets/{file}", Access.PUBLIC, documented=False, head=True)
 async def page_asset(req: func.HttpRequest) -> func.HttpResponse:
     """Get a script, a style or an image of the pages."""
     return _send_file(req, assets.read_file(req.route_params["file"]))
 
 
-@endpoint(bp, "GET", "favicon.ico", Access.PUBLIC, documented=False)
+@endpoint(bp, "GET", "favicon.ico", Access.PUBLIC, documented=False, head=True)
 async def page_icon(req: func.HttpRequest) -> func.HttpResponse:
     """Get the icon that browsers ask for where a page names none."""
     return _send_file(req, assets.read_file("favicon.ico"))
@@ -53,14 +53,14 @@ def _send_file(
     return func.HttpResponse(file.compressed, mimetype=file.type, headers=sent)
 
 
-@endpoint(bp, "GET", "api/health", Access.PUBLIC, response=HealthStatus)
+@endpoint(bp, "GET", "api/health", Access.PUBLIC, response=HealthStatus, head=True)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     """Get whether storage and service are available; the report is at most 5 s old."""
     report = await reported_health().report()
     return json_response(HealthStatus(report.status), _status_code(report))
 
 
-@endpoint(bp, "GET", "api/health/details", Access.SERVER, response=HealthReport)
+@endpoint(bp, "GET", "api/health/details", Access.SERVER, response=HealthReport, head=True)
 async def health_details(req: func.HttpRequest) -> func.HttpResponse:
     """Get the same with the result of each check and the age of each stream's last frame."""
     report = await reported_health().report()
@@ -71,7 +71,7 @@ def _status_code(report: HealthReport) -> int:
     return 200 if report.status == "ok" else 503
 
 
-@endpoint(bp, "GET", "api/openapi.json", Access.PUBLIC, documented=False)
+@endpoint(bp, "GET", "api/openapi.json", Access.PUBLIC, documented=False, head=True)
 async def api_document(req: func.HttpRequest) -> func.HttpResponse:
     """Get the OpenAPI document."""
     from pages import openapi  # no other function needs it, and its import takes 5 ms
@@ -79,7 +79,7 @@ async def api_document(req: func.HttpRequest) -> func.HttpResponse:
     return json_response(openapi.document())
 
 
-@endpoint(bp, "GET", "api/docs", Access.PUBLIC, documented=False)
+@endpoint(bp, "GET", "api/docs", Access.PUBLIC, documented=False, head=True)
 async def api_reference(req: func.HttpRequest) -> func.HttpResponse:
     """Get the API reference: Swagger UI, which reads the OpenAPI document."""
     policy = assets.content_security_policy()

@@ -78,6 +78,7 @@ def endpoint(
     response: type | None = None,
     errors: str = "",
     documented: bool = True,
+    head: bool = False,
 ) -> Callable[[Handler], Any]:
     """Declare an HTTP function; several methods are separated by a space.
 
@@ -85,7 +86,8 @@ def endpoint(
     parsed and validated before. It returns a struct, or an HTTP response (then `response` names
     the struct in it). ApiError becomes the error object; `errors` lists the codes that the handler
     itself may raise, separated by spaces: those of authentication and parsing are added. A function
-    that is not `documented` is left out of the API document.
+    that is not `documented` is left out of the API document. With `head` it answers HEAD as GET;
+    the platform sends no body then.
     """
 
     def declare(handler: Handler) -> Any:
@@ -112,7 +114,8 @@ def endpoint(
         endpoints.append(declared)
         # The SDK names the function after `__name__`. Its decorator `function_name` costs a quarter
         # of the time that a declaration takes.
-        routed = bp.route(route, methods=declared.methods, auth_level=access.level)
+        routed_methods = (*declared.methods, "HEAD") if head else declared.methods
+        routed = bp.route(route, methods=routed_methods, auth_level=access.level)
         return routed(_wrap(handler, declared))
 
     return declare

@@ -77,6 +77,14 @@ async def test_a_file_that_has_changed_is_sent(stack: Stack) -> None:
     assert headers["etag"].startswith('W/"')  # plain and compressed, one tag
 
 
+@pytest.mark.parametrize("path", [*FILES, "/api/health", "/api/health/details"])
+async def test_monitors_may_ask_with_head(
+    stack: Stack, http: aiohttp.ClientSession, path: str
+) -> None:
+    async with http.head(stack.url + path) as response:
+        assert (response.status, await response.read()) == (200, b"")
+
+
 @pytest.mark.parametrize(
     "name", ["function_app.py", "..%2Fhost.json", "%2e%2e%2fhost.json", "app.js%00", "nothing.js"]
 )

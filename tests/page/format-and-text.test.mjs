@@ -1,7 +1,7 @@
 // Messages that look like markup or like addresses, and how names, times and numbers are written.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findMentions, isOnlyEmoji, parseBlocks, parseSpans, plainText } from "../../web/src/message-text.js";
+import { findMentionedNames, findMentions, isOnlyEmoji, parseBlocks, parseSpans, plainText } from "../../web/src/message-text.js";
 import {
   displayName,
   formatAge,
@@ -139,6 +139,20 @@ test("a mentioned name may have any letters and spaces; the longest one is found
       ["text", "!"],
     ],
   );
+});
+
+test("a mentioned user who has another name now is found by the name in the text", () => {
+  const find = (content, ...names) => findMentionedNames(content, names);
+
+  assert.deepEqual(find("Hello @bob!", "Bobby"), ["bob"]);
+  assert.deepEqual(find("**@Bob** and @ann", "Anna", "bob"), ["ann", "bob"]);
+  assert.deepEqual(find("@José García", "Pepe"), ["José"]);
+  assert.deepEqual(find("@Bobby, not @everyone", "Bobby"), ["Bobby"]);
+  // Who is who cannot be told here.
+  assert.deepEqual(find("@bob and @everyone", "Bobby"), ["Bobby"]);
+  assert.deepEqual(find("@bob and @ann", "Bobby", "Anna"), ["Bobby", "Anna"]);
+  for (const content of ["`@bob`", "mail@bob", "https://a.org/@bob", "@ bob", "bob"])
+    assert.deepEqual(find(content, "Bobby"), ["Bobby"], content);
 });
 
 test("a long text of special signs is parsed in no time", () => {

@@ -28,6 +28,9 @@ async def test_a_name_is_changed_without_leaving(enter: Enter) -> None:
     ann, bob = await gather(enter("ann"), enter("bob"))
     await ann.sends("as ann")
     await bob.sees("as ann")
+    await bob.sends("Hello @ann")
+    mention = ann.page.locator(".msg.mentioned mark")
+    await expect(mention).to_have_text("@ann")
     user_id = await ann.user_id()
 
     await ann.page.get_by_role("button", name="ann", exact=True).click()
@@ -42,12 +45,14 @@ async def test_a_name_is_changed_without_leaving(enter: Enter) -> None:
     await expect(ann.page.locator("#user")).to_have_text("AAnna 伟")
     await expect(bob.page.locator("#users")).to_contain_text("Anna 伟")
     await expect(bob.page.get_by_text("ann is now called Anna 伟")).to_be_visible()
+    await expect(bob.page.locator(".msg span.mention")).to_have_text("@ann")
     await ann.sends("as Anna")
     await expect(bob.page.locator(".msg .name").last).to_have_text("Anna 伟")
     await ann.page.reload()
     await ann.is_live()
     await expect(ann.page.locator("#user")).to_have_text("AAnna 伟")
     assert await ann.user_id() == user_id
+    await expect(mention).to_have_text("@ann")
 
 
 async def test_others_see_the_status_and_colour_that_a_user_has_chosen(enter: Enter) -> None:

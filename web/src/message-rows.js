@@ -1,7 +1,7 @@
 // How one row of a conversation looks: a message, a pending one, a day, joins and leaves.
 import { createAvatar, createElement, createIcon, hiddenText } from "./dom.js";
 import { displayName, formatFullTime, formatTime, isUser } from "./format.js";
-import { createTextNodes, isOnlyEmoji, plainText } from "./message-text.js";
+import { createTextNodes, findMentionedNames, isOnlyEmoji, plainText } from "./message-text.js";
 import { texts } from "./texts.js";
 
 const GROUP_WITHIN_MS = 5 * 60_000;
@@ -35,26 +35,27 @@ function describeNotice({ event, userId, name, nameBefore }) {
  * @param {boolean} look.isUnfolded
  * @param {boolean} look.isBlocked whether this user blocks its author: it is shown on demand
  * @param {boolean} look.isMention whether it mentions this user
- * @param {string} look.ownName
  * @param {string[]} look.mentionedNames
+ * @param {number} look.ownMention the index of this user among them, or -1
  * @param {"owner" | "moderator" | "member"} look.role of its author
  * @param {Quote|null} look.quote what it answers
  * @param {number|null} look.colour of its author
  * @param {Record<string, Function>} actions
  */
 export function createMessageRow(entry, look, actions) {
-  const { isOwn, isFirst, isUnfolded, isMention, ownName } = look;
+  const { isOwn, isFirst, isUnfolded, isMention } = look;
   const { seq, from, content, timestamp } = entry;
   if (look.isBlocked && !isUnfolded) return createBlockedRow(entry, look, actions);
   const name = isOwn ? texts.own : entry.name || displayName(from);
   const when = new Date(timestamp);
+  const mentionedNames = findMentionedNames(content, look.mentionedNames);
   const isFolded = isLong(content) && !isUnfolded;
   const body = createElement(
     "div",
     { class: classes("text", isOnlyEmoji(content) && "emoji", isFolded && "folded"), dir: "auto" },
     ...(entry.deleted
       ? [createElement("em", { class: "quiet" }, texts.deletedMessage)]
-      : createTextNodes(content, look.mentionedNames, ownName)),
+      : createTextNodes(content, mentionedNames, mentionedNames[look.ownMention])),
   );
   const time = createElement(
     "time",

@@ -23,6 +23,8 @@ const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`]+/giu;
 const TAIL = ".,;:!?…*_";
 const INLINE =
   /(?<code>`[^`\n]+`)|(?<bold>\*\*(?=\S)[^*\n]*[^\s*]\*\*)|(?<italic>(?<![\w*_/])(?:\*(?=[^\s*])[^*\n]*[^\s*]\*|_(?=[^\s_])[^_\n]*[^\s_]_)(?![\w*/]))/gu;
+/** A mention of whoever it is, up to the first space. */
+const MENTION = /(?<![\p{L}\p{M}\p{N}_@.])@([\p{L}\p{N}][\p{L}\p{M}\p{N}_-]*)/gu;
 const EMOJI =
   /^(\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u200d|\ufe0f|[\u{1f1e6}-\u{1f1ff}\u{1f3fb}-\u{1f3ff}]|\s)+$/u;
 
@@ -199,20 +201,36 @@ function createSpan({ kind, text, href, children }, ownName) {
   return createElement(isOwn ? "mark" : "span", { class: "mention" }, text);
 }
 
+/** The spans of a text from left to right, without those that have children. */
+function* listSpans(content, names) {
+  const list = function* (spans) {
+    for (const span of spans) yield* span.children ? list(span.children) : [span];
+  };
+  for (const { spans, items } of parseBlocks(content, names)) yield* list(spans ?? items?.flat() ?? []);
+}
+
 /**
  * Which of these names a text mentions, in lower case.
  * @param {string} content @param {string[]} names @returns {Set<string>}
  */
 export function findMentions(content, names) {
-  const found = new Set();
-  const search = (spans) => {
-    for (const { kind, text, children } of spans) {
-      if (kind === "mention") found.add(text.slice(1).toLowerCase());
-      if (children) search(children);
-    }
-  };
-  for (const { spans, items } of parseBlocks(content, names)) search(spans ?? items?.flat() ?? []);
-  return found;
+  const mentions = [...listSpans(content, names)].filter(({ kind }) => kind === "mention");
+  return new Set(mentions.map(({ text }) => text.slice(1).toLowerCase()));
+}
+
+/**
+ * The names by which a text mentions these users. A text keeps the names of the time when it was
+ * written: the one name in it that nobody has now is that of the one user who is not found.
+ * @param {string} content @param {string[]} names the present ones @returns {string[]}
+ */
+export function findMentionedNames(content, names) {
+  if (!names.length) return names;
+  const found = findMentions(content, names);
+  const missing = names.filter((name) => !found.has(name.toLowerCase()));
+  const texts = [...listSpans(content, names)].filter(({ kind }) => kind === "text");
+  const former = new Set(texts.flatMap(({ text }) => [...text.matchAll(MENTION)].map(([, name]) => name)));
+  if (missing.length !== 1 || former.size !== 1) return names;
+  return names.map((name) => (name === missing[0] ? [...former][0] : name));
 }
 
 /** A few emoji and nothing else are shown large. */

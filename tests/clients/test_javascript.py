@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -53,3 +54,12 @@ def test_the_page_uses_the_same_web_pubsub_client() -> None:
     )
 
     assert page["@azure/web-pubsub-client"] == package["@azure/web-pubsub-client"]
+
+
+def test_the_readme_says_how_to_install_this_version() -> None:
+    package = json.loads((PACKAGE / "package.json").read_text())
+    readme = (PACKAGE / "README.md").read_text()
+    commands = readme.partition("```sh")[2].partition("```")[0]
+
+    assert re.search(rf"npm install \S*/{package['name']}-{package['version']}\.tgz", commands)
+    assert readme.index("```sh") < readme.index("```js")

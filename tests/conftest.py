@@ -1,11 +1,13 @@
 """Fixtures of all tests: the stack, started once in a session, and users."""
 
+import gc
 import os
 import sys
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 
 import aiohttp
+import certifi
 import httpx
 import pytest
 
@@ -23,6 +25,7 @@ from local.parts import (
     start_tables,
 )
 from tests import logs
+from tests.entra import FOLDER_VARIABLE
 from tests.instances import Instance, instance
 from tests.strict import start_strict
 from tests.users import User
@@ -47,6 +50,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ.update(NODE_COMPILE_CACHE)
 
+# Each process that imports aiohttp, and each client of httpx, reads all authorities of the machine in
+# 33 ms. No test calls a public server: one authority is enough.
+AUTHORITY = ROOT / ".local/tests/authority.pem"
+if FOLDER_VARIABLE not in os.environ:  # else the parts trust the emulator's certificate alone
+    end = "-----END CERTIFICATE-----\n"
+    AUTHORITY.parent.mkdir(parents=True, exist_ok=True)
+    AUTHORITY.write_text(certifi.contents().partition(end)[0] + end)
+    os.environ["SSL_CERT_FILE"] = str(AUTHORITY)
+
 LONG_FILES = (
     # These read whole tables, which are small at the beginning.
     "tests/test_user_data.py",
@@ -66,6 +78,8 @@ LONG_FILES = (
     "tests/test_doctor.py",
     "tests/streams/test_runs.py",
     "tests/test_history_sharing.py",
+    "clients/python/tests/test_client_listen.py",
+    "clients/python/tests/test_client_package.py",
 )
 """Parallel workers begin with these files, so that none is left with a long one at the end."""
 
@@ -80,6 +94,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"LONG_FILES has names of files that do not exist: {missing}")
     ranks = {name: rank for rank, name in enumerate(LONG_FILES)}
     items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what the collection has made to the end: no garbage collection looks at it again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.deployment.bicep import INFRA
 
-INHERITED = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG")
+INHERITED = ("PATH", "HOME", "SYSTEMROOT", "TMPDIR", "LANG", "SSL_CERT_FILE")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Generator, Iterator
 
 import aiohttp
 import certifi
-import httpx
 import pytest
 
 from local.other_parts import UnsupportedOptionError
@@ -50,8 +49,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 os.environ.update(NODE_COMPILE_CACHE)
 
-# Each process that imports aiohttp, and each client of httpx, reads all authorities of the machine in
-# 33 ms. No test calls a public server: one authority is enough.
+# Each process that imports aiohttp, and each client of httpx, reads all authorities of the machine
+# in 33 ms. No test calls a public server: one authority is enough.
 AUTHORITY = ROOT / ".local/tests/authority.pem"
 if FOLDER_VARIABLE not in os.environ:  # else the parts trust the emulator's certificate alone
     end = "-----END CERTIFICATE-----\n"
@@ -63,29 +62,25 @@ LONG_FILES = (
     # These read whole tables, which are small at the beginning.
     "tests/test_user_data.py",
     "tests/test_restore.py",
-    "emulator/tests/test_pytest_plugin.py",
-    "tests/deployment/test_hook_connect.py",
-    "tests/faults/test_faults.py",
-    "tests/page/test_conversations.py",
-    "tests/page/test_messages.py",
-    "tests/page/test_reliability.py",
-    "tests/page/test_layout.py",
-    "tests/page/test_refusals.py",
-    "tests/local/test_functions_supervisor.py",
-    "tests/page/test_connection.py",
-    "tests/page/test_moderation.py",
-    "tests/page/test_look.py",
-    "tests/test_doctor.py",
-    "tests/streams/test_runs.py",
-    "tests/test_history_sharing.py",
-    "clients/python/tests/test_client_listen.py",
-    "clients/python/tests/test_client_package.py",
+    # Of each pair the first needs the processor most of the time, and the second waits.
+    *("tests/page/test_conversations.py", "tests/deployment/test_hook_connect.py"),
+    *("tests/page/test_messages.py", "tests/test_doctor.py"),
+    *("tests/page/test_layout.py", "tests/streams/test_runs.py"),
+    *("tests/faults/test_faults.py", "tests/deployment/test_hook_check.py"),
+    *("tests/page/test_moderation.py", "tests/page/test_reliability.py"),
+    *("tests/page/test_connection.py", "tests/deployment/test_hook_audience.py"),
+    *("tests/clients/test_javascript.py", "tests/local/test_functions_supervisor.py"),
+    *("tests/page/test_look.py", "tests/page/test_refusals.py"),
+    *("tests/test_openapi.py", "tests/streams/test_pushed.py"),
+    *("tests/page/test_shell.py", "tests/test_presence.py"),
+    *("tests/local/test_start.py", "tests/page/test_streams.py"),
+    *("tests/page/test_api_docs.py", "tests/test_history_sharing.py"),
+    *("emulator/tests/test_pytest_plugin.py", "tests/streams/test_files.py"),
+    *("tests/test_roles.py", "tests/test_slow_storage.py"),
+    *("tests/test_private_rooms.py", "clients/python/tests/test_client_listen.py"),
+    *("clients/python/tests/test_client_package.py", "tests/test_azure_transport.py"),
 )
-"""Parallel workers begin with these files, so that none is left with a long one at the end."""
-
-# By default httpx waits 5 s for a response, which a busy machine can exceed.
-httpx_default = httpx._config.DEFAULT_TIMEOUT_CONFIG  # noqa: SLF001 - there is no public way
-httpx_default.connect = httpx_default.read = httpx_default.write = httpx_default.pool = 30.0
+"""Parallel workers begin with these files: they end together, and the processor is busy."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

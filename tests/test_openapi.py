@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import httpx
 import jsonschema_rs
 import pytest
 import requests
@@ -26,6 +25,7 @@ from realtime.errors import ERROR_CODES
 from realtime.http import MAX_BODY_BYTES, Access, Endpoint, endpoints
 from realtime.identity.sessions import SessionSigner
 from realtime.settings import LOCAL_SECRET
+from tests import fetch
 from tests.strict import BANNED_USER, KEY, NEGOTIATES_AT_ONCE
 from tests.users import User
 
@@ -42,7 +42,7 @@ Case = tuple[str, str, dict[str, Any]]
 
 @pytest.fixture(scope="session")
 def document(stack: Stack) -> Document:
-    response = httpx.get(f"{stack.url}/api/openapi.json").raise_for_status()
+    response = fetch.get(f"{stack.url}/api/openapi.json").raise_for_status()
     return dict(response.json())
 
 
@@ -694,7 +694,7 @@ schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.N
 
 @pytest.fixture(scope="module")
 def session(stack: Stack) -> str:
-    entered = httpx.post(f"{stack.url}/api/negotiate", json={"user_id": "eve"})
+    entered = fetch.post(f"{stack.url}/api/negotiate", json={"user_id": "eve"})
     return str(entered.raise_for_status().json()["session"])
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import httpx
 import pytest
 
 from local.parts import ROOT, Stack, node
+from tests import fetch
 
 TOOLS = ROOT / "tests/openapi"
 REDOCLY = TOOLS / "node_modules/@redocly/cli/bin/cli.js"
@@ -63,7 +63,7 @@ CLASSES = {
 def document_file(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The document as the running app serves it."""
     file = tmp_path_factory.mktemp("document") / "openapi.json"
-    file.write_text(httpx.get(f"{stack.url}/api/openapi.json").raise_for_status().text, "utf-8")
+    file.write_text(fetch.get(f"{stack.url}/api/openapi.json").raise_for_status().text, "utf-8")
     return file
 
 

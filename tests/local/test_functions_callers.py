@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from local.parts import Part
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 SOURCE = """
@@ -49,7 +49,7 @@ def test_requests_with_another_host_name_are_forbidden(host: Part, name: str, st
     port = host.address.rpartition(":")[2]
 
     for header in (f"{name}:{port}", name):
-        assert httpx.get(f"{host.url}/api/open", headers={"Host": header}).status_code == status
+        assert fetch.get(f"{host.url}/api/open", headers={"Host": header}).status_code == status
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_requests_with_another_host_name_are_forbidden(host: Part, name: str, st
 def test_requests_of_other_origins_are_forbidden(host: Part, origin: str, status: int) -> None:
     origin = host.url if origin == "own" else origin
 
-    response = httpx.post(f"{host.url}/api/open", headers={"Origin": origin}, content=b"{}")
+    response = fetch.post(f"{host.url}/api/open", headers={"Origin": origin}, content=b"{}")
 
     assert response.status_code == status
 
@@ -68,7 +68,7 @@ def test_requests_of_other_origins_are_forbidden(host: Part, origin: str, status
 def test_a_proxy_with_another_scheme_is_the_own_origin(host: Part) -> None:
     headers = {"Host": "proxy.example", "Origin": "https://proxy.example"}
 
-    assert httpx.post(f"{host.url}/api/open", headers=headers).status_code == 200
+    assert fetch.post(f"{host.url}/api/open", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_proxy_with_another_scheme_is_the_own_origin(host: Part) -> None:
 )  # fmt: skip
 def test_admin_routes_reject_other_sites(host: Part, headers: dict[str, str]) -> None:
     for method, path in (("POST", "functions/yearly"), ("GET", "functions"), ("GET", "host/ping")):
-        response = httpx.request(method, f"{host.url}/admin/{path}", headers=headers, content=b"{}")
+        response = fetch.request(method, f"{host.url}/admin/{path}", headers=headers, content=b"{}")
         assert response.status_code == 403
 
     assert not [line for line in host.output if "yearly has run" in line]
@@ -87,7 +87,7 @@ def test_admin_routes_reject_other_sites(host: Part, headers: dict[str, str]) ->
 def test_a_cross_site_navigation_is_allowed(host: Part) -> None:
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
 
-    assert httpx.get(f"{host.url}/api/open", headers=headers).status_code == 200
+    assert fetch.get(f"{host.url}/api/open", headers=headers).status_code == 200
 
 
 def test_each_auth_level_requires_its_key(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_each_auth_level_requires_its_key(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, SOURCE), options=options) as part:
 
         def get_status(path: str, code: str, method: str = "GET", name: str = "code") -> int:
-            return httpx.request(method, f"{part.url}/{path}", params={name: code}).status_code
+            return fetch.request(method, f"{part.url}/{path}", params={name: code}).status_code
 
         assert [get_status("api/function", code) for code in ("sesame", "thyme", "no")] == [
             200,
@@ -124,4 +124,4 @@ def test_the_printed_master_key_is_accepted_by_admin_functions(tmp_path: Path) -
         [line] = part.wait_for_output(lambda line: line.startswith("Master key: "))
         headers = {"x-functions-key": line.removeprefix("Master key: ")}
 
-        assert httpx.get(f"{part.url}/api/masters", headers=headers).text == "masters"
+        assert fetch.get(f"{part.url}/api/masters", headers=headers).text == "masters"

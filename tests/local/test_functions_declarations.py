@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 GOOD = """
@@ -33,12 +33,12 @@ def test_a_function_in_error_does_not_stop_the_others(
         [line] = part.wait_for_output(lambda line: "is in error" in line)
         admin = f"{part.url}/admin/functions"
 
-        assert httpx.get(f"{part.url}/api/good").text == "good"
+        assert fetch.get(f"{part.url}/api/good").text == "good"
         assert "The function bad is in error" in line
         assert problem in line
-        assert problem in httpx.get(f"{admin}/bad/status").json()["errors"][0]
-        assert httpx.get(f"{admin}/good/status").json() == {}
-        assert problem in httpx.get(f"{part.url}/admin/host/status").json()["errors"][0]
+        assert problem in fetch.get(f"{admin}/bad/status").json()["errors"][0]
+        assert fetch.get(f"{admin}/good/status").json() == {}
+        assert problem in fetch.get(f"{part.url}/admin/host/status").json()["errors"][0]
 
 
 def test_the_second_function_with_the_same_route_is_in_error(tmp_path: Path) -> None:
@@ -60,15 +60,15 @@ def test_the_second_function_with_the_same_route_is_in_error(tmp_path: Path) -> 
             lambda line: "The function second is in error" in line and "first" in line
         )
 
-        assert httpx.post(f"{part.url}/api/same/1").text == "first"
-        assert httpx.put(f"{part.url}/api/same/1").status_code == 404
-        assert httpx.delete(f"{part.url}/api/same/1").text == "third"
+        assert fetch.post(f"{part.url}/api/same/1").text == "first"
+        assert fetch.put(f"{part.url}/api/same/1").status_code == 404
+        assert fetch.delete(f"{part.url}/api/same/1").text == "third"
 
 
 def test_a_setting_in_a_route_is_resolved(tmp_path: Path) -> None:
     source = GOOD.replace('"good")\nasync', '"%WHERE%")\nasync')
     with host_app(write_app(tmp_path, source), environment={"WHERE": "elsewhere"}) as part:
-        assert httpx.get(f"{part.url}/api/elsewhere").text == "good"
+        assert fetch.get(f"{part.url}/api/elsewhere").text == "good"
 
 
 def test_host_json_can_name_the_functions_that_run(tmp_path: Path) -> None:
@@ -81,32 +81,32 @@ async def other(req: func.HttpRequest) -> func.HttpResponse:
 """
     )
     with host_app(write_app(tmp_path, source, host={"functions": ["Good"]})) as part:
-        assert httpx.get(f"{part.url}/api/good").text == "good"
-        assert httpx.get(f"{part.url}/api/other").status_code == 404
-        listed = httpx.get(f"{part.url}/admin/functions").json()
+        assert fetch.get(f"{part.url}/api/good").text == "good"
+        assert fetch.get(f"{part.url}/api/other").status_code == 404
+        listed = fetch.get(f"{part.url}/admin/functions").json()
         assert [one["name"] for one in listed] == ["good"]
 
 
 def test_the_admin_routes_describe_the_host_and_its_functions(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, GOOD)) as part:
-        status = httpx.get(f"{part.url}/admin/host/status").json()
-        [function] = httpx.get(f"{part.url}/admin/functions").json()
+        status = fetch.get(f"{part.url}/admin/host/status").json()
+        [function] = fetch.get(f"{part.url}/admin/functions").json()
 
         assert status["state"] == "Running"
         assert "errors" not in status
         assert function["invoke_url_template"] == f"{part.url}/api/good"
         assert function["config"]["bindings"][0]["type"] == "httpTrigger"
-        assert httpx.get(f"{part.url}/admin/functions/GOOD").json() == function
-        assert httpx.get(f"{part.url}/admin/no-such-route").status_code == 404
+        assert fetch.get(f"{part.url}/admin/functions/GOOD").json() == function
+        assert fetch.get(f"{part.url}/admin/no-such-route").status_code == 404
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_the_home_page_is_returned_for_any_method(tmp_path: Path, method: str) -> None:
     with host_app(write_app(tmp_path, GOOD)) as part:
-        assert httpx.request(method, part.url).status_code == 200
+        assert fetch.request(method, part.url).status_code == 200
 
 
 def test_the_home_page_can_be_switched_off(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"Values": {"AzureWebJobsDisableHomepage": "true"}}
     with host_app(write_app(tmp_path, GOOD, settings=settings)) as part:
-        assert httpx.get(part.url).status_code == 204
+        assert fetch.get(part.url).status_code == 204

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from local.parts import Part
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 SOURCE = """
@@ -236,7 +237,7 @@ def test_the_host_listens_on_one_address_only(host: Part) -> None:
     port = host.address.split(":")[1]
 
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.2:{port}/api/echo")
+        fetch.get(f"http://127.0.0.2:{port}/api/echo")
 
 
 KEYED = """
@@ -255,21 +256,21 @@ def test_with_auth_enabled_a_function_requires_its_key(tmp_path: Path) -> None:
     with host_app(app, options=["--enable-auth", "--key", "the-key"]) as part:
         locked = f"{part.url}/api/locked"
 
-        assert httpx.get(locked, params={"code": "the-key"}).text == "locked"
-        assert httpx.get(locked, headers={"x-functions-key": "the-key"}).text == "locked"
-        assert httpx.options(locked, params={"code": "the-key"}).status_code == 200
-        refused = httpx.get(locked, params={"code": "wrong"})
+        assert fetch.get(locked, params={"code": "the-key"}).text == "locked"
+        assert fetch.get(locked, headers={"x-functions-key": "the-key"}).text == "locked"
+        assert fetch.options(locked, params={"code": "the-key"}).status_code == 200
+        refused = fetch.get(locked, params={"code": "wrong"})
         assert (refused.status_code, refused.content) == (401, b"")
-        not_ascii = httpx.get(locked, headers=[(b"x-functions-key", "séame".encode())])
+        not_ascii = fetch.get(locked, headers=[(b"x-functions-key", "séame".encode())])
         assert not_ascii.status_code == 401
-        both = httpx.get(locked, params={"code": "the-key"}, headers={"x-functions-key": "no"})
+        both = fetch.get(locked, params={"code": "the-key"}, headers={"x-functions-key": "no"})
         assert both.status_code == 401
-        assert httpx.get(f"{part.url}/api/open", params={"code": "wrong"}).text == "wrong"
+        assert fetch.get(f"{part.url}/api/open", params={"code": "wrong"}).text == "wrong"
 
 
 def test_without_auth_no_function_requires_a_key(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, KEYED)) as part:
-        assert httpx.get(f"{part.url}/api/locked").text == "locked"
+        assert fetch.get(f"{part.url}/api/locked").text == "locked"
 
 
 def test_a_generated_key_is_printed(tmp_path: Path) -> None:
@@ -277,7 +278,7 @@ def test_a_generated_key_is_printed(tmp_path: Path) -> None:
         [line] = part.wait_for_output(lambda line: line.startswith("Function key: "))
         key = line.removeprefix("Function key: ")
 
-        assert httpx.get(f"{part.url}/api/locked", params={"code": key}).text == "locked"
+        assert fetch.get(f"{part.url}/api/locked", params={"code": key}).text == "locked"
 
 
 PAGE = "https://page.example"
@@ -293,9 +294,9 @@ def test_cors_answers_preflights_and_allows_the_listed_origin(tmp_path: Path) ->
     host = {"CORS": f"{PAGE},https://other.example", "CORSCredentials": True}
     with host_app(write_app(tmp_path, HOOK, settings={"Host": host})) as part:
         hook = f"{part.url}/api/hook"
-        preflight = httpx.options(hook, headers=PREFLIGHT)
-        other = httpx.options(hook, headers={**PREFLIGHT, "Origin": "https://evil.example"})
-        posted = httpx.post(hook, headers={"Origin": PAGE})
+        preflight = fetch.options(hook, headers=PREFLIGHT)
+        other = fetch.options(hook, headers={**PREFLIGHT, "Origin": "https://evil.example"})
+        posted = fetch.post(hook, headers={"Origin": PAGE})
 
         assert (preflight.status_code, preflight.content) == (204, b"")
         assert preflight.headers["Access-Control-Allow-Origin"] == PAGE
@@ -313,7 +314,7 @@ def test_the_validation_request_of_a_webhook_reaches_the_function(
     tmp_path: Path, settings: dict[str, object]
 ) -> None:
     with host_app(write_app(tmp_path, HOOK, settings=settings)) as part:
-        preflight = httpx.options(
+        preflight = fetch.options(
             f"{part.url}/api/hook", headers={"WebHook-Request-Origin": "hub.example"}
         )
 
@@ -322,7 +323,7 @@ def test_the_validation_request_of_a_webhook_reaches_the_function(
 
 def test_without_cors_a_preflight_is_an_ordinary_request(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, HOOK)) as part:
-        assert httpx.options(f"{part.url}/api/hook", headers=PREFLIGHT).text == "answered"
+        assert fetch.options(f"{part.url}/api/hook", headers=PREFLIGHT).text == "answered"
 
 
 ROOT_APP = """
@@ -339,9 +340,9 @@ async def negotiate(req: func.HttpRequest) -> func.HttpResponse:
 def test_a_function_can_use_the_root_path_without_a_prefix(tmp_path: Path) -> None:
     no_prefix = {"extensions": {"http": {"routePrefix": ""}}}
     with host_app(write_app(tmp_path, ROOT_APP, host=no_prefix)) as part:
-        assert httpx.get(part.url).text == "the page"
-        assert httpx.get(f"{part.url}/api/negotiate").text == "negotiated"
-        assert httpx.get(f"{part.url}/elsewhere").status_code == 404
+        assert fetch.get(part.url).text == "the page"
+        assert fetch.get(f"{part.url}/api/negotiate").text == "negotiated"
+        assert fetch.get(f"{part.url}/elsewhere").status_code == 404
 
 
 def test_running_requests_complete_before_the_host_stops(tmp_path: Path) -> None:
@@ -352,7 +353,7 @@ def test_running_requests_complete_before_the_host_stops(tmp_path: Path) -> None
         await asyncio.sleep(0.4)
         return func.HttpResponse("finished")
     """
-    with host_app(write_app(tmp_path, slow)) as part, httpx.Client() as client:
+    with host_app(write_app(tmp_path, slow)) as part, httpx.Client(timeout=30) as client:
         with ThreadPoolExecutor() as threads:
             response = threads.submit(client.get, f"{part.url}/api/slow")
             part.wait_for_output(lambda line: line.endswith("started"))

@@ -4,12 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from local.functions.errors import LoadError
 from local.functions.loader import load
 from local.parts import ROOT, free_ports
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 REQUEST = "req: func.HttpRequest"
@@ -89,7 +89,7 @@ def test_an_app_imports_its_own_packages(tmp_path: Path) -> None:
         return func.HttpResponse(realtime.ROUTE)
     """
     with host_app(write_app(tmp_path, source)) as part:
-        assert httpx.get(f"{part.url}/api/own").text == "own"
+        assert fetch.get(f"{part.url}/api/own").text == "own"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import httpx
-
 from local.functions.logs import LOST, level_of
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 SOURCE = """
@@ -55,7 +54,7 @@ async def tick(timer: func.TimerRequest) -> None:
 def test_a_line_outside_a_running_invocation_is_marked(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, SOURCE)) as part:
         for route in ("start", "release", "sync"):
-            httpx.get(f"{part.url}/api/{route}")
+            fetch.get(f"{part.url}/api/{route}")
         expected = {
             "import": True, "function": False, "task during": False, "to_thread": True,
             "thread": True, "callback": True, "task after": True, "sync": False, "timer": False,
@@ -82,8 +81,8 @@ async def usual(req: func.HttpRequest) -> func.HttpResponse:
 def test_the_log_levels_of_host_json_apply(tmp_path: Path) -> None:
     host = {"logging": {"logLevel": {"default": "Information", "Function.quiet": "Warning"}}}
     with host_app(write_app(tmp_path, LEVELS, host=host)) as part:
-        httpx.get(f"{part.url}/api/quiet")
-        httpx.get(f"{part.url}/api/usual")
+        fetch.get(f"{part.url}/api/quiet")
+        fetch.get(f"{part.url}/api/usual")
         part.wait_for_output(lambda line: line.endswith("line: info of usual"))
 
         printed = [line.rpartition("line: ")[2] for line in part.output if "line: " in line]

@@ -10,6 +10,7 @@ import pytest
 
 from local.functions.host_json import read_host_settings
 from local.parts import ROOT, free_ports, start_functions
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 ENVIRONMENT = """
@@ -128,7 +129,7 @@ def test_connection_strings_become_settings_as_under_core_tools(tmp_path: Path) 
     }
     with host_app(write_app(tmp_path, ENVIRONMENT, settings=settings)) as part:
         values = [
-            httpx.get(f"{part.url}/api/environment/{name}").text
+            fetch.get(f"{part.url}/api/environment/{name}").text
             for name in (
                 "ConnectionStrings:Plain",
                 "ConnectionStrings:Described",
@@ -149,8 +150,8 @@ def test_the_host_listens_on_the_address_of_local_settings(tmp_path: Path) -> No
     try:
         part.wait()
 
-        assert httpx.get(f"{part.url}/api/environment/X").text == "not set"
+        assert fetch.get(f"{part.url}/api/environment/X").text == "not set"
         with pytest.raises(httpx.ConnectError):
-            httpx.get(f"http://127.0.0.1:{port}/api/environment/X")
+            fetch.get(f"http://127.0.0.1:{port}/api/environment/X")
     finally:
         part.stop()

@@ -20,6 +20,7 @@ from local.functions.connections import (
     WorkerConnections,
 )
 from local.parts import Part, free_ports
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 DEADLINE_SECONDS = 30.0
@@ -65,7 +66,7 @@ def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path)
         part.wait_for_output(is_waiting, count=3)
 
         died = client.get("/die")
-        after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
+        after = fetch.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
 
         assert (died.status_code, died.content) == (500, b"")
         assert [one.result().status_code for one in waiting] == [500, 500, 500]
@@ -75,10 +76,10 @@ def test_a_crashed_worker_is_replaced_and_its_requests_get_a_500(tmp_path: Path)
 
 
 def test_an_idle_connection_is_closed_without_a_response(tmp_path: Path) -> None:
-    with host_app(write_app(tmp_path, SOURCE)) as part, httpx.Client() as client:
+    with host_app(write_app(tmp_path, SOURCE)) as part, httpx.Client(timeout=30) as client:
         client.get(f"{part.url}/api/hello")
 
-        httpx.get(f"{part.url}/api/die")
+        fetch.get(f"{part.url}/api/die")
 
         # The client's pool detects the closed connection and opens another.
         assert client.get(f"{part.url}/api/hello").status_code == 200
@@ -88,7 +89,7 @@ def test_timers_continue_in_the_next_worker(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, SOURCE)) as part:
         for _ in range(2):
             ticks = len(part.wait_for_output(lambda line: "tick at" in line))
-            httpx.get(f"{part.url}/api/die")
+            fetch.get(f"{part.url}/api/die")
             part.wait_for_output(lambda line: "tick at" in line, count=ticks + 2)
 
 
@@ -96,8 +97,8 @@ def test_timers_continue_in_the_next_worker(tmp_path: Path) -> None:
 def test_a_function_past_its_timeout_ends_the_worker(tmp_path: Path, route: str) -> None:
     app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:01"})
     with host_app(app) as part:
-        response = httpx.get(f"{part.url}/api/{route}?seconds=60", timeout=DEADLINE_SECONDS)
-        after = httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
+        response = fetch.get(f"{part.url}/api/{route}?seconds=60", timeout=DEADLINE_SECONDS)
+        after = fetch.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS)
 
         assert (response.status_code, after.status_code) == (500, 200)
         part.wait_for_output(lambda line: f"exceeded by function {route}" in line)
@@ -107,13 +108,13 @@ def test_a_function_below_its_timeout_is_not_stopped(tmp_path: Path) -> None:
     app = write_app(tmp_path, SOURCE, host={"functionTimeout": "00:00:04"})
     with host_app(app) as part:
         for _ in range(4):
-            response = httpx.get(f"{part.url}/api/wait?seconds=1.2", timeout=DEADLINE_SECONDS)
+            response = fetch.get(f"{part.url}/api/wait?seconds=1.2", timeout=DEADLINE_SECONDS)
             assert response.text == "done"
 
 
 def test_no_worker_outlives_its_supervisor(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, SOURCE)) as part:
-        worker = psutil.Process(int(httpx.get(f"{part.url}/api/hello").text))
+        worker = psutil.Process(int(fetch.get(f"{part.url}/api/hello").text))
 
         os.kill(part.process.pid, signal.SIGKILL)
 
@@ -123,7 +124,7 @@ def test_no_worker_outlives_its_supervisor(tmp_path: Path) -> None:
 
 def test_a_stop_ends_both_processes(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, SOURCE)) as part:
-        worker = psutil.Process(int(httpx.get(f"{part.url}/api/hello").text))
+        worker = psutil.Process(int(fetch.get(f"{part.url}/api/hello").text))
         part.stop()
 
         assert part.process.returncode == 0
@@ -135,7 +136,7 @@ def test_closed_connections_leave_no_open_files(tmp_path: Path) -> None:
         supervisor = psutil.Process(part.process.pid)
         before = supervisor.num_fds()
         for _ in range(60):
-            assert httpx.get(f"{part.url}/api/hello").status_code == 200
+            assert fetch.get(f"{part.url}/api/hello").status_code == 200
 
         deadline = time.monotonic() + DEADLINE_SECONDS
         while supervisor.num_fds() > before and time.monotonic() < deadline:
@@ -144,7 +145,7 @@ def test_closed_connections_leave_no_open_files(tmp_path: Path) -> None:
 
 
 def kill_worker(part: Part, number: int) -> None:
-    os.kill(int(httpx.get(f"{part.url}/api/hello").text), number)
+    os.kill(int(fetch.get(f"{part.url}/api/hello").text), number)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
@@ -152,7 +153,7 @@ def test_a_killed_worker_is_replaced(tmp_path: Path, number: int) -> None:
     with host_app(write_app(tmp_path, SOURCE)) as part:
         kill_worker(part, number)
 
-        assert httpx.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS).status_code == 200
+        assert fetch.get(f"{part.url}/api/hello", timeout=DEADLINE_SECONDS).status_code == 200
         part.wait_for_output(lambda line: f"ended with code {-number}" in line)
 
 

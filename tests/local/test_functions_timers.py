@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from azure.functions.meta import Datum
 
 from local.functions.timers import Timer
 from realtime.ncrontab import parse
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -244,8 +244,8 @@ def test_a_timer_can_be_run_with_an_admin_request(tmp_path: Path) -> None:
     with host_app(write_app(tmp_path, SOURCE), environment={"WHEN": "0 0 0 1 1 *"}) as part:
         admin = f"{part.url}/admin/functions"
 
-        assert httpx.post(f"{admin}/yearly", json={}).status_code == 202
+        assert fetch.post(f"{admin}/yearly", json={}).status_code == 202
         part.wait_for_output(lambda line: line.endswith("yearly has run"))
-        assert httpx.post(f"{admin}/no-such-timer", json={}).status_code == 404
-        assert httpx.post(f"{admin}/yearly", content=b"[]").status_code == 400
-        assert httpx.get(f"{admin}/yearly").json()["name"] == "yearly"
+        assert fetch.post(f"{admin}/no-such-timer", json={}).status_code == 404
+        assert fetch.post(f"{admin}/yearly", content=b"[]").status_code == 400
+        assert fetch.get(f"{admin}/yearly").json()["name"] == "yearly"

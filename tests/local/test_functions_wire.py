@@ -5,10 +5,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 
-import httpx
 import pytest
 
 from local.parts import Part
+from tests import fetch
 from tests.local.small_app import host_app, write_app
 
 TIMEOUT_SECONDS = 20.0
@@ -137,14 +137,14 @@ def test_an_http_1_0_client_receives_no_chunks(host: Part) -> None:
      {"X-Näme": "1"}, {"X-Name": "\x7f"}],
 )  # fmt: skip
 def test_an_invalid_response_header_is_a_500(host: Part, headers: dict[str, str]) -> None:
-    response = httpx.post(f"{host.url}/api/reply", json=headers)
+    response = fetch.post(f"{host.url}/api/reply", json=headers)
 
     assert (response.status_code, response.content) == (500, b"")
     assert "set-cookie" not in response.headers
 
 
 def test_a_header_with_a_tab_is_sent(host: Part) -> None:
-    assert httpx.post(f"{host.url}/api/reply", json={"X-Name": "a\tb"}).headers["X-Name"] == "a\tb"
+    assert fetch.post(f"{host.url}/api/reply", json={"X-Name": "a\tb"}).headers["X-Name"] == "a\tb"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_header_with_a_tab_is_sent(host: Part) -> None:
     ],
 )  # fmt: skip
 def test_a_cookie_is_normalized(host: Part, written: str, sent: str) -> None:
-    response = httpx.post(f"{host.url}/api/cookie", content=written.encode())
+    response = fetch.post(f"{host.url}/api/cookie", content=written.encode())
 
     assert response.headers.get_list("Set-Cookie") == [sent]
 

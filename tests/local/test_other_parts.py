@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from local.other_parts import FUNCTIONS_HOST, WEBPUBSUB_EMULATOR, UnsupportedOptionError
 from local.parts import EMULATOR_SOURCE, Ports, start_functions, start_stack, start_webpubsub
 from local.ports import free_ports
 from local.process import ROOT, PartError
+from tests import fetch
 from tests.local.small_app import write_app
 
 
@@ -29,8 +29,8 @@ def test_the_stack_runs_with_other_parts(tmp_path: Path) -> None:
     stack = start_stack(Ports.free(), tmp_path, keep=False, settings=settings)
     try:
         stack.wait()
-        health = httpx.get(f"{stack.url}/api/health").json()
-        negotiated = httpx.post(f"{stack.url}/api/negotiate", json={"user_id": "ann"}).json()
+        health = fetch.get(f"{stack.url}/api/health").json()
+        negotiated = fetch.post(f"{stack.url}/api/negotiate", json={"user_id": "ann"}).json()
 
         assert health["status"] == "ok"
         assert negotiated["url"].startswith(stack.webpubsub_url.replace("http", "ws"))

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 
@@ -16,6 +15,7 @@ from local.__main__ import warn_of_space
 from local.parts import Ports, Stack, start_functions, start_tables
 from local.ports import free_ports, is_taken
 from local.process import ROOT, PartError
+from tests import fetch
 
 DEADLINE_SECONDS = 30.0
 
@@ -95,11 +95,11 @@ def test_the_command_starts_and_prints_the_address(
     line = command.wait_until_ready()
 
     [address] = re.findall(r"http://localhost:\d+/", line)
-    assert httpx.get(f"{address}api/health").json()["status"] == "ok"
+    assert fetch.get(f"{address}api/health").json()["status"] == "ok"
     output = "".join(command.printed)
     assert all(f"{part} is ready at " in output for part in ("Table Storage", "Web PubSub"))
     [viewer] = re.findall(r"shown at (\S+/viewer)", output)
-    assert httpx.get(viewer).status_code == 200
+    assert fetch.get(viewer).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -157,16 +157,16 @@ def test_the_output_of_a_part_that_cannot_start_is_printed(
 def test_messages_survive_a_restart(start: Callable[..., Command]) -> None:
     first = start()
     first.wait_until_ready()
-    ann = httpx.post(f"{first.url}/api/negotiate", json={"user_id": "ann"}).json()
+    ann = fetch.post(f"{first.url}/api/negotiate", json={"user_id": "ann"}).json()
     message = {"content": "hello", "from": "ann"}
-    httpx.post(f"{first.url}/api/rooms/lobby/message", json=message).raise_for_status()
+    fetch.post(f"{first.url}/api/rooms/lobby/message", json=message).raise_for_status()
     first.process.send_signal(signal.SIGINT)
     first.wait_for_end()
 
     second = start()
     second.wait_until_ready()
 
-    history = httpx.get(
+    history = fetch.get(
         f"{second.url}/api/rooms/lobby/history",
         headers={"Authorization": f"Bearer {ann['session']}"},
     ).json()
@@ -183,7 +183,7 @@ def test_a_killed_part_starts_again_at_its_address(stack: Stack) -> None:
     second.start()
     second.wait()
 
-    assert httpx.get(f"{second.url}/api/health/details").json()["checks"]["tables"] == "ok"
+    assert fetch.get(f"{second.url}/api/health/details").json()["checks"]["tables"] == "ok"
     second.stop()
     assert second.process.returncode == 0
 

@@ -55,7 +55,9 @@ AUTHORITY = ROOT / ".local/tests/authority.pem"
 if FOLDER_VARIABLE not in os.environ:  # else the parts trust the emulator's certificate alone
     end = "-----END CERTIFICATE-----\n"
     AUTHORITY.parent.mkdir(parents=True, exist_ok=True)
-    AUTHORITY.write_text(certifi.contents().partition(end)[0] + end)
+    written = AUTHORITY.with_suffix(f".{os.getpid()}")  # other workers read the file
+    written.write_text(certifi.contents().partition(end)[0] + end)
+    written.replace(AUTHORITY)
     os.environ["SSL_CERT_FILE"] = str(AUTHORITY)
 
 LONG_FILES = (

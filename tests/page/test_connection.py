@@ -6,10 +6,11 @@ from asyncio import gather
 import aiohttp
 import pytest
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient
-from playwright.async_api import expect
+from playwright.async_api import Browser, expect
 
 from local.parts import HUB, Stack
-from tests.page.conftest import Enter, Join
+from tests.page.conftest import WIDE, Enter, Join
+from tests.page.user import User
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -140,6 +141,30 @@ async def test_a_guest_stays_one_when_a_stream_is_deleted_or_a_request_is_reject
 
     await ann.is_live()
     assert await ann.user_id() == user_id
+
+
+async def test_a_page_without_storage_works_until_it_is_closed(
+    browser: Browser, stack: Stack, room: str
+) -> None:
+    """A browser can forbid it, also only in frames of other sites."""
+    context = await browser.new_context(viewport=WIDE)
+    await context.add_init_script(
+        """const get = () => { throw new DOMException("denied", "SecurityError"); };
+        for (const name of ["localStorage", "sessionStorage"])
+            Object.defineProperty(window, name, { get });"""
+    )
+    ann = await User.open_page(context, f"{stack.url}/?room={room}")
+
+    await ann.join_as("ann")
+    await ann.sends("hello")
+    await ann.sees("hello")
+    await ann.page.fill("#message-input", "a draft")
+    await ann.opens_room(f"{room}-2")
+    await ann.page.locator(f'#rooms .item[title="{room}"]').click()
+
+    await expect(ann.page.locator("#message-input")).to_have_value("a draft")
+    assert ann.console_errors == []
+    await context.close()
 
 
 async def test_after_signing_out_the_user_leaves_and_can_join_as_another_user(enter: Enter) -> None:

@@ -1,5 +1,6 @@
 """Rejected actions: the page shows the reason, and when it no longer applies."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -19,9 +20,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack on which a user may send one message a second, and no provider can be reached."""
+    """A stack with the usual limit of joins, on which a user may send one message a second and no
+    provider can be reached."""
     settings = {
         "MESSAGES_PER_MINUTE": "60",
+        "JOINS_PER_MINUTE": "120",
         "WEATHER_SCHEDULE": "*/2 * * * * *",
         "HTTPS_PROXY": "http://127.0.0.1:9",  # no proxy listens there
     }
@@ -32,6 +35,18 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+UNTIL_JOINED = """count => new Promise((resolve) => {
+    // The page stores the names of the joined rooms when all have answered.
+    localStorage.removeItem("townsquare.rooms");
+    const timer = setInterval(() => {
+        const names = JSON.parse(localStorage.getItem("townsquare.rooms") ?? "[]");
+        if (names.length < count) return;
+        clearInterval(timer);
+        resolve();
+    }, 100);
+})"""
 
 
 async def call(stack: Stack, method: str, path: str, body: Any = None) -> None:
@@ -115,6 +130,27 @@ async def test_a_user_over_the_rate_limit_gets_one_notice_and_all_messages_are_s
     await expect(ann.page.locator(".msg.pending")).to_have_count(0, timeout=90_000)
     await expect(notice).to_be_empty()
     assert await ann.texts.all_text_contents() == [f"message {n}" for n in range(20)]
+    await context.close()
+
+
+async def test_many_rooms_are_joined_though_joins_are_limited(
+    browser: Browser, limited: Stack
+) -> None:
+    context = await browser.new_context(viewport=WIDE)
+    ann = await User.open_page(context, limited.url)
+    await ann.join_as("ann")
+    names = [f"many-{number}" for number in range(44)]
+    await ann.page.evaluate(
+        "names => localStorage.setItem('townsquare.rooms', JSON.stringify(names))", names
+    )
+    sockets: list[str] = []
+    ann.page.on("websocket", lambda socket: sockets.append(socket.url))
+
+    await ann.page.reload()
+
+    await asyncio.wait_for(ann.page.evaluate(UNTIL_JOINED, len(names)), timeout=60)
+    await ann.is_live()
+    assert len(sockets) == 1  # the app has not closed it because of rejected events
     await context.close()
 
 

@@ -15,7 +15,7 @@ import { editProfile } from "./profile.js";
 import { Settings } from "./settings.js";
 import { Sidebar, formatUnread } from "./sidebar.js";
 import { SignIn } from "./sign-in.js";
-import { SESSION_KEY, forgetUser, readItem, writeItem } from "./storage.js";
+import { SESSION_KEY, browserStorage, forgetUser, readItem, writeItem } from "./storage.js";
 import { StreamPanel, isWanted } from "./stream-panel.js";
 import { texts } from "./texts.js";
 import { watchTheme } from "./theme.js";
@@ -43,7 +43,7 @@ function startApp(name) {
     userId: readItem("session")?.user_id,
     getSession: () => signIn.session(),
     streams: isWanted,
-    storage: localStorage,
+    storage: browserStorage,
   });
   useNames(client);
   const page = new Page(client);

@@ -1,7 +1,7 @@
 // The user of the page: a guest with a name, or an account of the platform or of an issuer.
 import { ask } from "./dialogs.js";
 import { byId, setText } from "./dom.js";
-import { readItem, writeItem } from "./storage.js";
+import { keepSentence, readItem, takeSentence, writeItem } from "./storage.js";
 import { texts } from "./texts.js";
 
 const NAMES = ["Maple", "Heron", "Juniper", "Robin", "Willow", "Otter"];
@@ -11,8 +11,6 @@ const PLATFORM_SIGN_IN = "/.auth/login/aad?post_login_redirect_uri=";
 const PLATFORM_SIGN_OUT = "/.auth/logout?post_logout_redirect_uri=/";
 /** With these the stored session is of no use any more. Others say nothing about the user. */
 const LOST_CODES = ["unauthenticated", "user_deleted"];
-/** A sentence that survives the reload which a sign-out is. */
-const SENTENCE_KEY = "townsquare.sentence";
 
 /** What the app wrote into the document: how it identifies its users, and at which issuer. */
 const { identity = "guest", issuer, clientId, audience, scope } = document.documentElement.dataset;
@@ -92,7 +90,7 @@ export class SignIn {
 
   /** Reloads the page without the user's data. @param {string} sentence why */
   restart(sentence) {
-    if (sentence) sessionStorage.setItem(SENTENCE_KEY, sentence);
+    keepSentence(sentence);
     location.reload();
   }
 
@@ -121,8 +119,7 @@ export class SignIn {
     this.#show("name");
     const input = byId("name");
     input.value ||= NAMES[Math.floor(Math.random() * NAMES.length)];
-    setText(byId("name-error"), sessionStorage.getItem(SENTENCE_KEY) ?? "");
-    sessionStorage.removeItem(SENTENCE_KEY);
+    setText(byId("name-error"), takeSentence());
     input.focus();
     input.select();
   }

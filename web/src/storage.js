@@ -6,24 +6,53 @@ const PREFIX = "townsquare.";
 const fallback = new Map();
 
 export const SESSION_KEY = `${PREFIX}session`;
+/** A sentence that survives the reload which a sign-out is. */
+const SENTENCE_KEY = `${PREFIX}sentence`;
 
-/** @param {string} name @returns {any} the parsed value, or null */
-export function readItem(name) {
+/** The browser's storage, or null where it is forbidden: there, to read the property is an error. */
+export const browserStorage = openStorage("localStorage");
+const tabStorage = openStorage("sessionStorage");
+
+/** @param {"localStorage" | "sessionStorage"} name @returns {Storage|null} */
+function openStorage(name) {
   try {
-    return JSON.parse(localStorage.getItem(PREFIX + name) ?? fallback.get(name) ?? "null");
+    return window[name];
   } catch {
     return null;
   }
 }
 
+/** @param {string} name @returns {any} the parsed value, or null */
+export function readItem(name) {
+  try {
+    return JSON.parse(fallback.get(name) ?? browserStorage?.getItem(PREFIX + name) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+/** A sentence for the page after a reload, or nothing. @param {string} sentence */
+export function keepSentence(sentence) {
+  if (sentence) tabStorage?.setItem(SENTENCE_KEY, sentence);
+}
+
+/** The sentence that was kept, once. @returns {string} */
+export function takeSentence() {
+  const sentence = tabStorage?.getItem(SENTENCE_KEY) ?? "";
+  tabStorage?.removeItem(SENTENCE_KEY);
+  return sentence;
+}
+
 /** @param {string} name @param {any} value null removes it */
 export function writeItem(name, value) {
+  fallback.delete(name);
+  if (value === null) return browserStorage?.removeItem(PREFIX + name);
+  const text = JSON.stringify(value);
   try {
-    if (value === null) localStorage.removeItem(PREFIX + name);
-    else localStorage.setItem(PREFIX + name, JSON.stringify(value));
+    if (browserStorage) browserStorage.setItem(PREFIX + name, text);
+    else fallback.set(name, text);
   } catch {
-    if (value === null) fallback.delete(name);
-    else fallback.set(name, JSON.stringify(value));
+    fallback.set(name, text); // the storage is full
   }
 }
 
@@ -35,15 +64,14 @@ export function onItemChange(name, listener) {
 /** Removes the data of the user, but not the preferences for the appearance of the page. */
 export function forgetUser() {
   for (const name of ["session", "rooms", "muted"]) writeItem(name, null);
-  removeItems(`${PREFIX}draft.`);
-  removeItems(`${PREFIX}outbox.`);
+  removeItems("draft.");
+  removeItems("outbox.");
 }
 
 function removeItems(prefix) {
-  try {
-    const names = Array.from({ length: localStorage.length }, (_, index) => localStorage.key(index));
-    for (const name of names) if (name?.startsWith(prefix)) localStorage.removeItem(name);
-  } catch {
-    // The storage is disabled, so it has no data.
-  }
+  for (const name of fallback.keys()) if (name.startsWith(prefix)) fallback.delete(name);
+  if (!browserStorage) return;
+  const storage = browserStorage;
+  const names = Array.from({ length: storage.length }, (_, index) => storage.key(index));
+  for (const name of names) if (name?.startsWith(PREFIX + prefix)) storage.removeItem(name);
 }

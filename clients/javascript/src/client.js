@@ -4,6 +4,7 @@ import { Connection } from "./connection.js";
 import { DirectConversation } from "./direct.js";
 import { Emitter } from "./emitter.js";
 import { HttpClient } from "./http.js";
+import { JoinQueue } from "./join-queue.js";
 import { OutboxStorage } from "./outbox-storage.js";
 import { Outbox, createId } from "./outbox.js";
 import { Room } from "./room.js";
@@ -110,6 +111,7 @@ export class Client extends Emitter {
         ? () => /** @type {typeof WebSocket} */ (options.WebSocket)
         : webSocketClass,
     });
+    this.joins = new JoinQueue(this.clock);
     this.#observe();
     if (this.userId) this.#restoreOutbox(this.userId);
   }
@@ -382,6 +384,7 @@ export class Client extends Emitter {
       this.outbox.flushAll();
       for (const conversation of this.conversations) conversation.repeatRead();
       this.#repeatLeaves();
+      this.joins.restart(this.#wantedRooms().filter((room) => !room.isJoined && !room.error));
       this.emit("caughtup", { missed: 0 });
     });
     connection.on("frame", (frame) => this.#received(frame));
@@ -417,15 +420,21 @@ export class Client extends Emitter {
     for (const key of this.outbox.keys) if (!key.startsWith("@")) this.room(key).isWanted = true;
   }
 
+  /** The rooms that were used last come first. */
+  #wantedRooms() {
+    const wanted = [...this.rooms.values()].filter((room) => room.isWanted);
+    return wanted.sort((a, b) => b.usedAt - a.usedAt);
+  }
+
   /** A new connection is in no room: joins all again, each from where it left off. */
   #opened() {
     this.#missed = 0;
     this.#isBack = this.#openedBefore;
     this.#openedBefore = true;
-    const wanted = [...this.rooms.values()].filter((room) => room.isWanted);
+    const wanted = this.#wantedRooms();
     this.#unanswered = new Set(wanted);
     for (const room of this.rooms.values()) room.connectionLost();
-    for (const room of wanted) room.requestJoin();
+    this.joins.restart(wanted);
     for (const direct of this.directs.values()) if (direct.log.isStarted) direct.load();
     for (const direct of this.directs.values()) direct.repeatRead();
     this.#repeatLeaves();

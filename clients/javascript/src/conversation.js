@@ -23,6 +23,8 @@ const READ_INTERVAL_MS = 800;
 /** A read marker without an acknowledgement is sent again. */
 const READ_RETRY_MS = 5_000;
 
+let uses = 0;
+
 /**
  * Events: `message (entry)` for each new entry, once and in order; `reset` when another log begins;
  * `change` when anything else of it is different.
@@ -38,6 +40,8 @@ export class Conversation extends Emitter {
   /** What the server counted when it was last asked. @type {ConversationSummary|null} */
   summary = null;
   isLoading = false;
+  /** Grows with each use, of all conversations. */
+  usedAt = 0;
   /** Why it cannot be used: the server's last refusal. @type {{code: string, message: string}|null} */
   error = null;
   /** @type {"room" | "direct"} */
@@ -138,8 +142,14 @@ export class Conversation extends Emitter {
     return this.client.request("report", { ...this.address, seq, reason });
   }
 
+  /** Notes that the user has just used it: after a loss it is joined before others. */
+  use() {
+    this.usedAt = uses += 1;
+  }
+
   /** Marks everything that is here as read. */
   markRead() {
+    this.use();
     if (!this.log.isStarted || this.readOnServer >= this.log.last) return;
     this.read = this.readOnServer = this.log.last;
     if (this.unread) this.changed();

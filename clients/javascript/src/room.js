@@ -77,6 +77,7 @@ export class Room extends Conversation {
    */
   join() {
     this.isWanted = true;
+    this.use();
     this.client.joinRoom(this);
     if (this.isJoined) return Promise.resolve();
     /** @type {Promise<void>} */
@@ -200,14 +201,27 @@ export class Room extends Conversation {
     this.isJoined = false;
   }
 
+  /** Joins the room when its turn comes. */
   requestJoin() {
+    if (this.client.state === "live") this.client.joins.add(this); // else the next connection joins
+  }
+
+  /** Sends the join. It never throws. */
+  async sendJoin() {
     const { log } = this;
     log.expectPage();
     const position = log.isStarted ? { after: log.last, epoch: log.epoch } : {};
-    this.client.sendEvent("join", { ...this.address, ...position }).catch((error) => {
-      if (error instanceof NotConnectedError) return; // the next connection joins
-      this.#joinLater(JOIN_RETRY_MS);
-    });
+    try {
+      await this.client.sendEvent("join", { ...this.address, ...position });
+    } catch (error) {
+      // Without a connection the next one joins.
+      if (!(error instanceof NotConnectedError)) this.#joinLater(JOIN_RETRY_MS);
+    }
+  }
+
+  /** Whether the client has no such room any more. */
+  get isLeft() {
+    return this.client.rooms.get(this.name) !== this;
   }
 
   /** @param {any} frame the response to `join` */
@@ -247,7 +261,9 @@ export class Room extends Conversation {
     }
     const isRemoved = NO_ACCESS_CODES.includes(error.code);
     if (error.event !== "join" && !isRemoved) return;
-    if (error.retry) return this.#joinLater(error.retry_after_ms ?? JOIN_RETRY_MS);
+    const retryAfterMs = error.retry_after_ms ?? JOIN_RETRY_MS;
+    if (error.code === "rate_limited") return this.client.joins.delay(this, retryAfterMs);
+    if (error.retry) return this.#joinLater(retryAfterMs);
     // The log ends before our position: it is another one now.
     if (error.code === "invalid_cursor" && this.log.isStarted) return this.restart();
     this.isJoined = false;

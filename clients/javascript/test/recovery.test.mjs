@@ -327,3 +327,16 @@ for (const afterLong of [false, true]) {
     assert.deepEqual((await listed()).sort(), [name, other].sort());
   });
 }
+
+test("a room that is opened without a connection is joined when the connection is recovered", async (context) => {
+  const network = makeNetwork();
+  const ann = people(context)({ name: "ann", WebSocket: network.WebSocket });
+  await ann.room(newRoom()).join();
+  network.cut();
+  await until(ann, () => ann.state === "reconnecting");
+
+  const joined = ann.room(newRoom()).join();
+  network.restore();
+
+  await joined;
+});

@@ -12,9 +12,10 @@ from azure.core.exceptions import ServiceRequestError
 
 from local.parts import Stack
 from realtime.azure.operations import Operation
+from realtime.azure.purge import PURGE_BATCH_ROWS
 from realtime.azure.row_keys import newest_first_key
 from realtime.azure.tables import Table
-from realtime.users.audit import AUDIT_DAYS, MAX_PURGE_ROWS, MAX_ROW_ACTS, Act, AuditLog
+from realtime.users.audit import AUDIT_DAYS, MAX_ROW_ACTS, Act, AuditLog
 from tests.instances import Instance, instance
 
 
@@ -143,10 +144,10 @@ async def test_acts_of_two_instances_are_in_one_list(stack: Stack, acts: Acts) -
 
 
 async def test_acts_past_the_retention_are_purged(one: Instance, acts: Acts) -> None:
-    number = MAX_PURGE_ROWS + 20
+    number = PURGE_BATCH_ROWS + 20
     for each in range(number):
         await acts.add(each)
-    old = MAX_PURGE_ROWS + 10
+    old = PURGE_BATCH_ROWS + 10
     later = acts.start + timedelta(days=AUDIT_DAYS, milliseconds=old)
 
     removed = await AuditLog(one.tables, lambda: later).purge()

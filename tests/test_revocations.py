@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 
+from realtime.azure.purge import PURGE_BATCH_ROWS
 from realtime.errors import ApiError
-from realtime.identity.revocations import PURGE_BATCH_ROWS, Revocations
+from realtime.identity.revocations import Revocations
 from realtime.identity.sessions import SLIDING_DAYS, SessionSigner
 from tests.instances import Instance
 

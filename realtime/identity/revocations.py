@@ -4,8 +4,6 @@ A user is a partition, with a row for each ended session. A timer removes the ro
 the session is valid any more.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,7 +11,8 @@ from functools import cache
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from realtime.azure.tables import Tables, tables, take_rows
+from realtime.azure.purge import PURGE_BATCH_ROWS, purge_rows
+from realtime.azure.tables import Tables, tables
 from realtime.concurrency import gather_limited
 from realtime.errors import ApiError
 from realtime.identity.refusal_version import AbsentRows, RefusalVersion, refusal_version
@@ -21,13 +20,6 @@ from realtime.identity.sessions import SLIDING_DAYS, Session
 
 PURGE_DAYS = SLIDING_DAYS + 1
 """An ended session is not renewed, so the last of its tokens ends SLIDING_DAYS later."""
-
-PURGE_TIMEOUT_SECONDS = 10.0
-"""With the other purges of a night it is below the platform's `functionTimeout` of 300 s."""
-
-PURGE_BATCH_ROWS = 100
-
-log = logging.getLogger(__name__)
 
 
 class Revocations:
@@ -77,26 +69,21 @@ class Revocations:
     async def purge(self, now: datetime) -> int:
         """Remove the rows of sessions that ended more than PURGE_DAYS ago; returns how many.
 
-        It ends after PURGE_TIMEOUT_SECONDS; the next run continues.
+        The time and the next run are those of `purge_rows`.
         """
         table = self._tables.open("revocations")
         limit = f"{now - timedelta(days=PURGE_DAYS):%Y-%m-%dT%H:%M:%SZ}"
-        removed = 0
-        try:
-            async with asyncio.timeout(PURGE_TIMEOUT_SECONDS):
-                while rows := await take_rows(
-                    table.query_entities(
-                        f"Timestamp lt datetime'{limit}'", select=["PartitionKey", "RowKey"]
-                    ),
-                    PURGE_BATCH_ROWS,
-                ):
-                    await gather_limited(
-                        table.delete_entity(row["PartitionKey"], row["RowKey"]) for row in rows
-                    )
-                    removed += len(rows)
-        except TimeoutError:
-            log.info("the purge of ended sessions continues at its next run")
-        return removed
+        return await purge_rows(
+            "revocations",
+            lambda: table.query_entities(
+                f"Timestamp lt datetime'{limit}'",
+                select=["PartitionKey", "RowKey"],
+                results_per_page=PURGE_BATCH_ROWS,
+            ),
+            lambda rows: gather_limited(
+                table.delete_entity(row["PartitionKey"], row["RowKey"]) for row in rows
+            ),
+        )
 
 
 def _ended() -> ApiError:

@@ -5,8 +5,6 @@ A row has the acts that were added while the row before was written, so a server
 hundreds of messages a second under users' ids needs few writes. A timer purges old rows.
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -16,8 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from realtime.azure.operations import Delete, Replace
+from realtime.azure.purge import PURGE_BATCH_ROWS, purge_rows
 from realtime.azure.row_keys import newest_first_key, newest_key_until
-from realtime.azure.tables import Row, Tables, tables, take_rows
+from realtime.azure.tables import Tables, tables
 from realtime.concurrency import SharedCalls
 from realtime.errors import ApiError
 from realtime.identity import session_signer
@@ -38,14 +37,6 @@ MAX_ROW_ACTS = 50
 
 AUDIT_DAYS = 365
 """How long an act is stored."""
-
-PURGE_TIMEOUT_SECONDS = 10.0
-"""With the other purges of a night it is below the platform's `functionTimeout` of 300 s."""
-
-MAX_PURGE_ROWS = 100
-"""The rows of one transaction; the service allows 100."""
-
-log = logging.getLogger(__name__)
 
 
 class Act(Struct, frozen=True):
@@ -108,30 +99,20 @@ class AuditLog:
     async def purge(self) -> int:
         """Remove the rows whose acts are older than AUDIT_DAYS; returns how many.
 
-        It ends after PURGE_TIMEOUT_SECONDS; the next run continues.
+        The time and the next run are those of `purge_rows`.
         """
-        limit = newest_key_until(self._now() - timedelta(days=AUDIT_DAYS))
-        removed = 0
-        try:
-            async with asyncio.timeout(PURGE_TIMEOUT_SECONDS):
-                while rows := await self._read_purgeable(limit):
-                    await self._tables.open("audit").submit(
-                        [Delete(PARTITION, row["RowKey"]) for row in rows]
-                    )
-                    removed += len(rows)
-        except TimeoutError:
-            log.info("the purge of the audit log continues at its next run")
-        return removed
-
-    async def _read_purgeable(self, first: str) -> list[Row]:
-        """At most MAX_PURGE_ROWS rows from a key on."""
-        rows = self._tables.open("audit").query_entities(
-            "PartitionKey eq @audit and RowKey ge @first",
-            parameters={"audit": PARTITION, "first": first},
-            select=["RowKey"],
-            results_per_page=MAX_PURGE_ROWS,
+        table = self._tables.open("audit")
+        first = newest_key_until(self._now() - timedelta(days=AUDIT_DAYS))
+        return await purge_rows(
+            "audit",
+            lambda: table.query_entities(
+                "PartitionKey eq @audit and RowKey ge @first",
+                parameters={"audit": PARTITION, "first": first},
+                select=["RowKey"],
+                results_per_page=PURGE_BATCH_ROWS,
+            ),
+            lambda rows: table.submit([Delete(PARTITION, row["RowKey"]) for row in rows]),
         )
-        return await take_rows(rows, MAX_PURGE_ROWS)
 
 
 def _encode_rows(acts: Sequence[_StoredAct]) -> Iterator[dict[str, str]]:

@@ -136,14 +136,14 @@ class Memberships:
         table = self._tables.open("memberships")
         lowered = 0
         async for row in table.list_entities():
-            kind, _, name = row["RowKey"].partition(":")
-            log = name if kind == "room" else direct_log(row["PartitionKey"], name)
-            seq, messages = ends.get(log, (0, 0))
-            if row["read"] > seq:
-                await table.update_entity(
-                    _row(row["PartitionKey"], kind, name, seq, messages), mode=UpdateMode.REPLACE
-                )
-                lowered += 1
+            user_id = row["PartitionKey"]
+            for one in _parse(row):
+                log = one.name if one.kind == "room" else direct_log(user_id, one.name)
+                seq, messages = ends.get(log, (0, 0))
+                if one.read > seq:
+                    lowered_row = _row(user_id, one.kind, one.name, seq, messages)
+                    await table.update_entity(lowered_row, mode=UpdateMode.REPLACE)
+                    lowered += 1
         return lowered
 
     async def list_page(
@@ -167,7 +167,7 @@ class Memberships:
         return found, None
 
 
-def _row(user_id: str, kind: str, name: str, read: int, read_messages: int = 0) -> Row:
+def _row(user_id: str, kind: Kind, name: str, read: int, read_messages: int = 0) -> Row:
     key = {"PartitionKey": user_id, "RowKey": f"{kind}:{name}"}
     return {**key, "read": read, "read_messages": read_messages}
 

@@ -3,11 +3,12 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from local.parts import Ports, Stack, start_stack
@@ -35,6 +36,16 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def limited_user(browser: Browser, limited: Stack) -> AsyncIterator[User]:
+    """Ann on the limited stack, with a page of her own."""
+    context = await browser.new_context(viewport=WIDE)
+    ann = await User.open_page(context, limited.url)
+    await ann.join_as("ann")
+    yield ann
+    await context.close()
 
 
 UNTIL_JOINED = """count => new Promise((resolve) => {
@@ -113,11 +124,9 @@ async def test_a_banned_user_is_notified_and_has_no_other_controls(
 
 
 async def test_a_user_over_the_rate_limit_gets_one_notice_and_all_messages_are_sent(
-    browser: Browser, limited: Stack
+    limited_user: User,
 ) -> None:
-    context = await browser.new_context(viewport=WIDE)
-    ann = await User.open_page(context, limited.url)
-    await ann.join_as("ann")
+    ann = limited_user
     for n in range(20):
         await ann.sends(f"message {n}")
 
@@ -130,15 +139,10 @@ async def test_a_user_over_the_rate_limit_gets_one_notice_and_all_messages_are_s
     await expect(ann.page.locator(".msg.pending")).to_have_count(0, timeout=90_000)
     await expect(notice).to_be_empty()
     assert await ann.texts.all_text_contents() == [f"message {n}" for n in range(20)]
-    await context.close()
 
 
-async def test_many_rooms_are_joined_though_joins_are_limited(
-    browser: Browser, limited: Stack
-) -> None:
-    context = await browser.new_context(viewport=WIDE)
-    ann = await User.open_page(context, limited.url)
-    await ann.join_as("ann")
+async def test_many_rooms_are_joined_though_joins_are_limited(limited_user: User) -> None:
+    ann = limited_user
     names = [f"many-{number}" for number in range(44)]
     await ann.page.evaluate(
         "names => localStorage.setItem('townsquare.rooms', JSON.stringify(names))", names
@@ -151,14 +155,10 @@ async def test_many_rooms_are_joined_though_joins_are_limited(
     await asyncio.wait_for(ann.page.evaluate(UNTIL_JOINED, len(names)), timeout=60)
     await ann.is_live()
     assert len(sockets) == 1  # the app has not closed it because of rejected events
-    await context.close()
 
 
-async def test_a_stream_that_was_never_read_shows_why(browser: Browser, limited: Stack) -> None:
-    context = await browser.new_context(viewport=WIDE)
-    ann = await User.open_page(context, limited.url)
-    await ann.join_as("ann")
-
+async def test_a_stream_that_was_never_read_shows_why(limited_user: User) -> None:
+    ann = limited_user
     weather = ann.stream("weather")
 
     await expect(weather).to_contain_text(
@@ -167,7 +167,6 @@ async def test_a_stream_that_was_never_read_shows_why(browser: Browser, limited:
     await expect(weather.locator(".city")).to_have_count(0)
     await expect(weather.locator(".age")).to_have_text("")
     await ann.screenshot("unavailable-stream")
-    await context.close()
 
 
 async def test_a_text_that_is_too_long_is_stored_and_not_sent(enter: Enter) -> None:

@@ -23,7 +23,7 @@ const LINK = /\b(?:https?:\/\/|mailto:)[^\s<>"'`]+/giu;
 const TAIL = ".,;:!?…*_";
 const INLINE =
   /(?<code>`[^`\n]+`)|(?<bold>\*\*(?=\S)[^*\n]*[^\s*]\*\*)|(?<italic>(?<![\w*_/])(?:\*(?=[^\s*])[^*\n]*[^\s*]\*|_(?=[^\s_])[^_\n]*[^\s_]_)(?![\w*/]))/gu;
-/** A mention of whoever it is, up to the first space. */
+/** A mention by a name of one word, of a known user or not. */
 const MENTION = /(?<![\p{L}\p{M}\p{N}_@.])@([\p{L}\p{N}][\p{L}\p{M}\p{N}_-]*)/gu;
 const EMOJI =
   /^(\p{Emoji_Presentation}|\p{Extended_Pictographic}|\u200d|\ufe0f|[\u{1f1e6}-\u{1f1ff}\u{1f3fb}-\u{1f3ff}]|\s)+$/u;
@@ -214,7 +214,12 @@ function* listSpans(content, names) {
  * @param {string} content @param {string[]} names @returns {Set<string>}
  */
 export function findMentions(content, names) {
-  const mentions = [...listSpans(content, names)].filter(({ kind }) => kind === "mention");
+  return mentionsOf([...listSpans(content, names)]);
+}
+
+/** The names that the spans of a text mention, in lower case. */
+function mentionsOf(spans) {
+  const mentions = spans.filter(({ kind }) => kind === "mention");
   return new Set(mentions.map(({ text }) => text.slice(1).toLowerCase()));
 }
 
@@ -225,11 +230,13 @@ export function findMentions(content, names) {
  */
 export function findMentionedNames(content, names) {
   if (!names.length) return names;
-  const found = findMentions(content, names);
+  const spans = [...listSpans(content, names)];
+  const found = mentionsOf(spans);
   const missing = names.filter((name) => !found.has(name.toLowerCase()));
-  const texts = [...listSpans(content, names)].filter(({ kind }) => kind === "text");
+  if (missing.length !== 1) return names;
+  const texts = spans.filter(({ kind }) => kind === "text");
   const former = new Set(texts.flatMap(({ text }) => [...text.matchAll(MENTION)].map(([, name]) => name)));
-  if (missing.length !== 1 || former.size !== 1) return names;
+  if (former.size !== 1) return names;
   return names.map((name) => (name === missing[0] ? [...former][0] : name));
 }
 

@@ -32,15 +32,20 @@ export class JoinQueue {
 
   /** Joins a room before those that wait. @param {Room} room */
   add(room) {
-    this.#waiting = [room, ...this.#waiting.filter((one) => one !== room)];
+    this.#putFirst(room);
     this.#start();
   }
 
   /** The server takes no join for some time: joins the room later. @param {Room} room @param {number} milliseconds */
   delay(room, milliseconds) {
     this.#interval = Math.max(this.#interval, milliseconds); // a shorter one leads to more rejections
-    this.#waiting = [room, ...this.#waiting.filter((one) => one !== room)];
+    this.#putFirst(room);
     this.#wait();
+  }
+
+  /** @param {Room} room */
+  #putFirst(room) {
+    this.#waiting = [room, ...this.#waiting.filter((one) => one !== room)];
   }
 
   #wait() {
